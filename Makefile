@@ -1,0 +1,39 @@
+# One shared environment in .venv; every target below runs a nox session in it.
+PYTHON ?= python3
+TORCH_INDEX ?=
+VENV := .venv
+STAMP := $(VENV)/.installed
+NOX := $(VENV)/bin/python -m nox
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test integration lint types clean
+
+help: ## show this list
+	@grep -hE '^[a-z_]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z_]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@echo "  TORCH_INDEX=URL   package index to take another build of torch from (default: the one pip is set up with)"
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "building $(VENV) (a few minutes the first time) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	@$(PIP) --editable ".[dev]"
+	@touch $@
+
+demo: $(STAMP) ## simulate, train, save, load, infer, polish; figures and metrics in demo_output/
+	@$(NOX) -s demo
+
+test: $(STAMP) ## the whole default test suite
+	@$(NOX) -s tests
+
+integration: $(STAMP) ## the train - save - load - infer test alone
+	@$(NOX) -s integration
+
+lint: $(STAMP) ## ruff
+	@$(NOX) -s lint
+
+types: $(STAMP) ## mypy, strict
+	@$(NOX) -s types
+
+clean: ## remove the environment and the caches
+	rm -rf $(VENV) .nox .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Ptychographic reconstruction with physics-informed networks on PyTorch and Lightning."""
