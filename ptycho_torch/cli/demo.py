@@ -1,0 +1,71 @@
+"""`demo`: the whole way on simulated data, each step as a user would call it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from ptycho_torch.errors import PtychoError
+
+STEPS = 450
+OWN_SEED, UNSEEN_SEED = 0, 7
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--output_dir", type=Path, default=Path("demo_output"), metavar="DIR", help="folder for all results")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier demo in the folder")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"training steps (default: {STEPS})")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Simulate two scans, train on one, reconstruct both in new processes, say what came out."""
+    from ptycho_torch.files import claim_folder
+    from ptycho_torch.workflows.record import RunRecord
+
+    folder: Path = arguments.output_dir
+    claim_folder(folder, overwrite=arguments.overwrite)
+    record = RunRecord(folder, "demo", {"steps": arguments.steps, "device": arguments.device}, [])
+    started = time.perf_counter()
+    own, unseen, network = folder / "scan.npz", folder / "unseen.npz", folder / "network"
+    for path, seed in ((own, OWN_SEED), (unseen, UNSEEN_SEED)):
+        _step("simulate", f"--output={path}", f"--seed={seed}")
+    machine = [f"--device={arguments.device}", *(["--quiet"] if arguments.quiet else [])]
+    _step("train", f"--data={own}", f"--output_dir={network}", f"--steps={arguments.steps}", *machine)
+    checkpoint = network / "checkpoints" / "last.ckpt"
+    results = {}
+    for name, path in (("own", own), ("unseen", unseen)):
+        target = folder / f"reconstruction_{name}"
+        _step("infer", f"--checkpoint={checkpoint}", f"--data={path}", f"--output_dir={target}", *machine)
+        results[name] = json.loads((target / "metrics.json").read_text())
+    seconds = time.perf_counter() - started
+    record.finish(results=results, seconds=seconds)
+    _summarise(results, folder, seconds)
+
+
+def _step(*command: str) -> None:
+    print(f"\n$ ptycho-torch {' '.join(command)}", flush=True)
+    code = subprocess.run([sys.executable, "-m", "ptycho_torch", *command], check=False).returncode
+    if code:
+        raise PtychoError(f"the step {command[0]!r} ended with exit code {code}, its message stands above")
+
+
+def _summarise(results: dict[str, dict[str, dict[str, float]]], folder: Path, seconds: float) -> None:
+    print(f"\nfinished in {seconds:.0f} s")
+    print(f"{'':22}{'phase corr.':>12}{'error':>9}{'R':>9}{'R floor':>9}")
+    for name, metrics in results.items():
+        for key in ("network", "network_polish", "flat_polish"):
+            row = metrics[key]
+            print(
+                f"{name + ' ' + key.replace('_', ' + '):22}{row['phase_correlation']:12.3f}{row['complex_error']:9.4f}"
+                f"{row['R']:9.4f}{row['R_floor']:9.4f}"
+            )
+    for name in results:
+        print(f"figure: {folder / f'reconstruction_{name}' / 'comparison.png'}")
+    print(f"metrics: {folder / 'run.json'}")

@@ -1,0 +1,54 @@
+"""`infer`: a trained network and a scan to an object."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ptycho_torch.cli.options import add_settings, settings_from
+from ptycho_torch.cli.shared import add_input, add_machine, add_output, bars, print_results
+from ptycho_torch.config import DataSettings, InferenceSettings, RefineSettings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="checkpoint of a trained network")
+    add_input(parser)
+    add_output(parser, "inference_outputs")
+    add_machine(parser)
+    add_settings(parser, InferenceSettings)
+    add_settings(parser, RefineSettings, prefix="polish_")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Read, predict, polish, write."""
+    reading = settings_from(arguments, DataSettings)
+    from ptycho_torch.data.readers import read_one_scan, scan_files
+    from ptycho_torch.device import find_device, limit_threads
+    from ptycho_torch.files import claim_folder
+    from ptycho_torch.persistence.checkpoint import load_network
+    from ptycho_torch.workflows.reconstruction import check_size, reconstruct_scan, write_reconstruction
+    from ptycho_torch.workflows.record import RunRecord
+
+    limit_threads(arguments.threads)
+    find_device(arguments.device)
+    trained = load_network(arguments.checkpoint)
+    inference = settings_from(arguments, InferenceSettings, base=trained.experiment.inference)
+    polish = settings_from(arguments, RefineSettings, prefix="polish_", base=trained.experiment.refine)
+    scan = read_one_scan(arguments.data, reading, arguments.probe)
+    check_size(trained, scan)
+    claim_folder(arguments.output_dir, overwrite=arguments.overwrite)
+    stored = {"data": reading.to_dict(), "inference": inference.to_dict(), "polish": polish.to_dict()}
+    record = RunRecord(arguments.output_dir, "infer", stored, [arguments.checkpoint, *scan_files(arguments.data)])
+    result = reconstruct_scan(
+        trained,
+        scan,
+        inference=inference,
+        polish=polish,
+        probe=scan.probe if arguments.probe else None,
+        device=arguments.device,
+        progress=None if arguments.quiet else bars(),
+    )
+    files = write_reconstruction(result, arguments.output_dir)
+    record.finish(results=result.metrics, outputs=files)
+    print_results(arguments.output_dir, files, result.metrics)

@@ -1,0 +1,49 @@
+"""The command line: `ptycho-torch COMMAND`, also `python -m ptycho_torch COMMAND`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from ptycho_torch.cli import demo, infer, refine, simulate, train
+from ptycho_torch.cli.options import Parser, underscored
+from ptycho_torch.cli.shared import set_up_logging
+from ptycho_torch.errors import PtychoError
+
+_COMMANDS = {
+    "simulate": (simulate, "make a scan to try things with"),
+    "train": (train, "train a network on scans"),
+    "infer": (infer, "reconstruct a scan with a trained network and polish the result"),
+    "refine": (refine, "reconstruct a scan with the physics solver alone"),
+    "demo": (demo, "do all of it, from simulation to figures"),
+}
+
+
+def main(arguments: Sequence[str] | None = None, command: str | None = None) -> int:
+    """Run a command; returns the exit code: 0, 2 for anything the user can mend, 130 when interrupted.
+
+    Args:
+        arguments: without the program's name; those of the process by default.
+        command: the command, where the arguments do not begin with one.
+    """
+    given = underscored(sys.argv[1:] if arguments is None else arguments)
+    if command is None:
+        parser = Parser(prog="ptycho-torch", description="Ptychographic reconstruction with physics-informed networks.")
+        choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+        for name, (module, summary) in _COMMANDS.items():
+            module.add_arguments(choices.add_parser(name, help=summary, description=summary))
+    else:
+        parser = Parser(prog=f"ptycho-torch {command}", description=_COMMANDS[command][1])
+        _COMMANDS[command][0].add_arguments(parser)
+    namespace = parser.parse_args(given)
+    chosen = command or namespace.command
+    set_up_logging(quiet=namespace.quiet)
+    try:
+        _COMMANDS[chosen][0].run(namespace)
+    except PtychoError as error:
+        print(f"ptycho-torch {chosen}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"ptycho-torch {chosen}: interrupted", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,43 @@
+"""`refine`: a scan to an object by the physics solver alone."""
+
+from __future__ import annotations
+
+import argparse
+
+from ptycho_torch.cli.options import add_settings, settings_from
+from ptycho_torch.cli.shared import add_input, add_machine, add_output, bars, print_results
+from ptycho_torch.config import DataSettings, RefineSettings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_input(parser)
+    add_output(parser, "refine_outputs")
+    parser.add_argument(
+        "--halves", action="store_true", help="also solve two halves of the scan and tell the resolution from them"
+    )
+    add_machine(parser)
+    add_settings(parser, RefineSettings)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Read, solve, write."""
+    settings = settings_from(arguments, RefineSettings)
+    reading = settings_from(arguments, DataSettings)
+    from ptycho_torch.data.readers import read_one_scan, scan_files
+    from ptycho_torch.device import find_device, limit_threads
+    from ptycho_torch.files import claim_folder
+    from ptycho_torch.workflows.record import RunRecord
+    from ptycho_torch.workflows.refinement import refine_scan, write_refinement
+
+    limit_threads(arguments.threads)
+    find_device(arguments.device)
+    scan = read_one_scan(arguments.data, reading, arguments.probe)
+    claim_folder(arguments.output_dir, overwrite=arguments.overwrite)
+    stored = {"data": reading.to_dict(), "refine": settings.to_dict()}
+    record = RunRecord(arguments.output_dir, "refine", stored, scan_files(arguments.data))
+    progress = None if arguments.quiet else bars()("refine", settings.epochs, "epoch")
+    result = refine_scan(scan, settings, device=arguments.device, halves=arguments.halves, progress=progress)
+    files = write_refinement(result, arguments.output_dir)
+    record.finish(results=result.metrics, outputs=files)
+    print_results(arguments.output_dir, files, {"refined": result.metrics})

@@ -1,0 +1,61 @@
+"""`train`: scans to a trained network."""
+
+from __future__ import annotations
+
+import argparse
+from ptycho_torch.cli.options import add_settings, settings_from
+from ptycho_torch.cli.shared import add_input, add_machine, add_output, bars, print_results, quiet_lightning
+from ptycho_torch.config import DataSettings, Experiment, ModelSettings, RefineSettings, TrainingSettings
+
+
+# the rest of the section belongs to the polish, or shares its name with a training setting
+_REFINE = ("probe_modes",)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_input(parser)
+    add_output(parser, "training_outputs")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
+    parser.add_argument(
+        "--disable_mlflow", action="store_true", help="do not log to MLflow even if MLFLOW_TRACKING_URI names a place"
+    )
+    add_machine(parser)
+    add_settings(parser, TrainingSettings)
+    add_settings(parser, ModelSettings)
+    add_settings(parser, RefineSettings, only=_REFINE)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Read, train, say where things are."""
+    experiment = Experiment(
+        data=settings_from(arguments, DataSettings),
+        model=settings_from(arguments, ModelSettings),
+        training=settings_from(arguments, TrainingSettings),
+        refine=settings_from(arguments, RefineSettings, only=_REFINE),
+    )
+    from ptycho_torch.data.readers import read_scans, scan_files
+    from ptycho_torch.device import limit_threads
+    from ptycho_torch.workflows.training import train_network
+
+    quiet_lightning()
+    limit_threads(arguments.threads)
+    scans = read_scans(arguments.data, experiment.data, arguments.probe)
+    result = train_network(
+        scans,
+        arguments.output_dir,
+        experiment,
+        device=arguments.device,
+        overwrite=arguments.overwrite,
+        resume=arguments.resume,
+        track=not arguments.disable_mlflow,
+        inputs=scan_files(arguments.data),
+        progress=None if arguments.quiet else bars(),
+    )
+    folder = arguments.output_dir
+    paths = {"checkpoint": result.last, "best": result.best, "index": result.index}
+    files = {name: str(path.relative_to(folder)) for name, path in paths.items()}
+    figures = {"steps": float(result.steps), "patterns_per_second": result.patterns_per_second}
+    if result.validation_loss is not None:
+        figures["validation_loss"] = result.validation_loss
+    print_results(folder, files, {"training": figures})

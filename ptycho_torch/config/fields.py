@@ -1,0 +1,124 @@
+"""Settings: dataclasses whose fields carry their own checks, units and help.
+
+Every value of the project is declared once, with `setting(...)`; validation, command-line flags and the table in the
+documentation are derived from that declaration.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from types import NoneType, UnionType
+from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+
+from ptycho_torch.errors import ConfigError
+
+
+def setting(
+    default: Any,  # noqa: ANN401 - the annotation of the field says its type; dataclasses work the same way
+    *,
+    help: str,  # noqa: A002 - the name that argparse uses too
+    unit: str = "",
+    at_least: float | None = None,
+    at_most: float | None = None,
+    above: float | None = None,
+) -> Any:  # noqa: ANN401
+    """Declare one setting of a `Settings` class.
+
+    Args:
+        default: value where nothing else is said.
+        help: one sentence for the command line and the documentation.
+        unit: unit of the value, if it has one.
+        at_least: lowest allowed value.
+        at_most: highest allowed value.
+        above: value that must be exceeded.
+    """
+    metadata = {"help": help, "unit": unit, "at_least": at_least, "at_most": at_most, "above": above}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldType:
+    """What a setting may hold: one base type, perhaps only some values of it, perhaps None."""
+
+    base: type
+    choices: tuple[Any, ...] = ()
+    optional: bool = False
+
+    @classmethod
+    def of(cls, annotation: Any) -> FieldType:  # noqa: ANN401 - annotations have no common type
+        """Read a resolved annotation: int, float, bool, str, Literal[...], or one of them | None."""
+        optional = False
+        if get_origin(annotation) in (Union, UnionType):
+            inner = [part for part in get_args(annotation) if part is not NoneType]
+            optional, annotation = True, inner[0]
+        if get_origin(annotation) is Literal:
+            choices = get_args(annotation)
+            return cls(type(choices[0]), choices, optional)
+        return cls(annotation, (), optional)
+
+    def problem(self, value: object) -> str:
+        """Why `value` is not of this type; empty where it is."""
+        if value is None:
+            return "" if self.optional else "must not be empty"
+        if self.choices:
+            return "" if value in self.choices else f"must be one of {', '.join(map(str, self.choices))}"
+        if self.base is float:
+            fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+            return "" if fits else "must be a finite number"
+        fits = isinstance(value, self.base) and (self.base is bool or not isinstance(value, bool))
+        return "" if fits else f"must be of type {self.base.__name__}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Base of all sections of the schema: frozen, keyword-only, checked when made."""
+
+    def __post_init__(self) -> None:
+        """Check every field.
+
+        Raises:
+            ConfigError: a value has the wrong type or lies outside its range.
+        """
+        for name, kind in self.types().items():
+            value = getattr(self, name)
+            metadata = self.__dataclass_fields__[name].metadata
+            problem = kind.problem(value) or (_range_problem(value, metadata) if value is not None else "")
+            if problem:
+                raise ConfigError(f"{type(self).__name__}.{name} is {value!r}; it {problem}")
+            if kind.base is float and isinstance(value, int):
+                object.__setattr__(self, name, float(value))
+
+    @classmethod
+    def types(cls) -> dict[str, FieldType]:
+        """The type of every setting by name, in the order of declaration."""
+        hints = get_type_hints(cls)
+        return {field.name: FieldType.of(hints[field.name]) for field in dataclasses.fields(cls)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Make settings from plain values.
+
+        Raises:
+            ConfigError: a name is unknown or a value is unusable.
+        """
+        known = cls.types()
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ConfigError(f"{cls.__name__} has no setting {unknown[0]!r}; it has {', '.join(known)}")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain values."""
+        return dataclasses.asdict(self)
+
+
+def _range_problem(value: Any, limits: Mapping[str, Any]) -> str:  # noqa: ANN401 - numbers and words alike
+    if limits["at_least"] is not None and value < limits["at_least"]:
+        return f"must be at least {limits['at_least']:g}"
+    if limits["at_most"] is not None and value > limits["at_most"]:
+        return f"must be at most {limits['at_most']:g}"
+    if limits["above"] is not None and value <= limits["above"]:
+        return f"must be above {limits['above']:g}"
+    return ""

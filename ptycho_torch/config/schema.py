@@ -1,0 +1,115 @@
+"""The schema: every setting of the project, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ptycho_torch.config.fields import Settings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationSettings(Settings):
+    """What to simulate a scan from."""
+
+    object: Literal["siemens", "lines", "dead_leaves"] = setting("dead_leaves", help="kind of specimen")
+    object_px: int = setting(320, unit="px", at_least=32, at_most=8192, help="side of the object")
+    patch_px: int = setting(64, unit="px", at_least=16, at_most=1024, help="side of the patterns")
+    probe: Literal["zone_plate", "gaussian"] = setting("zone_plate", help="kind of illumination")
+    probe_diameter_px: float = setting(20.0, unit="px", at_least=2, help="width of the illumination")
+    path: Literal["raster", "spiral"] = setting("raster", help="scan path: jittered raster or Fermat spiral")
+    step_px: float = setting(8.0, unit="px", above=0, help="distance between neighbouring positions")
+    photons: float = setting(1e6, unit="photons", above=0, at_most=1e12, help="mean photons of a pattern")
+    seed: int = setting(0, at_least=0, help="seed of object, path and noise")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefineSettings(Settings):
+    """How the physics solver reconstructs, alone or as the polish after a network."""
+
+    method: Literal["auto", "least_squares", "poisson"] = setting(
+        "auto", help="solver; auto takes poisson below 100,000 photons a pattern, least_squares otherwise"
+    )
+    epochs: int = setting(30, at_least=1, help="passes over all patterns")
+    batches: int = setting(16, at_least=1, help="random mini-batches of an epoch")
+    probe_start: float = setting(
+        0.1, at_least=0, at_most=1, help="share of the epochs after which the probe is refined too; 1 keeps it fixed"
+    )
+    probe_modes: int = setting(1, at_least=1, at_most=32, help="incoherent probe modes to refine")
+    regularisation: float | None = setting(
+        None,
+        above=0,
+        at_most=1,
+        help="damping of weakly lit object pixels, relative to the brightest (least_squares); "
+        "without one 0.02 where the probe is fixed and 0.1 where it is refined",
+    )
+    probe_rate: float = setting(0.5, above=0, at_most=1, help="step of the probe update (least_squares)")
+    learning_rate: float = setting(0.05, above=0, at_most=1, help="step of the object update (poisson)")
+    total_variation: float = setting(0.3, at_least=0, help="weight of total variation (poisson)")
+    seed: int = setting(0, at_least=0, help="seed of the mini-batches")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings(Settings):
+    """The network that turns a pattern into an object patch."""
+
+    network: Literal["unet"] = setting("unet", help="kind of network")
+    width: int = setting(24, at_least=4, at_most=256, help="channels at half resolution; they double at each level")
+    depth: int = setting(3, at_least=1, at_most=6, help="levels of resolution, each half the one above")
+    output: Literal["amplitude_phase", "real_imag"] = setting("amplitude_phase", help="what the two channels mean")
+    amplitude: Literal["softplus", "sigmoid", "silu"] = setting(
+        "softplus", help="activation of the amplitude (amplitude_phase)"
+    )
+    phase: Literal["linear", "pi_tanh"] = setting("linear", help="activation of the phase (amplitude_phase)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(Settings):
+    """How a network is trained."""
+
+    epochs: int = setting(10, at_least=1, help="passes over the training patterns")
+    steps: int | None = setting(None, at_least=1, help="stop after so many optimiser steps, whatever the epoch")
+    batch_size: int = setting(2, at_least=1, help="groups of patterns in a step")
+    group_size: int = setting(16, at_least=1, at_most=256, help="neighbouring patterns in a group (its channels)")
+    learning_rate: float = setting(2e-3, above=0, at_most=1, help="highest step size of AdamW")
+    warmup_steps: int = setting(20, at_least=0, help="steps over which the step size rises")
+    gradient_clip: float = setting(1.0, above=0, help="highest norm of the gradient")
+    loss: Literal["poisson", "amplitude_mae", "anscombe"] = setting("poisson", help="likelihood of the counts")
+    unmerged_weight: float = setting(
+        0.15, at_least=0, at_most=1, help="share of the loss taken from single patches before overlaps are merged"
+    )
+    total_variation: float = setting(0.0, at_least=0, help="weight of the patches' total variation")
+    bootstrap_epochs: int = setting(20, at_least=0, help="epochs of refinement that find the probe before training")
+    validation_share: float = setting(0.05, at_least=0, at_most=0.5, help="share of the groups kept for validation")
+    seed: int = setting(0, at_least=0, help="seed of weights, groups and order")
+    max_minutes: float | None = setting(
+        None, unit="min", above=0, help="safety: stop training after so long, whatever the step, and say so"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceSettings(Settings):
+    """How a trained network reconstructs a scan."""
+
+    batch_size: int = setting(64, at_least=1, help="patterns that the network sees at once")
+    polish: bool = setting(True, help="finish the network's object with the physics solver")
+    control: bool = setting(True, help="also solve from empty space, to show what the network added")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings(Settings):
+    """How to read a file of measured data; what a file does not say is detected and logged."""
+
+    units: Literal["auto", "counts", "amplitude"] = setting(
+        "auto", help="what the patterns hold; auto: whole numbers above 50 are counts, anything else amplitudes"
+    )
+    zero_frequency: Literal["auto", "centre", "corner"] = setting(
+        "auto", help="where the direct beam lies; auto compares the two places"
+    )
+    transpose: bool = setting(False, help="exchange rows and columns of the patterns")
+    flip_rows: bool = setting(False, help="reverse the rows of the patterns (after transpose)")
+    flip_columns: bool = setting(False, help="reverse the columns of the patterns (after transpose)")
+    swap_positions: bool = setting(False, help="exchange row and column of the positions")
+    photons: float | None = setting(
+        None, unit="photons", above=0, at_most=1e12, help="mean photons of a pattern, where amplitudes are normalised"
+    )

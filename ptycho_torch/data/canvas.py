@@ -1,0 +1,106 @@
+"""Canvas: a complex object image that knows where it lies, and Frame: the integer geometry of a scan on one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptycho_torch.errors import DataError
+
+LARGEST_CANVAS_PX = 2**29
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """A complex object image and its place in the coordinates of a scan.
+
+    Attributes:
+        pixels: (height, width) complex64 transmission.
+        origin_px: position (row, column) of pixel [0, 0] in the scan's coordinates.
+        pixel_m: side of a pixel in metres, where it is known.
+    """
+
+    pixels: NDArray[np.complex64]
+    origin_px: tuple[float, float] = (0.0, 0.0)
+    pixel_m: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the image.
+
+        Raises:
+            DataError: the image is not a finite two-dimensional array.
+        """
+        pixels = np.asarray(self.pixels, np.complex64)
+        if pixels.ndim != 2 or pixels.size == 0 or not np.isfinite(pixels).all():
+            raise DataError(f"an object has shape {pixels.shape}; a finite two-dimensional image is needed")
+        object.__setattr__(self, "pixels", pixels)
+
+    def window(self, origin_px: tuple[float, float], shape_px: tuple[int, int]) -> NDArray[np.complex64]:
+        """The part that starts at a position, nearest pixels; ones where this canvas does not reach."""
+        start = np.round(np.subtract(origin_px, self.origin_px)).astype(int)
+        result = np.ones(shape_px, np.complex64)
+        low = np.maximum(start, 0)
+        high = np.minimum(start + shape_px, self.pixels.shape)
+        if (high > low).all():
+            to = low - start
+            result[to[0] : to[0] + high[0] - low[0], to[1] : to[1] + high[1] - low[1]] = self.pixels[
+                low[0] : high[0], low[1] : high[1]
+            ]
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Where each pattern of a scan lies on the smallest canvas that holds them all.
+
+    Position r = c + δ with c whole and |δ| ≤ ½: a patch is cut at c, and the probe is moved by δ.
+
+    Attributes:
+        positions_px: (pattern, 2) float64 positions (row, column).
+        patch_px: side of the patches.
+    """
+
+    positions_px: NDArray[np.float64]
+    patch_px: int
+
+    def __post_init__(self) -> None:
+        """Check that a canvas of this size can be held.
+
+        Raises:
+            DataError: positions are spread over more pixels than any sensible object has.
+        """
+        height, width = self.shape_px
+        if height * width > LARGEST_CANVAS_PX:
+            raise DataError(
+                f"positions span {height} × {width} px; check their unit, at most {LARGEST_CANVAS_PX} px² make sense"
+            )
+
+    @cached_property
+    def centres_px(self) -> NDArray[np.int64]:
+        """Whole part c of each position."""
+        return np.round(self.positions_px).astype(np.int64)
+
+    @cached_property
+    def origin_px(self) -> tuple[float, float]:
+        """Position (row, column) of canvas pixel [0, 0]."""
+        row, column = (self.centres_px.min(axis=0) - self.patch_px // 2).astype(float).tolist()
+        return row, column
+
+    @cached_property
+    def shape_px(self) -> tuple[int, int]:
+        """Height and width of the canvas."""
+        height, width = (np.ptp(self.centres_px, axis=0) + self.patch_px).tolist()
+        return height, width
+
+    @cached_property
+    def corners_px(self) -> NDArray[np.int64]:
+        """Canvas pixel (row, column) under pixel [0, 0] of each patch."""
+        return self.centres_px - self.centres_px.min(axis=0)
+
+    @cached_property
+    def shifts_px(self) -> NDArray[np.float32]:
+        """Sub-pixel part δ of each position."""
+        return (self.positions_px - self.centres_px).astype(np.float32)

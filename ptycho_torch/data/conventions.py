@@ -1,0 +1,94 @@
+"""From arrays as stored to arrays as this package means them; every decision is logged."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.errors import ScanFileError
+
+_log = logging.getLogger(__name__)
+
+_LARGEST_FAINT_COUNT = 50
+_WHOLE_WITHIN = 1e-3
+
+
+def to_counts(stored: NDArray[Any], settings: DataSettings, name: str) -> NDArray[np.float32]:
+    """Patterns as photon counts, (pattern, h, w) float32.
+
+    Integers are counts. Floats are counts when all are whole and the largest exceeds 50; otherwise they are amplitudes
+    and get squared, in float64, so that whole counts come back whole.
+    """
+    if not (np.issubdtype(stored.dtype, np.integer) or np.issubdtype(stored.dtype, np.floating)):
+        raise ScanFileError(f"{name}: patterns are of type {stored.dtype}; integer counts or float amplitudes are needed")
+    units, reason = settings.units, "as asked"
+    if units == "auto":
+        units, reason = _detect_units(stored)
+    _log.info("%s: patterns are read as %s (%s)", name, units, reason)
+    if units == "counts":
+        return _rescaled(stored.astype(np.float32), settings, name)
+    if stored.size and float(np.nanmin(stored)) < 0:
+        raise ScanFileError(
+            f"{name}: amplitudes go down to {float(np.nanmin(stored)):g}; neither amplitudes nor counts can be negative"
+        )
+    squared = np.square(stored, dtype=np.float64)
+    whole = np.round(squared)
+    counts = whole if np.allclose(squared, whole, rtol=1e-6, atol=_WHOLE_WITHIN) else squared
+    if counts is squared and settings.photons is None:
+        _log.warning(
+            "%s: the squared amplitudes are not whole numbers; if they are normalised, tell the dose with --photons", name
+        )
+    return _rescaled(counts.astype(np.float32), settings, name)
+
+
+def _detect_units(stored: NDArray[Any]) -> tuple[str, str]:
+    if np.issubdtype(stored.dtype, np.integer):
+        return "counts", f"type {stored.dtype}"
+    largest = float(np.nanmax(stored)) if stored.size else 0.0
+    if largest > _LARGEST_FAINT_COUNT and bool((stored == np.round(stored)).all()):
+        return "counts", f"whole numbers up to {largest:g}"
+    return "amplitude", f"floats up to {largest:.4g}, not whole counts"
+
+
+def _rescaled(counts: NDArray[np.float32], settings: DataSettings, name: str) -> NDArray[np.float32]:
+    if settings.photons is None or not counts.size:
+        return counts
+    mean = float(counts.sum(axis=(1, 2), dtype=np.float64).mean())
+    _log.info("%s: patterns scaled from %.4g to %.4g photons", name, mean, settings.photons)
+    return counts * np.float32(settings.photons / max(mean, 1e-30))
+
+
+def centred(counts: NDArray[np.float32], settings: DataSettings, name: str) -> NDArray[np.float32]:
+    """Patterns with the direct beam at [h//2, w//2]; where it lies is detected unless said."""
+    place, reason = settings.zero_frequency, "as asked"
+    if place == "auto":
+        mean = counts.mean(axis=0)
+        middle = _share_in_middle(mean)
+        corner = _share_in_middle(np.fft.fftshift(mean))
+        place = "corner" if corner > middle else "centre"
+        reason = f"{max(middle, corner):.0%} of the photons lie within an eighth of it, {min(middle, corner):.0%} at the other"
+    _log.info("%s: the zero frequency lies at the %s (%s)", name, place, reason)
+    return np.fft.fftshift(counts, axes=(-2, -1)) if place == "corner" else counts
+
+
+def _share_in_middle(mean: NDArray[np.float32]) -> float:
+    height, width = mean.shape
+    part = mean[height * 3 // 8 : height * 5 // 8, width * 3 // 8 : width * 5 // 8]
+    return float(part.sum() / max(float(mean.sum()), 1e-30))
+
+
+def oriented(counts: NDArray[np.float32], settings: DataSettings) -> NDArray[np.float32]:
+    """Patterns turned as the settings say, about the zero frequency at [h//2, w//2].
+
+    Reversing an axis of even length moves pixel h//2 to h//2 − 1; the result is rolled back by one.
+    """
+    if settings.transpose:
+        counts = counts.swapaxes(-2, -1)
+    for axis, wanted in ((-2, settings.flip_rows), (-1, settings.flip_columns)):
+        if wanted:
+            counts = np.roll(np.flip(counts, axis), 1 - counts.shape[axis] % 2, axis)
+    return counts

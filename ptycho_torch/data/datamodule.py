@@ -1,0 +1,80 @@
+"""Scans to batches for training and validation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, RandomSampler
+
+from ptycho_torch.config.schema import TrainingSettings
+from ptycho_torch.data.dataset import Batch, GroupDataset
+from ptycho_torch.data.grouping import split_groups
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.files import write_whole
+
+_log = logging.getLogger(__name__)
+
+
+class ScanDataModule(lightning.LightningDataModule):
+    """Groups of one or several scans, split, shuffled and batched by seed.
+
+    An epoch draws as many groups as it takes to see each pattern once on average.
+
+    Args:
+        scans: scans with patterns of one size.
+        settings: size of groups and batches, share for validation, seed.
+    """
+
+    def __init__(self, scans: Sequence[Scan], settings: TrainingSettings) -> None:
+        super().__init__()
+        self.scans = tuple(scans)
+        self._settings = settings
+        size = min(settings.group_size, *(len(scan) for scan in scans))
+        if size < settings.group_size:
+            _log.warning("groups shrink from %d to %d patterns, all that the smallest scan has", settings.group_size, size)
+        self.splits = [
+            split_groups(scan.positions_px, size, settings.validation_share, settings.seed + number)
+            for number, scan in enumerate(scans)
+        ]
+        for scan, split in zip(scans, self.splits, strict=True):
+            if split.shared:
+                _log.warning("%s is too small to set patterns aside: validation sees training patterns too", scan.name)
+        self.training = GroupDataset(scans, [split.training for split in self.splits])
+        self.validation = GroupDataset(scans, [split.validation for split in self.splits])
+        self._per_epoch = max(1, round(len(self.training) / size))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of an epoch."""
+        return -(-self._per_epoch // self._settings.batch_size)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Random groups without repetition, in a seeded order that differs from epoch to epoch."""
+        sampler = RandomSampler(
+            self.training,
+            num_samples=self._per_epoch,
+            generator=torch.Generator().manual_seed(self._settings.seed),
+        )
+        return DataLoader(self.training, batch_size=self._settings.batch_size, sampler=sampler)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """All validation groups in order."""
+        return DataLoader(self.validation, batch_size=self._settings.batch_size)
+
+    def write_index(self, path: Path) -> None:
+        """Write which patterns are grouped, the state that tells what a run was trained on.
+
+        Keys: `scans` (names), and for the scan of number s `positions_px_s`, `training_s`, `validation_s`.
+        """
+        arrays = {"scans": np.array([scan.name for scan in self.scans])}
+        for number, (scan, split) in enumerate(zip(self.scans, self.splits, strict=True)):
+            arrays[f"positions_px_{number}"] = scan.positions_px
+            arrays[f"training_{number}"] = split.training
+            arrays[f"validation_{number}"] = split.validation
+        with write_whole(path) as file:
+            np.savez_compressed(file, **arrays)

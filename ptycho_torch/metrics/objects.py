@@ -1,0 +1,59 @@
+"""How far a reconstructed object is from the true one, leaving out what ptychography cannot know.
+
+An overall complex factor is always open; where the probe was refined, so is a linear phase ramp.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.complexfloating]
+Mask = NDArray[np.bool_]
+
+
+def complex_error(image: Image, truth: Image, mask: Mask) -> float:
+    """Relative error ‖O − s·Ô‖ / ‖O‖ over the mask after the best single complex factor s."""
+    return float(np.linalg.norm(truth[mask] - matched(image, truth, mask)[mask]) / np.linalg.norm(truth[mask]))
+
+
+def complex_correlation(image: Image, truth: Image, mask: Mask) -> float:
+    """|⟨Ô, O⟩| / (‖Ô‖·‖O‖) over the mask, of the deviations from each mean; 1 is perfect."""
+    first, second = image[mask] - image[mask].mean(), truth[mask] - truth[mask].mean()
+    return float(abs(np.vdot(first, second)) / (np.linalg.norm(first) * np.linalg.norm(second) + 1e-30))
+
+
+def phase_correlation(image: Image, truth: Image, mask: Mask) -> float:
+    """Pearson correlation of the two phases over the mask, overall phase and phase ramp removed."""
+    aligned = matched(without_ramp(image, truth, mask), truth, mask)
+    # phases are read against the mean transmission, so that they do not wrap
+    reference = truth[mask].mean()
+    first, second = np.angle(aligned[mask] / reference), np.angle(truth[mask] / reference)
+    if first.std() < 1e-9 or second.std() < 1e-9:
+        return 0.0
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def amplitude_correlation(image: Image, truth: Image, mask: Mask) -> float:
+    """Pearson correlation of the two amplitudes over the mask."""
+    first, second = np.abs(image[mask]), np.abs(truth[mask])
+    if first.std() < 1e-9 or second.std() < 1e-9:
+        return 0.0
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def matched(image: Image, truth: Image, mask: Mask) -> Image:
+    """The image times the complex factor that brings it closest to the truth over the mask."""
+    power = np.vdot(image[mask], image[mask])
+    return image * (np.vdot(image[mask], truth[mask]) / power if power else 0)
+
+
+def without_ramp(image: Image, reference: Image, mask: Mask) -> Image:
+    """The image without the linear phase that it has against the reference over the mask."""
+    ratio = np.where(mask, image * reference.conj(), 0)
+    slopes = [
+        np.angle(np.sum(ratio[1:] * ratio[:-1].conj())),
+        np.angle(np.sum(ratio[:, 1:] * ratio[:, :-1].conj())),
+    ]
+    rows, columns = np.ogrid[: image.shape[0], : image.shape[1]]
+    return image * np.exp(-1j * (slopes[0] * rows + slopes[1] * columns))

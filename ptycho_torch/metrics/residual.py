@@ -1,0 +1,47 @@
+"""How well a reconstruction explains the measured patterns, and how well it possibly could."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from ptycho_torch.physics.noise import draw_counts
+
+
+@dataclass(frozen=True)
+class Residual:
+    """R = √(Σ(√λ−√n)² / Σn) over a scan.
+
+    Attributes:
+        value: R of the measured counts.
+        floor: R of Poisson noise drawn from the reconstruction itself, what a perfect one would reach.
+    """
+
+    value: float
+    floor: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times the floor the value is."""
+        return self.value / self.floor
+
+
+def residual(batches: Iterable[tuple[Tensor, Tensor]], generator: Generator) -> Residual:
+    """R over batches of (expected, measured) counts, both zero on bad pixels.
+
+    Args:
+        batches: pairs of tensors (pattern, h, w).
+        generator: on the batches' device, for the noise of the floor.
+    """
+    misfit = noise = measured_total = expected_total = 0.0
+    for expected, counts in batches:
+        amplitude = expected.sqrt()
+        drawn = draw_counts(expected, generator)
+        misfit += float((amplitude - counts.sqrt()).square().sum())
+        noise += float((amplitude - drawn.sqrt()).square().sum())
+        measured_total += float(counts.sum())
+        expected_total += float(drawn.sum())
+    return Residual((misfit / measured_total) ** 0.5, (noise / expected_total) ** 0.5)

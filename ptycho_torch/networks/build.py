@@ -1,0 +1,60 @@
+"""The registry of networks: a name to something that builds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor, nn
+
+from ptycho_torch.errors import ConfigError
+from ptycho_torch.networks.heads import AmplitudePhase, RealImaginary
+from ptycho_torch.networks.unet import UNet
+
+Builder = Callable[[int, int], nn.Module]
+
+# of the brightest pixel: where a probe is this faint, half of the patch is empty space
+_DARK = 1e-3
+
+NETWORKS: dict[str, Builder] = {"unet": UNet}
+
+
+class Generator(nn.Module):
+    """A network with its head: normalised amplitudes to complex object patches, each pattern by itself."""
+
+    def __init__(self, body: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.head = head
+
+    def forward(
+        self, amplitude: Float[Tensor, "pattern h w"], light: Float[Tensor, "#pattern h w"]
+    ) -> Complex[Tensor, "pattern h w"]:
+        """Patches that are 1 everywhere before any training, and where the probe is dark always.
+
+        Args:
+            amplitude: patterns as `physics.scale.network_input` makes them.
+            light: probe intensity, of one probe or one for each pattern, in any unit.
+        """
+        patches: Tensor = self.head(self.body(amplitude.unsqueeze(1)))
+        weight = light / (light + _DARK * light.amax(dim=(-2, -1), keepdim=True))
+        return 1 + weight * (patches - 1)
+
+
+def build_generator(
+    network: str, *, patch_px: int, width: int, depth: int, output: str, amplitude: str, phase: str
+) -> Generator:
+    """Build a generator by name for patterns of a size.
+
+    Raises:
+        ConfigError: the size cannot be halved as often as asked.
+    """
+    if patch_px % 2**depth or patch_px // 2**depth < 4:
+        raise ConfigError(
+            f"ModelSettings.depth is {depth}; patterns of {patch_px} px cannot be halved that often, a smaller depth can"
+        )
+    head = AmplitudePhase(amplitude, phase) if output == "amplitude_phase" else RealImaginary()
+    body = NETWORKS[network](width, depth)
+    # channels last: convolutions on a CPU are about a tenth faster to train and a third faster to run
+    return Generator(body, head).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -1,0 +1,89 @@
+"""Checkpoints as files from outside: read without running anything in them, checked before use."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ptycho_torch.config import Experiment
+from ptycho_torch.errors import CheckpointError, ConfigError
+from ptycho_torch.networks.build import Generator
+from ptycho_torch.training.build import RECORD_VERSION, build_network
+
+_GENERATOR = "generator."
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """A network out of a checkpoint with what it was trained with.
+
+    Attributes:
+        generator: the network, in evaluation mode on the CPU.
+        experiment: all settings of its training.
+        patch_px: side of the patterns that it takes.
+        probes: (scan, mode, h, w) probe of each training scan, in √photons.
+        photons: mean photons of a pattern of each training scan.
+        steps: optimiser steps that were taken.
+    """
+
+    generator: Generator
+    experiment: Experiment
+    patch_px: int
+    probes: NDArray[np.complex64]
+    photons: tuple[float, ...]
+    steps: int
+
+
+def load_network(path: Path | str) -> TrainedNetwork:
+    """Read a network from a checkpoint, on any machine.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, carries code, or was not written by this package.
+    """
+    path = Path(path)
+    content = _read(path)
+    record, weights = content.get("ptycho_torch"), content.get("state_dict")
+    if not isinstance(record, dict) or not isinstance(weights, dict):
+        raise CheckpointError(f"{path}: is not a checkpoint of ptycho_torch; train one with: ptycho-torch train")
+    if record.get("version") != RECORD_VERSION:
+        raise CheckpointError(
+            f"{path}: its version is {record.get('version')!r}; this release reads version {RECORD_VERSION}"
+        )
+    try:
+        experiment, patch_px = Experiment.from_dict(record["experiment"]), int(record["patch_px"])
+        generator = build_network(experiment, patch_px)
+        own = {name.removeprefix(_GENERATOR): value for name, value in weights.items() if name.startswith(_GENERATOR)}
+        generator.load_state_dict(own)
+        probes, photons = weights["probes"].numpy(), tuple(weights["photons"].tolist())
+        steps = int(content["global_step"])
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ConfigError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise CheckpointError(f"{path}: its content does not fit together ({reason})") from error
+    if probes.ndim != 4 or probes.shape[-2:] != (patch_px, patch_px) or not np.isfinite(probes).all():
+        raise CheckpointError(f"{path}: its probe has shape {probes.shape}, its patterns {patch_px} px")
+    return TrainedNetwork(generator.eval(), experiment, patch_px, probes.astype(np.complex64), photons, steps)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such checkpoint")
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path}: is truncated or not a checkpoint")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: holds more than weights and plain values, which could run code; it is not read"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, MemoryError) as error:
+        raise CheckpointError(f"{path}: is damaged and cannot be read ({type(error).__name__})") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: is not a checkpoint of ptycho_torch")
+    return content

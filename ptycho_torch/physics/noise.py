@@ -1,0 +1,12 @@
+"""Photon noise."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+
+def draw_counts(expected: Float[Tensor, "*shape"], generator: Generator) -> Float[Tensor, "*shape"]:
+    """Draw whole photon counts from the Poisson law with the given means."""
+    return torch.poisson(expected, generator=generator)

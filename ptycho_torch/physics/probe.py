@@ -1,0 +1,88 @@
+"""Probes: layout, sub-pixel Fourier shift, orthogonal modes, intensity.
+
+A probe is (mode, h, w) everywhere inside the package, also with one mode, so that a flat probe can never broadcast
+into the batch. Its centre lies at [h//2, w//2].
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+from torch.fft import fft2, ifft2
+
+from ptycho_torch.errors import DataError
+
+
+def check_probe(probe: Tensor, patch_px: int) -> None:
+    """Raise DataError unless `probe` is complex with shape (mode, patch_px, patch_px)."""
+    if not probe.is_complex() or probe.ndim != 3 or tuple(probe.shape[1:]) != (patch_px, patch_px):
+        raise DataError(
+            f"the probe has shape {tuple(probe.shape)} and type {probe.dtype}; "
+            f"(mode, {patch_px}, {patch_px}) complex is needed"
+        )
+
+
+def shift_ramps(
+    shift_px: Float[Tensor, "pattern 2"], patch_px: int
+) -> tuple[Complex[Tensor, "pattern patch"], Complex[Tensor, "pattern patch"]]:
+    """Row and column factors of exp(−2πi q·shift) on the FFT's own frequency order.
+
+    Their outer product multiplies a spectrum to shift its image by `shift_px` (row, column) towards higher indices.
+    At the Nyquist frequency of even sizes the factor is its real part, so that a real image stays real.
+    """
+    frequency = torch.fft.fftfreq(patch_px, device=shift_px.device, dtype=shift_px.dtype)
+    angle = -2 * torch.pi * shift_px[:, :, None] * frequency
+    ramp = torch.polar(torch.ones_like(angle), angle)
+    if patch_px % 2 == 0:
+        nyquist = patch_px // 2
+        ramp[:, :, nyquist] = ramp[:, :, nyquist].real.to(ramp.dtype)
+    return ramp[:, 0], ramp[:, 1]
+
+
+def shift_probe(
+    probe: Complex[Tensor, "mode patch patch"], shift_px: Float[Tensor, "pattern 2"]
+) -> Complex[Tensor, "pattern mode patch patch"]:
+    """The probe moved to each sub-pixel position by a Fourier shift (exact for a band-limited probe)."""
+    return _shifted(fft2(probe)[None], shift_px)
+
+
+def shift_pairs(
+    probes: Complex[Tensor, "pattern mode patch patch"], shift_px: Float[Tensor, "pattern 2"]
+) -> Complex[Tensor, "pattern mode patch patch"]:
+    """`shift_probe` with a probe of its own for each position."""
+    return _shifted(fft2(probes), shift_px)
+
+
+def _shifted(spectrum: Tensor, shift_px: Tensor) -> Tensor:
+    rows, columns = shift_ramps(shift_px, spectrum.shape[-1])
+    return ifft2(spectrum * rows[:, None, :, None] * columns[:, None, None, :])
+
+
+def unshift_sum(
+    waves: Complex[Tensor, "pattern mode patch patch"], shift_px: Float[Tensor, "pattern 2"]
+) -> Complex[Tensor, "mode patch patch"]:
+    """Move waves back by their shifts and add them: the adjoint of `shift_probe`."""
+    rows, columns = shift_ramps(shift_px, waves.shape[-1])
+    spectrum = fft2(waves) * columns.conj()[:, None, None, :]
+    return ifft2((spectrum * rows.conj()[:, None, :, None]).sum(0))
+
+
+def probe_intensity(probe: Complex[Tensor, "*batch mode h w"]) -> Float[Tensor, "*batch h w"]:
+    """Illumination Σ_m |P_m|² in photons per pixel."""
+    return (probe.real.square() + probe.imag.square()).sum(-3)
+
+
+def orthogonalise(probe: Complex[Tensor, "mode h w"]) -> Complex[Tensor, "mode h w"]:
+    """The same incoherent probe with modes orthogonal and sorted by power, strongest first.
+
+    The modes' intensities on any detector add up to the same image, because they are only mixed by a unitary matrix.
+    """
+    flat = probe.reshape(probe.shape[0], -1)
+    overlap = flat @ flat.mH
+    _, vectors = torch.linalg.eigh(overlap)
+    mixed = vectors.mH.flip(0) @ flat
+    # eigh leaves the phase of each vector free: keep the mode that it grew from in phase with itself
+    phase = torch.sgn((flat.conj() * mixed).sum(-1))
+    phase = torch.where(phase == 0, torch.ones_like(phase), phase)
+    return (mixed * phase.conj()[:, None]).reshape(probe.shape)

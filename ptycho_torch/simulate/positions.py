@@ -1,0 +1,37 @@
+"""Scan paths: positions (row, column) in pixels, centred on zero, at most `extent_px` from it on either axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+PathName = Literal["raster", "spiral"]
+
+
+def raster(extent_px: float, step_px: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Rows and columns `step_px` apart, each position moved at random by up to a quarter step.
+
+    The jitter breaks the grid's own periodicity, which would otherwise appear in the object.
+    """
+    reach = max(extent_px - step_px / 4, 0.0)
+    line = np.arange(-np.floor(reach / step_px), np.floor(reach / step_px) + 1) * step_px
+    grid = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
+    return grid + rng.uniform(-0.25, 0.25, grid.shape) * step_px
+
+
+def spiral(extent_px: float, step_px: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Fermat spiral: the k-th point at radius ∝ √k, turned by the golden angle; one point per `step_px`² of the disc."""
+    golden_angle = np.pi * (3 - 5**0.5)
+    per_root = step_px / np.pi**0.5
+    order = np.arange(1, max(int((extent_px / per_root) ** 2), 1) + 1)
+    angle = order * golden_angle + rng.uniform(0, 2 * np.pi)
+    return (per_root * np.sqrt(order))[:, None] * np.stack([np.sin(angle), np.cos(angle)], axis=-1)
+
+
+PATHS: dict[PathName, Callable[[float, float, np.random.Generator], NDArray[np.float64]]] = {
+    "raster": raster,
+    "spiral": spiral,
+}

@@ -1,0 +1,52 @@
+"""Probes to simulate scans with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+ProbeName = Literal["zone_plate", "gaussian"]
+
+
+def zone_plate(patch_px: int, diameter_px: float) -> NDArray[np.complex64]:
+    """Defocused focus of a zone plate with a central stop, about `diameter_px` wide; (1, h, w), unit power.
+
+    A ring-shaped pupil in the far field; the defocus spreads a focus of a few pixels to the wanted diameter.
+    """
+    frequency = np.fft.fftshift(np.fft.fftfreq(patch_px))
+    radius = np.hypot(*np.meshgrid(frequency, frequency, indexing="ij"))
+    outer = 0.14
+    edge = 1.5 / patch_px
+    pupil = _smooth_step((outer - radius) / edge) * _smooth_step((radius - 0.35 * outer) / edge)
+    # geometric optics: a phase π·z·q² moves the ray of frequency q by z·q pixels
+    defocus = diameter_px / (2 * outer)
+    spectrum = pupil * np.exp(1j * np.pi * defocus * radius**2)
+    wave = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(spectrum)))
+    return _unit_power(wave)
+
+
+def gaussian(patch_px: int, diameter_px: float) -> NDArray[np.complex64]:
+    """Gaussian beam whose intensity has the full width at half maximum `diameter_px`, slightly curved; (1, h, w)."""
+    offset = np.arange(patch_px) - patch_px // 2
+    squared = offset[:, None] ** 2 + offset[None, :] ** 2
+    sigma_squared = diameter_px**2 / (4 * np.log(2))
+    curvature = 1.5 * squared / diameter_px**2
+    return _unit_power(np.exp(-squared / (2 * sigma_squared) + 1j * curvature))
+
+
+def _smooth_step(value: NDArray[np.float64]) -> NDArray[np.float64]:
+    clipped = np.clip(value + 0.5, 0, 1)
+    return clipped * clipped * (3 - 2 * clipped)
+
+
+def _unit_power(wave: NDArray[np.complex128]) -> NDArray[np.complex64]:
+    return (wave / np.linalg.norm(wave)).astype(np.complex64)[None]
+
+
+PROBES: dict[ProbeName, Callable[[int, float], NDArray[np.complex64]]] = {
+    "zone_plate": zone_plate,
+    "gaussian": gaussian,
+}

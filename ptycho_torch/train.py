@@ -1,0 +1,8 @@
+"""`python -m ptycho_torch.train`: the door that the integration plan names onto `ptycho-torch train`."""
+
+import sys
+
+from ptycho_torch.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main(command="train"))

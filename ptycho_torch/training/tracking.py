@@ -1,0 +1,25 @@
+"""MLflow, for those who keep their runs there; only where the environment names a server or a file."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+
+from lightning.pytorch.loggers import Logger, MLFlowLogger
+
+_log = logging.getLogger(__name__)
+
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+_NOWHERE = ("", "memory")
+
+
+def mlflow_logger(name: str) -> Logger | None:
+    """A logger to the place that MLFLOW_TRACKING_URI names; None where it is unset, empty or `memory`."""
+    uri = os.environ.get(TRACKING_VARIABLE, "")
+    if uri in _NOWHERE:
+        return None
+    if importlib.util.find_spec("mlflow") is None:
+        _log.warning("%s is set but MLflow is not installed: pip install 'ptycho-torch[track]'", TRACKING_VARIABLE)
+        return None
+    return MLFlowLogger(experiment_name=name, tracking_uri=uri)

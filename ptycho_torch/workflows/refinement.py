@@ -1,0 +1,117 @@
+"""A scan to an object by the physics solver alone, with its resolution."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptycho_torch.config import RefineSettings
+from ptycho_torch.data.canvas import Frame
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.data.writer import write_object
+from ptycho_torch.device import find_device
+from ptycho_torch.files import write_json, write_whole
+from ptycho_torch.metrics.frc import RingCorrelation, ring_correlation
+from ptycho_torch.reconstruct.evaluate import evaluate, illumination, lit_area
+from ptycho_torch.reconstruct.figures import Panel, save_comparison, save_object
+from ptycho_torch.refine.problem import Solution
+from ptycho_torch.refine.solve import Progress, refine
+
+
+@dataclass(frozen=True, eq=False)
+class Refinement:
+    """What the solver made of a scan.
+
+    Attributes:
+        scan: the scan.
+        solution: object, probe and R by epoch.
+        metrics: figures of merit by name.
+        resolution: Fourier ring correlation of the two halves of the scan, where it was asked for.
+    """
+
+    scan: Scan
+    solution: Solution
+    metrics: dict[str, float]
+    resolution: RingCorrelation | None
+
+
+def refine_scan(
+    scan: Scan,
+    settings: RefineSettings | None = None,
+    *,
+    device: str = "auto",
+    halves: bool = False,
+    progress: Progress | None = None,
+) -> Refinement:
+    """Reconstruct a scan from empty space and its own probe.
+
+    Args:
+        scan: the scan.
+        settings: solver, epochs, probe update.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        halves: also solve both random halves of the scan and correlate them, which takes as long again.
+        progress: called after each epoch of the whole scan.
+
+    Raises:
+        DataError: there is no probe to start from.
+        ConfigError: the device is not there.
+        DivergenceError: the solver met a value that is not finite.
+    """
+    settings, place = settings or RefineSettings(), find_device(device)
+    started = time.perf_counter()
+    solution = refine(scan, settings, device=place, progress=progress)
+    metrics = {"seconds": time.perf_counter() - started}
+    metrics |= evaluate(scan, solution.canvas, solution.probe, device=place)
+    resolution = None
+    if halves:
+        order = np.random.default_rng(settings.seed).permutation(len(scan))
+        parts = [scan.take(np.sort(order[start::2])) for start in (0, 1)]
+        solutions = [refine(part, settings, device=place) for part in parts]
+        resolution = ring_correlation(*(_middle(scan, half) for half in solutions))
+        metrics["frc_half_bit_nyquist"] = resolution.crossing
+    return Refinement(scan, solution, metrics, resolution)
+
+
+def write_refinement(result: Refinement, folder: Path) -> dict[str, str]:
+    """Write object, probe, pictures and figures of merit into a folder; returns the files by what they are."""
+    scan, solution = result.scan, result.solution
+    light = illumination(scan, solution.probe)
+    mask = lit_area(light)
+    amplitude, phase = save_object(solution.canvas.pixels, folder, mask)
+    paths = {
+        "object": folder / "object.npz",
+        "probe": folder / "probe.npy",
+        "metrics": folder / "metrics.json",
+        "comparison": folder / "comparison.png",
+        "amplitude": amplitude,
+        "phase": phase,
+    }
+    write_object(solution.canvas, paths["object"])
+    with write_whole(paths["probe"]) as file:
+        np.save(file, solution.probe)
+    values: dict[str, object] = {**result.metrics, "R_by_epoch": solution.errors}
+    if result.resolution:
+        values["frc"] = {
+            "frequency_nyquist": result.resolution.frequency.tolist(),
+            "correlation": result.resolution.correlation.tolist(),
+            "half_bit_threshold": result.resolution.threshold.tolist(),
+        }
+    write_json(values, paths["metrics"])
+    frame = Frame(scan.positions_px, scan.patch_px)
+    panels = [Panel("refined", solution.canvas.pixels, f"R {result.metrics['R']:.4f}")]
+    if scan.truth is not None:
+        panels.insert(0, Panel("truth", scan.truth.window(frame.origin_px, frame.shape_px)))
+    save_comparison(panels, light, mask, scan.name, paths["comparison"])
+    return {name: path.name for name, path in paths.items()}
+
+
+def _middle(scan: Scan, solution: Solution) -> NDArray[np.complex64]:
+    """The square in the middle of the scan that is lit everywhere."""
+    positions = scan.positions_px
+    side = int(np.ptp(positions, axis=0).min() * 0.75) // 2 * 2
+    corner = np.round((positions.min(axis=0) + positions.max(axis=0)) / 2) - side // 2
+    return solution.canvas.window((float(corner[0]), float(corner[1])), (side, side))

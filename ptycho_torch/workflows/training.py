@@ -1,0 +1,83 @@
+"""Scans to a trained network in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptycho_torch.config import Experiment
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.device import find_device
+from ptycho_torch.errors import CheckpointError, OutputError
+from ptycho_torch.files import claim_folder
+from ptycho_torch.persistence.checkpoint import load_network
+from ptycho_torch.progress import Stages
+from ptycho_torch.training.bootstrap import bootstrap_probes
+from ptycho_torch.training.fit import LAST_NAME, TrainingResult, fit
+from ptycho_torch.workflows.record import RECORD_NAME, RunRecord
+
+
+def train_network(
+    scans: Sequence[Scan],
+    output_dir: Path | str,
+    experiment: Experiment | None = None,
+    *,
+    device: str = "auto",
+    overwrite: bool = False,
+    resume: bool = False,
+    track: bool = True,
+    inputs: Sequence[Path] = (),
+    progress: Stages | None = None,
+) -> TrainingResult:
+    """Find the probes, train a network, and leave checkpoints, index state, losses and a record in a folder.
+
+    Args:
+        scans: one or more scans with patterns of one size.
+        output_dir: new or empty folder, unless `overwrite` or `resume`.
+        experiment: all settings.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        overwrite: replace an earlier run in the folder.
+        resume: go on with an interrupted or shorter run in the folder, from its last checkpoint.
+        track: log to MLflow as well, where MLFLOW_TRACKING_URI names a place.
+        inputs: the files that the scans are from, for the record.
+        progress: shows the search for each probe; Lightning's own bar follows where it is given.
+
+    Raises:
+        ConfigError: a setting or the device is unusable.
+        DataError: a scan has no probe to start from.
+        OutputError: the folder is in use or cannot be written.
+        CheckpointError: there is nothing to resume from, or something else was trained there.
+        DivergenceError: training met a value that is not finite.
+    """
+    experiment = experiment or Experiment()
+    folder, place = Path(output_dir), find_device(device)
+    checkpoint = folder / "checkpoints" / LAST_NAME if resume else None
+    if checkpoint is None:
+        claim_folder(folder, overwrite=overwrite)
+        record = RunRecord(folder, "train", experiment.to_dict(), inputs)
+        probes = bootstrap_probes(scans, experiment, place, progress)
+    else:
+        if not (folder / RECORD_NAME).is_file():
+            raise OutputError(f"{folder}: holds no run to resume; train without --resume")
+        probes = list(_resumable(checkpoint, scans, experiment))
+        record = RunRecord(folder, "train", experiment.to_dict(), inputs)
+    result = fit(scans, probes, experiment, folder, device=place, resume=checkpoint, track=track, bar=progress is not None)
+    record.finish(results={key: str(value) if isinstance(value, Path) else value for key, value in asdict(result).items()})
+    return result
+
+
+def _resumable(checkpoint: Path, scans: Sequence[Scan], experiment: Experiment) -> NDArray[np.complex64]:
+    trained = load_network(checkpoint)
+    asked = replace(experiment.training, epochs=1, steps=None, max_minutes=None)
+    before = replace(trained.experiment.training, epochs=1, steps=None, max_minutes=None)
+    if trained.experiment.model != experiment.model or asked != before:
+        raise CheckpointError(
+            f"{checkpoint}: was trained with other settings; only epochs, steps and max_minutes may change on resuming"
+        )
+    if len(trained.probes) != len(scans) or trained.patch_px != scans[0].patch_px:
+        raise CheckpointError(f"{checkpoint}: was trained on other scans")
+    return trained.probes
