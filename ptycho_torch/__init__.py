@@ -1,1 +1,68 @@
-"""Ptychographic reconstruction with physics-informed networks on PyTorch and Lightning."""
+"""Ptychographic reconstruction with physics-informed networks on PyTorch and Lightning.
+
+    import ptycho_torch as pt
+
+    scan = pt.read_scans("scan.npz")[0]
+    training = pt.train_network([scan], "training_outputs")
+    result = pt.reconstruct_scan(training.last, scan)
+    pt.write_object(result.canvas, Path("object.npz"))
+
+Names are loaded when they are first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ptycho_torch.config import DataSettings as DataSettings
+    from ptycho_torch.config import Experiment as Experiment
+    from ptycho_torch.config import InferenceSettings as InferenceSettings
+    from ptycho_torch.config import ModelSettings as ModelSettings
+    from ptycho_torch.config import RefineSettings as RefineSettings
+    from ptycho_torch.config import SimulationSettings as SimulationSettings
+    from ptycho_torch.config import TrainingSettings as TrainingSettings
+    from ptycho_torch.data.canvas import Canvas as Canvas
+    from ptycho_torch.data.readers import read_scans as read_scans
+    from ptycho_torch.data.scan import Scan as Scan
+    from ptycho_torch.data.writer import write_object as write_object
+    from ptycho_torch.data.writer import write_scan as write_scan
+    from ptycho_torch.errors import PtychoError as PtychoError
+    from ptycho_torch.simulate.scan import simulate_scan as simulate_scan
+    from ptycho_torch.workflows.reconstruction import reconstruct_scan as reconstruct_scan
+    from ptycho_torch.workflows.refinement import refine_scan as refine_scan
+    from ptycho_torch.workflows.training import train_network as train_network
+
+_HOMES = {
+    "Canvas": "data.canvas",
+    "DataSettings": "config",
+    "Experiment": "config",
+    "InferenceSettings": "config",
+    "ModelSettings": "config",
+    "PtychoError": "errors",
+    "RefineSettings": "config",
+    "Scan": "data.scan",
+    "SimulationSettings": "config",
+    "TrainingSettings": "config",
+    "read_scans": "data.readers",
+    "reconstruct_scan": "workflows.reconstruction",
+    "refine_scan": "workflows.refinement",
+    "simulate_scan": "simulate.scan",
+    "train_network": "workflows.training",
+    "write_object": "data.writer",
+    "write_scan": "data.writer",
+}
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,14 +1,14 @@
 """Errors that a user can act on; the command line turns each into one line and exit code 2.
 
-    PtychoError
-    ├── ConfigError (ValueError)   a setting or an option has no usable value
-    ├── DataError (ValueError)     a scan does not make sense
-    │   ├── ScanFileError          a file of measured data cannot be read as a scan
-    │   └── GroupingError          positions cannot be grouped as asked
-    ├── ModelFileError             a file that should hold a trained model does not
-    │   └── CheckpointError        a Lightning checkpoint is damaged, foreign or does not fit
-    ├── OutputError (OSError)      a result cannot be written where it should go
-    └── DivergenceError            a solver or a training run met a value that is not finite
+PtychoError
+├── ConfigError (ValueError)   a setting or an option has no usable value
+├── DataError (ValueError)     a scan does not make sense
+│   ├── ScanFileError          a file of measured data cannot be read as a scan
+│   └── GroupingError          positions cannot be grouped as asked
+├── ModelFileError             a file that should hold a trained model does not
+│   └── CheckpointError        a Lightning checkpoint is damaged, foreign or does not fit
+├── OutputError (OSError)      a result cannot be written where it should go
+└── DivergenceError            a solver or a training run met a value that is not finite
 """
 
 from __future__ import annotations

@@ -32,7 +32,8 @@ def write_whole(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_json(values: Any, path: Path) -> None:  # noqa: ANN401 - whatever JSON can hold

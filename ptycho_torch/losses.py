@@ -46,7 +46,10 @@ def amplitude_mae(
 def anscombe(
     expected: Float[Tensor, "*batch h w"], counts: Float[Tensor, "*batch h w"], good: Float[Tensor, "*#batch h w"]
 ) -> Float[Tensor, ""]:
-    """Squared difference after Anscombe's transform 2√(n + 3/8), which makes Poisson noise nearly Gaussian of width 1."""
+    """Mean squared difference after Anscombe's transform 2√(n + 3/8), which gives Poisson noise a width of nearly 1.
+
+    About 1 when fitted down to the noise, as the deviance is, with a gentler gradient at bright pixels.
+    """
     return _masked_mean(4 * ((expected + 0.375).sqrt() - (counts + 0.375).sqrt()).square(), good)
 
 

@@ -17,7 +17,9 @@ OWN_SEED, UNSEEN_SEED = 0, 7
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--output_dir", type=Path, default=Path("demo_output"), metavar="DIR", help="folder for all results")
+    parser.add_argument(
+        "--output_dir", type=Path, default=Path("demo_output"), metavar="DIR", help="folder for all results"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier demo in the folder")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"training steps (default: {STEPS})")

@@ -12,7 +12,9 @@ from ptycho_torch.config import DataSettings, InferenceSettings, RefineSettings
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="checkpoint of a trained network")
+    parser.add_argument(
+        "--checkpoint", type=Path, required=True, metavar="FILE", help="checkpoint of a trained network"
+    )
     add_input(parser)
     add_output(parser, "inference_outputs")
     add_machine(parser)

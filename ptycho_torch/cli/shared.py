@@ -43,7 +43,11 @@ def add_output(parser: argparse.ArgumentParser, default: str) -> None:
     """Options that say where results go and what may be replaced."""
     group = parser.add_argument_group("Output")
     group.add_argument(
-        "--output_dir", type=Path, default=Path(default), metavar="DIR", help=f"new or empty folder (default: {default})"
+        "--output_dir",
+        type=Path,
+        default=Path(default),
+        metavar="DIR",
+        help=f"new or empty folder (default: {default})",
     )
     group.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in the folder")
 

@@ -28,4 +28,6 @@ def run(arguments: argparse.Namespace) -> None:
 
     scan = simulate_scan(settings)
     write_scan(scan, arguments.output)
-    print(f"{len(scan)} patterns of {scan.patch_px} px, {scan.photons_per_pattern:.4g} photons each: {arguments.output}")
+    print(
+        f"{len(scan)} patterns of {scan.patch_px} px, {scan.photons_per_pattern:.4g} photons each: {arguments.output}"
+    )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+
 from ptycho_torch.cli.options import add_settings, settings_from
 from ptycho_torch.cli.shared import add_input, add_machine, add_output, bars, print_results, quiet_lightning
 from ptycho_torch.config import DataSettings, Experiment, ModelSettings, RefineSettings, TrainingSettings
-
 
 # the rest of the section belongs to the polish, or shares its name with a training setting
 _REFINE = ("probe_modes",)

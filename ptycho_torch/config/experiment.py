@@ -41,7 +41,8 @@ class Experiment:
         for name, section in values.items():
             if not isinstance(section, Mapping):
                 raise ConfigError(f"section {name!r} is {section!r}; a table of settings is needed")
-        return cls(**{name: known[name].from_dict(section) for name, section in values.items()})
+        sections: dict[str, Any] = {name: known[name].from_dict(section) for name, section in values.items()}
+        return cls(**sections)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The settings as nested plain values."""

@@ -18,7 +18,7 @@ from ptycho_torch.errors import ConfigError
 def setting(
     default: Any,  # noqa: ANN401 - the annotation of the field says its type; dataclasses work the same way
     *,
-    help: str,  # noqa: A002 - the name that argparse uses too
+    help: str,
     unit: str = "",
     at_least: float | None = None,
     at_most: float | None = None,

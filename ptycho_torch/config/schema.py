@@ -71,10 +71,10 @@ class TrainingSettings(Settings):
     steps: int | None = setting(None, at_least=1, help="stop after so many optimiser steps, whatever the epoch")
     batch_size: int = setting(2, at_least=1, help="groups of patterns in a step")
     group_size: int = setting(16, at_least=1, at_most=256, help="neighbouring patterns in a group (its channels)")
-    learning_rate: float = setting(2e-3, above=0, at_most=1, help="highest step size of AdamW")
+    learning_rate: float = setting(1e-3, above=0, at_most=1, help="highest step size of AdamW")
     warmup_steps: int = setting(20, at_least=0, help="steps over which the step size rises")
     gradient_clip: float = setting(1.0, above=0, help="highest norm of the gradient")
-    loss: Literal["poisson", "amplitude_mae", "anscombe"] = setting("poisson", help="likelihood of the counts")
+    loss: Literal["poisson", "amplitude_mae", "anscombe"] = setting("anscombe", help="likelihood of the counts")
     unmerged_weight: float = setting(
         0.15, at_least=0, at_most=1, help="share of the loss taken from single patches before overlaps are merged"
     )

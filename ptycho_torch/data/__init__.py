@@ -1,0 +1,1 @@
+"""Scans: reading, checking, grouping and batching measured data."""

@@ -22,25 +22,32 @@ def to_counts(stored: NDArray[Any], settings: DataSettings, name: str) -> NDArra
 
     Integers are counts. Floats are counts when all are whole and the largest exceeds 50; otherwise they are amplitudes
     and get squared, in float64, so that whole counts come back whole.
+
+    Raises:
+        ScanFileError: values are no numbers, not finite, or negative amplitudes.
     """
     if not (np.issubdtype(stored.dtype, np.integer) or np.issubdtype(stored.dtype, np.floating)):
-        raise ScanFileError(f"{name}: patterns are of type {stored.dtype}; integer counts or float amplitudes are needed")
-    units, reason = settings.units, "as asked"
-    if units == "auto":
-        units, reason = _detect_units(stored)
+        raise ScanFileError(
+            f"{name}: patterns are of type {stored.dtype}; integer counts or float amplitudes are needed"
+        )
+    wrong = int((~np.isfinite(stored)).any(axis=tuple(range(1, stored.ndim))).sum())
+    if wrong:
+        raise ScanFileError(f"{name}: {wrong} patterns hold NaN or infinite values; mask those pixels or drop them")
+    units, reason = _detect_units(stored) if settings.units == "auto" else (settings.units, "as asked")
     _log.info("%s: patterns are read as %s (%s)", name, units, reason)
     if units == "counts":
         return _rescaled(stored.astype(np.float32), settings, name)
-    if stored.size and float(np.nanmin(stored)) < 0:
+    if stored.size and float(np.min(stored)) < 0:
         raise ScanFileError(
-            f"{name}: amplitudes go down to {float(np.nanmin(stored)):g}; neither amplitudes nor counts can be negative"
+            f"{name}: amplitudes go down to {float(np.min(stored)):g}; neither amplitudes nor counts can be negative"
         )
     squared = np.square(stored, dtype=np.float64)
     whole = np.round(squared)
     counts = whole if np.allclose(squared, whole, rtol=1e-6, atol=_WHOLE_WITHIN) else squared
     if counts is squared and settings.photons is None:
         _log.warning(
-            "%s: the squared amplitudes are not whole numbers; if they are normalised, tell the dose with --photons", name
+            "%s: the squared amplitudes are not whole numbers; if they are normalised, tell the dose with --photons",
+            name,
         )
     return _rescaled(counts.astype(np.float32), settings, name)
 
@@ -48,7 +55,7 @@ def to_counts(stored: NDArray[Any], settings: DataSettings, name: str) -> NDArra
 def _detect_units(stored: NDArray[Any]) -> tuple[str, str]:
     if np.issubdtype(stored.dtype, np.integer):
         return "counts", f"type {stored.dtype}"
-    largest = float(np.nanmax(stored)) if stored.size else 0.0
+    largest = float(np.max(stored)) if stored.size else 0.0
     if largest > _LARGEST_FAINT_COUNT and bool((stored == np.round(stored)).all()):
         return "counts", f"whole numbers up to {largest:g}"
     return "amplitude", f"floats up to {largest:.4g}, not whole counts"
@@ -70,7 +77,8 @@ def centred(counts: NDArray[np.float32], settings: DataSettings, name: str) -> N
         middle = _share_in_middle(mean)
         corner = _share_in_middle(np.fft.fftshift(mean))
         place = "corner" if corner > middle else "centre"
-        reason = f"{max(middle, corner):.0%} of the photons lie within an eighth of it, {min(middle, corner):.0%} at the other"
+        shares = max(middle, corner), min(middle, corner)
+        reason = f"{shares[0]:.0%} of the photons lie within an eighth of it, {shares[1]:.0%} at the other"
     _log.info("%s: the zero frequency lies at the %s (%s)", name, place, reason)
     return np.fft.fftshift(counts, axes=(-2, -1)) if place == "corner" else counts
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import DataLoader, Sampler
 
 from ptycho_torch.config.schema import TrainingSettings
 from ptycho_torch.data.dataset import Batch, GroupDataset
@@ -18,6 +18,35 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.files import write_whole
 
 _log = logging.getLogger(__name__)
+
+
+class GroupSampler(Sampler[int]):
+    """Some of the groups in random order, drawn anew for each epoch from the seed and the epoch's number.
+
+    So a run that is resumed sees the groups that it would have seen without the break.
+
+    Args:
+        groups: how many there are.
+        draws: how many of them an epoch takes, each at most once.
+        seed: seed of the draw.
+    """
+
+    def __init__(self, groups: int, draws: int, seed: int) -> None:
+        self._groups, self._draws, self._seed = groups, min(draws, groups), seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        """Groups an epoch."""
+        return self._draws
+
+    def __iter__(self) -> Iterator[int]:
+        """Indices of groups."""
+        order = np.random.default_rng((self._seed, self._epoch)).permutation(self._groups)
+        return iter(order[: self._draws].tolist())
 
 
 class ScanDataModule(lightning.LightningDataModule):
@@ -36,7 +65,9 @@ class ScanDataModule(lightning.LightningDataModule):
         self._settings = settings
         size = min(settings.group_size, *(len(scan) for scan in scans))
         if size < settings.group_size:
-            _log.warning("groups shrink from %d to %d patterns, all that the smallest scan has", settings.group_size, size)
+            _log.warning(
+                "groups shrink from %d to %d patterns, all that the smallest scan has", settings.group_size, size
+            )
         self.splits = [
             split_groups(scan.positions_px, size, settings.validation_share, settings.seed + number)
             for number, scan in enumerate(scans)
@@ -46,6 +77,7 @@ class ScanDataModule(lightning.LightningDataModule):
                 _log.warning("%s is too small to set patterns aside: validation sees training patterns too", scan.name)
         self.training = GroupDataset(scans, [split.training for split in self.splits])
         self.validation = GroupDataset(scans, [split.validation for split in self.splits])
+        self.group_size = size
         self._per_epoch = max(1, round(len(self.training) / size))
 
     @property
@@ -55,11 +87,7 @@ class ScanDataModule(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Random groups without repetition, in a seeded order that differs from epoch to epoch."""
-        sampler = RandomSampler(
-            self.training,
-            num_samples=self._per_epoch,
-            generator=torch.Generator().manual_seed(self._settings.seed),
-        )
+        sampler = GroupSampler(len(self.training), self._per_epoch, self._settings.seed)
         return DataLoader(self.training, batch_size=self._settings.batch_size, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -71,7 +99,7 @@ class ScanDataModule(lightning.LightningDataModule):
 
         Keys: `scans` (names), and for the scan of number s `positions_px_s`, `training_s`, `validation_s`.
         """
-        arrays = {"scans": np.array([scan.name for scan in self.scans])}
+        arrays: dict[str, Any] = {"scans": np.array([scan.name for scan in self.scans])}
         for number, (scan, split) in enumerate(zip(self.scans, self.splits, strict=True)):
             arrays[f"positions_px_{number}"] = scan.positions_px
             arrays[f"training_{number}"] = split.training

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
+from torch.utils.dlpack import from_dlpack
 
 from ptycho_torch.data.canvas import Frame
 from ptycho_torch.data.scan import Scan
@@ -40,7 +41,7 @@ class GroupDataset(Dataset[Batch]):
     """
 
     def __init__(self, scans: Sequence[Scan], groups: Sequence[NDArray[np.int64]]) -> None:
-        self._counts = [torch.from_dlpack(scan.counts) for scan in scans]
+        self._counts = [from_dlpack(scan.counts) for scan in scans]
         frames = [Frame(scan.positions_px, scan.patch_px) for scan in scans]
         self._corners = [torch.from_numpy(frame.corners_px) for frame in frames]
         self._shifts = [torch.from_numpy(frame.shifts_px) for frame in frames]

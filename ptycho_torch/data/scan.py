@@ -98,7 +98,9 @@ class Scan:
         if lowest < 0:
             raise DataError(f"{self.name}: counts go down to {lowest:g}; photons cannot be negative")
         if highest > LARGEST_PHOTONS_PER_PIXEL:
-            raise DataError(f"{self.name}: counts go up to {highest:g}; at most {LARGEST_PHOTONS_PER_PIXEL:g} make sense")
+            raise DataError(
+                f"{self.name}: counts go up to {highest:g}; at most {LARGEST_PHOTONS_PER_PIXEL:g} make sense"
+            )
         if self.photons_per_pattern == 0:
             raise DataError(f"{self.name}: there is not one photon on a good pixel")
 
@@ -116,7 +118,8 @@ class Scan:
             return
         if self.probe.ndim != 3 or self.probe.shape[1:] != self.counts.shape[1:]:
             raise DataError(
-                f"{self.name}: the probe has shape {self.probe.shape}; (mode, {self.patch_px}, {self.patch_px}) is needed"
+                f"{self.name}: the probe has shape {self.probe.shape}; "
+                f"(mode, {self.patch_px}, {self.patch_px}) is needed"
             )
         if not np.isfinite(self.probe).all() or not np.abs(self.probe).any():
             raise DataError(f"{self.name}: the probe is empty or holds NaN or infinite values")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ def write_scan(scan: Scan, path: Path) -> None:
     Positions are written in the pixels of the true object, so that `objectGuess` starts at (0, 0).
     """
     origin = (0.0, 0.0) if scan.truth is None else scan.truth.origin_px
-    arrays = {
+    arrays: dict[str, Any] = {
         "diff3d": np.sqrt(scan.counts),
         "xcoords": scan.positions_px[:, 1] - origin[1],
         "ycoords": scan.positions_px[:, 0] - origin[0],

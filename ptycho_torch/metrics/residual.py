@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import torch
 from torch import Generator, Tensor
 
 from ptycho_torch.physics.noise import draw_counts

@@ -1,0 +1,1 @@
+"""Networks that turn a pattern into an object patch."""

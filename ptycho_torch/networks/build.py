@@ -52,9 +52,9 @@ def build_generator(
     """
     if patch_px % 2**depth or patch_px // 2**depth < 4:
         raise ConfigError(
-            f"ModelSettings.depth is {depth}; patterns of {patch_px} px cannot be halved that often, a smaller depth can"
+            f"ModelSettings.depth is {depth}; patterns of {patch_px} px cannot be halved so often, take a smaller depth"
         )
     head = AmplitudePhase(amplitude, phase) if output == "amplitude_phase" else RealImaginary()
     body = NETWORKS[network](width, depth)
     # channels last: convolutions on a CPU are about a tenth faster to train and a third faster to run
-    return Generator(body, head).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return Generator(body, head).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -7,6 +7,8 @@ convolutions with few channels at full resolution cost the most time on a CPU an
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -26,7 +28,7 @@ class UNet(nn.Module):
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
         channels = [width * 2**level for level in range(depth)]
-        steps = list(zip(channels, channels[1:], strict=False))
+        steps = list(pairwise(channels))
         down = [nn.Sequential(convolution(above, below, stride=2), convolution(below, below)) for above, below in steps]
         up = [
             nn.Sequential(nn.Conv2d(below, above, 1), nn.Upsample(scale_factor=2), convolution(above, above))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ptycho_torch.config import Experiment
 from ptycho_torch.errors import CheckpointError, ConfigError
 from ptycho_torch.networks.build import Generator
-from ptycho_torch.training.build import RECORD_VERSION, build_network
+from ptycho_torch.training.generator import RECORD_VERSION, build_network
 
 _GENERATOR = "generator."
 

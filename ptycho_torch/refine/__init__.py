@@ -1,0 +1,1 @@
+"""The physics solver: no network."""

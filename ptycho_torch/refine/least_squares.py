@@ -89,10 +89,8 @@ class LeastSquares:
 
     def _visit(self, batch: int, step: float, *, moves_probe: bool) -> Tensor:
         problem, patterns, index = self.problem, self._batches[batch], self._indices[batch]
-        if moves_probe or not self._probes:
-            probes = problem.shifted(self.probe, patterns)
-        else:
-            probes = self._probes[batch]
+        cached = self._probes and not moves_probe
+        probes = self._probes[batch] if cached else problem.shifted(self.probe, patterns)
         patches = gather(self.canvas, index, problem.scan.patch_px)
         waves = fft2(patches.unsqueeze(1) * probes, norm="ortho")
         modelled, measured = probe_intensity(waves).sqrt(), self._amplitudes[batch]

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.fft import fft2, fftshift, ifftshift
+from torch.utils.dlpack import from_dlpack
 
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
@@ -51,8 +52,8 @@ class Problem:
         self.scan = scan
         self.device = device
         self.frame = Frame(scan.positions_px, scan.patch_px)
-        self.good = ifftshift(torch.from_dlpack(scan.good_pixels), dim=_PLANE).float().to(device)
-        self.counts = ifftshift(torch.from_dlpack(scan.counts), dim=_PLANE).to(device) * self.good
+        self.good = ifftshift(from_dlpack(scan.good_pixels), dim=_PLANE).float().to(device)
+        self.counts = ifftshift(from_dlpack(scan.counts), dim=_PLANE).to(device) * self.good
         self.shifts_px = torch.from_numpy(self.frame.shifts_px).to(device)
         self._corners_px = torch.from_numpy(self.frame.corners_px).to(device)
 
@@ -83,7 +84,7 @@ class Problem:
         """
         given = self.scan.probe if probe is None else probe
         if given is None:
-            raise DataError(f"{self.scan.name}: there is no probe; give one with --probe or in the file")
+            raise DataError(f"{self.scan.name}: there is no probe to start from; give one with --probe or in the file")
         start = torch.from_numpy(np.array(given[:modes], np.complex64)).to(self.device)
         if len(start) < modes:
             start = _with_weak_modes(start, modes)
@@ -124,7 +125,7 @@ def _with_weak_modes(probe: Tensor, modes: int) -> Tensor:
     side = probe.shape[-1]
     tilt = torch.linspace(-1, 1, side, device=probe.device)
     first = probe[0]
-    extra = []
+    extra: list[Tensor] = []
     for number in range(len(probe), modes):
         order = (number + 1) // 2
         factor = tilt[:, None] ** order if number % 2 else tilt[None, :] ** order

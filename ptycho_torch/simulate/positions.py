@@ -23,7 +23,7 @@ def raster(extent_px: float, step_px: float, rng: np.random.Generator) -> NDArra
 
 
 def spiral(extent_px: float, step_px: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Fermat spiral: the k-th point at radius ∝ √k, turned by the golden angle; one point per `step_px`² of the disc."""
+    """Fermat spiral: point k at radius ∝ √k, turned by the golden angle, one point per `step_px`² of the disc."""
     golden_angle = np.pi * (3 - 5**0.5)
     per_root = step_px / np.pi**0.5
     order = np.arange(1, max(int((extent_px / per_root) ** 2), 1) + 1)

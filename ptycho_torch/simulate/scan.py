@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ptycho_torch.config.schema import SimulationSettings
-from ptycho_torch.data.canvas import Canvas, Frame
+from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.physics.forward import expected_counts
@@ -30,7 +30,7 @@ def simulate_scan(settings: SimulationSettings) -> Scan:
     """
     object_rng, path_rng, noise_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(settings.seed).spawn(3))
     side, patch = settings.object_px, settings.patch_px
-    truth = Canvas(transmission(OBJECTS[settings.object](( side, side), object_rng)))
+    truth = Canvas(transmission(OBJECTS[settings.object]((side, side), object_rng)))
     extent = (side - patch) / 2 - 1
     if extent < settings.step_px:
         raise ConfigError(

@@ -34,7 +34,12 @@ def bootstrap_probes(
     for scan in scans:
         if epochs:
             settings = replace(experiment.refine, epochs=epochs)
-            found = refine(scan, settings, device=device, progress=progress(f"probe of {scan.name}", epochs, "epoch") if progress else None)
+            found = refine(
+                scan,
+                settings,
+                device=device,
+                progress=progress(f"probe of {scan.name}", epochs, "epoch") if progress else None,
+            )
             probes.append(found.probe)
         else:
             problem = Problem(scan, torch.device("cpu"))

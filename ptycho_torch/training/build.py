@@ -1,9 +1,8 @@
-"""The composition root: settings to generator, loss and module. Nothing else reads `model` and `training` together."""
+"""The composition root: settings to network, loss and module."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,30 +10,8 @@ from numpy.typing import NDArray
 
 from ptycho_torch.config import Experiment
 from ptycho_torch.losses import LOSSES
-from ptycho_torch.networks.build import Generator, build_generator
+from ptycho_torch.training.generator import build_network, make_record
 from ptycho_torch.training.module import ReconstructionModule
-
-RECORD_VERSION = 1
-
-
-def build_network(experiment: Experiment, patch_px: int) -> Generator:
-    """The generator that the settings name, its weights drawn by the training seed.
-
-    Raises:
-        ConfigError: it cannot take patterns of this size.
-    """
-    model = experiment.model
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(experiment.training.seed)
-        return build_generator(
-            model.network,
-            patch_px=patch_px,
-            width=model.width,
-            depth=model.depth,
-            output=model.output,
-            amplitude=model.amplitude,
-            phase=model.phase,
-        )
 
 
 def build_module(
@@ -68,8 +45,3 @@ def build_module(
         variation_weight=training.total_variation,
         record=make_record(experiment, stacked.shape[-1]),
     )
-
-
-def make_record(experiment: Experiment, patch_px: int) -> dict[str, Any]:
-    """What a checkpoint tells about its network, as plain values."""
-    return {"version": RECORD_VERSION, "patch_px": patch_px, "experiment": experiment.to_dict()}

@@ -93,75 +93,80 @@ def fit(
     total_steps = settings.steps or settings.epochs * data.steps_per_epoch
     photons, good = [scan.photons_per_pattern for scan in scans], [scan.good_pixels for scan in scans]
     module = build_module(experiment, probes, photons, good, total_steps)
-    index = output_dir / INDEX_NAME
+    index, folder = output_dir / INDEX_NAME, output_dir / "checkpoints"
     data.write_index(index)
-    folder = output_dir / "checkpoints"
-    timer = Timer(timedelta(minutes=settings.max_minutes) if settings.max_minutes else None, verbose=False)
+    stopwatch = Stopwatch()
     keeper = ModelCheckpoint(
-        folder,
-        filename=Path(BEST_NAME).stem,
-        monitor="val_loss",
-        save_last=True,
-        enable_version_counter=False,
+        folder, filename=Path(BEST_NAME).stem, monitor="val_loss", save_last=True, enable_version_counter=False
     )
-    trainer = _trainer(total_steps, data.steps_per_epoch, experiment, device, [timer, keeper], _loggers(output_dir, track=track), bar=bar)
-    started, first_step = time.perf_counter(), 0
-    with warnings.catch_warnings():
-        for message in _EXPECTED_WARNINGS:
-            warnings.filterwarnings("ignore", message)
-        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
-    seconds = time.perf_counter() - started
-    last = folder / LAST_NAME
-    trainer.save_checkpoint(last, weights_only=False)
-    out_of_time = trainer.global_step < total_steps
-    if out_of_time:
-        _log.warning(
-            "the wall clock stopped training after %g min at step %d of %d; raise max_minutes or lower the steps",
-            settings.max_minutes,
-            trainer.global_step,
-            total_steps,
-        )
-    best = Path(keeper.best_model_path) if keeper.best_model_path else last
-    loss = trainer.callback_metrics.get("val_loss")
-    size = data.training[0].counts.shape[0]
-    seen = (trainer.global_step - first_step) * settings.batch_size * size
-    return TrainingResult(
-        last=last,
-        best=best,
-        index=index,
-        steps=trainer.global_step,
-        seconds=seconds,
-        patterns_per_second=seen / seconds,
-        validation_loss=None if loss is None else float(loss),
-        out_of_time=out_of_time,
-    )
-
-
-def _trainer(
-    total_steps: int,
-    steps_per_epoch: int,
-    experiment: Experiment,
-    device: torch.device,
-    callbacks: list[Callback],
-    loggers: list[Logger],
-    *,
-    bar: bool,
-) -> lightning.Trainer:
-    return lightning.Trainer(
+    callbacks: list[Callback] = [stopwatch, keeper]
+    if settings.max_minutes:
+        callbacks.append(Timer(timedelta(minutes=settings.max_minutes), verbose=False))
+    trainer = lightning.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=[device.index or 0] if device.type == "cuda" else 1,
         max_steps=total_steps,
         # by steps, not by epochs: a run shorter than an epoch is judged at its end all the same
-        val_check_interval=min(steps_per_epoch, total_steps),
+        val_check_interval=min(data.steps_per_epoch, total_steps),
         check_val_every_n_epoch=None,
-        gradient_clip_val=experiment.training.gradient_clip,
+        gradient_clip_val=settings.gradient_clip,
         callbacks=callbacks,
-        logger=loggers,
+        logger=_loggers(output_dir, track=track),
         log_every_n_steps=1,
         num_sanity_val_steps=0,
         enable_model_summary=False,
         enable_progress_bar=bar,
     )
+    with warnings.catch_warnings():
+        for message in _EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message)
+        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+    last = folder / LAST_NAME
+    trainer.save_checkpoint(last, weights_only=False)
+    loss = trainer.callback_metrics.get("val_loss")
+    return TrainingResult(
+        last=last,
+        best=folder / Path(keeper.best_model_path or last).name,
+        index=index,
+        steps=trainer.global_step,
+        seconds=stopwatch.seconds,
+        patterns_per_second=stopwatch.steps * settings.batch_size * data.group_size / max(stopwatch.seconds, 1e-9),
+        validation_loss=None if loss is None else float(loss),
+        out_of_time=_out_of_time(trainer.global_step, total_steps, settings.max_minutes),
+    )
+
+
+class Stopwatch(Callback):
+    """Time and steps from the first step of a run to its last.
+
+    Attributes:
+        seconds: wall time, validation included.
+        steps: optimiser steps, those before a resumed run left out.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.steps = 0
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Start."""
+        self._started, self._first = time.perf_counter(), trainer.global_step
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Stop."""
+        self.seconds, self.steps = time.perf_counter() - self._started, trainer.global_step - self._first
+
+
+def _out_of_time(steps: int, total_steps: int, max_minutes: float | None) -> bool:
+    if steps >= total_steps or max_minutes is None:
+        return False
+    _log.warning(
+        "the wall clock stopped training after %g min at step %d of %d; raise max_minutes or lower the steps",
+        max_minutes,
+        steps,
+        total_steps,
+    )
+    return True
 
 
 def _loggers(output_dir: Path, *, track: bool) -> list[Logger]:

@@ -18,11 +18,11 @@ from ptycho_torch.device import find_device
 from ptycho_torch.errors import CheckpointError
 from ptycho_torch.files import write_json, write_whole
 from ptycho_torch.persistence.checkpoint import TrainedNetwork, load_network
+from ptycho_torch.progress import Stages
 from ptycho_torch.reconstruct.evaluate import evaluate, lit_area
 from ptycho_torch.reconstruct.figures import Panel, save_comparison, save_object
 from ptycho_torch.reconstruct.predict import Prediction, Predictor
 from ptycho_torch.refine.problem import Solution
-from ptycho_torch.progress import Stages
 from ptycho_torch.refine.solve import refine
 
 
@@ -96,10 +96,19 @@ def reconstruct_scan(
     used = _calibrated(scan, trained.probes[0] if probe is None else probe)
     predictor = Predictor(trained.generator, used, scan.photons_per_pattern, place)
     started = time.perf_counter()
-    prediction = predictor.predict(scan, inference.batch_size, progress("network", len(scan), "pattern") if progress else None)
+    prediction = predictor.predict(
+        scan, inference.batch_size, progress("network", len(scan), "pattern") if progress else None
+    )
     seconds = time.perf_counter() - started
     polished, control = (
-        refine(scan, polish, guess=guess, probe=used, device=place, progress=progress(name, polish.epochs, "epoch") if progress else None)
+        refine(
+            scan,
+            polish,
+            guess=guess,
+            probe=used,
+            device=place,
+            progress=progress(name, polish.epochs, "epoch") if progress else None,
+        )
         if wanted
         else None
         for wanted, guess, name in (

@@ -16,10 +16,11 @@ from ptycho_torch.data.writer import write_object
 from ptycho_torch.device import find_device
 from ptycho_torch.files import write_json, write_whole
 from ptycho_torch.metrics.frc import RingCorrelation, ring_correlation
+from ptycho_torch.progress import Progress
 from ptycho_torch.reconstruct.evaluate import evaluate, illumination, lit_area
 from ptycho_torch.reconstruct.figures import Panel, save_comparison, save_object
 from ptycho_torch.refine.problem import Solution
-from ptycho_torch.refine.solve import Progress, refine
+from ptycho_torch.refine.solve import refine
 
 
 @dataclass(frozen=True, eq=False)

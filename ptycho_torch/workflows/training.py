@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from ptycho_torch.config import Experiment
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.device import find_device
-from ptycho_torch.errors import CheckpointError, OutputError
+from ptycho_torch.errors import CheckpointError, DataError, OutputError
 from ptycho_torch.files import claim_folder
 from ptycho_torch.persistence.checkpoint import load_network
 from ptycho_torch.progress import Stages
 from ptycho_torch.training.bootstrap import bootstrap_probes
+from ptycho_torch.training.generator import build_network
 from ptycho_torch.training.fit import LAST_NAME, TrainingResult, fit
 from ptycho_torch.workflows.record import RECORD_NAME, RunRecord
 
@@ -56,6 +57,10 @@ def train_network(
     experiment = experiment or Experiment()
     folder, place = Path(output_dir), find_device(device)
     checkpoint = folder / "checkpoints" / LAST_NAME if resume else None
+    build_network(experiment, scans[0].patch_px)
+    for scan in scans:
+        if scan.probe is None:
+            raise DataError(f"{scan.name}: there is no probe to start from; give one with --probe or in the file")
     if checkpoint is None:
         claim_folder(folder, overwrite=overwrite)
         record = RunRecord(folder, "train", experiment.to_dict(), inputs)
@@ -65,8 +70,12 @@ def train_network(
             raise OutputError(f"{folder}: holds no run to resume; train without --resume")
         probes = list(_resumable(checkpoint, scans, experiment))
         record = RunRecord(folder, "train", experiment.to_dict(), inputs)
-    result = fit(scans, probes, experiment, folder, device=place, resume=checkpoint, track=track, bar=progress is not None)
-    record.finish(results={key: str(value) if isinstance(value, Path) else value for key, value in asdict(result).items()})
+    result = fit(
+        scans, probes, experiment, folder, device=place, resume=checkpoint, track=track, bar=progress is not None
+    )
+    record.finish(
+        results={key: str(value) if isinstance(value, Path) else value for key, value in asdict(result).items()}
+    )
     return result
 
 

@@ -19,7 +19,9 @@ _log = logging.getLogger(__name__)
 _PROBE_KEYS = ("probeGuess", "probe")
 
 
-def read_scans(source: Path | str, settings: DataSettings | None = None, probes: Path | str | None = None) -> list[Scan]:
+def read_scans(
+    source: Path | str, settings: DataSettings | None = None, probes: Path | str | None = None
+) -> list[Scan]:
     """Read one file, or every NPZ file of a folder in the order of their names.
 
     Args:
@@ -88,7 +90,9 @@ def read_probe(path: Path | str) -> NDArray[Any]:
     for key in _PROBE_KEYS:
         if key in arrays:
             return arrays[key]
-    raise ScanFileError(f"{path}: no probe among its keys {', '.join(sorted(arrays))}; {' or '.join(_PROBE_KEYS)} is needed")
+    raise ScanFileError(
+        f"{path}: no probe among its keys {', '.join(sorted(arrays))}; {' or '.join(_PROBE_KEYS)} is needed"
+    )
 
 
 def _read_probes(source: Path) -> dict[str, NDArray[Any]]:

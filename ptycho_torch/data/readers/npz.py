@@ -93,7 +93,9 @@ def _canonical(
     if guess is not None and guess.ndim == 2 and np.ptp(np.abs(guess)) + np.ptp(guess.real) > 0:
         truth = Canvas(guess.astype(np.complex64))
     positions = np.stack([rows, columns], axis=1)
-    return _scan(path, stored, positions, arrays.get("bad_pixels"), settings, _given(probe, arrays, "probeGuess"), truth)
+    return _scan(
+        path, stored, positions, arrays.get("bad_pixels"), settings, _given(probe, arrays, "probeGuess"), truth
+    )
 
 
 def _plain(path: Path, arrays: dict[str, NDArray[Any]], settings: DataSettings, probe: NDArray[Any] | None) -> Scan:
@@ -121,12 +123,14 @@ def _scan(
     if positions.ndim != 2 or positions.shape[1:] != (2,):
         raise ScanFileError(f"{path}: positions have shape {positions.shape}; (pattern, 2) is needed")
     if len(stored) != len(positions):
-        raise ScanFileError(f"{path}: {len(stored)} patterns but {len(positions)} positions; as many of each are needed")
+        raise ScanFileError(
+            f"{path}: {len(stored)} patterns but {len(positions)} positions; as many of each are needed"
+        )
     good = np.ones(stored.shape[1:], bool) if bad is None else ~(np.squeeze(bad).astype(bool))
-    counts = to_counts(stored, settings, name)
-    if bad is not None:
-        # values there mean nothing, not even as numbers
-        counts = np.where(good, counts, 0)
+    if good.shape != stored.shape[1:]:
+        raise ScanFileError(f"{path}: the mask has shape {good.shape}, the patterns {stored.shape[1:]}")
+    # values on bad pixels mean nothing, not even as numbers
+    counts = to_counts(np.where(good, stored, stored.dtype.type(0)), settings, name)
     if counts.size:
         counts = oriented(centred(counts, settings, name), settings)
         good = oriented(good[None].astype(np.float32), settings)[0] > 0

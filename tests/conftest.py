@@ -1,0 +1,16 @@
+"""Every test runs on the CPU and away from any tracking server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated_environment() -> Iterator[None]:
+    """Force the CPU and keep MLflow silent; the caller's environment comes back afterwards."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("CUDA_VISIBLE_DEVICES", "")
+        environment.setenv("MLFLOW_TRACKING_URI", "memory")
+        yield
