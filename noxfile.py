@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "tests"]
+
+BENCHMARKS = ("startup", "network_speed", "refine_known_probe", "low_dose", "siemens_star")
 
 
 @nox.session
@@ -25,3 +30,29 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the default test suite; arguments go to pytest."""
     session.run("python", "-m", "pytest", "-m", "not slow", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Simulate, train, save, load, infer, polish; arguments go to `ptycho-torch demo`."""
+    session.run("python", "-m", "ptycho_torch", "demo", "--overwrite", *session.posargs)
+
+
+@nox.session
+def track(session: nox.Session) -> None:
+    """Log a run to a real MLflow, installed beside the shared environment because of its size."""
+    folder = Path(".nox") / "track"
+    if not folder.is_dir():
+        requirements = ("mlflow-skinny>=3.17,<4", "sqlalchemy>=2.0,<2.1", "alembic>=1.18,<2")
+        session.run("python", "-m", "pip", "install", "--quiet", "--target", str(folder), *requirements)
+    session.run("python", "-m", "pytest", "-m", "track", "tests/torch/training", env={"PYTHONPATH": str(folder)})
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Print the figures of docs/benchmarks.md; arguments choose among the benchmarks."""
+    for name in session.posargs or BENCHMARKS:
+        if name == "siemens_star" and "PTYCHO_TORCH_DATA" not in os.environ:
+            session.log("siemens_star is left out: PTYCHO_TORCH_DATA names no folder of measured data")
+            continue
+        session.run("python", f"tests/benchmarks/{name}.py")

@@ -7,7 +7,7 @@ import pickle
 import re
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def complain(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., str]]:
+def complain(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Run a command that must fail; returns its one line."""
 
     def run(*arguments: str | Path) -> str:
@@ -65,7 +65,7 @@ def complain(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., str]]
         assert lines[0].startswith("ptycho-torch")
         return lines[0]
 
-    yield run
+    return run
 
 
 def _changed(source: Path, target: Path, change: Callable[[Arrays], None]) -> Path:
