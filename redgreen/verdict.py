@@ -75,12 +75,12 @@ def _session(evidence: Evidence, _selector: Selector, _expected: Sequence[str] |
         (evidence.rc < 0, Verdict.CRASHED, (f"pytest was ended by signal {-evidence.rc}",)),
         (evidence.conftest_error, Verdict.CONFTEST_ERROR, (f"conftest: {evidence.conftest_error}",)),
         (evidence.internal_error, Verdict.PYTEST_BROKE, (f"pytest or a plugin broke: {evidence.internal_error}",)),
-        (evidence.interrupt, Verdict.EXITED_EARLY, (f"cut short from inside the session: {evidence.interrupt}",)),
         (
             evidence.collect_errors,
             Verdict.COLLECTION_ERROR,
             tuple(f"cannot collect {n}" for n in evidence.collect_errors),
         ),
+        (evidence.interrupt, Verdict.EXITED_EARLY, (f"cut short from inside the session: {evidence.interrupt}",)),
         (evidence.rc == 4, Verdict.USAGE_ERROR, ("pytest refused the command line (option, file or test id)",)),
         (unfinished, Verdict.EXITED_EARLY, ("the process ended before pytest finished its session",)),
         (evidence.malformed, Verdict.WITNESSES_DISAGREE, (f"{evidence.malformed} unreadable lines in the events",)),

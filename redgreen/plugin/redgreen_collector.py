@@ -170,10 +170,13 @@ def watched(function: Callable[..., object], seen: dict[str, Any]) -> Callable[.
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note the exception before anybody can turn it into another outcome."""
-    if call.excinfo is not None:
-        _raw[item.nodeid, call.when] = describe(call.excinfo.value, call.excinfo.tb)
-    return (yield)
+    """Note the exception before anybody can turn it into another outcome, or when unittest hands it in later."""
+    before = call.excinfo
+    report = yield
+    excinfo = before if before is not None else call.excinfo
+    if excinfo is not None:
+        _raw[item.nodeid, call.when] = describe(excinfo.value, excinfo.tb)
+    return report
 
 
 @pytest.hookimpl(trylast=True)
