@@ -147,6 +147,9 @@ class Fields:
         """The mapping of names to mappings below a key."""
         below = self.child(key)
         below.asked.update(below.mapping)
+        for name, value in below.mapping.items():
+            if isinstance(value, LineDict):
+                value.line = below.mapping.line_of(name)  # an entry begins with its name
         return {
             name: Fields(value, f"{key}.{name}", self.file, self.problems, below.mapping.line_of(name))
             for name, value in below.mapping.items()

@@ -15,7 +15,7 @@ from filelock import FileLock
 from redgreen.errors import LedgerError
 from redgreen.model import Registry
 from redgreen.project import Project
-from redgreen.report import written
+from redgreen.report import stamp_key, written
 from redgreen.sealed import SealedRun, load_run, sealed_runs
 from redgreen.summary import tests_cell
 
@@ -101,10 +101,10 @@ def ledger_rows(text: str) -> dict[str, str]:
     return {match[1]: line for line in text.splitlines() if (match := LINK.search(line))}
 
 
-def row_key(line: str) -> tuple[str, str]:
+def row_key(line: str) -> tuple[str, int, str]:
     """Time and name of the run that a row shows."""
     match = LINK.search(line)
-    return (match[2], match[3]) if match else ("", "")
+    return (*stamp_key(match[2]), match[3]) if match else ("", 0, "")
 
 
 def row_seal(line: str) -> str:

@@ -101,7 +101,9 @@ def collect(project: Project, registry: Registry) -> Collected:
     folder = Path(tempfile.mkdtemp(prefix="rg-lint-"))
     try:
         events, queries = folder / "events.jsonl", folder / "queries.json"
-        wanted = {s.name: {"select": expand(project.root, s), "k": s.k, "m": s.m} for s in live}
+        wanted = {
+            s.name: {"select": expand(project.root, s), "k": s.k, "m": s.m} for s in registry.selectors.values()
+        }
         queries.write_text(json.dumps(wanted), encoding="utf-8")
         output = _collect_only(project, live, folder, events, queries)
         lines = events.read_text(encoding="utf-8").splitlines() if events.exists() else []
@@ -185,12 +187,14 @@ def _check_reasons(selector: Selector, chosen: list[str]) -> Iterator[tuple[bool
 
 
 def _check_planned(selector: Selector, collected: Collected) -> Iterator[tuple[bool, str]]:
-    files = {nodeid.partition("::")[0] for nodeid in collected.ids}
-    if all(
-        any(nodeid == p or nodeid.startswith((f"{p}::", f"{p}[", f"{p}/")) for nodeid in collected.ids)
-        for p in selector.select
+    if selector.name in collected.bad_queries:
+        yield True, f"-k or -m is no expression: {collected.bad_queries[selector.name]}"
+    chosen = collected.chosen.get(selector.name, [])
+    if len(chosen) >= selector.count.minimum and all(
+        any(nodeid == part or nodeid.startswith((f"{part}::", f"{part}[", f"{part}/")) for nodeid in chosen)
+        for part in selector.select
     ):
-        yield False, f"is planned, and its tests are there ({len(files)} files collected); make it live?"
+        yield False, f"is planned, and its {len(chosen)} tests are there; make it live?"
 
 
 def _check_plans(project: Project, registry: Registry) -> list[Problem]:
@@ -230,4 +234,4 @@ def _check_unregistered(registry: Registry, collected: Collected) -> list[Proble
         file = nodeid.partition("::")[0]
         if nodeid not in covered and not any(fnmatch.fnmatchcase(file, glob) for glob in registry.ignored):
             files[file] = files.get(file, 0) + 1
-    return [Problem(file, 0, f"{number} tests that no live selector covers") for file, number in files.items()]
+    return [Problem(file, 0, f"{number} tests that no selector covers") for file, number in files.items()]

@@ -54,9 +54,9 @@ def load_registry(root: Path, name: str = REGISTRY_NAME) -> Registry:
     defaults = _defaults(fields.child("defaults"))
     initiatives = {key: _initiative(key, below) for key, below in fields.named("initiatives").items()}
     selectors = {key: _selector(key, below, defaults) for key, below in fields.named("selectors").items()}
+    fields.done()
     if not selectors and not problems:
         fields.problem("selectors", "registry.selectors: no selector is declared")
-    fields.done()
     if not problems:
         _check_references(name, initiatives, selectors, problems)
     if problems:

@@ -44,6 +44,12 @@ def stamp_of(now: datetime) -> str:
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H%M%SZ")
 
 
+def stamp_key(stamp: str) -> tuple[str, int]:
+    """Second and suffix of a `<UTC>` folder's name, for sorting; other names sort by themselves."""
+    match = STAMP.match(stamp)
+    return (match[1], int(match[2] or 0)) if match else (stamp, 0)
+
+
 @contextmanager
 def written(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals into one clear error.
@@ -73,10 +79,11 @@ def reserve(project: Project, initiative: str, now: datetime) -> Path:
         if project.scratch:
             project.make_state()
         base.mkdir(parents=True, exist_ok=True)
-        newest = max((match[1] for name in os.listdir(base) if (match := STAMP.match(name))), default="")
-    if newest and newest > stamp_of(now + CLOCK_TOLERANCE):
+        names = os.listdir(base)
+    newest = max((name for name in names if STAMP.match(name)), default="")[: len(stamp)]
+    if newest > stamp_of(now + CLOCK_TOLERANCE):
         raise ClockError(f"the clock says {stamp}, the newest report of {initiative} is {newest}: set the clock")
-    number = 0
+    number = max((stamp_key(name)[1] + 1 for name in names if name.startswith(stamp)), default=0)
     while True:
         folder = base / (f"{stamp}-{number:02d}" if number else stamp)
         try:

@@ -11,7 +11,7 @@ from typing import Any
 from redgreen.codes import Verdict
 from redgreen.pairing import RedSide
 from redgreen.project import Project
-from redgreen.report import SEAL
+from redgreen.report import SEAL, stamp_key
 
 __all__ = ["SealedRun", "load_run", "read_object", "red_side", "sealed_runs"]
 
@@ -42,9 +42,9 @@ class SealedRun:
         return Verdict(self.result["verdict"])
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> tuple[str, int, str]:
         """Sorts runs by time, then by name."""
-        return self.stamp, self.folder.name
+        return (*stamp_key(self.stamp), self.folder.name)
 
     @property
     def short_seal(self) -> str:

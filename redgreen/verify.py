@@ -15,7 +15,7 @@ from redgreen.launch import read_attempt
 from redgreen.model import Selector, digest
 from redgreen.pairing import Guarded, RedSide, conclude
 from redgreen.project import PARTIAL, Project
-from redgreen.report import MANIFEST, SEAL, STAMP, UNSEALED
+from redgreen.report import MANIFEST, SEAL, STAMP, UNSEALED, stamp_key
 from redgreen.scrub import GENERIC_PATHS
 from redgreen.sealed import SealedRun, load_run, read_object, red_side
 from redgreen.summary import render_summary
@@ -221,11 +221,7 @@ def _red_of(project: Project, run: SealedRun) -> tuple[RedSide | None, list[str]
     problems = []
     if red.verdict is not Verdict.VALID_RED or red.result["selector"] != run.result["selector"]:
         problems.append(f"{pair['run_id']} is no valid RED of this selector")
-    if _second(red.stamp) > _second(run.stamp):
+    if stamp_key(red.stamp) > stamp_key(run.stamp):
         problems.append("the GREEN is older than its RED")
     return red_side(project, red), problems
 
-
-def _second(stamp: str) -> str:
-    match = STAMP.match(stamp)
-    return match[1] if match else stamp

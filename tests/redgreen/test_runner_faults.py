@@ -114,7 +114,9 @@ HONEST = (
 FAULTS = (
     # --- collection
     Case("syntax error", "def test_it(:\n", V.COLLECTION_ERROR, V.COLLECTION_ERROR),
-    Case("import error at collection", "import nowhere_to_be_found\n" + FAILING, V.COLLECTION_ERROR, V.COLLECTION_ERROR),
+    Case(
+        "import error at collection", "import nowhere_to_be_found\n" + FAILING, V.COLLECTION_ERROR, V.COLLECTION_ERROR
+    ),
     Case(
         "collection error told to go on",
         FAILING,
@@ -127,7 +129,9 @@ FAULTS = (
     Case("missing file", PASSING, V.USAGE_ERROR, V.USAGE_ERROR, select=("tests/test_gone.py",)),
     Case("unknown test id", FAILING, V.USAGE_ERROR, V.USAGE_ERROR, select=("tests/test_case.py::test_gone",)),
     Case("unknown option", FAILING, V.USAGE_ERROR, V.USAGE_ERROR, args=("--no-such-option",)),
-    Case("conftest cannot be imported", FAILING, V.CONFTEST_ERROR, V.CONFTEST_ERROR, conftest="import nowhere_at_all\n"),
+    Case(
+        "conftest cannot be imported", FAILING, V.CONFTEST_ERROR, V.CONFTEST_ERROR, conftest="import nowhere_at_all\n"
+    ),
     Case("conftest is no Python", FAILING, V.CONFTEST_ERROR, V.CONFTEST_ERROR, conftest="def (:\n"),
     Case("expression selects nothing", FAILING, V.NO_TESTS, V.NO_TESTS, k="nothing_like_it"),
     Case("file without tests", "VALUE = 1\n", V.NO_TESTS, V.NO_TESTS),
@@ -139,13 +143,34 @@ FAULTS = (
         V.IDS_DISAGREE,
         expected=("tests/test_case.py::test_it", "tests/test_case.py::test_more"),
     ),
-    Case("declared test is not there", FAILING, V.IDS_DISAGREE, V.GUARD_BROKEN, rules=(Rule("*test_x", "AssertionError", "", "tests"),)),
+    Case(
+        "declared test is not there",
+        FAILING,
+        V.IDS_DISAGREE,
+        V.GUARD_BROKEN,
+        rules=(Rule("*test_x", "AssertionError", "", "tests"),),
+    ),
     # --- skipped, expected to fail
     Case("skip mark", "import pytest\n@pytest.mark.skip\n" + FAILING, V.SKIPPED, V.SKIPPED),
     Case("skip in the body", "import pytest\ndef test_it():\n    pytest.skip('no')\n", V.SKIPPED, V.SKIPPED),
-    Case("module skipped for an import", "import pytest\npytest.importorskip('nowhere')\n" + FAILING, V.SKIPPED, V.SKIPPED),
-    Case("no parameters", "import pytest\n@pytest.mark.parametrize('n', [])\ndef test_it(n):\n    assert n\n", V.SKIPPED, V.SKIPPED),
-    Case("skip beside a declared failure", "import pytest\n" + FAILING + "@pytest.mark.skip\ndef test_b():\n    pass\n", V.SKIPPED, V.SKIPPED),
+    Case(
+        "module skipped for an import",
+        "import pytest\npytest.importorskip('nowhere')\n" + FAILING,
+        V.SKIPPED,
+        V.SKIPPED,
+    ),
+    Case(
+        "no parameters",
+        "import pytest\n@pytest.mark.parametrize('n', [])\ndef test_it(n):\n    assert n\n",
+        V.SKIPPED,
+        V.SKIPPED,
+    ),
+    Case(
+        "skip beside a declared failure",
+        "import pytest\n" + FAILING + "@pytest.mark.skip\ndef test_b():\n    pass\n",
+        V.SKIPPED,
+        V.SKIPPED,
+    ),
     Case(
         "unittest skip",
         "import unittest\nclass TestIt(unittest.TestCase):\n    @unittest.skip('no')\n    def test_it(self):\n        assert 0\n",
@@ -155,7 +180,9 @@ FAULTS = (
     Case("xfail mark", "import pytest\n@pytest.mark.xfail\n" + FAILING, V.XFAILED, V.XFAILED),
     Case("xfail in the body", "import pytest\ndef test_it():\n    pytest.xfail('declared')\n", V.XFAILED, V.XFAILED),
     Case("xfail that passes", "import pytest\n@pytest.mark.xfail(strict=False)\n" + PASSING, V.XPASSED, V.XPASSED),
-    Case("strict xfail that passes", "import pytest\n@pytest.mark.xfail(strict=True)\n" + PASSING, V.XPASSED, V.XPASSED),
+    Case(
+        "strict xfail that passes", "import pytest\n@pytest.mark.xfail(strict=True)\n" + PASSING, V.XPASSED, V.XPASSED
+    ),
     Case(
         "unittest expected failure",
         "import unittest\nclass TestIt(unittest.TestCase):\n    @unittest.expectedFailure\n"
@@ -170,7 +197,9 @@ FAULTS = (
         V.FIXTURE_ERROR,
         V.FIXTURE_ERROR,
     ),
-    Case("unknown fixture", "def test_it(no_such_fixture):\n    assert 0, 'declared'\n", V.FIXTURE_ERROR, V.FIXTURE_ERROR),
+    Case(
+        "unknown fixture", "def test_it(no_such_fixture):\n    assert 0, 'declared'\n", V.FIXTURE_ERROR, V.FIXTURE_ERROR
+    ),
     Case(
         "setup method fails",
         "class TestIt:\n    def setup_method(self):\n        assert 0, 'declared'\n    def test_it(self):\n        pass\n",
@@ -191,8 +220,18 @@ FAULTS = (
     ),
     # --- the process ends otherwise
     Case("os._exit(0) in a test", "import os\ndef test_it():\n    os._exit(0)\n", V.EXITED_EARLY, V.EXITED_EARLY),
-    Case("os._exit(0) in the second test", "import os\n" + PASSING + "def test_z():\n    os._exit(0)\n", V.EXITED_EARLY, V.EXITED_EARLY),
-    Case("os._exit(1) after a declared failure", "import os\n" + FAILING + "def test_z():\n    os._exit(1)\n", V.EXITED_EARLY, V.EXITED_EARLY),
+    Case(
+        "os._exit(0) in the second test",
+        "import os\n" + PASSING + "def test_z():\n    os._exit(0)\n",
+        V.EXITED_EARLY,
+        V.EXITED_EARLY,
+    ),
+    Case(
+        "os._exit(1) after a declared failure",
+        "import os\n" + FAILING + "def test_z():\n    os._exit(1)\n",
+        V.EXITED_EARLY,
+        V.EXITED_EARLY,
+    ),
     Case(
         "os._exit(0) after a failed session",
         FAILING,
@@ -208,7 +247,13 @@ FAULTS = (
         V.EXITED_EARLY,
     ),
     Case("Ctrl-C inside", "def test_it():\n    raise KeyboardInterrupt\n", V.EXITED_EARLY, V.EXITED_EARLY),
-    Case("stops at the first failure", FAILING + "def test_z():\n    assert 0, 'declared'\n", V.IDS_DISAGREE, V.IDS_DISAGREE, args=("-q", "-x")),
+    Case(
+        "stops at the first failure",
+        FAILING + "def test_z():\n    assert 0, 'declared'\n",
+        V.IDS_DISAGREE,
+        V.IDS_DISAGREE,
+        args=("-q", "-x"),
+    ),
     Case("budget used up", "import time\ndef test_it():\n    time.sleep(60)\n", V.TIMEOUT, V.TIMEOUT, budget_s=2.0),
     Case(
         "pytest-timeout by signal",
@@ -238,7 +283,13 @@ FAULTS = (
         conftest="def pytest_runtest_logstart(nodeid):\n    raise RuntimeError('declared')\n",
     ),
     # --- outcomes rewritten on the way
-    Case("failure reported as passed", FAILING, V.OUTCOME_REWRITTEN, V.OUTCOME_REWRITTEN, conftest=wrap_report("report.outcome = 'passed'")),
+    Case(
+        "failure reported as passed",
+        FAILING,
+        V.OUTCOME_REWRITTEN,
+        V.OUTCOME_REWRITTEN,
+        conftest=wrap_report("report.outcome = 'passed'"),
+    ),
     Case(
         "pass reported as failed",
         PASSING,
@@ -246,9 +297,27 @@ FAULTS = (
         V.OUTCOME_REWRITTEN,
         conftest=wrap_report("report.outcome, report.longrepr = 'failed', 'declared'"),
     ),
-    Case("failure reported as skipped", FAILING, V.OUTCOME_REWRITTEN, V.OUTCOME_REWRITTEN, conftest=wrap_report("report.outcome = 'skipped'; report.longrepr = ('f', 1, 'r')")),
-    Case("skip reported as passed", "import pytest\ndef test_it():\n    pytest.skip('no')\n", V.OUTCOME_REWRITTEN, V.OUTCOME_REWRITTEN, conftest=wrap_report("report.outcome = 'passed'")),
-    Case("failure marked as expected", FAILING, V.XFAILED, V.XFAILED, conftest=wrap_report("report.outcome, report.wasxfail = 'skipped', 'declared'")),
+    Case(
+        "failure reported as skipped",
+        FAILING,
+        V.OUTCOME_REWRITTEN,
+        V.OUTCOME_REWRITTEN,
+        conftest=wrap_report("report.outcome = 'skipped'; report.longrepr = ('f', 1, 'r')"),
+    ),
+    Case(
+        "skip reported as passed",
+        "import pytest\ndef test_it():\n    pytest.skip('no')\n",
+        V.OUTCOME_REWRITTEN,
+        V.OUTCOME_REWRITTEN,
+        conftest=wrap_report("report.outcome = 'passed'"),
+    ),
+    Case(
+        "failure marked as expected",
+        FAILING,
+        V.XFAILED,
+        V.XFAILED,
+        conftest=wrap_report("report.outcome, report.wasxfail = 'skipped', 'declared'"),
+    ),
     Case(
         "outcome changed while it is logged",
         FAILING,
@@ -368,7 +437,12 @@ FAULTS = (
         V.GUARD_BROKEN,
         files={"prod.py": "def go():\n    assert 0, 'declared'\n"},
     ),
-    Case("a stub that is not declared", "def test_it():\n    raise NotImplementedError('declared')\n", V.WRONG_REASON, V.GUARD_BROKEN),
+    Case(
+        "a stub that is not declared",
+        "def test_it():\n    raise NotImplementedError('declared')\n",
+        V.WRONG_REASON,
+        V.GUARD_BROKEN,
+    ),
     Case(
         "an undeclared test fails too",
         FAILING + "def test_z():\n    assert 0, 'declared'\n",
@@ -377,7 +451,12 @@ FAULTS = (
         rules=(Rule("*::test_it", "AssertionError", "declared", "tests"),),
     ),
     Case("one declared test passes", FAILING + "def test_z():\n    pass\n", V.PARTLY_RED, V.GUARD_BROKEN),
-    Case("async test without a plugin", "async def test_it():\n    assert 0, 'declared'\n", V.WRONG_REASON, V.GUARD_BROKEN),
+    Case(
+        "async test without a plugin",
+        "async def test_it():\n    assert 0, 'declared'\n",
+        V.WRONG_REASON,
+        V.GUARD_BROKEN,
+    ),
     Case(
         "subtest fails",
         "def test_it(subtests):\n    with subtests.test('a'):\n        assert 0, 'declared'\n",
@@ -415,7 +494,12 @@ def interrupts() -> Iterator[Interrupts]:
 @pytest.mark.parametrize("case", [*HONEST, *FAULTS], ids=lambda case: case.name.replace(" ", "-"))
 def test_every_way_to_mislead_has_its_own_name(case: Case, tmp_path: Path, interrupts: Interrupts) -> None:
     root = tmp_path / "repo"
-    files = {"tests/test_case.py": case.test, "tests/conftest.py": case.conftest, "pytest.ini": "[pytest]\n", **case.files}
+    files = {
+        "tests/test_case.py": case.test,
+        "tests/conftest.py": case.conftest,
+        "pytest.ini": "[pytest]\n",
+        **case.files,
+    }
     for name, text in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

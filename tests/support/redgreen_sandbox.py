@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from redgreen.model import Registry, Selector
 from redgreen.project import Project
-from redgreen.registry import load_registry
-from redgreen.sealed import SealedRun, load_run
+from redgreen.registry import find_selector, load_registry
+from redgreen.report import UNSEALED, open_partial, reserve, seal, write_json, write_text
+from redgreen.runner import Outcome, Session, run_selector
+from redgreen.sealed import SealedRun, load_run, read_object
+from redgreen.summary import render_summary
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -174,9 +181,15 @@ class Sandbox:
         """Sealed run of a process."""
         return load_run(self.folder(done))
 
-    def loaded(self) -> Any:
+    def loaded(self) -> Registry:
         """The registry, read."""
         return load_registry(self.root)
+
+    def record(self, mode: str, name: str = "demo", red: str = "", now: datetime | None = None) -> Outcome:
+        """Run a selector in this process, which spares the start of another interpreter."""
+        clock: Callable[[], datetime] = (lambda: datetime.now(UTC)) if now is None else (lambda: now)
+        session = Session(self.project, self.loaded(), lambda chunk: None, clock=clock, environ=self.environ())
+        return run_selector(session, find_selector(session.registry, name), mode, red)
 
 
 def make_sandbox(root: Path, *selectors: str) -> Sandbox:
@@ -199,3 +212,19 @@ def make_sandbox(root: Path, *selectors: str) -> Sandbox:
 def fix_product(sandbox: Sandbox) -> None:
     """Make the product give the right answer."""
     sandbox.write("product.py", "def answer():\n    return 42\n")
+
+
+def copy_report(project: Project, source: Path, now: datetime) -> Path:
+    """Seal another report of the same content under another time, through the code that reserves and seals."""
+    stamp = reserve(project, source.parents[2].name, now)
+    partial = open_partial(stamp, source.name)
+    intent, result = read_object(source / "run.json"), read_object(source / "result.json")
+    intent["run_id"] = result["run_id"] = f"{stamp.name}-{result['run_id'][18:]}"
+    intent["folder"] = f"{stamp.name}/{source.name}"
+    for path in source.iterdir():
+        if path.name not in (*UNSEALED, "run.json", "result.json", "summary.md"):
+            shutil.copyfile(path, partial / path.name)
+    write_json(partial / "run.json", intent)
+    write_json(partial / "result.json", result)
+    write_text(partial / "summary.md", render_summary(result, Selector.from_entry(intent["entry"])))
+    return seal(partial, result["run_id"], result["verdict"])
