@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from redgreen.model import Selector, digest
+from redgreen.model import Selector
 
 __all__ = ["PLUGIN_FOLDER", "child_environment", "describe_environment"]
 
@@ -67,7 +67,7 @@ def describe_environment(selector: Selector, parent: Mapping[str, str]) -> dict[
     """What the record says: the allowed values, how many were withheld, versions, and the kind of machine."""
     allowed = {name: parent[name] for name in selector.pass_env if name in parent} | selector.env
     shown = {name: f"<{name.lower()}>" if name in PERSONAL else value for name, value in sorted(allowed.items())}
-    facts: dict[str, Any] = {
+    return {
         "env": shown,
         "withheld": len(set(parent) - set(allowed)),
         "pins": {"PYTHONHASHSEED": allowed.get("PYTHONHASHSEED", "0"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
@@ -78,8 +78,6 @@ def describe_environment(selector: Selector, parent: Mapping[str, str]) -> dict[
         "cpus": os.cpu_count(),
         "packages": installed_packages(),
     }
-    facts["sha256"] = digest(facts)
-    return facts
 
 
 def installed_packages() -> dict[str, str]:

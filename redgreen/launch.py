@@ -147,32 +147,38 @@ def launch(
     if (raw := _read(junit)) is not None:
         write_text(folder / f"{stem}.junit.xml", scrubber.xml(HOSTNAME.sub("", raw)))
     facts = {"rc": ended.rc, "timed_out": ended.timed_out, "interrupted": ended.interrupted}
-    evidence = read_witnesses(folder, log, facts)
+    evidence = read_witnesses(lambda name: _bytes(folder / name), log, facts)
     return Attempt(label, selector.name, log, ended.rc, ended.timed_out, ended.interrupted, ended.wall_s, evidence)
 
 
 def _read(path: Path) -> str | None:
+    data = _bytes(path)
+    return None if data is None else data.decode("utf-8", "replace")
+
+
+def _bytes(path: Path) -> bytes | None:
     try:
-        return path.read_bytes().decode("utf-8", "replace")
+        return path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ReportError(f"cannot read what pytest wrote ({path.name}): {error.strerror}") from error
 
 
-def read_witnesses(folder: Path, log: str, facts: Mapping[str, Any]) -> Evidence:
-    """Read the witnesses of one process from a report folder."""
+def read_witnesses(read: Callable[[str], bytes | None], log: str, facts: Mapping[str, Any]) -> Evidence:
+    """Read the witnesses of one process through a function that gives a file's bytes, or None where there is none."""
     stem = log.removesuffix(".log")
+    events, junit = read(f"{stem}.events.jsonl"), read(f"{stem}.junit.xml")
     return read_evidence(
-        _read(folder / f"{stem}.events.jsonl") or "",
-        _read(folder / f"{stem}.junit.xml"),
+        (events or b"").decode("utf-8", "replace"),
+        None if junit is None else junit.decode("utf-8", "replace"),
         rc=int(facts["rc"]),
         timed_out=bool(facts["timed_out"]),
         interrupted=str(facts["interrupted"]),
     )
 
 
-def read_attempt(folder: Path, facts: Mapping[str, Any]) -> Attempt:
+def read_attempt(read: Callable[[str], bytes | None], facts: Mapping[str, Any]) -> Attempt:
     """Rebuild an attempt of a sealed folder from its files.
 
     Raises:
@@ -186,5 +192,5 @@ def read_attempt(folder: Path, facts: Mapping[str, Any]) -> Attempt:
         bool(facts["timed_out"]),
         str(facts["interrupted"]),
         float(facts["wall_s"]),
-        read_witnesses(folder, facts["log"], facts),
+        read_witnesses(read, facts["log"], facts),
     )

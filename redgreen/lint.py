@@ -101,9 +101,7 @@ def collect(project: Project, registry: Registry) -> Collected:
     folder = Path(tempfile.mkdtemp(prefix="rg-lint-"))
     try:
         events, queries = folder / "events.jsonl", folder / "queries.json"
-        wanted = {
-            s.name: {"select": expand(project.root, s), "k": s.k, "m": s.m} for s in registry.selectors.values()
-        }
+        wanted = {s.name: {"select": expand(project.root, s), "k": s.k, "m": s.m} for s in registry.selectors.values()}
         queries.write_text(json.dumps(wanted), encoding="utf-8")
         output = _collect_only(project, live, folder, events, queries)
         lines = events.read_text(encoding="utf-8").splitlines() if events.exists() else []

@@ -253,8 +253,10 @@ def _finish(run: _Run) -> Outcome:
         artifact_problems=run.artifact_problems,
     )
     write_text(run.partial / "tests.json", run.scrubber.text(json.dumps(identities, indent=1)) + "\n")
-    environment = describe_environment(run.selector, run.session.environ)
-    write_text(run.partial / "env.json", run.scrubber.text(json.dumps(environment, indent=1)) + "\n")
+    facts = json.dumps(describe_environment(run.selector, run.session.environ))
+    environment = json.loads(run.scrubber.text(facts))
+    environment["sha256"] = digest(environment)
+    write_json(run.partial / "env.json", environment)
     if run.selector.artifacts and run.mode != "red":
         audited = {"artifacts": run.artifacts, "problems": run.artifact_problems}
         write_text(run.partial / "artifact_audit.json", run.scrubber.text(json.dumps(audited, indent=1)) + "\n")

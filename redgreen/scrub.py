@@ -38,7 +38,7 @@ SECRET_SHAPES: Final = "|".join(
         r"xox[abposr]-[A-Za-z0-9-]{10,}",
         r"\b[sr]k[-_](?:live|test|proj|ant)[-_][A-Za-z0-9_-]{16,}",
         r"\bhf_[A-Za-z0-9]{30,}",
-        r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
+        r"\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}",
         r"(?<=://)[^\s/:@'\"<>]+:[^\s/@'\"<>]+(?=@)",
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----)?",
     )
@@ -52,7 +52,7 @@ TEMPS: Final = r"(?:/private)?/var/folders/[^\s'\":;,]+/T(?=/)|(?:/private)?/(?:
 # A path does not start in the middle of a word; the letter of an escaped line end (JSON, repr) is none of a word.
 BEFORE: Final = r"(?:(?<![A-Za-z0-9_.<>-])|(?<=\\[ntr]))"
 GENERIC_PATHS: Final = re.compile(BEFORE + f"(?:{HOMES}|{TEMPS})")
-GENERIC_HOMES: Final = re.compile(BEFORE + f"(?:{HOMES})")
+PATH_HINTS: Final = (b"/home/", b"/Users/", b"/root", b"/tmp/", b"/folders/", b":\\Users\\")  # bytes in any of them
 
 
 def machine_traces(root: Path) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,14 +52,18 @@ class SealedRun:
         return str(self.seal["manifest_sha256"])[:12]
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path, data: bytes | None = None) -> dict[str, Any]:
     """A JSON file whose top is an object.
+
+    Args:
+        path: The file.
+        data: Its bytes, where they are known.
 
     Raises:
         ValueError: It is missing, not JSON, or something else.
     """
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes() if data is None else data)
     except OSError as error:
         raise ValueError(f"{path.name} is missing or not readable") from error
     except ValueError as error:
@@ -69,15 +73,20 @@ def read_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def load_run(folder: Path) -> SealedRun:
+def load_run(folder: Path, contents: Mapping[str, bytes] | None = None) -> SealedRun:
     """Read one sealed folder.
+
+    Args:
+        folder: The folder.
+        contents: Bytes of its files by name, where they are known.
 
     Raises:
         ValueError: It is not sealed, or its files are not readable.
     """
-    seal = read_object(folder / SEAL)
-    result = read_object(folder / "result.json")
-    intent = read_object(folder / "run.json")
+    known = contents or {}
+    seal = read_object(folder / SEAL, known.get(SEAL))
+    result = read_object(folder / "result.json", known.get("result.json"))
+    intent = read_object(folder / "run.json", known.get("run.json"))
     for name, value, keys in (
         (SEAL, seal, ("manifest_sha256", "run_id", "verdict")),
         ("result.json", result, ("verdict", "selector", "mode", "run_id", "tests", "time")),

@@ -18,7 +18,7 @@ from redgreen.ledger import check
 from redgreen.model import digest
 from redgreen.report import MANIFEST, SEAL, seal
 
-Tamper = Callable[["Evidence"], None]
+Tamper = Callable[["Evidence"], object]
 
 
 class Evidence:
@@ -31,14 +31,14 @@ class Evidence:
         self.held = next(folder for folder in folders if folder.name == "held")
         self.ledger = self.sandbox.project.ledger
 
-    def reseal(self, folder: Path) -> None:
+    def reseal(self, folder: Path) -> Path:
         """Seal a folder again, as somebody would who knows how."""
         record = json.loads((folder / SEAL).read_text(encoding="utf-8"))
         (folder / MANIFEST).unlink()
         (folder / SEAL).unlink()
         verdict = json.loads((folder / "result.json").read_text(encoding="utf-8"))["verdict"]
         partial = folder.rename(folder.with_name(f".{folder.name}.partial"))
-        seal(partial, record["run_id"], verdict)
+        return seal(partial, record["run_id"], verdict)
 
     def edit(
         self, folder: Path, name: str, change: Callable[[dict[str, Any]], object], *, resealed: bool = True
@@ -50,11 +50,11 @@ class Evidence:
         if resealed:
             self.reseal(folder)
 
-    def replace(self, path: Path, old: str, new: str) -> None:
+    def replace(self, path: Path, old: str, new: str) -> int:
         """Replace text that must be there."""
         text = path.read_text(encoding="utf-8")
         assert old in text
-        path.write_text(text.replace(old, new), encoding="utf-8")
+        return path.write_text(text.replace(old, new), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +74,18 @@ def evidence(recorded: Path, tmp_path: Path) -> Evidence:
     return Evidence(tmp_path / "repo")
 
 
-def append(path: Path, text: str = "x") -> None:
+def append(path: Path, text: str = "x") -> int:
     """Add to the end of a file."""
     with path.open("a", encoding="utf-8") as stream:
-        stream.write(text)
+        return stream.write(text)
+
+
+def remove(path: Path, link_to: Path | None = None) -> Path:
+    """Delete a file, and put a link in its place when asked."""
+    path.unlink()
+    if link_to is not None:
+        path.symlink_to(link_to)
+    return path
 
 
 def swap(one: Path, other: Path) -> None:
@@ -99,10 +107,10 @@ def loosen(value: dict[str, Any]) -> None:
     value["entry_sha256"] = digest(value["entry"])
 
 
-def truncate(path: Path) -> None:
+def truncate(path: Path) -> int:
     """Cut the last line off."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    path.write_text("".join(lines[:-1]), encoding="utf-8")
+    return path.write_text("".join(lines[:-1]), encoding="utf-8")
 
 
 def patch_resealed(e: Evidence) -> None:
@@ -135,30 +143,30 @@ TAMPERS: dict[str, Tamper] = {
     "a file added": lambda e: append(e.red / "extra.txt"),
     "a folder added": lambda e: (e.red / "more").mkdir(),
     "the summary edited": lambda e: append(e.green / "summary.md", "All is well.\n"),
-    "the summary edited, sealed again": lambda e: (append(e.green / "summary.md", "All is well.\n"), e.reseal(e.green))[1],
+    "the summary edited, sealed again": lambda e: (append(e.green / "summary.md", "All is well.\n"), e.reseal(e.green)),
     "the manifest edited": lambda e: append(e.red / MANIFEST, f"{'0' * 64}  more\n"),
     "the manifest leads out of the folder": lambda e: append(e.red / MANIFEST, f"{'0' * 64}  ../../x\n"),
     "the seal edited": lambda e: e.edit(e.red, SEAL, lambda v: v.update(manifest_sha256="0" * 64), resealed=False),
     "the seal removed": lambda e: (e.red / SEAL).unlink(),
     "the manifest removed": lambda e: (e.red / MANIFEST).unlink(),
-    "the folder renamed": lambda e: e.red.rename(e.red.with_name("demo2")) and None,
-    "the time renamed": lambda e: e.red.parent.rename(e.red.parent.with_name("2020-01-01T000000Z")) and None,
-    "the time renamed to words": lambda e: e.held.parent.rename(e.held.parent.with_name("good-run")) and None,
-    "moved to another initiative": lambda e: shutil.copytree(e.held.parent, e.sandbox.root / "plans/active/X-1/reports" / e.held.parent.name) and None,
+    "the folder renamed": lambda e: e.red.rename(e.red.with_name("demo2")),
+    "the time renamed": lambda e: e.red.parent.rename(e.red.parent.with_name("2020-01-01T000000Z")),
+    "the time renamed to words": lambda e: e.held.parent.rename(e.held.parent.with_name("good-run")),
+    "moved to another initiative": lambda e: shutil.copytree(e.held.parent, e.sandbox.root / "plans/active/X-1/reports" / e.held.parent.name),
     "RED and GREEN swapped": lambda e: swap(e.red, e.green),
     "the RED removed": lambda e: shutil.rmtree(e.red.parent),
-    "the RED sealed again": lambda e: (append(e.red / "pytest_demo_red.log"), e.reseal(e.red))[1],
-    "a symbolic link": lambda e: ((e.red / "env.json").unlink(), (e.red / "env.json").symlink_to(e.green / "env.json"))[1],
+    "the RED sealed again": lambda e: (append(e.red / "pytest_demo_red.log"), e.reseal(e.red)),
+    "a symbolic link": lambda e: remove(e.red / "env.json", e.green / "env.json"),
     "names that differ by case": lambda e: append(e.red / "ENV.json"),
     "a file beside the reports": lambda e: append(e.red.parent / "note.txt"),
     "the verdict changed": lambda e: e.edit(e.held, "result.json", lambda v: set_verdict(v, "GUARD_BROKEN", 57)),
     "an outcome changed": lambda e: e.edit(e.held, "result.json", lambda v: v["tests"][0].update(outcome="failed")),
-    "the events cut": lambda e: (truncate(e.red / "pytest_demo_red.events.jsonl"), e.reseal(e.red))[1],
-    "half a line of events": lambda e: (append(e.red / "pytest_demo_red.events.jsonl", '{"e":'), e.reseal(e.red))[1],
-    "no events": lambda e: ((e.red / "pytest_demo_red.events.jsonl").unlink(), e.reseal(e.red))[1],
-    "an outcome in the events": lambda e: (e.replace(e.held / "pytest_held.events.jsonl", '"passed"', '"failed"'), e.reseal(e.held))[1],
-    "junit against events": lambda e: (e.replace(e.held / "pytest_held.junit.xml", "test_held", "test_more"), e.reseal(e.held))[1],
-    "no junit": lambda e: ((e.held / "pytest_held.junit.xml").unlink(), e.reseal(e.held))[1],
+    "the events cut": lambda e: (truncate(e.red / "pytest_demo_red.events.jsonl"), e.reseal(e.red)),
+    "half a line of events": lambda e: (append(e.red / "pytest_demo_red.events.jsonl", '{"e":'), e.reseal(e.red)),
+    "no events": lambda e: (remove(e.red / "pytest_demo_red.events.jsonl"), e.reseal(e.red)),
+    "an outcome in the events": lambda e: (e.replace(e.held / "pytest_held.events.jsonl", '"passed"', '"failed"'), e.reseal(e.held)),
+    "junit against events": lambda e: (e.replace(e.held / "pytest_held.junit.xml", "test_held", "test_more"), e.reseal(e.held)),
+    "no junit": lambda e: (remove(e.held / "pytest_held.junit.xml"), e.reseal(e.held)),
     "the patch replaced": patch_resealed,
     "the declared reason loosened": lambda e: e.edit(e.red, "run.json", loosen),
     "the registry entry edited": lambda e: e.edit(e.red, "run.json", lambda v: v["entry"].update(budget_s=1.0)),
@@ -169,11 +177,11 @@ TAMPERS: dict[str, Tamper] = {
     "the label taken off": lambda e: e.edit(e.green, "result.json", lambda v: v.update(proof="CHARACTERISATION")),
     "the commit changed": lambda e: e.edit(e.held, "result.json", lambda v: v["git"].update(head="0" * 40)),
     "the environment edited": lambda e: e.edit(e.held, "env.json", lambda v: v["packages"].update(pytest="1.0")),
-    "a machine path": lambda e: (append(e.held / "pytest_held.log", "/" + "home/somebody/x\n"), e.reseal(e.held))[1],
+    "a machine path": lambda e: (append(e.held / "pytest_held.log", "/" + "home/somebody/x\n"), e.reseal(e.held)),
     "a JSON file that is none": lambda e: append(e.held / "result.json", "}"),
     "a row edited": lambda e: e.replace(e.ledger, "VALID_RED (assertion)", "VALID_RED (exception)"),
     "a row's seal edited": lambda e: e.replace(e.ledger, json.loads((e.red / SEAL).read_text())["manifest_sha256"][:12], "0" * 12),
-    "a row removed": lambda e: e.ledger.write_text("".join(line for line in e.ledger.read_text(encoding="utf-8").splitlines(True) if "GUARD_HELD" not in line), encoding="utf-8") and None,
+    "a row removed": lambda e: e.ledger.write_text("".join(line for line in e.ledger.read_text(encoding="utf-8").splitlines(True) if "GUARD_HELD" not in line), encoding="utf-8"),
     "a row invented": lambda e: e.replace(e.ledger, "<!-- redgreen:end", "| 2020 | [folder](../plans/active/DEMO-001/reports/2020-01-01T000000Z/demo/) | `000000000000` |\n<!-- redgreen:end"),
     "a folder and its row removed": drop_row,
     "sealed again, the row adapted": reseal_all,
