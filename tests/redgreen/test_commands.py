@@ -105,8 +105,8 @@ def test_the_doctor_looks_at_what_a_run_needs(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["lint"], ["verify"], ["ledger", "--rebuild"], ["ledger", "--check"], ["status"], ["close"], ["docs"], ["doctor"],
-        ["guard", "held"],
+        ["lint"], ["verify"], ["ledger", "--rebuild"], ["ledger", "--check"], ["status"], ["close"], ["docs"],
+        ["doctor"], ["guard", "held"],
     ],
     ids=lambda words: " ".join(words),
 )  # fmt: skip

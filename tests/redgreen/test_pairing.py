@@ -179,7 +179,8 @@ def test_repeats_must_agree(tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     sandbox.write(
         "tests/test_demo.py",
-        f"from pathlib import Path\n\n\ndef test_answer():\n    flag = Path({str(flag)!r})\n    first = not flag.exists()\n"
+        f"from pathlib import Path\n\n\ndef test_answer():\n    flag = Path({str(flag)!r})\n"
+        "    first = not flag.exists()\n"
         "    flag.touch()\n    assert not first, 'answer'\n",
     )
     sandbox.env["TMPDIR"] = str(tmp_path)
@@ -243,7 +244,7 @@ def test_artifacts_are_audited_and_a_missing_one_is_no_green(tmp_path: Path) -> 
     assert_invalid(sandbox.record("green"), Verdict.ARTIFACT_MISSING, "*.npy")
     sandbox.write(
         "product.py",
-        "HEAD = b\"{'descr': '<c8', 'fortran_order': False, 'shape': (3, 5), }\"\n\n\n"
+        "HEAD = b\"{'descr': '<c8', 'fortran_order': False, 'shape': (3, 5), }\"\n"
         "def answer(folder):\n    data = b'\\x93NUMPY\\x01\\x00' + len(HEAD).to_bytes(2, 'little') + HEAD + bytes(120)\n"
         "    (folder / 'wave.npy').write_bytes(data)\n    return 42\n",
     )
