@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import nox
 
 nox.options.default_venv_backend = "none"
@@ -29,7 +31,7 @@ def tests(session: nox.Session) -> None:
 
 def redgreen(session: nox.Session, *words: str) -> None:
     """Call the evidence harness; it gets more time than nox's default to end its tests and seal the report."""
-    session.run("python", "-m", "redgreen", *words, interrupt_timeout=30, terminate_timeout=15)
+    session.run(sys.executable, "-m", "redgreen", *words, external=True, interrupt_timeout=30, terminate_timeout=15)
 
 
 @nox.session

@@ -41,6 +41,13 @@ def _sha(parts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
 class _Module:
     """One Python file: what its names stand for."""
 
@@ -114,6 +121,8 @@ class _Reader:
         self.root = root
         self.left_out = support
         self.modules: dict[Path, _Module | None] = {}
+        self.known: dict[str, dict[str, str]] = {}
+        self.supports: dict[str, str] = {}
         self.search = [root / folder for folder in self._pythonpath()]
 
     def _pythonpath(self) -> list[str]:
@@ -134,15 +143,18 @@ class _Reader:
         return self.modules[path]
 
     def identity(self, nodeid: str) -> dict[str, str]:
-        file, _, rest = nodeid.partition("::")
-        path = self.root / file
-        try:
-            whole = hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError:
-            whole = ""
-        module = self.module(path)
-        code = _sha(self._code(module, rest.partition("[")[0].split("::"))) if module else whole
-        return {"file": whole, "ast": code, "support": self._support(path)}
+        """Digests of one test; parameters of one function share them."""
+        name = nodeid.partition("[")[0]
+        if name not in self.known:
+            file, _, rest = name.partition("::")
+            path = self.root / file
+            module = self.module(path)
+            whole = hashlib.sha256(module.bytes if module else _bytes(path)).hexdigest()
+            code = _sha(self._code(module, rest.split("::"))) if module else whole
+            if file not in self.supports:
+                self.supports[file] = self._support(path)
+            self.known[name] = {"file": whole, "ast": code, "support": self.supports[file]}
+        return self.known[name]
 
     def _conftests(self, path: Path) -> list[_Module]:
         folders = [folder for folder in (path.parent, *path.parent.parents) if folder.is_relative_to(self.root)]

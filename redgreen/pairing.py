@@ -92,7 +92,7 @@ def conclude(
     judgements = [judge(evidence, selector, mode, expected) for evidence in runs]
     first = judgements[0]
     done = Conclusion(first.verdict, list(first.reasons), declared=first.declared)
-    done.tests = [_row(record, selector, first, red, identities) for record in runs[0].tests.values()]
+    done.tests = [_row(record, selector, first, red) for record in runs[0].tests.values()]
     done.guards = {guard.selector.name: _outcomes(guard.evidence) for guard in guards}
     _repeats(done, judgements, runs)
     if mode == "green" and red is not None:
@@ -126,9 +126,7 @@ def _repeats(done: Conclusion, judgements: list[Judgement], runs: Sequence[Evide
         ] or [f"the repeats ended as {', '.join(sorted(different))}"]
 
 
-def _row(
-    record: TestRecord, selector: Selector, judgement: Judgement, red: RedSide | None, identities: Identities | None
-) -> dict[str, Any]:
+def _row(record: TestRecord, selector: Selector, judgement: Judgement, red: RedSide | None) -> dict[str, Any]:
     error = None
     if record.failure is not None:
         error = {
@@ -145,7 +143,6 @@ def _row(
         "phase": record.phase,
         "duration_s": record.duration_s,
         "error": error,
-        "identity": dict((identities or {}).get(record.id, {})),
     }
     if red is not None:
         row["transition"] = _transition(red.outcomes.get(record.id), record.outcome)

@@ -80,10 +80,11 @@ def reserve(project: Project, initiative: str, now: datetime) -> Path:
             project.make_state()
         base.mkdir(parents=True, exist_ok=True)
         names = os.listdir(base)
-    newest = max((name for name in names if STAMP.match(name)), default="")[: len(stamp)]
-    if newest > stamp_of(now + CLOCK_TOLERANCE):
+    newest = max((name[: len(stamp)] for name in names if name[:1].isdigit()), default="")
+    if STAMP.match(newest) and newest > stamp_of(now + CLOCK_TOLERANCE):
         raise ClockError(f"the clock says {stamp}, the newest report of {initiative} is {newest}: set the clock")
-    number = max((stamp_key(name)[1] + 1 for name in names if name.startswith(stamp)), default=0)
+    taken = [name[len(stamp) + 1 :] or "0" for name in names if name.startswith(stamp)]
+    number = max((int(suffix) + 1 for suffix in taken if suffix.isdigit()), default=0)
     while True:
         folder = base / (f"{stamp}-{number:02d}" if number else stamp)
         try:

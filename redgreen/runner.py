@@ -115,7 +115,7 @@ def run_selector(session: Session, selector: Selector, mode: str, red_ref: str =
     _refuse(selector, mode)
     project = session.project
     red = find_red(project, selector, red_ref) if mode == "green" else None
-    scrubber = Scrubber(project.root, session.environ)
+    scrubber = Scrubber(project.root, session.environ, selector.pass_env)
     code = None if project.scratch else snapshot(project.root)
     if code is not None:
         _check_patch(code, scrubber)
@@ -252,7 +252,7 @@ def _finish(run: _Run) -> Outcome:
         identities=identities,
         artifact_problems=run.artifact_problems,
     )
-    write_text(run.partial / "tests.json", run.scrubber.text(json.dumps(identities, indent=1)) + "\n")
+    write_text(run.partial / "tests.json", run.scrubber.text(_rows(identities)))
     facts = json.dumps(describe_environment(run.selector, run.session.environ))
     environment = json.loads(run.scrubber.text(facts))
     environment["sha256"] = digest(environment)
@@ -314,6 +314,12 @@ def _result(run: _Run, done: Conclusion, env_sha256: str) -> dict[str, Any]:
             {key: entry[key] for key in ("process", "path", "bytes", "sha256", "kind")} for entry in run.artifacts
         ],
     }
+
+
+def _rows(values: dict[str, dict[str, str]]) -> str:
+    """A JSON object with one line a key: it reads well, and a large one stays small."""
+    lines = [f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(value)}" for key, value in values.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _check_clean(run: _Run) -> None:

@@ -15,7 +15,7 @@ import re
 import socket
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -52,6 +52,25 @@ TEMPS: Final = r"(?:/private)?/var/folders/[^\s'\":;,]+/T(?=/)|(?:/private)?/(?:
 # A path does not start in the middle of a word; the letter of an escaped line end (JSON, repr) is none of a word.
 BEFORE: Final = r"(?:(?<![A-Za-z0-9_.<>-])|(?<=\\[ntr]))"
 GENERIC_PATHS: Final = re.compile(BEFORE + f"(?:{HOMES}|{TEMPS})")
+SHAPE_HINTS: Final = (
+    *(
+        "ghp_",
+        "gho_",
+        "ghu_",
+        "ghs_",
+        "ghr_",
+        "github_pat_",
+        "glpat-",
+        "AKIA",
+        "ASIA",
+        "xox",
+        "sk-",
+        "sk_",
+        "rk-",
+        "rk_",
+    ),
+    *("hf_", "eyJ", "://", "-----BEGIN"),
+)
 PATH_HINTS: Final = (b"/home/", b"/Users/", b"/root", b"/tmp/", b"/folders/", b":\\Users\\")  # bytes in any of them
 
 
@@ -93,9 +112,10 @@ class Scrubber:
     Args:
         root: The checkout, which becomes `<repo>`.
         environ: Environment whose secret-looking values are redacted.
+        passed: Names of variables that reach the child; a path in one of them becomes `<NAME>`.
     """
 
-    def __init__(self, root: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, root: Path, environ: Mapping[str, str], passed: Iterable[str] = ()) -> None:
         self.redactions = 0
         self._inside_key = False
         self._names: dict[str, str] = {}
@@ -108,8 +128,19 @@ class Scrubber:
                         pieces.append(f"{re.escape(form[:PIECE])}{REST}|{REST}{re.escape(form[-PIECE:])}")
         whole = [re.escape(form) for form in sorted(self._names, key=len, reverse=True)]
         self._secrets = re.compile("|".join([*whole, *pieces, SECRET_SHAPES]))
-        self._traces = machine_traces(root)
+        given = {
+            environ[name].rstrip(os.sep): f"<{name}>" for name in passed if environ.get(name, "").count(os.sep) > 1
+        }
+        given = {path: word for path, word in given.items() if os.path.isabs(path) and os.pathsep not in path}
+        traces = given | machine_traces(root)
+        self._traces = dict(sorted(traces.items(), key=lambda item: -len(item[0])))
         self._machine = self._machine_pattern(self._traces)
+        # Searching for plain texts is far faster than the expressions, and most lines hold none of them.
+        starts = [form[:PIECE] for form in self._names] + [
+            form[-PIECE:] for form in self._names if len(form) >= 2 * PIECE
+        ]
+        paths = [hint.decode() for hint in PATH_HINTS]
+        self._hints = tuple(dict.fromkeys([*SHAPE_HINTS, *starts, *paths, *self._traces]))
 
     @staticmethod
     def _machine_pattern(traces: dict[str, str]) -> re.Pattern[str]:
@@ -118,12 +149,22 @@ class Scrubber:
 
     def text(self, text: str) -> str:
         """The text without secrets and machine paths."""
-        return self._machine.sub(self._word, self._secrets.sub(self._redacted, text))
+        return self._clean(text, str)
 
     def xml(self, text: str) -> str:
         """Like `text` for a whole XML file; the words that stand for something are escaped."""
-        marked = self._secrets.sub(lambda match: escape(self._redacted(match)), text)
-        return self._machine.sub(lambda match: escape(self._word(match)), marked)
+        return self._clean(text, escape)
+
+    def _clean(self, text: str, write: Callable[[str], str]) -> str:
+        if not self._suspicious(text):
+            return text
+        if "\n" in text and not KEY_BEGIN.search(text):
+            return "\n".join(self._clean(line, write) for line in text.split("\n"))
+        without = self._secrets.sub(lambda match: write(self._redacted(match)), text)
+        return self._machine.sub(lambda match: write(self._word(match)), without)
+
+    def _suspicious(self, text: str) -> bool:
+        return any(hint in text for hint in self._hints)
 
     def line(self, line: str) -> str:
         """Like `text` for one line of a stream; a private key that spans lines is redacted to its end."""
@@ -139,8 +180,12 @@ class Scrubber:
 
         The bare temporary folder is no trace here: sources may name it.
         """
-        found = []
+        found: list[tuple[int, str]] = []
+        if not self._suspicious(text):
+            return found
         for number, line in enumerate(text.splitlines(), 1):
+            if not self._suspicious(line):
+                continue
             if self._secrets.search(line):
                 found.append((number, "a secret"))
             elif any(

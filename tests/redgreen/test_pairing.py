@@ -245,7 +245,8 @@ def test_artifacts_are_audited_and_a_missing_one_is_no_green(tmp_path: Path) -> 
     sandbox.write(
         "product.py",
         "HEAD = b\"{'descr': '<c8', 'fortran_order': False, 'shape': (3, 5), }\"\n"
-        "def answer(folder):\n    data = b'\\x93NUMPY\\x01\\x00' + len(HEAD).to_bytes(2, 'little') + HEAD + bytes(120)\n"
+        "def answer(folder):\n"
+        "    data = b'\\x93NUMPY\\x01\\x00' + len(HEAD).to_bytes(2, 'little') + HEAD + bytes(120)\n"
         "    (folder / 'wave.npy').write_bytes(data)\n    return 42\n",
     )
     green = sandbox.record("green")

@@ -118,6 +118,12 @@ def test_paths_of_the_machine_become_words(text: str, clean: str) -> None:
     assert scrubber.text(clean) == clean
 
 
+def test_a_path_that_is_passed_to_the_child_becomes_its_variable() -> None:
+    environ = {"PROJECT_DATA": "/srv/data/measured", "LANG": "C.UTF-8"}
+    scrubber = Scrubber(Path("/nowhere/checkout"), environ, ("PROJECT_DATA", "LANG", "MISSING"))
+    assert scrubber.text("read /srv/data/measured/scan.h5") == "read <PROJECT_DATA>/scan.h5"
+
+
 def test_ordinary_words_are_no_secrets() -> None:
     scrubber = Scrubber(
         Path("/nowhere/checkout"), {"AUTHOR": "short", "TOKENIZERS_PARALLELISM": "false", "KEYBOARD": "qwertz-layout"}
