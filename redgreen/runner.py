@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -335,11 +335,6 @@ def _check_clean(run: _Run) -> None:
         if found:
             path.unlink()
             raise SecretError(f"{path.name}, line {found[0][0]}: {found[0][1]} would be sealed; the file was removed")
-
-
-def quietly(session: Session) -> Session:
-    """The same invocation without a terminal."""
-    return replace(session, show=lambda chunk: None)
 
 
 def run_many(session: Session, selectors: list[Selector], mode: str) -> list[tuple[Selector, Outcome | RedgreenError]]:
