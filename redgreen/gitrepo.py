@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import tempfile
 from dataclasses import asdict, dataclass
@@ -93,7 +94,7 @@ def snapshot(root: Path) -> Snapshot:
         }
         os.mkdir(env["GIT_OBJECT_DIRECTORY"])
         if index.is_file():  # its cached file times spare git from reading every file again
-            Path(env["GIT_INDEX_FILE"]).write_bytes(index.read_bytes())
+            shutil.copy2(index, env["GIT_INDEX_FILE"])  # by its own time git sees which entries it must not trust
         else:
             git(root, "read-tree", head, env=env)
         git(root, "add", "-A", "--", *WITHOUT_EVIDENCE, env=env)
