@@ -7,7 +7,7 @@ NOX := $(VENV)/bin/python -m nox
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test integration lint types clean
+.PHONY: help demo test integration red green evidence lint types clean
 
 help: ## show this list
 	@grep -hE '^[a-z_]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z_]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,15 @@ test: $(STAMP) ## the whole default test suite
 
 integration: $(STAMP) ## the train - save - load - infer test alone
 	@$(NOX) -s integration
+
+red: $(STAMP) ## record a RED through redgreen: make red S=SELECTOR (without S: what waits in the active phases)
+	@$(NOX) -s red -- $(S)
+
+green: $(STAMP) ## record a GREEN through redgreen: make green S=SELECTOR (without S: what is red, and the guards)
+	@$(NOX) -s green -- $(S)
+
+evidence: $(STAMP) ## check registry, sealed reports, ledger and generated documents
+	@$(NOX) -s evidence
 
 lint: $(STAMP) ## ruff
 	@$(NOX) -s lint

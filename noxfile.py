@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import nox
@@ -56,3 +57,35 @@ def bench(session: nox.Session) -> None:
             session.log("siemens_star is left out: PTYCHO_TORCH_DATA names no folder of measured data")
             continue
         session.run("python", f"tests/benchmarks/{name}.py")
+
+
+def redgreen(session: nox.Session, *words: str) -> None:
+    """Call the evidence harness; it gets more time than nox's default to end its tests and seal the report."""
+    session.run(sys.executable, "-m", "redgreen", *words, external=True, interrupt_timeout=30, terminate_timeout=15)
+
+
+@nox.session
+def red(session: nox.Session) -> None:
+    """Record a RED: `nox -s red -- SELECTOR`; without a selector, every waiting target of the active phases."""
+    redgreen(session, "run", "red", *session.posargs)
+
+
+@nox.session
+def green(session: nox.Session) -> None:
+    """Record a GREEN: `nox -s green -- SELECTOR`; without a selector, what is red, and the guards."""
+    redgreen(session, "run", "green", *session.posargs)
+
+
+@nox.session
+def integration(session: nox.Session) -> None:
+    """Train, save, load and infer through the harness, with the artifacts audited."""
+    redgreen(session, "run", "green", "integration.torch", *session.posargs)
+
+
+@nox.session
+def evidence(session: nox.Session) -> None:
+    """Hold the registry, the sealed reports, the ledger and the generated documents against each other."""
+    redgreen(session, "lint")
+    redgreen(session, "verify")
+    redgreen(session, "ledger", "--check")
+    redgreen(session, "docs", "--check")

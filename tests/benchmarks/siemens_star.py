@@ -38,7 +38,8 @@ def _alone(scan: Scan, output: Path | None) -> None:
         row = found.metrics
         print(
             f"refine alone, {modes} mode(s), {epochs} epochs: R {row['R']:.4f}"
-            f" ({row['R'] / row['R_floor']:.2f} x floor) in {row['seconds']:.1f} s, half-data FRC 1/2-bit at {row['frc_half_bit_nyquist']:.3f} Nyquist"
+            f" ({row['R'] / row['R_floor']:.2f} x floor) in {row['seconds']:.1f} s,"
+            f" half-data FRC 1/2-bit at {row['frc_half_bit_nyquist']:.3f} Nyquist"
         )
         if output:
             folder = output / f"refine_{modes}_modes_{epochs}_epochs"

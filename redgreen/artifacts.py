@@ -1,0 +1,231 @@
+"""Audit what a run left: path, bytes, digest, and dtype and shape where the format tells, without torch or numpy."""
+
+from __future__ import annotations
+
+import ast
+import io
+import pickle
+import struct
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from redgreen.environment import file_sha256
+from redgreen.model import ArtifactSpec
+
+__all__ = ["audit", "audit_table", "missing_artifacts"]
+
+PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+MOST_CONTENTS: Final = 200  # arrays listed of one file
+LARGEST_PICKLE: Final = 64 * 1024 * 1024
+
+
+def audit(folder: Path, specs: Iterable[ArtifactSpec]) -> list[dict[str, Any]]:
+    """Describe every file below a folder that one of the globs names.
+
+    Args:
+        folder: The run's temporary folder.
+        specs: What to look for.
+
+    Returns:
+        One entry a file: glob, path below the folder, bytes, sha256, kind, and contents (name, dtype, shape).
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for spec in specs:
+        for path in sorted(folder.glob(spec.glob)):
+            name = path.relative_to(folder).as_posix()
+            if path.is_symlink() or not path.is_file() or name in found:
+                continue
+            kind, contents = describe_file(path)
+            found[name] = {
+                "glob": spec.glob,
+                "path": name,
+                "bytes": path.stat().st_size,
+                "sha256": file_sha256(path),
+                "kind": kind,
+                "contents": contents[:MOST_CONTENTS],
+            }
+    return list(found.values())
+
+
+def missing_artifacts(entries: Iterable[dict[str, Any]], specs: Iterable[ArtifactSpec]) -> list[str]:
+    """What was declared and is not there, or is too small."""
+    listed = list(entries)
+    problems = []
+    for spec in specs:
+        fitting = [entry for entry in listed if entry["glob"] == spec.glob]
+        large = [entry for entry in fitting if entry["bytes"] >= spec.min_bytes]
+        if len(large) < spec.min_count:
+            problems.append(
+                f"{spec.glob}: {len(large)} files of at least {spec.min_bytes} bytes, expected {spec.min_count}"
+                + (f" ({len(fitting) - len(large)} smaller)" if len(fitting) > len(large) else "")
+            )
+        problems += [
+            f"{entry['path']}: not readable as {entry['kind'][:-2]}"
+            for entry in fitting
+            if entry["kind"].endswith("?!")
+        ]
+    return problems
+
+
+def audit_table(entries: list[dict[str, Any]]) -> str:
+    """The audit as a Markdown document."""
+    lines = [
+        "# Artifact audit",
+        "",
+        "| file | bytes | kind | contents (dtype, shape) | sha256 |",
+        "|---|---|---|---|---|",
+    ]
+    for entry in entries:
+        contents = [f"{part['name']}: {part['dtype']} {part['shape']}".removeprefix(": ") for part in entry["contents"]]
+        shown = "; ".join(contents[:8]) + (f"; {len(contents) - 8} more" if len(contents) > 8 else "")
+        lines.append(
+            f"| `{entry['path']}` | {entry['bytes']} | {entry['kind']} | {shown or '-'} | `{entry['sha256'][:12]}` |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def describe_file(path: Path) -> tuple[str, list[dict[str, Any]]]:
+    """Kind of a file and its arrays; a kind that ends in `?!` means that the file is damaged."""
+    suffix = path.suffix.lower()
+    reader = {".npy": _npy_file, ".npz": _npz, ".png": _png, ".ckpt": _checkpoint, ".pt": _checkpoint}.get(suffix)
+    if reader is None:
+        return "file", []
+    kind = suffix[1:]
+    try:
+        return kind, reader(path)
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        struct.error,
+        zipfile.BadZipFile,
+        pickle.UnpicklingError,
+        SyntaxError,
+    ):
+        return f"{kind}?!", []
+    except (AttributeError, TypeError, IndexError, RecursionError):  # a pickle that is no checkpoint
+        return f"{kind}?!", []
+
+
+def _npy_header(stream: BinaryIO | Any) -> tuple[str, list[int]]:  # noqa: ANN401 - zip members are streams too
+    if stream.read(6) != b"\x93NUMPY":
+        raise ValueError("no npy file")
+    major = stream.read(2)[0]
+    size = struct.unpack("<H", stream.read(2))[0] if major == 1 else struct.unpack("<I", stream.read(4))[0]
+    header = ast.literal_eval(stream.read(size).decode("latin1" if major < 3 else "utf-8"))
+    return _dtype(header["descr"]), list(header["shape"])
+
+
+def _dtype(code: object) -> str:
+    names = {"f2": "float16", "f4": "float32", "f8": "float64", "c8": "complex64", "c16": "complex128", "b1": "bool"}
+    names |= {
+        f"{sign}{size}": f"{word}{size * 8}" for sign, word in (("i", "int"), ("u", "uint")) for size in (1, 2, 4, 8)
+    }
+    return names.get(str(code)[1:], str(code))
+
+
+def _npy_file(path: Path) -> list[dict[str, Any]]:
+    with path.open("rb") as stream:
+        dtype, shape = _npy_header(stream)
+    return [{"name": "", "dtype": dtype, "shape": shape}]
+
+
+def _npz(path: Path) -> list[dict[str, Any]]:
+    contents = []
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.endswith(".npy"):
+                with archive.open(name) as stream:
+                    dtype, shape = _npy_header(stream)
+                contents.append({"name": name[:-4], "dtype": dtype, "shape": shape})
+    return contents
+
+
+def _png(path: Path) -> list[dict[str, Any]]:
+    with path.open("rb") as stream:
+        head = stream.read(33)
+        stream.seek(-12, io.SEEK_END)
+        if head[:8] != b"\x89PNG\r\n\x1a\n" or stream.read()[4:8] != b"IEND":
+            raise ValueError("no whole png file")
+    width, height, depth, colour = struct.unpack(">IIBB", head[16:26])
+    return [{"name": "", "dtype": f"uint{max(8, depth)}", "shape": [height, width, PNG_CHANNELS[colour]]}]
+
+
+class _Tensor:
+    def __init__(self, storage: tuple[str, int], shape: tuple[int, ...]) -> None:
+        self.dtype, self.elements = storage
+        self.shape = shape
+
+
+class _Stub:
+    """Stands for any class in the pickle; nothing of it is imported or run."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        return
+
+    def __setstate__(self, _state: object) -> None:
+        return
+
+    def __setitem__(self, _key: object, _value: object) -> None:
+        return
+
+    def append(self, _item: object) -> None:
+        """Ignore what a list-like object would take."""
+
+
+def _tensor(storage: tuple[str, int], _offset: int, shape: tuple[int, ...], *_: object) -> _Tensor:
+    return _Tensor(storage, shape)
+
+
+def _parameter(value: object, *_: object) -> object:
+    return value
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads names, dtypes and shapes of a torch archive; loads no class and runs no code of the file."""
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - whatever the pickle names
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return _tensor
+        if (module, name) == ("torch._utils", "_rebuild_parameter"):
+            return _parameter
+        if (module, name) == ("collections", "OrderedDict"):
+            return dict
+        if module == "torch" and name.endswith("Storage"):
+            return name
+        return type(name, (_Stub,), {"__module__": module})
+
+    def persistent_load(self, pid: Any) -> tuple[str, int]:  # noqa: ANN401 - torch's tuple
+        words = {"Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64"}
+        words |= {"Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool"}
+        words |= {"ComplexFloat": "complex64", "ComplexDouble": "complex128"}
+        name = str(pid[1]).removesuffix("Storage")
+        return words.get(name, name), int(pid[4])
+
+
+def _checkpoint(path: Path) -> list[dict[str, Any]]:
+    with zipfile.ZipFile(path) as archive:
+        members = [name for name in archive.namelist() if name.endswith("/data.pkl") or name == "data.pkl"]
+        if not members:
+            raise ValueError("no torch archive")
+        member = members[0]
+        if archive.getinfo(member).file_size > LARGEST_PICKLE:
+            return []
+        loaded = _Unpickler(io.BytesIO(archive.read(member))).load()
+    contents: list[dict[str, Any]] = []
+    _collect("", loaded, contents, 0)
+    return contents
+
+
+def _collect(name: str, value: object, contents: list[dict[str, Any]], depth: int) -> None:
+    if isinstance(value, _Tensor):
+        contents.append({"name": name, "dtype": value.dtype, "shape": list(value.shape)})
+    elif isinstance(value, dict) and depth < 8:
+        for key, inner in value.items():
+            _collect(f"{name}.{key}".lstrip("."), inner, contents, depth + 1)
+    elif isinstance(value, list | tuple) and depth < 8:
+        for index, inner in enumerate(value):
+            _collect(f"{name}[{index}]", inner, contents, depth + 1)

@@ -1,0 +1,166 @@
+"""The command line: `python -m redgreen COMMAND`; every command has `--json`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NoReturn
+
+from redgreen import commands
+from redgreen.errors import RedgreenError, RegistryError
+from redgreen.logfile import ESCAPES
+from redgreen.project import Project, find_project
+
+__all__ = ["main"]
+
+RUNS: Final = ("run", "guard")
+
+
+class Parser(argparse.ArgumentParser):
+    """Argument parser whose complaints are errors of the registry's kind (code 20)."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line.
+
+        Raises:
+            RegistryError: Always.
+        """
+        raise RegistryError(f"{self.prog}: {message} (see `{self.prog} --help`)")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Arguments; those of the process by default.
+
+    Returns:
+        The exit code: 0 as asked, else the code of the verdict or of the error.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    as_json = "--json" in words
+    is_run = bool({*RUNS} & {*words})
+    try:
+        arguments = _parser().parse_args(words)
+        as_json, is_run = arguments.json, arguments.command in RUNS
+        answer: commands.Answer = arguments.run(_project(arguments), arguments)
+    except RedgreenError as error:
+        print(f"redgreen: {error}".replace("\n", " "), file=sys.stderr)
+        answer = commands.refusal(error)
+    except KeyboardInterrupt:
+        print("redgreen: interrupted", file=sys.stderr)
+        answer = commands.Answer(18, "INTERRUPTED")
+    except Exception as error:  # noqa: BLE001 - the last resort: one line and a code instead of a traceback
+        if os.environ.get("REDGREEN_DEBUG"):
+            traceback.print_exc()
+        told = str(error).splitlines()[:1] or [""]
+        print(f"redgreen: {type(error).__name__}: {told[0]} (REDGREEN_DEBUG=1 shows where)", file=sys.stderr)
+        answer = commands.Answer(30, "INTERNAL_ERROR")
+    _tell(answer, as_json=as_json, is_run=is_run)
+    return answer.code
+
+
+def _tell(answer: commands.Answer, *, as_json: bool, is_run: bool) -> None:
+    """Print the answer: for people, or as one JSON document; a run ends with its closing line."""
+    try:
+        closing = f"REDGREEN {answer.code} {answer.label} {answer.path}"
+        if as_json:
+            head = {"code": answer.code, "label": answer.label, "path": answer.path}
+            print(json.dumps(head | answer.values, indent=1, ensure_ascii=False))
+        else:
+            stream = sys.stdout if is_run or answer.code == 0 else sys.stderr
+            for line in answer.lines:
+                print(line, file=stream)
+        if is_run:
+            print(closing, file=sys.stderr if as_json else sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader went away, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _project(arguments: argparse.Namespace) -> Project:
+    return find_project(Path.cwd(), root=arguments.root, scratch=True if arguments.scratch else None)
+
+
+def _show(arguments: argparse.Namespace) -> Callable[[bytes], object]:
+    """Where pytest's raw output goes: the terminal, or standard error when standard output is for tools."""
+    stream = (sys.stderr if arguments.json else sys.stdout).buffer
+    plain = bool(os.environ.get("NO_COLOR"))
+    escapes = re.compile(ESCAPES.pattern.encode())
+    gone = False
+
+    def show(chunk: bytes) -> None:
+        nonlocal gone
+        if gone:
+            return
+        try:
+            stream.write(escapes.sub(b"", chunk) if plain else chunk)
+            stream.flush()
+        except OSError:  # the terminal went away; the run and its log go on
+            gone = True
+
+    return show
+
+
+def _run(project: Project, arguments: argparse.Namespace) -> commands.Answer:
+    show = _show(arguments)
+    if arguments.command == "guard":
+        return commands.run_one(project, arguments.selector, "guard", "", show)
+    if arguments.selector:
+        return commands.run_one(project, arguments.selector, arguments.mode, arguments.red, show)
+    if arguments.red:
+        raise RegistryError("--red needs a selector")
+    return commands.run_map(project, arguments.mode, arguments.initiative, show)
+
+
+def _ledger(project: Project, arguments: argparse.Namespace) -> commands.Answer:
+    return commands.rebuild_ledger(project) if arguments.rebuild else commands.check_ledger(project)
+
+
+def _parser() -> Parser:
+    common = Parser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print one JSON document; the run itself goes to stderr")
+    common.add_argument("--scratch", action="store_true", help="record into an ignored folder (also with CI=true)")
+    common.add_argument("--root", type=Path, help="repository to work on; by default the one around this folder")
+    parser = Parser(prog="redgreen", description="Evidence that a test failed for its reason, and then passed.")
+    verbs = parser.add_subparsers(dest="command", required=True, parser_class=Parser, metavar="COMMAND")
+
+    def verb(name: str, text: str, run: Callable[[Project, argparse.Namespace], commands.Answer]) -> Parser:
+        made: Parser = verbs.add_parser(name, help=text, description=text, parents=[common])
+        made.set_defaults(run=run)
+        return made
+
+    run = verb("run", "run a selector, or the map of the active phases, and record what it showed", _run)
+    run.add_argument("mode", choices=("red", "green"))
+    run.add_argument("selector", nargs="?", default="")
+    run.add_argument("--red", default="", metavar="RUN", help="run id or folder of the RED that a GREEN answers")
+    run.add_argument("--initiative", default="", help="without a selector: only this initiative")
+    guard = verb("guard", "run a guard: everything in it must pass", _run)
+    guard.add_argument("selector")
+    lint = verb(
+        "lint",
+        "check the registry against what pytest collects",
+        lambda p, a: commands.lint_registry(p, freeze=a.freeze),
+    )
+    lint.add_argument("--freeze", action="store_true", help="write the exact ids of every live target")
+    verify = verb("verify", "check sealed folders and the ledger", lambda p, a: commands.verify(p, a.path, a.against))
+    verify.add_argument("path", nargs="?", default="", help="a report folder, or a folder above some")
+    verify.add_argument("--against", default="", metavar="REF", help="nothing recorded at this commit may be gone")
+    ledger = verb("ledger", "compare the ledger with the sealed folders, or render it again", _ledger)
+    what = ledger.add_mutually_exclusive_group(required=True)
+    what.add_argument("--check", action="store_true")
+    what.add_argument("--rebuild", action="store_true")
+    verb("status", "where every selector stands, and what to run next", lambda p, a: commands.show_status(p))
+    verb("close", "seal what interrupted runs left, as ABANDONED", lambda p, a: commands.close(p))
+    docs = verb(
+        "docs", "write the documents that come from the registry", lambda p, a: commands.generate_docs(p, check=a.check)
+    )
+    docs.add_argument("--check", action="store_true", help="compare only")
+    verb("doctor", "look whether runs can be recorded here", lambda p, a: commands.examine(p))
+    return parser

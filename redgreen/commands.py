@@ -1,0 +1,234 @@
+"""What each command does: from plain arguments to an exit code, lines for people and values for tools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from redgreen import abandoned, doctor, documents, ledger, lint, status
+from redgreen.codes import Verdict
+from redgreen.errors import DocsError, LedgerError, RedgreenError, RegistryError, VerifyError
+from redgreen.evidence import verify_all
+from redgreen.project import Project
+from redgreen.registry import find_selector, load_registry
+from redgreen.runner import Outcome, Session, run_many, run_selector
+
+__all__ = ["Answer"]
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a command has to say.
+
+    Attributes:
+        code: Exit code.
+        label: Verdict, or name of the error kind.
+        lines: For people.
+        values: For tools.
+        path: Report folder or file, relative to the root; `-` when there is none.
+    """
+
+    code: int
+    label: str
+    lines: list[str] = field(default_factory=list)
+    values: dict[str, Any] = field(default_factory=dict)
+    path: str = "-"
+
+
+def run_one(project: Project, name: str, mode: str, red: str, show: Callable[[bytes], object]) -> Answer:
+    """Run one selector.
+
+    Raises:
+        RedgreenError: It cannot be run or recorded.
+    """
+    registry = load_registry(project.root)
+    selector = find_selector(registry, name)
+    session = Session(project, registry, show)
+    with session.interrupts:
+        outcome = run_selector(session, selector, mode, red)
+    return _answer(project, outcome)
+
+
+def run_map(project: Project, mode: str, initiative: str, show: Callable[[bytes], object]) -> Answer:
+    """Run everything that waits in the active phases, with a closing table.
+
+    Raises:
+        RegistryError: The registry is wrong, or knows no such initiative.
+    """
+    registry = load_registry(project.root)
+    if initiative and initiative not in registry.initiatives:
+        raise RegistryError(f"{registry.file}: no initiative is called '{initiative}'")
+    selectors = status.waiting(project, registry, mode, initiative)
+    if not selectors:
+        active = [f"{one.name} {one.active_phase}" for one in registry.initiatives.values() if one.active_phase]
+        where = ", ".join(active) or "no initiative has an active phase"
+        return Answer(0, "NOTHING_WAITING", [f"nothing waits for a {mode} run ({where})"], {"runs": []})
+    session = Session(project, registry, show)
+    with session.interrupts:
+        done = run_many(session, selectors, mode)
+    rows: list[tuple[str, str, int, str]] = []
+    for selector, outcome in done:
+        if isinstance(outcome, Outcome):
+            path = project.relative(outcome.folder)
+            rows.append((selector.name, outcome.verdict.value, outcome.verdict.exit_code, path))
+        else:
+            rows.append((selector.name, outcome.label, outcome.code, str(outcome)))
+    rows += [(selector.name, "NOT_RUN", Verdict.INTERRUPTED.exit_code, "-") for selector in selectors[len(done) :]]
+    worst = max(rows, key=lambda row: row[2])
+    width = max(len(row[0]) for row in rows)
+    lines = ["", *(f"{name:{width}}  {code:3d}  {label:20}  {path}" for name, label, code, path in rows)]
+    values = {"runs": [dict(zip(("selector", "verdict", "code", "path"), row, strict=True)) for row in rows]}
+    return Answer(worst[2], worst[1] if worst[2] else "ALL_AS_ASKED", lines, values)
+
+
+def _answer(project: Project, outcome: Outcome) -> Answer:
+    verdict = outcome.verdict
+    proof = " (characterisation: the RED came from a stub)" if outcome.result["proof"] else ""
+    lines = ["", f"{verdict}{proof}", *(f"  {reason}" for reason in outcome.result["reasons"][:20])]
+    path = project.relative(outcome.folder)
+    return Answer(verdict.exit_code, verdict.value, lines, outcome.result | {"folder": path}, path)
+
+
+def lint_registry(project: Project, *, freeze: bool) -> Answer:
+    """Check the registry against what pytest really collects; write the frozen ids when asked.
+
+    Raises:
+        RegistryError: The file cannot be read, or pytest cannot collect.
+    """
+    try:
+        registry = load_registry(project.root)
+    except RegistryError as error:
+        if not error.problems:
+            raise
+        problems = [str(problem) for problem in error.problems]
+        return Answer(error.code, error.label, problems, {"problems": problems, "notes": []})
+    findings = lint.lint(project, registry)
+    if freeze and not findings.problems_without_drift:
+        lint.freeze(project, registry, findings)
+        findings = lint.lint(project, load_registry(project.root))
+    problems = [str(problem) for problem in findings.problems]
+    notes = [f"note: {note}" for note in findings.notes]
+    values = {"problems": problems, "notes": list(findings.notes), "selectors": findings.counts}
+    if problems:
+        return Answer(RegistryError.code, RegistryError.label, [*problems, *notes], values)
+    live = sum(not selector.planned for selector in registry.selectors.values())
+    total = len(registry.selectors)
+    closing = (
+        f"{total} selectors, {live} live and {total - live} planned; {findings.collected} tests collected: no problem"
+    )
+    return Answer(0, "LINT_CLEAN", [*notes, closing], values)
+
+
+def verify(project: Project, path: str, against: str) -> Answer:
+    """Check sealed folders, and with them the ledger.
+
+    Raises:
+        VerifyError: The path is no report folder.
+        RepositoryError: The base cannot be read.
+    """
+    problems, number = verify_all(project, path, against)
+    values = {"folders": number, "problems": problems}
+    if problems:
+        return Answer(VerifyError.code, VerifyError.label, problems, values)
+    return Answer(0, "VERIFIED", [f"{number} report folders verified"], values)
+
+
+def check_ledger(project: Project) -> Answer:
+    """Compare the ledger with the folders.
+
+    Raises:
+        LedgerError: The ledger is missing or broken.
+    """
+    problems = ledger.check(project, load_registry(project.root))
+    if problems:
+        hint = "run `python -m redgreen ledger --rebuild`"
+        return Answer(LedgerError.code, LedgerError.label, [*problems, hint], {"problems": problems})
+    return Answer(0, "LEDGER_AS_SEALED", ["the ledger says what the folders say"], {"problems": []})
+
+
+def rebuild_ledger(project: Project) -> Answer:
+    """Render the ledger again.
+
+    Raises:
+        LedgerError, ReportError: It cannot be read or written.
+    """
+    changed = ledger.rebuild(project, load_registry(project.root))
+    line = "docs/fix_plan.md: " + ("rendered again" if changed else "already as the folders say")
+    return Answer(0, "LEDGER_REBUILT", [line], {"changed": changed})
+
+
+def show_status(project: Project) -> Answer:
+    """Where everything stands."""
+    registry = load_registry(project.root)
+    rows = status.standings(project, registry)
+    open_runs = abandoned.unfinished(project)
+    width = max(len(row.selector) for row in rows)
+    lines = []
+    for initiative in registry.initiatives.values():
+        lines.append(f"{initiative.name}  active phase: {initiative.active_phase or 'none'}")
+        for row in rows:
+            if row.initiative == initiative.name:
+                mark = "*" if row.active else " "
+                told = " stale" if row.stale else ""
+                told += f"  last: {row.last}" if row.last else ""
+                told += f"  ({row.invalid} of {row.attempts} invalid)" if row.invalid else ""
+                lines.append(f" {mark} {row.phase:3} {row.selector:{width}}  {row.state}{told}")
+    lines += [f"unfinished: {project.relative(folder)}{' (running)' if alive else ''}" for folder, alive in open_runs]
+    steps = [row.next for row in rows if row.active and row.next]
+    if any(not alive for _, alive in open_runs):
+        steps.insert(0, "python -m redgreen close")
+    lines += ["", *(f"next: {step}" for step in steps)] if steps else ["", "next: nothing waits in the active phases"]
+    values = {
+        "selectors": [row.facts() for row in rows],
+        "unfinished": [{"folder": project.relative(folder), "running": alive} for folder, alive in open_runs],
+        "next": steps,
+    }
+    return Answer(0, "STATUS", lines, values)
+
+
+def close(project: Project) -> Answer:
+    """Seal abandoned runs and put them into the ledger.
+
+    Raises:
+        ReportError: A folder cannot be written.
+    """
+    folders = abandoned.close(project)
+    if folders and not project.scratch:
+        ledger.rebuild(project, load_registry(project.root))
+    names = [project.relative(folder) for folder in folders]
+    lines = [f"sealed as abandoned: {name}" for name in names] or ["no run was left unfinished"]
+    return Answer(0, "CLOSED", lines, {"sealed": names})
+
+
+def generate_docs(project: Project, *, check: bool) -> Answer:
+    """Write the documents that come from the registry, or compare them with it.
+
+    Raises:
+        ReportError: They cannot be written.
+    """
+    registry = load_registry(project.root)
+    different = documents.different(project, registry)
+    if check:
+        if different:
+            lines = [f"{name}: differs from the registry; run `python -m redgreen docs`" for name in different]
+            return Answer(DocsError.code, DocsError.label, lines, {"different": different})
+        return Answer(0, "DOCS_CURRENT", ["the generated documents say what the registry says"], {"different": []})
+    documents.write(project, registry, different)
+    lines = [f"{name}: written" for name in different] or ["already as the registry says"]
+    return Answer(0, "DOCS_WRITTEN", lines, {"written": different})
+
+
+def examine(project: Project) -> Answer:
+    """Look whether this machine and repository can record runs."""
+    rows = doctor.examine(project)
+    bad = [row for row in rows if not row.good]
+    lines = [f"{'ok ' if row.good else 'BAD'}  {row.subject}: {row.finding}" for row in rows]
+    values = {"findings": [{"subject": row.subject, "good": row.good, "finding": row.finding} for row in rows]}
+    code = bad[0].code if bad else 0
+    return Answer(code, "UNFIT" if bad else "FIT", lines, values)
+
+
+def refusal(error: RedgreenError) -> Answer:
+    """An error as an answer."""
+    return Answer(error.code, error.label, [], {"error": str(error)})

@@ -1,0 +1,134 @@
+"""Verify many folders at once, with the ledger and against an earlier state of the repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from redgreen.errors import RepositoryError, VerifyError
+from redgreen.gitrepo import git
+from redgreen.ledger import ledger_rows, row_seal
+from redgreen.project import PARTIAL, Project
+from redgreen.report import SEAL, STAMP, is_running
+from redgreen.sealed import load_run, read_object
+from redgreen.verify import verify_folder
+
+__all__ = ["verify_all"]
+
+
+def verify_all(project: Project, path: str = "", against: str = "") -> tuple[list[str], int]:
+    """Check one folder, everything below a folder, or the whole repository.
+
+    Args:
+        project: Repository.
+        path: Report folder or a folder above some; all of them by default.
+        against: Git reference whose sealed folders and ledger rows must all still be there, unchanged.
+
+    Returns:
+        Problems, one line each, and the number of folders looked at.
+
+    Raises:
+        VerifyError: The path holds no report folder.
+        RepositoryError: The reference cannot be read.
+    """
+    folders = _folders(project, path)
+    problems: list[str] = []
+    for folder in folders:
+        shown = project.relative(folder) if folder.is_relative_to(project.root) else folder.name
+        problems += [f"{shown}: {problem}" for problem in verify_folder(project, folder)]
+    if not path:
+        problems += _strays(project)
+        if not project.scratch:
+            problems += _rows(project, folders)
+    if against:
+        problems += _against(project, against)
+    return problems, len(folders)
+
+
+def _folders(project: Project, path: str) -> list[Path]:
+    if not path:
+        unfinished = [folder for folder in project.folders(unsealed=True) if not _alive(project, folder)]
+        return [*project.folders(), *unfinished]
+    start = next((p for p in (Path(path).resolve(), project.root / path) if p.is_dir()), None)
+    if start is None:
+        raise VerifyError(f"{path}: there is no such folder")
+    if (start / SEAL).exists() or start.name.endswith(PARTIAL) or STAMP.match(start.parent.name):
+        return [start]
+    found = [folder for folder in project.folders() if folder.is_relative_to(start)]
+    if not found:
+        raise VerifyError(f"{path}: no report folder there")
+    return found
+
+
+def _alive(project: Project, folder: Path) -> bool:
+    try:
+        return is_running(project, str(read_object(folder / "run.json")["run_id"]))
+    except (ValueError, KeyError):
+        return False
+
+
+def _strays(project: Project) -> list[str]:
+    """What lies among the reports and belongs to none."""
+    problems = []
+    for entry in sorted(project.base.glob("*/reports/*")):
+        if not entry.is_dir() or entry.is_symlink():
+            problems.append(f"{project.relative(entry)}: belongs to no report")
+        elif not STAMP.match(entry.name):
+            problems.append(f"{project.relative(entry)}: is not named by a time; was it renamed?")
+        else:
+            problems += [
+                f"{project.relative(inner)}: belongs to no report"
+                for inner in sorted(entry.iterdir())
+                if not inner.is_dir() or inner.is_symlink()
+            ]
+    return problems
+
+
+def _rows(project: Project, folders: list[Path]) -> list[str]:
+    """Compare the seals that the ledger shows with those of the folders."""
+    try:
+        text = project.ledger.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ["docs/fix_plan.md: there is no ledger to compare with"] if folders else []
+    rows = ledger_rows(text)
+    problems = []
+    sealed: set[str] = set()
+    for folder in folders:
+        try:
+            run = load_run(folder)
+        except ValueError:
+            continue  # named already
+        name = project.relative(folder)
+        sealed.add(name)
+        if name not in rows:
+            problems.append(f"{name}: has no row in the ledger")
+        elif row_seal(rows[name]) != run.short_seal:
+            problems.append(
+                f"{name}: the ledger shows the seal {row_seal(rows[name])}, the folder has {run.short_seal}"
+            )
+    problems += [f"{name}: has a row in the ledger, and no folder" for name in rows if name not in sealed]
+    return problems
+
+
+def _against(project: Project, reference: str) -> list[str]:
+    """Nothing that an earlier state recorded may be gone or different."""
+    problems = []
+    listed = git(project.root, "ls-tree", "-r", "-z", reference, "--", "plans/active").decode().split("\0")
+    for line in filter(None, listed):
+        facts, _, name = line.partition("\t")
+        if not name.endswith(f"/{SEAL}"):
+            continue
+        folder = name.removesuffix(f"/{SEAL}")
+        path = project.root / name
+        if not path.is_file():
+            problems.append(f"{folder}: sealed at {reference}, gone now")
+        elif path.read_bytes() != git(project.root, "cat-file", "blob", facts.split()[2]):
+            problems.append(f"{folder}: sealed differently than at {reference}")
+    try:
+        before = git(project.root, "show", f"{reference}:docs/fix_plan.md").decode()
+    except RepositoryError:
+        return problems
+    now = ledger_rows(project.ledger.read_text(encoding="utf-8")) if project.ledger.is_file() else {}
+    for name, row in ledger_rows(before).items():
+        if now.get(name) != row:
+            problems.append(f"{name}: its ledger row at {reference} is {'different' if name in now else 'gone'} now")
+    return problems

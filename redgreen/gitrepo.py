@@ -1,0 +1,110 @@
+"""Ask git which code is being tested, without touching the user's index or objects."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from redgreen.errors import RepositoryError
+
+__all__ = ["Snapshot", "git", "snapshot"]
+
+PATCH_CAP: Final = 8 * 1024 * 1024
+EVIDENCE: Final = ("(glob)plans/active/*/reports/**", "(glob)docs/fix_plan.md")
+WITHOUT_EVIDENCE: Final = (".", *(f":(exclude,{path[1:]}" for path in EVIDENCE))
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The code under test: a commit, and the tree that the commit and the patch give together.
+
+    Evidence (report folders, the ledger) is not part of it.
+
+    Attributes:
+        head: Commit id.
+        branch: Branch name; empty when detached.
+        tree: Tree id of the working files.
+        dirty: Whether the working files differ from the commit.
+        patch: The difference, as `git apply` takes it.
+    """
+
+    head: str
+    branch: str
+    tree: str
+    dirty: bool
+    patch: bytes
+
+    def facts(self) -> dict[str, Any]:
+        """The snapshot for JSON, the patch by its digest."""
+        facts = asdict(self)
+        patch = facts.pop("patch")
+        facts["patch_sha256"] = hashlib.sha256(patch).hexdigest() if patch else None
+        return facts
+
+
+def git(root: Path, *words: str, env: dict[str, str] | None = None) -> bytes:
+    """Run git in a repository and return what it printed.
+
+    Raises:
+        RepositoryError: Git is missing or refuses; its own first line is passed on.
+    """
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environ |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"} | (env or {})
+    try:
+        done = subprocess.run(["git", *words], cwd=root, env=environ, capture_output=True, check=False)
+    except FileNotFoundError:
+        raise RepositoryError("git is not installed") from None
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
+        raise RepositoryError(f"git {words[0]}: {lines[0]}")
+    return done.stdout
+
+
+def snapshot(root: Path) -> Snapshot:
+    """Describe the working files of a repository.
+
+    Raises:
+        RepositoryError: No repository, no commit, or a difference too large to keep as evidence.
+    """
+    try:
+        where = git(root, "rev-parse", "--git-path", "index", "--git-path", "objects").decode().splitlines()
+    except RepositoryError as error:
+        if "not a git repository" in str(error):
+            raise RepositoryError(
+                "not a git repository: a recorded run must name its commit; use --scratch to run without a record"
+            ) from None
+        raise
+    try:
+        head = git(root, "rev-parse", "--verify", "HEAD^{commit}").decode().strip()
+    except RepositoryError:
+        raise RepositoryError("the repository has no commit yet: make one, or use --scratch") from None
+    branch = git(root, "branch", "--show-current").decode().strip()
+    index, objects = ((root / line).resolve() for line in where)
+    with tempfile.TemporaryDirectory(prefix="rg-git-") as folder:
+        env = {
+            "GIT_INDEX_FILE": os.path.join(folder, "index"),
+            "GIT_OBJECT_DIRECTORY": os.path.join(folder, "objects"),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(objects),
+        }
+        os.mkdir(env["GIT_OBJECT_DIRECTORY"])
+        if index.is_file():  # its cached file times spare git from reading every file again
+            shutil.copy2(index, env["GIT_INDEX_FILE"])  # by its own time git sees which entries it must not trust
+        else:
+            git(root, "read-tree", head, env=env)
+        git(root, "add", "-A", "--", *WITHOUT_EVIDENCE, env=env)
+        git(root, "reset", "-q", head, "--", *(f":{path}" for path in EVIDENCE), env=env)
+        tree = git(root, "write-tree", env=env).decode().strip()
+        patch = b""
+        if tree != git(root, "rev-parse", f"{head}^{{tree}}").decode().strip():
+            patch = git(root, "diff", "--binary", "--full-index", "--no-color", "--no-ext-diff", head, tree, env=env)
+    if len(patch) > PATCH_CAP:
+        raise RepositoryError(
+            f"the uncommitted changes are {len(patch) / 1e6:.0f} MB, too large to keep as evidence; commit them first"
+        )
+    return Snapshot(head, branch, tree, bool(patch), patch)

@@ -1,0 +1,298 @@
+"""Pytest plugin that writes what happened, one JSON line at a time, to the file that REDGREEN_EVENTS names.
+
+It stands alone: the child process needs nothing of redgreen but this file's folder on its path. Beside the outcome that
+pytest reports it writes what it saw itself (the exception of the call, whether the body of the test ran, what the body
+raised), so that an outcome which somebody rewrote on the way can be told from one which was earned.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import pytest
+
+EVENTS: Final = os.environ.pop("REDGREEN_EVENTS", "")
+PRODUCTS: Final = tuple(filter(None, os.environ.pop("REDGREEN_PRODUCTS", "").split(",")))
+QUERIES: Final = os.environ.pop("REDGREEN_QUERIES", "")
+MESSAGE_CAP: Final = 4000  # characters of an exception's message
+CHAIN_CAP: Final = 20  # exceptions followed through __cause__ and __context__
+OUTSIDE: Final = ("site-packages", "dist-packages")
+
+_stream = open(EVENTS, "a", encoding="utf-8") if EVENTS else None  # noqa: SIM115 - lives as long as the process
+_items: dict[str, Any] = {}
+_raw: dict[tuple[str, str], dict[str, Any]] = {}
+_body: dict[str, dict[str, Any]] = {}
+_deselected: set[str] = set()
+_subtests_failed: set[str] = set()
+_root = Path.cwd()
+
+
+def emit(**event: object) -> None:
+    """Write one event and hand it to the operating system at once, so that a crash cannot take it along."""
+    if _stream is not None:
+        _stream.write(json.dumps(event, separators=(",", ":"), default=str) + "\n")
+        _stream.flush()
+
+
+def underlying(function: object) -> object:
+    """The plain function below a bound method."""
+    return getattr(function, "__func__", function)
+
+
+# --- before the session -------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests() -> Generator[None, object, object]:
+    """Tell a conftest that cannot be imported from a wrong option: pytest ends both with code 4."""
+    try:
+        return (yield)
+    except BaseException as error:
+        emit(e="conftest_error", type=type(error).__name__, message=str(error)[:MESSAGE_CAP])
+        raise
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Mark that the session began."""
+    global _root
+    _root = session.config.rootpath
+    emit(e="start", pytest=pytest.__version__)
+
+
+# --- collection ---------------------------------------------------------------------------------------------------
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Remember the function that the test module defined under this id."""
+    _items[item.nodeid] = underlying(getattr(item, "obj", None))
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """Write what could not be collected, and what was skipped as a whole."""
+    if report.failed:
+        emit(e="collect_error", id=report.nodeid, message=str(report.longrepr)[-MESSAGE_CAP:])
+    elif report.skipped:
+        emit(e="collect_skip", id=report.nodeid)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Remember what an expression left out."""
+    _deselected.update(item.nodeid for item in items)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Write the ids that will run, those left out, and those that somebody dropped without saying so."""
+    ids = [item.nodeid for item in session.items]
+    dropped = sorted(_items.keys() - set(ids) - _deselected)
+    emit(e="collected", ids=ids, deselected=sorted(_deselected), dropped=dropped)
+    if QUERIES:
+        answer_queries(session)
+
+
+def answer_queries(session: pytest.Session) -> None:
+    """Say which of the collected tests each (files, -k, -m) query of the registry selects; used by `redgreen lint`."""
+    from _pytest.mark import KeywordMatcher, MarkMatcher  # noqa: PLC0415 - only lint needs pytest's inner matchers
+    from _pytest.mark.expression import Expression  # noqa: PLC0415
+
+    rows = [
+        (item.nodeid, KeywordMatcher.from_item(item), MarkMatcher.from_markers(item.iter_markers()))
+        for item in session.items
+    ]
+    for name, query in json.loads(Path(QUERIES).read_text(encoding="utf-8")).items():
+        try:
+            keyword = Expression.compile(query["k"]) if query["k"] else None
+            marker = Expression.compile(query["m"]) if query["m"] else None
+        except SyntaxError as error:
+            emit(e="query", name=name, error=str(error))
+            continue
+        inside = [row for row in rows if any(covers(prefix, row[0]) for prefix in query["select"])]
+        chosen = [
+            nodeid
+            for nodeid, words, marks in inside
+            if (keyword is None or keyword.evaluate(words)) and (marker is None or marker.evaluate(marks))
+        ]
+        emit(e="query", name=name, ids=chosen, inside=len(inside))
+
+
+def covers(prefix: str, nodeid: str) -> bool:
+    """Whether a selection (folder, file, class or test) holds the test."""
+    prefix = prefix.rstrip("/")
+    return nodeid == prefix or any(nodeid.startswith(prefix + mark) for mark in ("/", "::", "["))
+
+
+# --- running ------------------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Watch the body of the test itself, below everything that could answer for it."""
+    function = getattr(item, "obj", None)
+    if not (inspect.isfunction(function) or inspect.ismethod(function)) or inspect.iscoroutinefunction(function):
+        return (yield)
+    collected = _items.get(item.nodeid)
+    seen = {"entered": False, "raised": None, "replaced": collected is not None and underlying(function) != collected}
+    _body[item.nodeid] = seen
+    item.obj = watched(function, seen)  # type: ignore[attr-defined]  # Function items have it
+    try:
+        return (yield)
+    finally:
+        item.obj = function  # type: ignore[attr-defined]
+
+
+def watched(function: Callable[..., object], seen: dict[str, Any]) -> Callable[..., object]:
+    """The same function, noting that it was entered and what it raised."""
+
+    @functools.wraps(function)
+    def body(*args: object, **kwargs: object) -> object:
+        __tracebackhide__ = True
+        seen["entered"] = True
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            seen["raised"] = type(error).__name__
+            raise
+
+    return body
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note the exception before anybody can turn it into another outcome, or when unittest hands it in later."""
+    before = call.excinfo
+    report = yield
+    excinfo = before if before is not None else call.excinfo
+    if excinfo is not None:
+        _raw[item.nodeid, call.when] = describe(excinfo.value, excinfo.tb)
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Write a phase: what pytest reports, and what was seen."""
+    if type(report) is not pytest.TestReport:  # a subtest: its test is reported afterwards and must not count as plain
+        if report.failed:
+            _subtests_failed.add(report.nodeid)
+        return
+    raw = _raw.pop((report.nodeid, report.when), None)
+    if report.when != "call" and report.passed and raw is None:
+        return
+    event: dict[str, object] = {"e": "test", "id": report.nodeid, "when": report.when, "outcome": report.outcome}
+    event["s"] = round(report.duration, 6)
+    if raw is not None:
+        event["raw"] = raw
+    if hasattr(report, "wasxfail"):
+        event["xfail"] = True
+    elif report.failed and raw is None and "XPASS(strict)" in str(report.longrepr):
+        event["xpass_strict"] = True
+    if report.when == "call":
+        body = _body.pop(report.nodeid, None)
+        if body is not None and (body["replaced"] or body["raised"] or not body["entered"]):
+            event["body"] = body
+        if report.nodeid in _subtests_failed:
+            event["subtests"] = True
+    emit(**event)
+
+
+# --- the end ------------------------------------------------------------------------------------------------------
+
+
+def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """Write that the session was cut short from inside."""
+    emit(e="interrupt", type=type(excinfo.value).__name__)
+
+
+def pytest_internalerror(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """Write that pytest itself, or a plugin, broke."""
+    emit(e="internal_error", type=type(excinfo.value).__name__, message=str(excinfo.value)[:MESSAGE_CAP])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Mark that the session came to its end, and where the product was imported from."""
+    origins = {}
+    for name in PRODUCTS:
+        module = sys.modules.get(name)
+        file = getattr(module, "__file__", None)
+        if file:
+            origins[name] = "repo" if is_inside(Path(file)) else "outside"
+    emit(e="finish", rc=int(exitstatus), collected=session.testscollected, origins=origins)
+
+
+# --- exceptions ---------------------------------------------------------------------------------------------------
+
+
+def describe(error: BaseException, traceback: TracebackType | None) -> dict[str, Any]:
+    """Type, message, place and hidden causes of an exception."""
+    kind = "exception"
+    if isinstance(error, pytest.skip.Exception) or type(error).__name__ == "SkipTest":
+        kind = "skip"
+    elif isinstance(error, pytest.xfail.Exception):
+        kind = "xfail"
+    elif isinstance(error, pytest.exit.Exception | KeyboardInterrupt):
+        kind = "exit"
+    described: dict[str, Any] = {
+        "kind": kind,
+        "type": type(error).__name__,
+        "module": type(error).__module__,
+        "bases": [base.__name__ for base in type(error).__mro__[1:-1]],
+        "message": str(error)[:MESSAGE_CAP],
+        "hidden": [
+            type(cause).__name__
+            for cause in causes(error)
+            if isinstance(cause, ImportError | NameError | AttributeError)
+        ],
+    }
+    described.update(place(traceback))
+    return described
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Every exception behind this one, through causes, contexts and groups."""
+    waiting = [error.__cause__, error.__context__, *getattr(error, "exceptions", ())]
+    met = {id(error)}
+    while waiting and len(met) < CHAIN_CAP:
+        cause = waiting.pop()
+        if cause is None or id(cause) in met:
+            continue
+        met.add(id(cause))
+        yield cause
+        waiting += [cause.__cause__, cause.__context__, *getattr(cause, "exceptions", ())]
+
+
+def place(traceback: TracebackType | None) -> dict[str, Any]:
+    """File and line of the last frame that is not test machinery."""
+    found: tuple[str, int] | None = None
+    while traceback is not None:
+        frame = traceback.tb_frame
+        hidden = frame.f_locals.get("__tracebackhide__") or "__unittest" in frame.f_globals
+        if not hidden and not frame.f_globals.get("__name__", "").startswith(("_pytest.", "pluggy.")):
+            found = frame.f_code.co_filename, traceback.tb_lineno
+        traceback = traceback.tb_next
+    if found is None:
+        return {"file": "", "line": 0, "inside": False}
+    path = Path(found[0])
+    if is_inside(path):
+        return {"file": path.resolve().relative_to(_root.resolve()).as_posix(), "line": found[1], "inside": True}
+    return {"file": "/".join(path.parts[-2:]), "line": found[1], "inside": False}
+
+
+def is_inside(path: Path) -> bool:
+    """Whether a file belongs to the repository, and not to an environment that happens to lie in it."""
+    path = path.resolve()
+    if not path.is_relative_to(_root.resolve()) or any(part in OUTSIDE for part in path.parts):
+        return False
+    prefix = Path(sys.prefix).resolve()
+    return not (prefix != _root.resolve() and path.is_relative_to(prefix))

@@ -1,0 +1,97 @@
+"""Where things lie in the repository that redgreen works on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from redgreen.errors import RegistryError
+from redgreen.registry import REGISTRY_NAME
+
+__all__ = ["Project", "find_project"]
+
+PARTIAL: Final = ".partial"
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A repository with a registry.
+
+    Attributes:
+        root: Top folder; registry, plans and documents lie at fixed places below it.
+        scratch: Whether runs are thrown away: they go to an ignored folder, and never into plans/ or the ledger.
+        python: Interpreter that runs pytest.
+    """
+
+    root: Path
+    scratch: bool = False
+    python: str = sys.executable
+
+    @property
+    def base(self) -> Path:
+        """Folder under which the report folders of this kind of run lie."""
+        return self.root / ".redgreen" / "scratch" if self.scratch else self.root / "plans" / "active"
+
+    @property
+    def state(self) -> Path:
+        """Ignored folder for locks."""
+        return self.root / ".redgreen"
+
+    def make_state(self) -> Path:
+        """Make the folder for locks and scratch runs; it tells git to ignore it.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        self.state.mkdir(exist_ok=True)
+        note = self.state / ".gitignore"
+        if not note.exists():
+            note.write_text("*\n", encoding="utf-8")
+        return self.state
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger document."""
+        return self.root / "docs" / "fix_plan.md"
+
+    def reports(self, initiative: str) -> Path:
+        """Folder that holds the `<UTC>` folders of one initiative."""
+        return self.base / initiative / "reports"
+
+    def relative(self, path: Path) -> str:
+        """A path below the root in the form that goes into files."""
+        return path.relative_to(self.root).as_posix()
+
+    def folders(self, *, unsealed: bool = False) -> Iterator[Path]:
+        """Report folders in the order of initiative, time and name; the unfinished ones when asked for."""
+        for stamp in sorted(self.base.glob("*/reports/*")):
+            if not stamp.is_dir():
+                continue
+            for folder in sorted(stamp.iterdir()):
+                if folder.is_dir() and folder.name.endswith(PARTIAL) == unsealed:
+                    yield folder
+
+
+def find_project(start: Path, *, root: Path | None = None, scratch: bool | None = None) -> Project:
+    """The project around a folder.
+
+    Args:
+        start: Folder to look in and above.
+        root: Use this folder and do not look.
+        scratch: Throw runs away; by default the case when the environment says `CI=true`.
+
+    Raises:
+        RegistryError: No folder here or above holds a registry.
+    """
+    if scratch is None:
+        scratch = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+    if root is not None:
+        return Project(root.resolve(), scratch)
+    for folder in (start.resolve(), *start.resolve().parents):
+        if (folder / REGISTRY_NAME).exists():
+            return Project(folder, scratch)
+    raise RegistryError(f"{REGISTRY_NAME}: there is no such file here or in a folder above")

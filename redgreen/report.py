@@ -1,0 +1,222 @@
+"""Report folders: reserved, written beside their final name, sealed, then renamed into place."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from filelock import FileLock, Timeout
+
+from redgreen.errors import ClockError, ReportError
+from redgreen.project import PARTIAL, Project
+
+__all__ = [
+    "MANIFEST",
+    "NOTES",
+    "SEAL",
+    "STAMP",
+    "open_partial",
+    "reserve",
+    "running",
+    "seal",
+    "write_json",
+    "write_text",
+]
+
+MANIFEST: Final = "MANIFEST.sha256"
+SEAL: Final = "SEAL.json"
+NOTES: Final = "NOTES.md"  # for people; deliberately outside of the seal
+UNSEALED: Final = (MANIFEST, SEAL, NOTES)
+STAMP: Final = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{6}Z)(?:-(\d{2,}))?\Z")
+CLOCK_TOLERANCE: Final = timedelta(minutes=2)  # clocks of two machines that share a repository
+
+
+def stamp_of(now: datetime) -> str:
+    """Name of a report folder for a moment."""
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H%M%SZ")
+
+
+def stamp_key(stamp: str) -> tuple[str, int]:
+    """Second and suffix of a `<UTC>` folder's name, for sorting; other names sort by themselves."""
+    match = STAMP.match(stamp)
+    return (match[1], int(match[2] or 0)) if match else (stamp, 0)
+
+
+@contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into one clear error.
+
+    Raises:
+        ReportError: Something below the path could not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        what = os.strerror(error.errno) if error.errno else str(error)
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            what += " (a file stands where a folder is needed?)"
+        raise ReportError(f"cannot write the report {path.name}: {what}; nothing of it counts") from error
+
+
+def reserve(project: Project, initiative: str, now: datetime) -> Path:
+    """Make the `<UTC>` folder of one invocation, with a suffix when the second is taken.
+
+    Raises:
+        ClockError: The clock lies behind the newest report.
+        ReportError: The folder cannot be made.
+    """
+    base = project.reports(initiative)
+    stamp = stamp_of(now)
+    with written(base / stamp):
+        if project.scratch:
+            project.make_state()
+        base.mkdir(parents=True, exist_ok=True)
+        names = os.listdir(base)
+    newest = max((name[: len(stamp)] for name in names if name[:1].isdigit()), default="")
+    if STAMP.match(newest) and newest > stamp_of(now + CLOCK_TOLERANCE):
+        raise ClockError(f"the clock says {stamp}, the newest report of {initiative} is {newest}: set the clock")
+    taken = [name[len(stamp) + 1 :] or "0" for name in names if name.startswith(stamp)]
+    number = max((int(suffix) + 1 for suffix in taken if suffix.isdigit()), default=0)
+    while True:
+        folder = base / (f"{stamp}-{number:02d}" if number else stamp)
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+            continue
+        except OSError as error:
+            raise ReportError(f"cannot make {project.relative(folder)}: {error.strerror}") from error
+        return folder
+
+
+def open_partial(stamp: Path, subdir: str) -> Path:
+    """Make the folder in which a report is written until it is sealed.
+
+    Raises:
+        ReportError: The folder cannot be made.
+    """
+    partial = stamp / f".{subdir}{PARTIAL}"
+    with written(partial):
+        partial.mkdir()
+    return partial
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole.
+
+    Raises:
+        ReportError: It cannot be written.
+    """
+    with written(path):
+        path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - anything JSON takes
+    """Write a JSON file whole, in a form that reads well.
+
+    Raises:
+        ReportError: It cannot be written.
+    """
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def sealed_files(folder: Path) -> list[str]:
+    """Names of the files that the seal covers, relative to the folder, sorted."""
+    names = []
+    for base, _, files in os.walk(folder):
+        for name in files:
+            relative = os.path.relpath(os.path.join(base, name), folder).replace(os.sep, "/")
+            if relative not in UNSEALED:
+                names.append(relative)
+    return sorted(names)
+
+
+def seal(partial: Path, run_id: str, verdict: str) -> Path:
+    """Hash every file, write manifest and seal, and rename the folder into place.
+
+    The manifest is in the format of `sha256sum -c`. Everything is on disk before the name says that it is whole.
+
+    Returns:
+        The sealed folder.
+
+    Raises:
+        ReportError: It cannot be written, or the final name is taken.
+    """
+    final = partial.with_name(partial.name[1 : -len(PARTIAL)])
+    with written(final):
+        if final.exists():
+            raise ReportError(f"the report {final.name} is there already")
+        lines = []
+        for name in sealed_files(partial):
+            with (partial / name).open("rb") as stream:
+                lines.append(f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {name}\n")
+                os.fsync(stream.fileno())
+        manifest = "".join(lines).encode()
+        record = {
+            "schema": 1,
+            "run_id": run_id,
+            "verdict": verdict,
+            "files": len(lines),
+            "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
+        }
+        for name, data in ((MANIFEST, manifest), (SEAL, (json.dumps(record, indent=1) + "\n").encode())):
+            with (partial / name).open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+        _sync_folder(partial)
+        partial.rename(final)
+        _sync_folder(final.parent)
+    return final
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def running(project: Project, run_id: str) -> Iterator[None]:
+    """Hold the lock that says that a run is alive; the operating system lets go of it when the runner dies.
+
+    Raises:
+        ReportError: The lock file cannot be made.
+    """
+    path = lock_path(project, run_id)
+    with written(path):
+        (project.make_state() / "locks").mkdir(exist_ok=True)
+        lock = FileLock(path)
+        lock.acquire(timeout=10)
+    try:
+        yield
+    finally:
+        lock.release()
+        path.unlink(missing_ok=True)
+
+
+def is_running(project: Project, run_id: str) -> bool:
+    """Whether the run of that id is still alive on this machine."""
+    path = lock_path(project, run_id)
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def lock_path(project: Project, run_id: str) -> Path:
+    """Lock file of a run."""
+    return project.state / "locks" / f"{run_id}.lock"

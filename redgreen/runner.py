@@ -1,0 +1,350 @@
+"""Run one selector in one mode, from the intent to the sealed folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from redgreen import ledger
+from redgreen.artifacts import audit, audit_table, missing_artifacts
+from redgreen.codes import Verdict
+from redgreen.environment import describe_environment
+from redgreen.errors import PlannedError, RedgreenError, RegistryError, SecretError
+from redgreen.gitrepo import Snapshot, snapshot
+from redgreen.identity import identify
+from redgreen.launch import Attempt, launch, pytest_argv
+from redgreen.model import Registry, Selector, digest
+from redgreen.pairing import Conclusion, Guarded, RedSide, conclude
+from redgreen.process import Interrupts
+from redgreen.project import Project
+from redgreen.reds import find_red
+from redgreen.report import open_partial, reserve, running, seal, stamp_of, write_json, write_text, written
+from redgreen.scrub import Scrubber
+from redgreen.summary import render_summary
+
+__all__ = ["Outcome", "Session", "run_selector"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run left: the sealed folder and its result."""
+
+    folder: Path
+    result: dict[str, Any]
+
+    @property
+    def verdict(self) -> Verdict:
+        """How the run ended."""
+        return Verdict(self.result["verdict"])
+
+
+@dataclass(slots=True)
+class Session:
+    """One invocation: its moment, its terminal, and the `<UTC>` folders that it reserved, one an initiative.
+
+    Attributes:
+        project: Repository to run in.
+        registry: Its registry.
+        show: Takes the raw output of pytest.
+        clock: The time now.
+        environ: Environment to take the allowed variables from.
+        interrupts: Signals to the runner; entered by the caller.
+    """
+
+    project: Project
+    registry: Registry
+    show: Callable[[bytes], object]
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    interrupts: Interrupts = field(default_factory=Interrupts)
+    stamps: dict[str, Path] = field(default_factory=dict)
+
+    def stamp(self, initiative: str) -> Path:
+        """The `<UTC>` folder of this invocation for an initiative."""
+        if initiative not in self.stamps:
+            self.stamps[initiative] = reserve(self.project, initiative, self.clock())
+        return self.stamps[initiative]
+
+
+@dataclass(slots=True)
+class _Run:
+    """Everything that the steps of one run share."""
+
+    session: Session
+    selector: Selector
+    mode: str
+    red: RedSide | None
+    code: Snapshot | None
+    scrubber: Scrubber
+    run_id: str
+    partial: Path
+    started: datetime
+    begun: float
+    expected: tuple[str, ...] | None
+    attempts: list[Attempt] = field(default_factory=list)
+    guards: list[Attempt] = field(default_factory=list)
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    artifact_problems: list[str] = field(default_factory=list)
+
+
+def run_selector(session: Session, selector: Selector, mode: str, red_ref: str = "") -> Outcome:
+    """Run a selector and seal what happened.
+
+    Args:
+        session: The invocation.
+        selector: What to run.
+        mode: `red`, `green` or `guard`; `green` of a guard is a `guard` run.
+        red_ref: The RED that a GREEN answers, as run id or folder; by default the newest valid one.
+
+    Raises:
+        PlannedError: The selector is planned.
+        PairError: A GREEN has no RED to answer, or the registry entry changed since.
+        SecretError: The uncommitted changes hold a secret or a machine path.
+        RepositoryError, ClockError, ReportError: The run cannot be recorded.
+    """
+    mode = "guard" if mode == "green" and selector.role == "guard" else mode
+    _refuse(selector, mode)
+    project = session.project
+    red = find_red(project, selector, red_ref) if mode == "green" else None
+    scrubber = Scrubber(project.root, session.environ, selector.pass_env)
+    code = None if project.scratch else snapshot(project.root)
+    if code is not None:
+        _check_patch(code, scrubber)
+    stamp = session.stamp(selector.initiative)
+    run_id = f"{stamp.name}-{selector.name}-{mode}-{secrets.token_hex(2)}"
+    with running(project, run_id):
+        partial = open_partial(stamp, selector.subdir)
+        expected = session.registry.frozen.get(selector.name) or (tuple(red.outcomes) if red else None)
+        run = _Run(
+            session, selector, mode, red, code, scrubber, run_id, partial, session.clock(), time.monotonic(), expected
+        )
+        _write_intent(run)
+        tmp = Path(tempfile.mkdtemp(prefix="rg-"))
+        try:
+            _launch_all(run, tmp)
+        finally:
+            shutil.rmtree(tmp, ignore_errors=True)
+        outcome = _finish(run)
+    if not project.scratch:
+        ledger.add(project, session.registry, outcome.folder)
+    return outcome
+
+
+def _refuse(selector: Selector, mode: str) -> None:
+    if selector.planned:
+        raise PlannedError(
+            f"{selector.name} is planned: its tests come with later work; it can neither be run nor claim a result"
+        )
+    if mode == "red" and selector.role != "target":
+        raise RegistryError(f"{selector.name} is a guard and declares no RED; use `redgreen guard {selector.name}`")
+    if mode == "guard" and selector.role == "target":
+        raise RegistryError(f"{selector.name} is a target; use `redgreen run green {selector.name}`")
+
+
+def _check_patch(code: Snapshot, scrubber: Scrubber) -> None:
+    found = scrubber.find(code.patch.decode("utf-8", "replace"))
+    if found:
+        lines = code.patch.decode("utf-8", "replace").splitlines()
+        number, what = found[0]
+        file = next((line[6:] for line in reversed(lines[:number]) if line.startswith("+++ b/")), "a file")
+        raise SecretError(
+            f"the uncommitted changes hold {what} ({file}, line {number} of the difference); "
+            "a patch is kept as it is, so take it out first"
+        )
+
+
+def _write_intent(run: _Run) -> None:
+    project, selector = run.session.project, run.selector
+    entry = selector.entry()
+    placeholder = Path("<tmp>")
+    guards = [run.session.registry.selectors[name] for name in selector.protects]
+    intent = {
+        "schema": 1,
+        "run_id": run.run_id,
+        "folder": f"{run.partial.parent.name}/{selector.subdir}",
+        "initiative": selector.initiative,
+        "selector": selector.name,
+        "mode": run.mode,
+        "started": run.started.astimezone(UTC).isoformat(timespec="milliseconds"),
+        "scratch": project.scratch,
+        "command": ["python", *pytest_argv(project, selector, tmp=placeholder, junit=placeholder / "junit.xml")[1:]],
+        "registry": {"file": run.session.registry.file, "sha256": run.session.registry.sha256},
+        "entry": entry,
+        "entry_sha256": digest(entry),
+        "expected": None if run.expected is None else list(run.expected),
+        "guards": [guard.entry() for guard in guards if not guard.planned],
+        "guards_planned": [guard.name for guard in guards if guard.planned],
+        "answers": run.red.run_id if run.red else None,
+        "git": run.code.facts() if run.code else None,
+    }
+    write_text(run.partial / "run.json", run.scrubber.text(json.dumps(intent, indent=1, ensure_ascii=False)) + "\n")
+    if run.code is not None and run.code.patch:
+        with written(run.partial / "worktree.patch"):
+            (run.partial / "worktree.patch").write_bytes(run.code.patch)
+
+
+def _launch_all(run: _Run, tmp: Path) -> None:
+    """The selector, its repeats, then what it protects; the first process that fails its purpose ends the series."""
+    selector, session = run.selector, run.session
+    for number in range(1, selector.repeats(run.mode) + 1):
+        stem = selector.log_name(run.mode).removesuffix(".log")
+        label = "main" if number == 1 else f"repeat {number}"
+        log = f"{stem}.log" if number == 1 else f"{stem}.repeat{number}.log"
+        attempt = _launch(run, selector, label, log, tmp / str(number))
+        run.attempts.append(attempt)
+        if run.mode != "red":
+            _audit(run, label, tmp / str(number))
+        so_far = conclude(selector, run.mode, [each.evidence for each in run.attempts], expected=run.expected)
+        if not so_far.verdict.is_valid:
+            return
+    for name in selector.protects:
+        guard = session.registry.selectors[name]
+        if not guard.planned and not session.interrupts.name:
+            run.guards.append(_launch(run, guard, f"protects {name}", f"protects_{name}.log", tmp / f"guard-{name}"))
+
+
+def _launch(run: _Run, selector: Selector, label: str, log: str, tmp: Path) -> Attempt:
+    return launch(
+        run.session.project,
+        selector,
+        label=label,
+        log=log,
+        folder=run.partial,
+        tmp=tmp,
+        run_id=run.run_id,
+        scrubber=run.scrubber,
+        parent=run.session.environ,
+        show=run.session.show,
+        interrupts=run.session.interrupts,
+    )
+
+
+def _audit(run: _Run, label: str, tmp: Path) -> None:
+    if not run.selector.artifacts:
+        return
+    entries = audit(tmp, run.selector.artifacts)
+    run.artifact_problems += [f"{label}: {each}" for each in missing_artifacts(entries, run.selector.artifacts)]
+    run.artifacts += [{"process": label, **entry} for entry in entries]
+
+
+def _finish(run: _Run) -> Outcome:
+    """Judge, write what was concluded, and seal."""
+    root = run.session.project.root
+    nodeids = {nodeid for attempt in run.attempts for nodeid in attempt.evidence.collected}
+    identities = identify(root, sorted(nodeids), run.selector.test_support)
+    guards = [Guarded(run.session.registry.selectors[guard.selector], guard.evidence) for guard in run.guards]
+    done = conclude(
+        run.selector,
+        run.mode,
+        [attempt.evidence for attempt in run.attempts],
+        expected=run.expected,
+        guards=guards,
+        red=run.red,
+        identities=identities,
+        artifact_problems=run.artifact_problems,
+    )
+    write_text(run.partial / "tests.json", run.scrubber.text(_rows(identities)))
+    facts = json.dumps(describe_environment(run.selector, run.session.environ))
+    environment = json.loads(run.scrubber.text(facts))
+    environment["sha256"] = digest(environment)
+    write_json(run.partial / "env.json", environment)
+    if run.selector.artifacts and run.mode != "red":
+        audited = {"artifacts": run.artifacts, "problems": run.artifact_problems}
+        write_text(run.partial / "artifact_audit.json", run.scrubber.text(json.dumps(audited, indent=1)) + "\n")
+        write_text(run.partial / "artifact_audit.md", run.scrubber.text(audit_table(run.artifacts)))
+    result = json.loads(run.scrubber.text(json.dumps(_result(run, done, environment["sha256"]))))
+    result["redactions"] = run.scrubber.redactions
+    write_json(run.partial / "result.json", result)
+    write_text(run.partial / "summary.md", render_summary(result, run.selector))
+    _check_clean(run)
+    folder = seal(run.partial, run.run_id, result["verdict"])
+    return Outcome(folder, result)
+
+
+def _result(run: _Run, done: Conclusion, env_sha256: str) -> dict[str, Any]:
+    main = run.attempts[0]
+    ended = run.session.clock()
+    wall = time.monotonic() - run.begun
+    return {
+        "schema": 1,
+        "run_id": run.run_id,
+        "initiative": run.selector.initiative,
+        "phase": run.selector.phase,
+        "selector": run.selector.name,
+        "mode": run.mode,
+        "verdict": done.verdict.value,
+        "exit_code": done.verdict.exit_code,
+        "reasons": done.reasons,
+        "proof": done.proof,
+        "pairs_with": {"run_id": run.red.run_id, "folder": run.red.folder, "seal": run.red.seal} if run.red else None,
+        "git": run.code.facts() if run.code else None,
+        "registry_sha256": run.session.registry.sha256,
+        "entry_sha256": digest(run.selector.entry()),
+        "pytest": {
+            "rc": main.rc,
+            "finished": main.evidence.finish_rc is not None,
+            "collected": len(main.evidence.collected),
+        },
+        "runs": [attempt.facts() for attempt in (*run.attempts, *run.guards)],
+        "declared": list(done.declared),
+        "tests": done.tests,
+        "guards": done.guards,
+        "transition": done.transition,
+        "repeat": {"n": len(run.attempts), "flaky": done.flaky},
+        "time": {
+            "start": stamp_of(run.started),
+            "end": stamp_of(ended),
+            "wall_s": round(wall, 3),
+            "pytest_s": round(main.wall_s, 3),
+            "budget_s": run.selector.budget_s,
+            "monotonic": abs((ended - run.started).total_seconds() - wall) < 2,
+        },
+        "env_sha256": env_sha256,
+        "redactions": 0,
+        "artifacts": [
+            {key: entry[key] for key in ("process", "path", "bytes", "sha256", "kind")} for entry in run.artifacts
+        ],
+    }
+
+
+def _rows(values: dict[str, dict[str, str]]) -> str:
+    """A JSON object with one line a key: it reads well, and a large one stays small."""
+    lines = [f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(value)}" for key, value in values.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _check_clean(run: _Run) -> None:
+    """Nothing may be sealed that still holds a secret; the file that does is removed.
+
+    Raises:
+        SecretError: One was found.
+    """
+    for path in sorted(run.partial.iterdir()):
+        if path.name == "worktree.patch":
+            continue  # looked at before the run
+        found = run.scrubber.find(path.read_text(encoding="utf-8", errors="replace"))
+        if found:
+            path.unlink()
+            raise SecretError(f"{path.name}, line {found[0][0]}: {found[0][1]} would be sealed; the file was removed")
+
+
+def run_many(session: Session, selectors: list[Selector], mode: str) -> list[tuple[Selector, Outcome | RedgreenError]]:
+    """Run several selectors one after the other; an error of one does not stop the next, a signal does."""
+    done: list[tuple[Selector, Outcome | RedgreenError]] = []
+    for selector in selectors:
+        if session.interrupts.name:
+            break
+        try:
+            done.append((selector, run_selector(session, selector, mode)))
+        except RedgreenError as error:
+            done.append((selector, error))
+    return done

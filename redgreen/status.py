@@ -1,0 +1,133 @@
+"""Where every selector stands, and what to run next."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from redgreen.codes import Verdict
+from redgreen.model import Registry, Selector
+from redgreen.project import Project
+from redgreen.sealed import SealedRun, sealed_runs
+
+__all__ = ["Standing", "standings", "waiting"]
+
+GOOD: Final = (Verdict.VALID_RED, Verdict.VALID_GREEN, Verdict.GUARD_HELD)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one selector stands.
+
+    Attributes:
+        selector: Its name.
+        initiative: Whose it is.
+        phase: Phase of the plan.
+        role: target or guard.
+        state: planned, waiting (no valid RED yet), red, green, invalid (the newest attempt counts for nothing and
+            nothing valid stands), unrun or held (guards).
+        active: Whether its phase is the one being worked on.
+        last: Verdict of the newest attempt, with its folder; empty when there is none.
+        stale: Whether the registry has changed what the selector declares since its newest valid run.
+        attempts: Number of recorded attempts.
+        invalid: How many of them count for nothing.
+        next: Command to run next; empty when there is nothing to do.
+    """
+
+    selector: str
+    initiative: str
+    phase: str
+    role: str
+    state: str
+    active: bool
+    last: str
+    stale: bool
+    attempts: int
+    invalid: int
+    next: str
+
+    def facts(self) -> dict[str, Any]:
+        """The standing for JSON."""
+        return asdict(self)
+
+
+def standings(project: Project, registry: Registry) -> list[Standing]:
+    """The standing of every selector, in the order of the registry."""
+    runs: dict[str, list[SealedRun]] = {}
+    for run in sealed_runs(project):
+        runs.setdefault(run.result["selector"], []).append(run)
+    return [
+        _standing(registry, selector, sorted(runs.get(selector.name, []), key=lambda run: run.key))
+        for selector in registry.selectors.values()
+    ]
+
+
+def waiting(project: Project, registry: Registry, mode: str, initiative: str = "") -> list[Selector]:
+    """What a run without a selector takes: the map of the active phases.
+
+    Args:
+        project: Where the recorded runs lie.
+        registry: The selector map.
+        mode: `red`: live targets without a valid RED. `green`: live targets that are red, and the live guards.
+        initiative: Only this one.
+    """
+    wanted = {"red": ("waiting", "invalid"), "green": ("red", "unrun", "held", "invalid")}[mode]
+    chosen = []
+    for standing in standings(project, registry):
+        selector = registry.selectors[standing.selector]
+        fits = standing.active and standing.state in wanted and initiative in ("", selector.initiative)
+        if mode == "red" and selector.role == "guard":
+            fits = False
+        if mode == "green" and selector.role == "target" and standing.state == "invalid":
+            fits = False  # it has no RED to answer
+        if fits:
+            chosen.append(selector)
+    return chosen
+
+
+def _standing(registry: Registry, selector: Selector, runs: list[SealedRun]) -> Standing:
+    newest = runs[-1] if runs else None
+    valid = [run for run in runs if run.verdict in GOOD]
+    state = _state(selector, runs, valid)
+    stale = bool(valid) and _promise(valid[-1]) != selector.promise()
+    return Standing(
+        selector=selector.name,
+        initiative=selector.initiative,
+        phase=selector.phase,
+        role=selector.role,
+        state=state,
+        active=selector.phase == registry.initiatives[selector.initiative].active_phase,
+        last=f"{newest.verdict} {newest.stamp}/{newest.folder.name}" if newest else "",
+        stale=stale and not selector.planned,
+        attempts=len(runs),
+        invalid=len(runs) - len(valid),
+        next=_next(selector, state, stale),
+    )
+
+
+def _state(selector: Selector, runs: list[SealedRun], valid: list[SealedRun]) -> str:
+    if selector.planned:
+        return "planned"
+    if selector.role == "guard":
+        if not runs:
+            return "unrun"
+        return "held" if runs[-1].verdict is Verdict.GUARD_HELD else "invalid"
+    if valid:
+        return "green" if valid[-1].verdict is Verdict.VALID_GREEN else "red"
+    return "invalid" if runs else "waiting"
+
+
+def _next(selector: Selector, state: str, stale: bool) -> str:
+    if state == "planned" or (state in ("green", "held") and not stale):
+        return ""
+    if selector.role == "guard":
+        return f"python -m redgreen guard {selector.name}"
+    mode = "green" if state == "red" and not stale else "red"
+    return f"python -m redgreen run {mode} {selector.name}"
+
+
+def _promise(run: SealedRun) -> str:
+    try:
+        return Selector.from_entry(run.intent["entry"]).promise()
+    except (KeyError, TypeError, ValueError):
+        return ""

@@ -1,0 +1,68 @@
+"""How long do 1,000 sealed folders take to verify, and 16 x 200 results to seal and render?
+Run it from the top: `PYTHONPATH=.:tests/support python tests/benchmarks/redgreen_verify.py`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from redgreen_sandbox import Sandbox, copy_report, guard, make_sandbox, target
+
+from redgreen import ledger
+from redgreen.evidence import verify_all
+from redgreen.project import Project
+
+NOW = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
+
+
+def seal_many(root: str, number: int) -> None:
+    """Seal copies of the first report."""
+    project = Project(Path(root))
+    source = min(project.folders())
+    for _ in range(number):
+        copy_report(project, source, NOW)
+
+
+def recorded(folder: str) -> Sandbox:
+    """A repository with one sealed report."""
+    sandbox = make_sandbox(Path(folder) / "repo", target(), guard())
+    sandbox.record("guard", "held")
+    return sandbox
+
+
+def main() -> None:
+    """Measure and print."""
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}")
+    with tempfile.TemporaryDirectory() as folder:
+        sandbox = recorded(folder)
+        seal_many(str(sandbox.root), 999)
+        ledger.rebuild(sandbox.project, sandbox.loaded())
+        for label in ("cold", "warm", "warm"):
+            begun = time.perf_counter()
+            problems, number = verify_all(sandbox.project)
+            seconds = time.perf_counter() - begun
+            print(f"verify, {label}: {number} folders, {len(problems)} problems, {seconds:.2f} s (goal 2)")
+    with tempfile.TemporaryDirectory() as folder:
+        sandbox = recorded(folder)
+        context = multiprocessing.get_context("spawn")
+        workers = [context.Process(target=seal_many, args=(str(sandbox.root), 200)) for _ in range(16)]
+        begun = time.perf_counter()
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        sealed = time.perf_counter() - begun
+        ledger.rebuild(sandbox.project, sandbox.loaded())
+        rows = len(ledger.ledger_rows(sandbox.project.ledger.read_text(encoding="utf-8")))
+        print(f"16 x 200 results sealed in {sealed:.1f} s, rendered in {time.perf_counter() - begun - sealed:.1f} s")
+        print(f"rows: {rows} of {16 * 200 + 1}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""The commands as a user meets them: status, the map of the active phase, documents, doctor, JSON, scratch runs."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from redgreen_sandbox import TOP, Sandbox, fix_product, guard, make_sandbox, target
+
+from redgreen.artifacts import audit, describe_file
+from redgreen.model import ArtifactSpec
+from redgreen.registry import load_registry
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Sandbox:
+    return make_sandbox(
+        tmp_path / "repo", target(), guard(), target("later", "tests/test_later.py", extra="state: planned")
+    )
+
+
+def states(sandbox: Sandbox) -> dict[str, str]:
+    """State of each selector."""
+    return {row["selector"]: row["state"] for row in sandbox.run("status", "--json").values()["selectors"]}
+
+
+def test_the_map_of_the_active_phase_goes_from_red_to_green(sandbox: Sandbox) -> None:
+    assert states(sandbox) == {"demo": "waiting", "held": "unrun", "later": "planned"}
+    red = sandbox.run("run", "red")
+    assert red.code == 0, red.out + red.err
+    assert [line.split()[:3] for line in red.out.splitlines() if line.startswith(("demo", "held", "later"))] == [
+        ["demo", "0", "VALID_RED"]
+    ]
+    assert red.closing[:3] == ["REDGREEN", "0", "ALL_AS_ASKED"]
+    again = sandbox.run("run", "red")
+    assert (again.code, again.verdict) == (0, "NOTHING_WAITING")
+    fix_product(sandbox)
+    green = sandbox.run("run", "green", "--json")
+    assert green.code == 0, green.err
+    assert {run["selector"]: run["verdict"] for run in green.values()["runs"]} == {
+        "demo": "VALID_GREEN",
+        "held": "GUARD_HELD",
+    }
+    folders = {Path(run["path"]).parent for run in green.values()["runs"]}
+    assert len(folders) == 1, "one invocation, one time folder"
+    assert states(sandbox) == {"demo": "green", "held": "held", "later": "planned"}
+    assert sandbox.run("status", "--json").values()["next"] == []
+
+
+def test_the_worst_code_of_the_map_is_the_code_of_the_command(sandbox: Sandbox) -> None:
+    fix_product(sandbox)
+    done = sandbox.run("run", "red")
+    assert (done.code, done.verdict) == (10, "NOTHING_FAILED")
+    assert states(sandbox)["demo"] == "invalid"
+    assert sandbox.run("status", "--json").values()["next"][0] == "python -m redgreen run red demo"
+
+
+def test_a_changed_promise_is_called_stale(sandbox: Sandbox) -> None:
+    sandbox.record("red")
+    sandbox.registry(target(match="ans"), guard())
+    rows = sandbox.run("status", "--json").values()["selectors"]
+    assert rows[0]["stale"]
+    assert rows[0]["next"] == "python -m redgreen run red demo"
+
+
+@pytest.mark.parametrize("how", ["--scratch", "CI"])
+def test_scratch_runs_leave_the_repository_as_it_was(sandbox: Sandbox, how: str) -> None:
+    words = ["--scratch"] if how == "--scratch" else []
+    if how == "CI":
+        sandbox.env["CI"] = "true"
+    done = sandbox.run("run", "red", "demo", *words)
+    assert (done.code, done.verdict) == (0, "VALID_RED"), done.err
+    assert sandbox.folder(done).is_dir()
+    assert sandbox.git("status", "--porcelain") == ""
+    assert not sandbox.project.ledger.exists()
+    fix_product(sandbox)
+    assert sandbox.run("run", "green", "demo", *words).code == 0
+
+
+def test_documents_follow_the_registry(sandbox: Sandbox) -> None:
+    assert sandbox.run("docs", "--check").code == 25
+    assert sandbox.run("docs").code == 0
+    assert sandbox.run("docs", "--check").code == 0
+    index = (sandbox.root / "docs/development/TEST_SUITE_INDEX.md").read_text(encoding="utf-8")
+    selectors = (sandbox.root / "docs/development/SELECTOR_MAP.md").read_text(encoding="utf-8")
+    assert "| demo | `later` |" in index
+    assert "planned" in index
+    assert "python -m redgreen guard held" in selectors
+    sandbox.registry(target())
+    done = sandbox.run("docs", "--check")
+    assert done.code == 25
+    assert "TEST_SUITE_INDEX.md" in done.err
+
+
+def test_the_doctor_looks_at_what_a_run_needs(sandbox: Sandbox) -> None:
+    assert sandbox.run("doctor").code == 0
+    sandbox.registry(guard(extra="plugins: [no_such_plugin]"))
+    done = sandbox.run("doctor", "--json")
+    assert done.code == 48
+    assert any("no_such_plugin" in row["finding"] for row in done.values()["findings"] if not row["good"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["lint"], ["verify"], ["ledger", "--rebuild"], ["ledger", "--check"], ["status"], ["close"], ["docs"],
+        ["doctor"], ["guard", "held"],
+    ],
+    ids=lambda words: " ".join(words),
+)  # fmt: skip
+def test_every_command_speaks_json(sandbox: Sandbox, words: list[str]) -> None:
+    done = sandbox.run(*words, "--json")
+    values = json.loads(done.out)
+    assert values["code"] == done.code
+    assert values["label"]
+
+
+def test_one_folder_can_be_verified_alone_and_tells_its_files(sandbox: Sandbox) -> None:
+    done = sandbox.run("guard", "held")
+    names = {path.name for path in sandbox.folder(done).iterdir()}
+    assert {"run.json", "result.json", "env.json", "tests.json", "summary.md", "MANIFEST.sha256", "SEAL.json"} <= names
+    assert {"pytest_held.log", "pytest_held.events.jsonl", "pytest_held.junit.xml"} <= names
+    assert sandbox.run("verify", done.closing[3]).out == "1 report folders verified\n"
+    summary = (sandbox.folder(done) / "summary.md").read_text(encoding="utf-8")
+    assert summary.startswith("# GUARD_HELD: held (GUARD)\n\nEvery test of this guard passed.")
+
+
+def test_artifacts_of_each_kind_are_described(tmp_path: Path) -> None:
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
+    npy = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(24)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("amplitude.npy", npy)
+    png = b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\rIHDR" + (7).to_bytes(4) + (5).to_bytes(4) + b"\x08\x02\0\0\0" + b"crc."
+    (tmp_path / "a.png").write_bytes(png + b"\0\0\0\0IEND\xaeB`\x82")
+    (tmp_path / "b.png").write_bytes(png)
+    (tmp_path / "a.txt").write_text("text", encoding="utf-8")
+    # A state dictionary as torch pickles it: GLOBAL _rebuild_tensor_v2 over a persistent FloatStorage of 6 elements.
+    pickled = (
+        b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\n"
+        b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x06tQK\x00K\x02K\x03\x86K\x03K\x01\x86\x89ccollections\nOrderedDict\n)Rt"
+        b"Rs."
+    )
+    with zipfile.ZipFile(tmp_path / "a.ckpt", "w") as archive:
+        archive.writestr("archive/data.pkl", pickled)
+    (tmp_path / "b.ckpt").write_bytes(b"not a checkpoint")
+    told = {path.name: describe_file(path) for path in tmp_path.iterdir()}
+    assert told["a.npz"] == ("npz", [{"name": "amplitude", "dtype": "float32", "shape": [2, 3]}])
+    assert told["a.png"] == ("png", [{"name": "", "dtype": "uint8", "shape": [5, 7, 3]}])
+    assert told["a.ckpt"] == ("ckpt", [{"name": "w", "dtype": "float32", "shape": [2, 3]}])
+    assert told["b.png"][0] == "png?!"
+    assert told["b.ckpt"][0] == "ckpt?!"
+    assert told["a.txt"] == ("file", [])
+    assert [entry["path"] for entry in audit(tmp_path, [ArtifactSpec("**/*.ckpt")])] == ["a.ckpt", "b.ckpt"]
+
+
+def test_this_repositorys_own_map_is_whole() -> None:
+    registry = load_registry(TOP)
+    assert len(registry.selectors) > 50
+    categories = {selector.category for selector in registry.selectors.values()}
+    assert {
+        "configuration_bridge",
+        "data_pipeline",
+        "workflow_orchestration",
+        "persistence",
+        "regression_coverage",
+    } <= categories
+    assert {"smoke", "full_suite", "integration", "error_recovery", "config"} <= categories
+    for selector in registry.selectors.values():
+        assert "CUDA_VISIBLE_DEVICES" in selector.env
+        assert selector.log_name("guard").endswith(".log")
