@@ -11,6 +11,9 @@ import nox
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "tests"]
 
+# sessions without an environment of their own use the one that nox itself runs in, activated or not
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
 BENCHMARKS = ("startup", "network_speed", "refine_known_probe", "low_dose", "siemens_star")
 
 

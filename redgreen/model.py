@@ -123,7 +123,7 @@ class Selector:
         """The entry as plain values for JSON; the line, which moves, is left out."""
         plain = asdict(self)
         del plain["line"]
-        return json.loads(json.dumps(plain))  # type: ignore[no-any-return]  # tuples become lists, as when read back
+        return json.loads(json.dumps(plain))  # tuples become lists, as when read back
 
     def promise(self) -> str:
         """Digest of what a RED promises: the tests, the reasons and what must stay whole, not names or budgets."""

@@ -72,7 +72,7 @@ def _changed(source: Path, target: Path, change: Callable[[Arrays], None]) -> Pa
     with np.load(source) as archive:
         arrays = dict(archive)
     change(arrays)
-    np.savez(target, **arrays)  # type: ignore[arg-type]
+    np.savez(target, **arrays)
     return target
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ptycho_torch.errors import PtychoError
 
-STEPS = 450
+STEPS = 420
 OWN_SEED, UNSEEN_SEED = 0, 7
 
 
@@ -42,9 +42,9 @@ def run(arguments: argparse.Namespace) -> None:
     _step("train", f"--data={own}", f"--output_dir={network}", f"--steps={arguments.steps}", *machine)
     checkpoint = network / "checkpoints" / "last.ckpt"
     results = {}
-    for name, path in (("own", own), ("unseen", unseen)):
+    for name, path, options in (("own", own, []), ("unseen", unseen, ["--no_control"])):
         target = folder / f"reconstruction_{name}"
-        _step("infer", f"--checkpoint={checkpoint}", f"--data={path}", f"--output_dir={target}", *machine)
+        _step("infer", f"--checkpoint={checkpoint}", f"--data={path}", f"--output_dir={target}", *machine, *options)
         results[name] = json.loads((target / "metrics.json").read_text())
     seconds = time.perf_counter() - started
     record.finish(results=results, seconds=seconds)
@@ -60,12 +60,14 @@ def _step(*command: str) -> None:
 
 def _summarise(results: dict[str, dict[str, dict[str, float]]], folder: Path, seconds: float) -> None:
     print(f"\nfinished in {seconds:.0f} s")
-    print(f"{'':22}{'phase corr.':>12}{'error':>9}{'R':>9}{'R floor':>9}")
+    print(f"{'':24}{'phase corr.':>12}{'error':>9}{'R':>9}{'R floor':>9}")
     for name, metrics in results.items():
         for key in ("network", "network_polish", "flat_polish"):
+            if key not in metrics:
+                continue
             row = metrics[key]
             print(
-                f"{name + ' ' + key.replace('_', ' + '):22}{row['phase_correlation']:12.3f}{row['complex_error']:9.4f}"
+                f"{name + ' ' + key.replace('_', ' + '):24}{row['phase_correlation']:12.3f}{row['complex_error']:9.4f}"
                 f"{row['R']:9.4f}{row['R_floor']:9.4f}"
             )
     for name in results:

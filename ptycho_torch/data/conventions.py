@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.errors import ScanFileError
+
+T = TypeVar("T", bound=np.generic)
 
 _log = logging.getLogger(__name__)
 
@@ -69,8 +71,8 @@ def _rescaled(counts: NDArray[np.float32], settings: DataSettings, name: str) ->
     return counts * np.float32(settings.photons / max(mean, 1e-30))
 
 
-def centred(counts: NDArray[np.float32], settings: DataSettings, name: str) -> NDArray[np.float32]:
-    """Patterns with the direct beam at [h//2, w//2]; where it lies is detected unless said."""
+def beam_is_centred(counts: NDArray[np.float32], settings: DataSettings, name: str) -> bool:
+    """Whether the direct beam lies at [h//2, w//2]; otherwise it lies at [0, 0]. Detected unless the settings say."""
     place, reason = settings.zero_frequency, "as asked"
     if place == "auto":
         mean = counts.mean(axis=0)
@@ -80,7 +82,7 @@ def centred(counts: NDArray[np.float32], settings: DataSettings, name: str) -> N
         shares = max(middle, corner), min(middle, corner)
         reason = f"{shares[0]:.0%} of the photons lie within an eighth of it, {shares[1]:.0%} at the other"
     _log.info("%s: the zero frequency lies at the %s (%s)", name, place, reason)
-    return np.fft.fftshift(counts, axes=(-2, -1)) if place == "corner" else counts
+    return place == "centre"
 
 
 def _share_in_middle(mean: NDArray[np.float32]) -> float:
@@ -89,8 +91,8 @@ def _share_in_middle(mean: NDArray[np.float32]) -> float:
     return float(part.sum() / max(float(mean.sum()), 1e-30))
 
 
-def oriented(counts: NDArray[np.float32], settings: DataSettings) -> NDArray[np.float32]:
-    """Patterns turned as the settings say, about the zero frequency at [h//2, w//2].
+def oriented(counts: NDArray[T], settings: DataSettings) -> NDArray[T]:
+    """Patterns or a mask (..., h, w) turned as the settings say, about the zero frequency at [h//2, w//2].
 
     Reversing an axis of even length moves pixel h//2 to h//2 − 1; the result is rolled back by one.
     """

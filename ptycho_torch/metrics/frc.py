@@ -52,7 +52,7 @@ def ring_correlation(first: Image, second: Image) -> RingCorrelation:
     towards their edges. A flat pair correlates perfectly and means nothing: look at the images too.
     """
     mask = np.ones(first.shape, bool)
-    second = without_ramp(_registered(second, first), first, mask)
+    second = without_ramp(_registered(without_ramp(second, first, mask), first), first, mask)
     taper = tukey(first.shape[0], _WINDOW_TAPER)[:, None] * tukey(first.shape[1], _WINDOW_TAPER)
     spectra = [np.fft.fft2((image - image.mean()) * taper) for image in (first, second)]
     frequency = np.hypot(np.fft.fftfreq(first.shape[0])[:, None], np.fft.fftfreq(first.shape[1]))

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 Image = NDArray[np.complexfloating]
 Mask = NDArray[np.bool_]
 
+_FLAT = 1e-6
+
 
 def complex_error(image: Image, truth: Image, mask: Mask) -> float:
     """Relative error ‖O − s·Ô‖ / ‖O‖ over the mask after the best single complex factor s."""
@@ -28,18 +30,21 @@ def phase_correlation(image: Image, truth: Image, mask: Mask) -> float:
     aligned = matched(without_ramp(image, truth, mask), truth, mask)
     # phases are read against the mean transmission, so that they do not wrap
     reference = truth[mask].mean()
-    first, second = np.angle(aligned[mask] / reference), np.angle(truth[mask] / reference)
-    if first.std() < 1e-9 or second.std() < 1e-9:
-        return 0.0
-    return float(np.corrcoef(first, second)[0, 1])
+    return _correlation(np.angle(aligned[mask] / reference), np.angle(truth[mask] / reference))
 
 
 def amplitude_correlation(image: Image, truth: Image, mask: Mask) -> float:
     """Pearson correlation of the two amplitudes over the mask."""
-    first, second = np.abs(image[mask]), np.abs(truth[mask])
-    if first.std() < 1e-9 or second.std() < 1e-9:
+    return _correlation(np.abs(image[mask]), np.abs(truth[mask]))
+
+
+def _correlation(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
+    """Pearson correlation; 0 where one of the two is flat down to rounding."""
+    deviations = [values.astype(np.float64) - values.mean(dtype=np.float64) for values in (first, second)]
+    sizes = [float(np.linalg.norm(values)) for values in deviations]
+    if min(sizes) < _FLAT * first.size**0.5:
         return 0.0
-    return float(np.corrcoef(first, second)[0, 1])
+    return float(np.dot(*deviations) / (sizes[0] * sizes[1]))
 
 
 def matched(image: Image, truth: Image, mask: Mask) -> Image:

@@ -35,8 +35,7 @@ def shift_ramps(
     angle = -2 * torch.pi * shift_px[:, :, None] * frequency
     ramp = torch.polar(torch.ones_like(angle), angle)
     if patch_px % 2 == 0:
-        nyquist = patch_px // 2
-        ramp[:, :, nyquist] = ramp[:, :, nyquist].real.to(ramp.dtype)
+        ramp = torch.where(frequency == -0.5, ramp.real.to(ramp.dtype), ramp)
     return ramp[:, 0], ramp[:, 1]
 
 

@@ -56,13 +56,14 @@ class LeastSquares:
         self._probe_from = round(settings.probe_start * settings.epochs)
         moves = self._probe_from < settings.epochs
         self._friction = _FRICTION_MOVING if moves else _FRICTION_FIXED
+        self._cached = not moves and problem.fits_in_cache(len(probe))
         self._damping = settings.regularisation or (_REGULARISATION_MOVING if moves else _REGULARISATION_FIXED)
+        self._probes = [problem.shifted(probe, batch) for batch in self._batches] if self._cached else []
         self._refresh_illumination()
 
     def _refresh_illumination(self) -> None:
         self._lights = [self.problem.illumination(self.probe, batch) for batch in self._batches]
-        cache = self.problem.fits_in_cache(len(self.probe))
-        self._probes = [self.problem.shifted(self.probe, batch) for batch in self._batches] if cache else []
+        self._peaks = [light.max() for light in self._lights]
 
     def epoch(self, number: int) -> float:
         """Visit every pattern once; returns R over the epoch as it went.
@@ -89,16 +90,14 @@ class LeastSquares:
 
     def _visit(self, batch: int, step: float, *, moves_probe: bool) -> Tensor:
         problem, patterns, index = self.problem, self._batches[batch], self._indices[batch]
-        cached = self._probes and not moves_probe
-        probes = self._probes[batch] if cached else problem.shifted(self.probe, patterns)
+        probes = self._probes[batch] if self._cached else problem.shifted(self.probe, patterns)
         patches = gather(self.canvas, index, problem.scan.patch_px)
         waves = fft2(patches.unsqueeze(1) * probes, norm="ortho")
         modelled, measured = probe_intensity(waves).sqrt(), self._amplitudes[batch]
         ratio = (measured / (modelled + _LEAST_AMPLITUDE) - 1) * problem.good
         residual = ifft2(waves * ratio.unsqueeze(1), norm="ortho")
-        light = self._lights[batch]
         wanted = scatter((probes.conj() * residual).sum(1), index, problem.frame.shape_px)
-        wanted /= light + self._damping * light.max()
+        wanted /= self._lights[batch] + self._damping * self._peaks[batch]
         if moves_probe:
             self._move_probe(patches, residual, patterns, step)
         self._velocity.mul_(self._friction).add_(wanted)

@@ -94,7 +94,7 @@ class ReconstructionModule(lightning.LightningModule):
         loss = self._batch_loss(batch)
         if not torch.isfinite(loss):
             raise DivergenceError(
-                f"the training loss is {float(loss)} at step {self.global_step}; a smaller learning_rate helps"
+                f"the training loss is {float(loss.detach())} at step {self.global_step}; a smaller learning_rate helps"
             )
         self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(batch.counts))
         return loss
@@ -113,7 +113,10 @@ class ReconstructionModule(lightning.LightningModule):
         below = torch.arange(groups, device=scan.device)[:, None] * height
         corners = torch.stack([batch.corners_px[..., 0] + below, batch.corners_px[..., 1]], dim=-1).flatten(0, 1)
         index = patch_index(corners, side, width)
-        merged = merge(patches, probe_intensity(self.probes)[scan], index, (groups * height, width))
+        light = probe_intensity(self.probes)
+        # as a share of each probe's brightest pixel: what is faint must not depend on the other scans of a batch
+        light = (light / light.amax(dim=(-2, -1), keepdim=True))[scan]
+        merged = merge(patches, light, index, (groups * height, width))
         probes = shift_pairs(self.probes[scan], batch.shifts_px.flatten(0, 1))
         share = self._unmerged_weight
         loss = (1 - share) * self._loss(expected_counts(gather(merged, index, side), probes), counts, good)

@@ -17,8 +17,8 @@ from ptycho_torch.files import claim_folder
 from ptycho_torch.persistence.checkpoint import load_network
 from ptycho_torch.progress import Stages
 from ptycho_torch.training.bootstrap import bootstrap_probes
-from ptycho_torch.training.generator import build_network
 from ptycho_torch.training.fit import LAST_NAME, TrainingResult, fit
+from ptycho_torch.training.generator import build_network
 from ptycho_torch.workflows.record import RECORD_NAME, RunRecord
 
 

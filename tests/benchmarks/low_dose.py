@@ -21,7 +21,7 @@ def main() -> None:
     for photons in (1e6, 1e5, 1e4, 1e3):
         scan = simulate_scan(SimulationSettings(photons=photons))
         for method in ("least_squares", "poisson"):
-            settings = RefineSettings(method=method, epochs=EPOCHS, probe_start=1)  # type: ignore[arg-type]
+            settings = RefineSettings(method=method, epochs=EPOCHS, probe_start=1)
             started = time.perf_counter()
             found = refine(scan, settings)
             seconds = time.perf_counter() - started

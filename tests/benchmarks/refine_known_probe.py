@@ -20,7 +20,7 @@ def main() -> None:
     header("known probe, 1e6 photons a pattern, 64 px")
     refine(simulate_scan(SimulationSettings(object_px=128)), RefineSettings(epochs=2, probe_start=1))
     for name in ("dead_leaves", "siemens", "lines"):
-        scan = simulate_scan(SimulationSettings(object=name))  # type: ignore[arg-type]
+        scan = simulate_scan(SimulationSettings(object=name))
         for epochs in EPOCHS:
             started = time.perf_counter()
             found = refine(scan, RefineSettings(epochs=epochs, probe_start=1))

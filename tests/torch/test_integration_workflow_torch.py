@@ -2,50 +2,41 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tempfile
-import unittest
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 DATA = Path(__file__).parents[1] / "fixtures" / "pytorch_integration"
 
 
+@pytest.fixture
+def cuda_cpu_env() -> Iterator[None]:
+    """Hide every GPU from the child processes; the caller's environment comes back afterwards."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("CUDA_VISIBLE_DEVICES", "")
+        yield
+
+
+@pytest.fixture
+def data_file() -> Path:
+    """Patterns and positions of a small simulated scan; its probe lies beside it."""
+    path = DATA / "ptycho" / "scan.npz"
+    assert path.is_file()
+    return path
+
+
+def _run_pytorch_workflow(folder: Path, data_file: Path) -> SimpleNamespace:
+    """Train and infer in two processes; returns the paths of what they should have written."""
+    raise NotImplementedError("PyTorch pytest harness not implemented (Phase C1 stub)")
+
+
 @pytest.mark.integration
-class TestPyTorchIntegrationWorkflow(unittest.TestCase):
-    def setUp(self) -> None:
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
-        self.training = Path(self.folder.name) / "training"
-        self.inference = Path(self.folder.name) / "inference"
-
-    def run_module(self, module: str, *arguments: str) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        self.assertEqual(done.returncode, 0, done.stderr)
-
-    def test_full_workflow(self) -> None:
-        data = f"--data={DATA / 'ptycho' / 'scan.npz'}"
-        probe = f"--probe={DATA / 'probes' / 'scan.npz'}"
-        where = f"--output_dir={self.training}"
-        self.run_module("ptycho_torch.train", data, probe, where, "--max_epochs=1", "--device=cpu", "--disable_mlflow")
-        checkpoint = self.training / "checkpoints" / "last.ckpt"
-        self.assertTrue(checkpoint.exists())
-        where = f"--output_dir={self.inference}"
-        self.run_module("ptycho_torch.inference", f"--checkpoint={checkpoint}", data, where, "--device=cpu")
-        for name in ("recon_amp.png", "recon_phase.png"):
-            self.assertTrue((self.inference / name).exists())
-            self.assertGreater((self.inference / name).stat().st_size, 1024)
-
-
-if __name__ == "__main__":
-    unittest.main()
+@pytest.mark.usefixtures("cuda_cpu_env")
+def test_run_pytorch_train_save_load_infer(tmp_path: Path, data_file: Path) -> None:
+    paths = _run_pytorch_workflow(tmp_path, data_file)
+    assert paths.checkpoint.exists()
+    for picture in (paths.recon_amp, paths.recon_phase):
+        assert picture.exists()
+        assert picture.stat().st_size > 1024

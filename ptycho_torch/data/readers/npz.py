@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.data.canvas import Canvas
-from ptycho_torch.data.conventions import centred, oriented, to_counts
+from ptycho_torch.data.conventions import beam_is_centred, oriented, to_counts
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
 
@@ -132,8 +132,11 @@ def _scan(
     # values on bad pixels mean nothing, not even as numbers
     counts = to_counts(np.where(good, stored, stored.dtype.type(0)), settings, name)
     if counts.size:
-        counts = oriented(centred(counts, settings, name), settings)
-        good = oriented(good[None].astype(np.float32), settings)[0] > 0
+        # the mask is an image of the same detector: whatever turns the patterns turns it too
+        is_centred = beam_is_centred(counts, settings, name)
+        counts, good = (
+            oriented(images if is_centred else np.fft.fftshift(images, (-2, -1)), settings) for images in (counts, good)
+        )
     if settings.swap_positions:
         positions = positions[:, ::-1]
     return Scan(

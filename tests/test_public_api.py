@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import torch
+
+
+def test_importing_the_package_does_not_import_torch() -> None:
+    heavy = "{'torch', 'lightning', 'numpy', 'scipy', 'matplotlib'}"
+    code = f"import sys, ptycho_torch; print(sorted({heavy} & set(sys.modules)))"
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert finished.stdout.strip() == "[]"
+
+
+def test_the_folder_of_tests_does_not_hide_torch() -> None:
+    assert torch.tensor([1.0]).item() == 1

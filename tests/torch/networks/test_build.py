@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from numpy_samples import compact_probe
+
+from ptycho_torch.config import ModelSettings
+from ptycho_torch.errors import ConfigError
+from ptycho_torch.networks.build import Generator, build_generator
+
+LIGHT = torch.from_numpy(abs(compact_probe(32)) ** 2).float()
+
+
+def built(**changes: Any) -> Generator:
+    settings: dict[str, Any] = {"network": "unet", "patch_px": 32, "width": 8, "depth": 2}
+    choices = {"output": "amplitude_phase", "amplitude": "softplus", "phase": "linear"}
+    torch.manual_seed(0)
+    return build_generator(**(settings | choices | changes))
+
+
+def awake(**changes: Any) -> Generator:
+    """A generator whose patches differ from empty space."""
+    generator = built(**changes)
+    for weight in generator.parameters():
+        if weight.ndim == 4 and not weight.any():
+            torch.nn.init.normal_(weight, std=0.1)
+    return generator
+
+
+CHOICES = [
+    {name: choice}
+    for name in ("network", "output", "amplitude", "phase")
+    for choice in ModelSettings.types()[name].choices
+]
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=str)
+def test_every_choice_starts_from_empty_space(choice: dict[str, str]) -> None:
+    patches = built(**choice)(torch.rand(3, 32, 32), LIGHT)
+    assert patches.shape == (3, 32, 32)
+    torch.testing.assert_close(patches, torch.ones_like(patches))
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=str)
+def test_dark_parts_of_a_patch_stay_empty(choice: dict[str, str]) -> None:
+    patches = awake(**choice)(torch.rand(3, 32, 32), LIGHT)
+    dark, bright = LIGHT[0] < 1e-7 * LIGHT.max(), LIGHT[0] > 0.5 * LIGHT.max()
+    assert (patches - 1).abs()[:, dark].max() < 1e-3
+    assert (patches - 1).abs()[:, bright].max() > 1e-2
+
+
+def test_the_unit_of_light_does_not_matter() -> None:
+    generator, amplitude = awake(), torch.rand(2, 32, 32)
+    torch.testing.assert_close(generator(amplitude, 1e6 * LIGHT), generator(amplitude, LIGHT))
+
+
+def test_a_pattern_does_not_know_its_batch() -> None:
+    generator, amplitude = awake(), torch.rand(3, 32, 32)
+    lights = torch.cat([LIGHT, LIGHT.flip(1), LIGHT.roll(5, 2)])
+    together = generator(amplitude, lights)
+    for number in range(3):
+        part = slice(number, number + 1)
+        torch.testing.assert_close(generator(amplitude[part], lights[part]), together[part], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("patch_px", "depth"), [(24, 4), (32, 4), (36, 3), (16, 3)])
+def test_a_depth_that_the_patterns_do_not_allow_is_refused(patch_px: int, depth: int) -> None:
+    with pytest.raises(ConfigError, match=rf"ModelSettings\.depth is {depth}; patterns of {patch_px} px"):
+        built(patch_px=patch_px, depth=depth)
+
+
+@pytest.mark.parametrize(("patch_px", "depth"), [(16, 2), (24, 2), (64, 4), (20, 2)])
+def test_a_depth_that_the_patterns_allow_works(patch_px: int, depth: int) -> None:
+    light = torch.ones(1, patch_px, patch_px)
+    assert built(patch_px=patch_px, depth=depth, width=4)(torch.rand(1, patch_px, patch_px), light).shape == light.shape

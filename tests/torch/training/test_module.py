@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy_physics
+import pytest
+import torch
+from numpy_samples import compact_probe, complex_noise
+from torch import Tensor, nn
+
+from ptycho_torch.data.dataset import Batch
+from ptycho_torch.errors import DivergenceError
+from ptycho_torch.losses import LOSSES, LossName
+from ptycho_torch.networks.build import Generator, build_generator
+from ptycho_torch.training.module import ReconstructionModule
+
+SIDE, GROUPS, SIZE = 16, 3, 4
+REFERENCES = {
+    "poisson": numpy_physics.poisson_deviance,
+    "amplitude_mae": numpy_physics.amplitude_mae,
+    "anscombe": numpy_physics.anscombe,
+}
+
+
+class Lookup(Generator):
+    """Patches from a table by the first pixel of the pattern, instead of a network's."""
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__(nn.Identity(), nn.Identity())
+        self.table = nn.Parameter(table)
+        self.numbers = torch.zeros(0, dtype=torch.long)
+
+    def forward(self, amplitude: Tensor, light: Tensor) -> Tensor:
+        """The rows of the table that `numbers` names."""
+        return torch.view_as_complex(self.table)[self.numbers]
+
+
+def batch(rng: np.random.Generator) -> Batch:
+    """Three groups of four patterns from two scans; each group's places start at its own zero."""
+    corners = rng.integers(0, 9, (GROUPS, SIZE, 2))
+    corners -= corners.min(axis=1, keepdims=True)
+    return Batch(
+        counts=torch.from_numpy(rng.poisson(4.0, (GROUPS, SIZE, SIDE, SIDE)).astype(np.float32)),
+        corners_px=torch.from_numpy(corners),
+        shifts_px=torch.from_numpy(rng.uniform(-0.5, 0.5, (GROUPS, SIZE, 2)).astype(np.float32)),
+        scan_index=torch.tensor([1, 0, 1]),
+    )
+
+
+PROBES = np.array([compact_probe(SIDE, 2, photons=900.0), compact_probe(SIDE, 2, width=1.6, photons=1300.0)])
+GOOD = np.ones((2, SIDE, SIDE))
+GOOD[0, 8, 9] = GOOD[1, 3, :5] = 0
+
+
+def module(generator: Generator, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> ReconstructionModule:
+    """A module over the two probes whose logging goes nowhere."""
+    settings: dict[str, Any] = {
+        "loss": LOSSES["poisson"],
+        "learning_rate": 1e-3,
+        "warmup_steps": 2,
+        "total_steps": 10,
+        "unmerged_weight": 0.2,
+        "variation_weight": 0.0,
+        "record": {},
+    }
+    result = ReconstructionModule(
+        generator,
+        torch.from_numpy(PROBES.astype(np.complex64)),
+        torch.tensor([900.0, 1300.0]),
+        torch.from_numpy(GOOD.astype(np.float32)),
+        **(settings | changes),
+    )
+    monkeypatch.setattr(result, "log", lambda *values, **options: None)
+    return result
+
+
+def reference_loss(given: Batch, patches: np.ndarray, name: str, share: float, variation: float) -> float:
+    """The loss of a batch, group by group: merge, cut again, shine through, compare; and the same without merging."""
+    merged_terms: list[float] = []
+    single_terms: list[float] = []
+    weights = []
+    for group in range(GROUPS):
+        scan = int(given.scan_index[group])
+        corners, shifts = given.corners_px[group].numpy(), given.shifts_px[group].numpy().astype(float)
+        shape = tuple(int(length) for length in corners.max(axis=0) + SIDE)
+        lights = np.broadcast_to((np.abs(PROBES[scan]) ** 2).sum(0), (SIZE, SIDE, SIDE))
+        canvas = numpy_physics.merged(patches[group], lights, corners, (shape[0], shape[1]))
+        for number in range(SIZE):
+            probe = np.array([numpy_physics.shifted(mode, shifts[number]) for mode in PROBES[scan]])
+            cut = numpy_physics.cut(canvas, (int(corners[number][0]), int(corners[number][1])), SIDE)
+            counts, good = given.counts[group, number].numpy().astype(float), GOOD[scan] > 0
+            for patch, terms in ((cut, merged_terms), (patches[group, number], single_terms)):
+                expected = sum(np.abs(numpy_physics.far_field(patch * mode)) ** 2 for mode in probe)
+                terms.append(REFERENCES[name](np.asarray(expected), counts, good))
+            weights.append(good.sum())
+    total = (1 - share) * np.average(merged_terms, weights=weights) + share * np.average(single_terms, weights=weights)
+    flat = patches.reshape(-1, SIDE, SIDE)
+    return float(total + variation * np.mean([numpy_physics.total_variation(patch) for patch in flat]))
+
+
+@pytest.mark.parametrize("name", ["poisson", "amplitude_mae", "anscombe"])
+@pytest.mark.parametrize(("share", "variation"), [(0.0, 0.0), (0.25, 0.0), (1.0, 0.0), (0.25, 0.5)])
+def test_the_loss_is_that_of_merged_and_single_patches(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, name: LossName, share: float, variation: float
+) -> None:
+    given = batch(rng)
+    patches = 1 + 0.2 * complex_noise(rng, GROUPS, SIZE, SIDE, SIDE)
+    generator = Lookup(torch.view_as_real(torch.from_numpy(patches.astype(np.complex64)).flatten(0, 1)))
+    generator.numbers = torch.arange(GROUPS * SIZE)
+    trained = module(generator, monkeypatch, loss=LOSSES[name], unmerged_weight=share, variation_weight=variation)
+    wanted = reference_loss(given, patches, name, share, variation)
+    assert trained.training_step(given, 0).item() == pytest.approx(wanted, rel=2e-4)
+
+
+def network() -> Generator:
+    """A small network that is not at its start any more."""
+    torch.manual_seed(0)
+    generator = build_generator(
+        "unet", patch_px=SIDE, width=4, depth=2, output="amplitude_phase", amplitude="softplus", phase="linear"
+    )
+    for weight in generator.parameters():
+        if weight.ndim == 4 and not weight.any():
+            torch.nn.init.normal_(weight, std=0.05)
+    return generator
+
+
+def test_a_group_does_not_know_its_batch(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, trained = batch(rng), module(network(), monkeypatch)
+    together = trained.training_step(given, 0)
+    pixels = [GOOD[scan].sum() for scan in given.scan_index.tolist()]
+    alone = [
+        trained.training_step(Batch(*(part[number : number + 1] for part in given)), 0).item()
+        for number in range(GROUPS)
+    ]
+    assert together.item() == pytest.approx(np.average(alone, weights=pixels), rel=1e-4)
+    patches = trained(given.counts, given.scan_index)
+    assert patches.shape == (GROUPS, SIZE, SIDE, SIDE)
+    for number in range(GROUPS):
+        one = trained(given.counts[number : number + 1], given.scan_index[number : number + 1])
+        torch.testing.assert_close(one[0], patches[number], atol=1e-5, rtol=1e-4)
+
+
+class Listening(Generator):
+    """Empty patches; remembers what it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Identity(), nn.Identity())
+        self.amplitude, self.light = torch.zeros(0), torch.zeros(0)
+
+    def forward(self, amplitude: Tensor, light: Tensor) -> Tensor:
+        """Ones."""
+        self.amplitude, self.light = amplitude, light
+        return torch.ones_like(amplitude) + 0j
+
+
+def test_each_pattern_is_shown_with_the_dose_and_light_of_its_own_scan(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, generator = batch(rng), Listening()
+    module(generator, monkeypatch)(given.counts, given.scan_index)
+    for number in range(GROUPS * SIZE):
+        scan = int(given.scan_index[number // SIZE])
+        counts = given.counts.flatten(0, 1)[number].numpy()
+        shown = generator.amplitude[number].numpy()
+        np.testing.assert_allclose(shown, np.sqrt(counts) * SIDE / np.sqrt((900, 1300)[scan]), rtol=1e-5)
+        light = (np.abs(PROBES[scan]) ** 2).sum(0)
+        np.testing.assert_allclose(generator.light[number].numpy(), light, rtol=1e-4, atol=1e-5 * light.max())
+
+
+def test_steps_lower_the_loss(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, trained = batch(rng), module(network(), monkeypatch)
+    optimiser = torch.optim.AdamW(trained.generator.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(25):
+        loss = trained.training_step(given, 0)
+        losses.append(loss.item())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_a_loss_that_is_not_finite_stops_training(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = network()
+    for weight in generator.parameters():
+        torch.nn.init.constant_(weight, torch.nan)
+    with pytest.raises(DivergenceError, match="the training loss is nan at step 0; a smaller learning_rate helps"):
+        module(generator, monkeypatch).training_step(batch(rng), 0)
+
+
+def test_the_step_size_warms_up_and_falls(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = module(network(), monkeypatch, learning_rate=0.5, warmup_steps=4, total_steps=20)
+    found = trained.configure_optimizers()
+    optimiser, schedule = found["optimizer"], found["lr_scheduler"]["scheduler"]
+    assert found["lr_scheduler"]["interval"] == "step"
+    rates = []
+    for _ in range(20):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    assert rates[:4] == sorted(rates[:4])
+    assert max(rates) == pytest.approx(0.5)
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+    assert rates[-1] < 0.02
+    assert {id(weight) for group in optimiser.param_groups for weight in group["params"]} == {
+        id(weight) for weight in trained.generator.parameters()
+    }
+
+
+def test_the_record_goes_into_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint: dict[str, Any] = {}
+    module(network(), monkeypatch, record={"version": 1}).on_save_checkpoint(checkpoint)
+    assert checkpoint == {"ptycho_torch": {"version": 1}}
