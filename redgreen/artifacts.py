@@ -7,6 +7,7 @@ import io
 import pickle
 import struct
 import zipfile
+from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -193,7 +194,7 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return _parameter
         if (module, name) == ("collections", "OrderedDict"):
-            return dict
+            return OrderedDict  # a state_dict carries attributes, which a plain dict cannot
         if module == "torch" and name.endswith("Storage"):
             return name
         return type(name, (_Stub,), {"__module__": module})

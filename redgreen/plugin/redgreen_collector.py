@@ -7,6 +7,7 @@ raised), so that an outcome which somebody rewrote on the way can be told from o
 
 from __future__ import annotations
 
+import atexit
 import functools
 import inspect
 import json
@@ -27,6 +28,8 @@ CHAIN_CAP: Final = 20  # exceptions followed through __cause__ and __context__
 OUTSIDE: Final = ("site-packages", "dist-packages")
 
 _stream = open(EVENTS, "a", encoding="utf-8") if EVENTS else None  # noqa: SIM115 - lives as long as the process
+if _stream is not None:
+    atexit.register(_stream.close)
 _items: dict[str, Any] = {}
 _raw: dict[tuple[str, str], dict[str, Any]] = {}
 _body: dict[str, dict[str, Any]] = {}

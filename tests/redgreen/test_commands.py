@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import pickle
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -153,6 +155,14 @@ def test_artifacts_of_each_kind_are_described(tmp_path: Path) -> None:
     assert told["b.ckpt"][0] == "ckpt?!"
     assert told["a.txt"] == ("file", [])
     assert [entry["path"] for entry in audit(tmp_path, [ArtifactSpec("**/*.ckpt")])] == ["a.ckpt", "b.ckpt"]
+
+
+def test_a_state_dictionary_with_attributes_is_a_whole_checkpoint(tmp_path: Path) -> None:
+    state: OrderedDict[str, int] = OrderedDict()
+    state._metadata = {"": {"version": 1}}  # type: ignore[attr-defined]  # as torch modules leave it
+    with zipfile.ZipFile(tmp_path / "a.ckpt", "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps({"state_dict": state, "epoch": 3}))
+    assert describe_file(tmp_path / "a.ckpt") == ("ckpt", [])
 
 
 def test_this_repositorys_own_map_is_whole() -> None:
