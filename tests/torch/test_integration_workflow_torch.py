@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from workflow import run_module
 
 DATA = Path(__file__).parents[1] / "fixtures" / "pytorch_integration"
 
@@ -29,7 +30,21 @@ def data_file() -> Path:
 
 def _run_pytorch_workflow(folder: Path, data_file: Path) -> SimpleNamespace:
     """Train and infer in two processes; returns the paths of what they should have written."""
-    raise NotImplementedError("PyTorch pytest harness not implemented (Phase C1 stub)")
+    training, inference = folder / "training", folder / "inference"
+    checkpoint = training / "checkpoints" / "last.ckpt"
+    data: list[str | Path] = ["--data", data_file]
+    train = [*data, "--probe", DATA / "probes" / "scan.npz", "--output_dir", training, "--max_epochs", "1"]
+    infer = [*data, "--checkpoint", checkpoint, "--output_dir", inference]
+    for module, arguments in (("ptycho_torch.train", [*train, "--disable_mlflow"]), ("ptycho_torch.inference", infer)):
+        done = run_module(module, [*arguments, "--device", "cpu"], folder)
+        assert done.returncode == 0, f"{module} failed\n{done.stdout}\n{done.stderr}"
+    return SimpleNamespace(
+        training_output_dir=training,
+        inference_output_dir=inference,
+        checkpoint=checkpoint,
+        recon_amp=inference / "recon_amp.png",
+        recon_phase=inference / "recon_phase.png",
+    )
 
 
 @pytest.mark.integration
