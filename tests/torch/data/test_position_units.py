@@ -1,0 +1,25 @@
+"""Positions that were stored in metres would put every pattern on one pixel: the reader says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ptycho_torch.data.readers import read_npz
+from ptycho_torch.errors import DataError
+
+
+@pytest.mark.parametrize("step", [1e-9, 4e-7, 2e-5])
+def test_positions_in_metres_are_refused(step: float, tmp_path: Path) -> None:
+    path = tmp_path / "metres.npz"
+    places = np.arange(6.0) * step
+    counts = np.random.default_rng(5).poisson(100, (6, 16, 16))
+    np.savez(path, diff3d=counts, xcoords=places, ycoords=-places, probeGuess=np.ones((16, 16), complex))
+    complaint = ""
+    try:
+        read_npz(path)
+    except DataError as error:
+        complaint = str(error)
+    assert "pixels are needed, these look like metres" in complaint, "metres were taken for pixels"
