@@ -17,6 +17,10 @@ _log = logging.getLogger(__name__)
 
 _LARGEST_FAINT_COUNT = 50
 _WHOLE_WITHIN = 1e-3
+_DARK_SHARE = 0.01
+_LEAST_USUAL_PHOTONS = 1000
+_NAMED = 8
+_LEAST_EXTENT_PX = 0.01
 
 
 def to_counts(stored: NDArray[Any], settings: DataSettings, name: str) -> NDArray[np.float32]:
@@ -69,6 +73,31 @@ def _rescaled(counts: NDArray[np.float32], settings: DataSettings, name: str) ->
     mean = float(counts.sum(axis=(1, 2), dtype=np.float64).mean())
     _log.info("%s: patterns scaled from %.4g to %.4g photons", name, mean, settings.photons)
     return counts * np.float32(settings.photons / max(mean, 1e-30))
+
+
+def lit_patterns(counts: NDArray[np.float32], name: str) -> NDArray[np.int64]:
+    """Indices of the patterns that hold light; dark ones are named in a warning.
+
+    A shutter that was closed leaves a frame with next to no photons, which a solver would take for an opaque object.
+    At a dose of a few photons a pattern, chance alone leaves some empty: there all are kept.
+    """
+    photons = counts.sum(axis=(1, 2), dtype=np.float64)
+    usual = float(np.median(photons)) if photons.size else 0.0
+    dark = np.flatnonzero(photons < _DARK_SHARE * usual) if usual > _LEAST_USUAL_PHOTONS else np.array([], np.int64)
+    if dark.size:
+        first = ", ".join(map(str, dark[:_NAMED])) + (", ..." if dark.size > _NAMED else "")
+        _log.warning("%s: %d of %d patterns are dark and left out: %s", name, dark.size, len(counts), first)
+    return np.setdiff1d(np.arange(len(counts)), dark)
+
+
+def check_pixels(positions_px: NDArray[np.float64], name: str) -> None:
+    """Raise ScanFileError where positions lie so close together that they can only be metres."""
+    extent = float(np.ptp(positions_px, axis=0).max()) if len(positions_px) else 0.0
+    if 0 < extent < _LEAST_EXTENT_PX:
+        raise ScanFileError(
+            f"{name}: all positions lie within {extent:.3g}; pixels are needed, these look like metres: divide them by "
+            "the size of an object pixel"
+        )
 
 
 def beam_is_centred(counts: NDArray[np.float32], settings: DataSettings, name: str) -> bool:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.data.canvas import Canvas
-from ptycho_torch.data.conventions import beam_is_centred, oriented, to_counts
+from ptycho_torch.data.conventions import beam_is_centred, check_pixels, lit_patterns, oriented, to_counts
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
 
@@ -126,6 +126,7 @@ def _scan(
         raise ScanFileError(
             f"{path}: {len(stored)} patterns but {len(positions)} positions; as many of each are needed"
         )
+    check_pixels(positions, name)
     good = np.ones(stored.shape[1:], bool) if bad is None else ~(np.squeeze(bad).astype(bool))
     if good.shape != stored.shape[1:]:
         raise ScanFileError(f"{path}: the mask has shape {good.shape}, the patterns {stored.shape[1:]}")
@@ -133,6 +134,8 @@ def _scan(
     counts = to_counts(np.where(good, stored, stored.dtype.type(0)), settings, name)
     if counts.size:
         # the mask is an image of the same detector: whatever turns the patterns turns it too
+        lit = lit_patterns(counts, name)
+        counts, positions = counts[lit], positions[lit]
         is_centred = beam_is_centred(counts, settings, name)
         counts, good = (
             oriented(images if is_centred else np.fft.fftshift(images, (-2, -1)), settings) for images in (counts, good)
