@@ -33,6 +33,7 @@ _EXPECTED_WARNINGS = (
     ".*does not have many workers.*",
     ".*Checkpoint directory.*exists and is not empty.*",
     ".*isinstance.treespec, LeafSpec.*",
+    ".*The dirpath has changed.*",
 )
 
 
@@ -78,7 +79,7 @@ def fit(
         scans: scans with patterns of one size.
         probes: (mode, h, w) probe of each, in √photons.
         experiment: all settings.
-        output_dir: gets `checkpoints/`, `index_state.npz` and `logs/metrics.csv`.
+        output_dir: gets `checkpoints/`, `index_state.npz` and `logs/metrics.csv` (`logs-2/` when resumed, and so on).
         device: where to compute.
         resume: checkpoint to go on from.
         track: log to MLflow as well, where the environment names a place.
@@ -170,6 +171,9 @@ def _out_of_time(steps: int, total_steps: int, max_minutes: float | None) -> boo
 
 
 def _loggers(output_dir: Path, *, track: bool) -> list[Logger]:
-    loggers: list[Logger] = [CSVLogger(output_dir, name="", version="logs")]
+    # a resumed run gets a folder of its own: the logger would delete what an earlier part of the run wrote
+    earlier = sum(1 for path in output_dir.glob("logs*") if path.is_dir())
+    version = f"logs-{earlier + 1}" if earlier else "logs"
+    loggers: list[Logger] = [CSVLogger(output_dir, name="", version=version)]
     tracker = mlflow_logger("ptycho_torch") if track else None
     return [*loggers, tracker] if tracker else loggers
