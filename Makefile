@@ -7,7 +7,7 @@ NOX := $(VENV)/bin/python -m nox
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test integration red green evidence lint types clean
+.PHONY: help demo test integration red green evidence lint types track clean
 
 help: ## show this list
 	@grep -hE '^[a-z_]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z_]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,7 +26,7 @@ demo: $(STAMP) ## simulate, train, save, load, infer, polish; figures and metric
 test: $(STAMP) ## the whole default test suite
 	@$(NOX) -s tests
 
-integration: $(STAMP) ## the train - save - load - infer test alone
+integration: $(STAMP) ## the train, save, load, infer tests alone, through redgreen
 	@$(NOX) -s integration
 
 red: $(STAMP) ## record a RED through redgreen: make red S=SELECTOR (without S: what waits in the active phases)
@@ -43,6 +43,9 @@ lint: $(STAMP) ## ruff
 
 types: $(STAMP) ## mypy, strict
 	@$(NOX) -s types
+
+track: $(STAMP) ## log a run to a real MLflow, which this installs into .nox/track
+	@$(NOX) -s track
 
 clean: ## remove the environment and the caches
 	rm -rf $(VENV) .nox .pytest_cache .mypy_cache .ruff_cache

@@ -82,6 +82,7 @@ def green(session: nox.Session) -> None:
 @nox.session
 def integration(session: nox.Session) -> None:
     """Train, save, load and infer through the harness, with the artifacts audited."""
+    redgreen(session, "guard", "integration.cycle", *session.posargs)
     redgreen(session, "run", "green", "integration.torch", *session.posargs)
 
 

@@ -87,7 +87,7 @@ def test_training_leaves_checkpoints_losses_and_the_index(trained: Path) -> None
 
 
 def test_the_same_seed_trains_the_same_network(scan_path: Path, trained: Path, tmp_path: Path) -> None:
-    train = ["train", "--data", scan_path, "--steps", "3", "--device", "cpu", *NETWORK]
+    train: list[str | Path] = ["train", "--data", scan_path, "--steps", "3", "--device", "cpu", *NETWORK]
     run(*train, "--output_dir", tmp_path / "same")
     run(*train, "--output_dir", tmp_path / "other", "--seed", "5")
     for name, value in weights(trained).items():
@@ -98,7 +98,17 @@ def test_the_same_seed_trains_the_same_network(scan_path: Path, trained: Path, t
 def test_a_run_can_be_resumed_with_more_steps(scan_path: Path, trained: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)
-    train = ["train", "--data", scan_path, "--output_dir", folder, "--resume", "--device", "cpu", *NETWORK]
+    train: list[str | Path] = [
+        "train",
+        "--data",
+        scan_path,
+        "--output_dir",
+        folder,
+        "--resume",
+        "--device",
+        "cpu",
+        *NETWORK,
+    ]
     run(*train, "--steps", "5")
     assert json.loads((folder / "run.json").read_text())["results"]["steps"] == 5
     assert (folder / "logs" / "metrics.csv").read_bytes() == (trained / "logs" / "metrics.csv").read_bytes()
@@ -127,7 +137,15 @@ def test_infer_without_polish_gives_the_networks_own_object(scan_path: Path, tra
 def test_infer_twice_gives_the_same_object(scan_path: Path, trained: Path, tmp_path: Path) -> None:
     checkpoint = trained / "checkpoints" / "last.ckpt"
     for name, batch_size in (("one", "64"), ("two", "64"), ("three", "5")):
-        infer = ["infer", "--checkpoint", checkpoint, "--data", scan_path, "--output_dir", tmp_path / name]
+        infer: list[str | Path] = [
+            "infer",
+            "--checkpoint",
+            checkpoint,
+            "--data",
+            scan_path,
+            "--output_dir",
+            tmp_path / name,
+        ]
         polish = ["--polish_epochs", "3", "--polish_method", "least_squares", "--no_control"]
         run(*infer, *polish, "--batch_size", batch_size)
     objects = [np.load(tmp_path / name / "object.npz")["object"] for name in ("one", "two", "three")]
@@ -140,7 +158,17 @@ def test_several_scans_train_one_network(scan_path: Path, tmp_path: Path) -> Non
     folder.mkdir()
     shutil.copy(scan_path, folder / "a.npz")
     run("simulate", "--output", folder / "b.npz", "--seed", "3", *SMALL)
-    train = ["train", "--ptycho_dir", folder, "--output_dir", tmp_path / "run", "--steps", "3", "--device", "cpu"]
+    train: list[str | Path] = [
+        "train",
+        "--ptycho_dir",
+        folder,
+        "--output_dir",
+        tmp_path / "run",
+        "--steps",
+        "3",
+        "--device",
+        "cpu",
+    ]
     run(*train, *NETWORK)
     with np.load(tmp_path / "run" / "index_state.npz") as index:
         assert index["scans"].tolist() == ["a.npz", "b.npz"]
@@ -152,7 +180,16 @@ def test_several_scans_train_one_network(scan_path: Path, tmp_path: Path) -> Non
 def test_the_wall_clock_ends_training_and_says_so(
     scan_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    train = ["train", "--data", scan_path, "--output_dir", tmp_path / "run", "--device", "cpu", *NETWORK]
+    train: list[str | Path] = [
+        "train",
+        "--data",
+        scan_path,
+        "--output_dir",
+        tmp_path / "run",
+        "--device",
+        "cpu",
+        *NETWORK,
+    ]
     run(*train, "--steps", "100000", "--max_minutes", "0.02")
     result = json.loads((tmp_path / "run" / "run.json").read_text())["results"]
     assert result["out_of_time"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ptycho_torch.errors import PtychoError
 
-STEPS = 420
+STEPS = 400
 OWN_SEED, UNSEEN_SEED = 0, 7
 
 

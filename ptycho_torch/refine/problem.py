@@ -20,6 +20,7 @@ from ptycho_torch.physics.scale import calibrate_probe
 
 _PLANE = (-2, -1)
 _LARGEST_CACHE_BYTES = 2**30
+_LEAST_BATCH = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +64,10 @@ class Problem:
         return patch_index(self._corners_px[patterns], self.scan.patch_px, width, wrapped=True)
 
     def partition(self, batches: int, seed: int) -> list[Tensor]:
-        """All patterns in random mini-batches of nearly equal size."""
+        """All patterns in random mini-batches of nearly equal size, of six or more where the scan has them."""
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self.scan), generator=generator).to(self.device)
-        return list(order.tensor_split(min(batches, len(self.scan))))
+        return list(order.tensor_split(min(batches, max(1, len(self.scan) // _LEAST_BATCH))))
 
     def start_object(self, guess: Canvas | None) -> Tensor:
         """The canvas to start from: ones where nothing is known."""

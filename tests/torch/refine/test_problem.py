@@ -56,11 +56,17 @@ def test_modes_beyond_those_asked_for_are_dropped(lopsided_scan: Scan) -> None:
 
 def test_mini_batches_hold_every_pattern_once(lopsided_scan: Scan) -> None:
     problem = Problem(lopsided_scan, CPU)
-    for batches in (1, 5, 1000):
+    assert len(lopsided_scan) == 36
+    for batches, made in ((1, 1), (5, 5), (1000, 6)):
         parts = problem.partition(batches, 1)
-        assert len(parts) == min(batches, len(lopsided_scan))
+        assert len(parts) == made
         assert sorted(torch.cat(parts).tolist()) == list(range(len(lopsided_scan)))
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_a_few_patterns_make_one_mini_batch(lopsided_scan: Scan) -> None:
+    few = Problem(lopsided_scan.take(slice(0, 4)), CPU)
+    assert [sorted(part.tolist()) for part in few.partition(16, 1)] == [[0, 1, 2, 3]]
 
 
 def test_a_scan_without_a_probe_needs_one(lopsided_scan: Scan) -> None:
