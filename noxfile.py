@@ -32,8 +32,9 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the default test suite; arguments go to pytest."""
-    session.run("python", "-m", "pytest", "-m", "not slow and not track", *session.posargs)
+    """Run the default test suite, array shapes checked; arguments go to pytest."""
+    shapes = "--jaxtyping-packages=ptycho_torch.physics,ptycho_torch.losses,ptycho_torch.networks,beartype.beartype"
+    session.run("python", "-m", "pytest", "-m", "not slow and not track", shapes, *session.posargs)
 
 
 @nox.session
@@ -46,9 +47,11 @@ def demo(session: nox.Session) -> None:
 def track(session: nox.Session) -> None:
     """Log a run to a real MLflow, installed beside the shared environment because of its size."""
     folder = Path(".nox") / "track"
-    if not folder.is_dir():
-        requirements = ("mlflow-skinny>=3.17,<4", "sqlalchemy>=2.0,<2.1", "alembic>=1.18,<2")
-        session.run("python", "-m", "pip", "install", "--quiet", "--target", str(folder), *requirements)
+    complete = folder / "complete"
+    if not complete.is_file():
+        requirements = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]["track"]
+        session.run("python", "-m", "pip", "install", "--quiet", "--upgrade", "--target", str(folder), *requirements)
+        complete.touch()
     session.run("python", "-m", "pytest", "-m", "track", "tests/torch/training", env={"PYTHONPATH": str(folder)})
 
 

@@ -54,7 +54,7 @@ def test_simulating_twice_gives_the_same_file(scan_path: Path, tmp_path: Path) -
 
 def test_refine_leaves_object_pictures_figures_and_a_record(scan_path: Path, tmp_path: Path) -> None:
     folder = tmp_path / "refined"
-    solver = ["--method", "least_squares", "--epochs", "12", "--probe_start", "1"]
+    solver = ["--method", "least_squares", "--epochs", "12", "--probe_start", "1", "--pixel_m", "2e-8"]
     run("refine", "--data", scan_path, "--output_dir", folder, "--halves", *solver)
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["complex_error"] < 0.25
@@ -62,6 +62,7 @@ def test_refine_leaves_object_pictures_figures_and_a_record(scan_path: Path, tmp
     assert metrics["R"] < 1.1 * metrics["R_floor"]
     assert 0 < metrics["frc_half_bit_nyquist"] <= 1
     with np.load(folder / "object.npz") as stored:
+        assert stored["pixel_m"] == 2e-8
         found = pt.Canvas(stored["object"], tuple(stored["origin_px"]))
     truth = pt.read_scans(scan_path)[0].truth
     assert truth is not None
@@ -113,6 +114,7 @@ def test_a_run_can_be_resumed_with_more_steps(scan_path: Path, trained: Path, tm
     assert json.loads((folder / "run.json").read_text())["results"]["steps"] == 5
     assert (folder / "logs" / "metrics.csv").read_bytes() == (trained / "logs" / "metrics.csv").read_bytes()
     assert (folder / "logs-2" / "metrics.csv").is_file()
+    assert json.loads((folder / "run-1.json").read_text())["results"]["steps"] == 3
     assert main([*map(str, train), "--steps", "6", "--quiet", "--learning_rate", "0.1"]) == 2
 
 

@@ -113,3 +113,6 @@ class DataSettings(Settings):
     photons: float | None = setting(
         None, unit="photons", above=0, at_most=1e12, help="mean photons of a pattern, where amplitudes are normalised"
     )
+    pixel_m: float | None = setting(
+        None, unit="m", above=0, at_most=1, help="side of an object pixel, stored with the result"
+    )

@@ -20,6 +20,8 @@ _PACKAGES = ("ptycho-torch", "torch", "lightning", "numpy", "scipy")
 class RunRecord:
     """Collects what a run was given and writes it to `run.json`, before the work and again after it.
 
+    The record of an earlier part of the same run moves to `run-1.json`, and so on.
+
     Args:
         folder: the run's folder.
         command: name of the command.
@@ -29,6 +31,10 @@ class RunRecord:
 
     def __init__(self, folder: Path, command: str, settings: Mapping[str, Any], inputs: Iterable[Path]) -> None:
         self._path = folder / RECORD_NAME
+        if self._path.exists():
+            # a resumed run: what its earlier part was given is kept
+            earlier = sum(1 for _ in folder.glob("run*.json"))
+            self._path.rename(folder / f"run-{earlier}.json")
         self._values: dict[str, Any] = {
             "command": command,
             "arguments": sys.argv[1:],

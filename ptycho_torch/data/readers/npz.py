@@ -148,6 +148,7 @@ def _scan(
         probe=None if probe is None else as_modes(probe, path),
         good_pixels=good,
         truth=truth,
+        pixel_m=settings.pixel_m,
         name=name,
     )
 
