@@ -45,10 +45,10 @@ def save_picture(values: NDArray[Any], path: Path, mask: NDArray[np.bool_]) -> N
 
 
 def save_object(image: NDArray[np.complexfloating], folder: Path, mask: NDArray[np.bool_]) -> tuple[Path, Path]:
-    """Write `recon_amp.png` and `recon_phase.png`, the phase against its mean."""
+    """Write `recon_amp.png` and `recon_phase.png`, the phase against its mean and without its mean slope."""
     amplitude, phase = folder / "recon_amp.png", folder / "recon_phase.png"
     save_picture(np.abs(image), amplitude, mask)
-    save_picture(_phase(image, mask), phase, mask)
+    save_picture(_phase(_level(image, mask), mask), phase, mask)
     return amplitude, phase
 
 
@@ -57,10 +57,11 @@ def save_comparison(
 ) -> None:
     """Write objects side by side, amplitude above phase, with the coverage last.
 
-    All are brought to the first panel's overall factor and phase ramp, and share its grey scale.
+    All are brought to the first panel's overall factor and share its grey scale; phases are shown without the first
+    panel's mean slope, which would only wrap them.
     """
-    reference = panels[0].image
-    figure = Figure(figsize=((len(panels) + 1) * _PANEL_INCH, 2 * _PANEL_INCH + 0.2), layout="constrained")
+    reference = _level(panels[0].image, mask)
+    figure = Figure(figsize=((len(panels) + 1) * _PANEL_INCH + 1.8, 2 * _PANEL_INCH + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, len(panels) + 1, squeeze=False)
     part = _extent(mask)
@@ -84,6 +85,10 @@ def save_comparison(
     figure.suptitle(title, fontsize=11)
     with write_whole(path) as file:
         figure.savefig(file, format="png", dpi=110)
+
+
+def _level(image: NDArray[np.complexfloating], mask: NDArray[np.bool_]) -> NDArray[np.complexfloating]:
+    return without_ramp(image, np.ones_like(image), mask)
 
 
 def _phase(
