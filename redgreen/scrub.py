@@ -49,8 +49,9 @@ HOMES: Final = (
     r"/(?:home|Users)/[A-Za-z0-9._-]+(?=[/\s'\":;,)\]]|\Z)|/root(?=[/\s'\":;,)\]]|\Z)|[A-Z]:\\Users\\[^\\\s]+"
 )
 TEMPS: Final = r"(?:/private)?/var/folders/[^\s'\":;,]+/T(?=/)|(?:/private)?/(?:var/)?tmp(?=/)"
-# A path does not start in the middle of a word; the letter of an escaped line end (JSON, repr) is none of a word.
-BEFORE: Final = r"(?:(?<![A-Za-z0-9_.<>-])|(?<=\\[ntr]))"
+# A path does not start in the middle of a word or after a word that stands for one (`<repo>`); the letter of an escaped
+# line end (JSON, repr) is none of a word, and the `>` that ends an XML tag stands for nothing.
+BEFORE: Final = r"(?:(?<![A-Za-z0-9_.<>-])|(?<=\\[ntr])|(?<=[\"'/]>)|(?<=-out>)|(?<=-err>))"
 GENERIC_PATHS: Final = re.compile(BEFORE + f"(?:{HOMES}|{TEMPS})")
 SHAPE_HINTS: Final = (
     *(
