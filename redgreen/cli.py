@@ -21,6 +21,8 @@ __all__ = ["main"]
 
 RUNS: Final = ("run", "guard")
 
+WRITING: Final = ("run", "guard", "close", "doctor")
+
 
 class Parser(argparse.ArgumentParser):
     """Argument parser whose complaints are errors of the registry's kind (code 20)."""
@@ -85,7 +87,9 @@ def _tell(answer: commands.Answer, *, as_json: bool, is_run: bool) -> None:
 
 
 def _project(arguments: argparse.Namespace) -> Project:
-    return find_project(Path.cwd(), root=arguments.root, scratch=True if arguments.scratch else None)
+    # CI=true throws away what a run writes; what was recorded before is checked there as anywhere else
+    by_environment = None if arguments.command in WRITING else False
+    return find_project(Path.cwd(), root=arguments.root, scratch=True if arguments.scratch else by_environment)
 
 
 def _show(arguments: argparse.Namespace) -> Callable[[bytes], object]:

@@ -129,6 +129,16 @@ def test_one_folder_can_be_verified_alone_and_tells_its_files(sandbox: Sandbox) 
     assert summary.startswith("# GUARD_HELD: held (GUARD)\n\nEvery test of this guard passed.")
 
 
+def test_continuous_integration_checks_what_was_recorded(sandbox: Sandbox) -> None:
+    assert sandbox.run("guard", "held").code == 0
+    sandbox.env["CI"] = "true"
+    assert sandbox.run("verify").out == "1 report folders verified\n"
+    assert sandbox.run("ledger", "--check").code == 0
+    done = sandbox.run("guard", "held")
+    assert done.closing[3].startswith(".redgreen/scratch/")
+    assert sandbox.run("verify").out == "1 report folders verified\n"
+
+
 def test_artifacts_of_each_kind_are_described(tmp_path: Path) -> None:
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
     npy = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(24)
