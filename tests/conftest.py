@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -14,3 +15,12 @@ def isolated_environment() -> Iterator[None]:
         environment.setenv("CUDA_VISIBLE_DEVICES", "")
         environment.setenv("MLFLOW_TRACKING_URI", "memory")
         yield
+
+
+@pytest.fixture(autouse=True)
+def own_log_levels() -> Iterator[None]:
+    """A command that is called in the test's own process sets log levels; the next test must not find them."""
+    logger = logging.getLogger("ptycho_torch")
+    level = logger.level
+    yield
+    logger.setLevel(level)
