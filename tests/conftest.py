@@ -18,9 +18,6 @@ def isolated_environment() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def own_log_levels() -> Iterator[None]:
-    """A command that is called in the test's own process sets log levels; the next test must not find them."""
-    logger = logging.getLogger("ptycho_torch")
-    level = logger.level
-    yield
-    logger.setLevel(level)
+def own_log_levels() -> None:
+    """A command that was called in the tests' own process has set log levels; no test must find them."""
+    logging.getLogger("ptycho_torch").setLevel(logging.NOTSET)
