@@ -86,7 +86,7 @@ def green(session: nox.Session) -> None:
 def integration(session: nox.Session) -> None:
     """Train, save, load and infer through the harness, with the artifacts audited."""
     redgreen(session, "guard", "integration.cycle", *session.posargs)
-    redgreen(session, "run", "green", "integration.torch", *session.posargs)
+    redgreen(session, "guard", "integration.torch_module", *session.posargs)
 
 
 @nox.session
