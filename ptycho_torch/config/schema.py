@@ -71,6 +71,22 @@ class TrainingSettings(Settings):
     steps: int | None = setting(None, at_least=1, help="stop after so many optimiser steps, whatever the epoch")
     batch_size: int = setting(2, at_least=1, help="groups of patterns in a step")
     group_size: int = setting(16, at_least=1, at_most=256, help="neighbouring patterns in a group (its channels)")
+    neighbour_choice: Literal["nearest", "within", "quadrants"] = setting(
+        "nearest", help="where a group's patterns come from: the nearest, a range of distances, or all four quadrants"
+    )
+    neighbours: int | None = setting(
+        None,
+        at_least=1,
+        help="draw each group from so many nearest patterns; without it the nearest are taken",
+    )
+    groups_per_pattern: int = setting(1, at_least=1, at_most=64, help="different groups drawn around every pattern")
+    least_distance_px: float = setting(
+        0.0, unit="px", at_least=0, help="nearer patterns do not join a group (within, quadrants)"
+    )
+    greatest_distance_px: float | None = setting(
+        None, unit="px", above=0, help="farther patterns do not join a group (within, quadrants)"
+    )
+    by_axis: bool = setting(False, help="measure distances in steps of each axis, for scans with two step lengths")
     learning_rate: float = setting(1e-3, above=0, at_most=1, help="highest step size of AdamW")
     warmup_steps: int = setting(20, at_least=0, help="steps over which the step size rises")
     gradient_clip: float = setting(1.0, above=0, help="highest norm of the gradient")
@@ -92,6 +108,9 @@ class InferenceSettings(Settings):
     """How a trained network reconstructs a scan."""
 
     batch_size: int = setting(64, at_least=1, help="patterns that the network sees at once")
+    weighting: Literal["light", "uniform"] = setting(
+        "light", help="how overlapping patches are averaged: by the light that each had, or alike wherever it had any"
+    )
     polish: bool = setting(True, help="finish the network's object with the physics solver")
     control: bool = setting(True, help="also solve from empty space, to show what the network added")
 

@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader, Sampler
 
 from ptycho_torch.config.schema import TrainingSettings
 from ptycho_torch.data.dataset import Batch, GroupDataset
-from ptycho_torch.data.grouping import split_groups
+from ptycho_torch.data.neighbourhood import GroupRule
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.data.splitting import split_groups
 from ptycho_torch.files import write_whole
 
 _log = logging.getLogger(__name__)
@@ -68,8 +69,17 @@ class ScanDataModule(lightning.LightningDataModule):
             _log.warning(
                 "groups shrink from %d to %d patterns, all that the smallest scan has", settings.group_size, size
             )
+        rule = GroupRule(
+            size=size,
+            choice=settings.neighbour_choice,
+            neighbours=settings.neighbours,
+            least_px=settings.least_distance_px,
+            most_px=settings.greatest_distance_px,
+            by_axis=settings.by_axis,
+            draws=settings.groups_per_pattern,
+        )
         self.splits = [
-            split_groups(scan.positions_px, size, settings.validation_share, settings.seed + number)
+            split_groups(scan.positions_px, rule, settings.validation_share, settings.seed + number)
             for number, scan in enumerate(scans)
         ]
         for scan, split in zip(scans, self.splits, strict=True):
@@ -78,12 +88,17 @@ class ScanDataModule(lightning.LightningDataModule):
         self.training = GroupDataset(scans, [split.training for split in self.splits])
         self.validation = GroupDataset(scans, [split.validation for split in self.splits])
         self.group_size = size
-        self._per_epoch = max(1, round(len(self.training) / size))
+        self._per_epoch = max(1, round(len(self.training) / settings.groups_per_pattern / size))
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps of an epoch."""
         return -(-self._per_epoch // self._settings.batch_size)
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole training."""
+        return self._settings.steps or self._settings.epochs * self.steps_per_epoch
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Random groups without repetition, in a seeded order that differs from epoch to epoch."""

@@ -6,8 +6,6 @@ thing with a smaller size, drawn at random from a few more neighbours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -57,36 +55,3 @@ def _without_self(found: NDArray[np.int64]) -> NDArray[np.int64]:
     own = found == np.arange(len(found))[:, None]
     own[~own.any(axis=1), -1] = True
     return found[~own].reshape(len(found), -1)
-
-
-@dataclass(frozen=True, eq=False)
-class GroupSplit:
-    """Groups for training and for validation.
-
-    Attributes:
-        training: (group, size) pattern indices.
-        validation: likewise; their patterns are in no training group, unless `shared`.
-        shared: the scan was too small to spare any pattern.
-    """
-
-    training: NDArray[np.int64]
-    validation: NDArray[np.int64]
-    shared: bool
-
-
-def split_groups(positions_px: NDArray[np.float64], size: int, validation_share: float, seed: int) -> GroupSplit:
-    """Set whole compact groups aside for validation and group the rest.
-
-    Groups shrink to the scan where it has fewer patterns. There is always at least one validation group, since a
-    training run without one could not tell its best checkpoint.
-    """
-    patterns = len(positions_px)
-    size = min(size, patterns)
-    everything = nearest_groups(positions_px, size)
-    rng = np.random.default_rng(seed)
-    aside = max(1, round(validation_share * patterns / size))
-    validation = everything[rng.permutation(patterns)[:aside]]
-    rest = np.setdiff1d(np.arange(patterns), validation)
-    if validation_share == 0 or len(rest) < 2 * size or len(rest) < patterns / 2:
-        return GroupSplit(everything, validation, shared=True)
-    return GroupSplit(rest[nearest_groups(positions_px[rest], size)], validation, shared=False)

@@ -18,6 +18,8 @@ from ptycho_torch.physics.probe import check_probe, probe_intensity
 from ptycho_torch.physics.scale import network_input
 from ptycho_torch.progress import Progress
 
+_LIT_SHARE = 0.05
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -42,10 +44,17 @@ class Predictor:
         probe: (mode, h, w) probe, in √photons.
         photons_per_pattern: mean photons of the patterns to come, which normalises their dose.
         device: where to compute.
+        weighting: `light` averages overlapping patches by the light that each had, `uniform` alike wherever the probe
+            has more than 5 % of its brightest pixel.
     """
 
     def __init__(
-        self, generator: Generator, probe: NDArray[np.complex64], photons_per_pattern: float, device: torch.device
+        self,
+        generator: Generator,
+        probe: NDArray[np.complex64],
+        photons_per_pattern: float,
+        device: torch.device,
+        weighting: str = "light",
     ) -> None:
         self._generator = generator.to(device).eval()
         self._photons = photons_per_pattern
@@ -53,6 +62,8 @@ class Predictor:
         wave = torch.from_numpy(np.array(probe))
         check_probe(wave, probe.shape[-1])
         self.light = probe_intensity(wave.to(device))
+        lit = (self.light > _LIT_SHARE * self.light.max()).to(self.light.dtype)
+        self._weight = self.light if weighting == "light" else lit * self.light.max()
 
     @torch.inference_mode()
     def patches(self, scan: Scan, patterns: slice | NDArray[np.int64]) -> Tensor:
@@ -73,21 +84,22 @@ class Predictor:
         shape, side = frame.shape_px, scan.patch_px
         corners = torch.from_numpy(frame.corners_px).to(self._device)
         weighted = torch.zeros(shape, dtype=torch.complex64, device=self._device)
-        total, squares = (torch.zeros(shape, device=self._device) for _ in range(2))
+        total, light, squares = (torch.zeros(shape, device=self._device) for _ in range(3))
         for start in range(0, len(scan), batch_size):
             part = slice(start, min(start + batch_size, len(scan)))
             patches = self.patches(scan, part)
             index = patch_index(corners[part], side, shape[1])
-            weighted += scatter(patches * self.light, index, shape)
-            total += scatter(self.light.expand(len(patches), -1, -1), index, shape)
-            squares += scatter((patches.real.square() + patches.imag.square()) * self.light, index, shape)
+            weighted += scatter(patches * self._weight, index, shape)
+            total += scatter(self._weight.expand(len(patches), -1, -1), index, shape)
+            light += scatter(self.light.expand(len(patches), -1, -1), index, shape)
+            squares += scatter((patches.real.square() + patches.imag.square()) * self._weight, index, shape)
             if progress:
                 progress(part.stop, None)
-        merged = finish_merge(weighted, total, self.light)
+        merged = finish_merge(weighted, total, self._weight)
         mean = weighted / total.clamp_min(torch.finfo(total.dtype).tiny)
         variance = squares / total.clamp_min(torch.finfo(total.dtype).tiny) - mean.abs().square()
         return Prediction(
             Canvas(merged.cpu().numpy(), frame.origin_px, scan.pixel_m),
-            total.cpu().numpy(),
+            light.cpu().numpy(),
             variance.clamp_min(0).sqrt().cpu().numpy(),
         )

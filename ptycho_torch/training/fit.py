@@ -26,6 +26,7 @@ from ptycho_torch.training.tracking import mlflow_logger
 _log = logging.getLogger(__name__)
 
 INDEX_NAME = "index_state.npz"
+CHECKPOINT_FOLDER = "checkpoints"
 LAST_NAME = "last.ckpt"
 BEST_NAME = "best-checkpoint.ckpt"
 # what a run on purpose does differently from what Lightning recommends
@@ -91,24 +92,55 @@ def fit(
     """
     settings = experiment.training
     data = ScanDataModule(scans, settings)
-    total_steps = settings.steps or settings.epochs * data.steps_per_epoch
     photons, good = [scan.photons_per_pattern for scan in scans], [scan.good_pixels for scan in scans]
-    module = build_module(experiment, probes, photons, good, total_steps)
-    index, folder = output_dir / INDEX_NAME, output_dir / "checkpoints"
+    module = build_module(experiment, probes, photons, good, data.total_steps)
+    index, folder = output_dir / INDEX_NAME, output_dir / CHECKPOINT_FOLDER
     data.write_index(index)
-    stopwatch = Stopwatch()
-    keeper = ModelCheckpoint(
-        folder, filename=Path(BEST_NAME).stem, monitor="val_loss", save_last=True, enable_version_counter=False
+    trainer = build_trainer(data, experiment, output_dir, device=device, track=track, bar=bar)
+    run(trainer, module, data, folder, resume=resume)
+    stopwatch = next(callback for callback in trainer.callbacks if isinstance(callback, Stopwatch))  # type: ignore[attr-defined]
+    loss = trainer.callback_metrics.get("val_loss")
+    best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+    return TrainingResult(
+        last=folder / LAST_NAME,
+        best=folder / Path(best or LAST_NAME).name,
+        index=index,
+        steps=trainer.global_step,
+        seconds=stopwatch.seconds,
+        patterns_per_second=stopwatch.steps * settings.batch_size * data.group_size / max(stopwatch.seconds, 1e-9),
+        validation_loss=None if loss is None else float(loss),
+        out_of_time=_out_of_time(trainer.global_step, data.total_steps, settings.max_minutes),
     )
-    callbacks: list[Callback] = [stopwatch, keeper]
+
+
+def build_trainer(
+    data: ScanDataModule,
+    experiment: Experiment,
+    output_dir: Path,
+    *,
+    device: torch.device,
+    track: bool,
+    bar: bool,
+) -> lightning.Trainer:
+    """The trainer of a run, ready to fit: one device, checkpoints and losses under a folder."""
+    settings = experiment.training
+    keeper = ModelCheckpoint(
+        output_dir / CHECKPOINT_FOLDER,
+        filename=Path(BEST_NAME).stem,
+        monitor="val_loss",
+        save_last=True,
+        enable_version_counter=False,
+    )
+    callbacks: list[Callback] = [Stopwatch(), keeper]
     if settings.max_minutes:
         callbacks.append(Timer(timedelta(minutes=settings.max_minutes), verbose=False))
-    trainer = lightning.Trainer(
+    return lightning.Trainer(
+        default_root_dir=output_dir,
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=[device.index or 0] if device.type == "cuda" else 1,
-        max_steps=total_steps,
+        max_steps=data.total_steps,
         # by steps, not by epochs: a run shorter than an epoch is judged at its end all the same
-        val_check_interval=min(data.steps_per_epoch, total_steps),
+        val_check_interval=min(data.steps_per_epoch, data.total_steps),
         check_val_every_n_epoch=None,
         gradient_clip_val=settings.gradient_clip,
         callbacks=callbacks,
@@ -118,23 +150,26 @@ def fit(
         enable_model_summary=False,
         enable_progress_bar=bar,
     )
+
+
+def run(
+    trainer: lightning.Trainer,
+    module: lightning.LightningModule,
+    data: ScanDataModule,
+    folder: Path,
+    *,
+    resume: Path | None = None,
+) -> None:
+    """Fit, and leave the state after the last step as the last checkpoint of the folder.
+
+    Raises:
+        DivergenceError: the loss is not finite any more.
+    """
     with warnings.catch_warnings():
         for message in _EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
         trainer.fit(module, data, ckpt_path=resume, weights_only=True)
-    last = folder / LAST_NAME
-    trainer.save_checkpoint(last, weights_only=False)
-    loss = trainer.callback_metrics.get("val_loss")
-    return TrainingResult(
-        last=last,
-        best=folder / Path(keeper.best_model_path or last).name,
-        index=index,
-        steps=trainer.global_step,
-        seconds=stopwatch.seconds,
-        patterns_per_second=stopwatch.steps * settings.batch_size * data.group_size / max(stopwatch.seconds, 1e-9),
-        validation_loss=None if loss is None else float(loss),
-        out_of_time=_out_of_time(trainer.global_step, total_steps, settings.max_minutes),
-    )
+    trainer.save_checkpoint(folder / LAST_NAME, weights_only=False)
 
 
 class Stopwatch(Callback):

@@ -94,7 +94,7 @@ def reconstruct_scan(
     polish = polish or trained.experiment.refine
     polish = replace(polish, probe_modes=max(polish.probe_modes, trained.probes.shape[1]))
     used = _calibrated(scan, trained.probes[0] if probe is None else probe)
-    predictor = Predictor(trained.generator, used, scan.photons_per_pattern, place)
+    predictor = Predictor(trained.generator, used, scan.photons_per_pattern, place, inference.weighting)
     started = time.perf_counter()
     prediction = predictor.predict(
         scan, inference.batch_size, progress("network", len(scan), "pattern") if progress else None

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from numpy_refine import neighbours
 
-from ptycho_torch.data.grouping import nearest_groups, split_groups
+from ptycho_torch.data.grouping import nearest_groups
+from ptycho_torch.data.neighbourhood import GroupRule
+from ptycho_torch.data.splitting import split_groups
 from ptycho_torch.errors import GroupingError
 
 POSITIONS = np.random.default_rng(3).uniform(0, 60, (40, 2))
@@ -45,7 +47,7 @@ def test_groups_that_cannot_be_made_are_refused(size: int, near: int | None, com
 
 
 def test_validation_patterns_are_in_no_training_group() -> None:
-    split = split_groups(POSITIONS, 4, 0.2, seed=1)
+    split = split_groups(POSITIONS, GroupRule(4), 0.2, seed=1)
     assert not split.shared
     assert len(split.validation) == 2
     assert not set(split.training.ravel().tolist()) & set(split.validation.ravel().tolist())
@@ -57,7 +59,7 @@ def test_validation_patterns_are_in_no_training_group() -> None:
 
 @pytest.mark.parametrize(("patterns", "share"), [(40, 0.0), (6, 0.2), (3, 0.2)])
 def test_a_scan_too_small_to_spare_any_is_shared(patterns: int, share: float) -> None:
-    split = split_groups(POSITIONS[:patterns], 4, share, seed=1)
+    split = split_groups(POSITIONS[:patterns], GroupRule(4), share, seed=1)
     assert split.shared
     assert len(split.training) == patterns
     assert len(split.validation) >= 1
@@ -65,6 +67,6 @@ def test_a_scan_too_small_to_spare_any_is_shared(patterns: int, share: float) ->
 
 
 def test_the_choice_follows_the_given_number() -> None:
-    first, again, other = (split_groups(POSITIONS, 4, 0.2, seed).validation.tolist() for seed in (1, 1, 2))
+    first, again, other = (split_groups(POSITIONS, GroupRule(4), 0.2, seed).validation.tolist() for seed in (1, 1, 2))
     assert first == again
     assert first != other
