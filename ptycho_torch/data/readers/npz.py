@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.config.schema import DataSettings
-from ptycho_torch.data.canvas import Canvas
-from ptycho_torch.data.conventions import beam_is_centred, check_pixels, lit_patterns, oriented, to_counts
+from ptycho_torch.data.readers.arrays import as_truth, drop_leading, make_scan
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
 
@@ -89,88 +88,30 @@ def _canonical(
         raise ScanFileError(f"{path}: {len(columns)} xcoords and {len(rows)} ycoords; as many of each are needed")
     stored = _patterns_first(arrays[key], len(rows), path)
     guess = arrays.get("objectGuess")
-    truth = None
-    if guess is not None and guess.ndim == 2 and np.ptp(np.abs(guess)) + np.ptp(guess.real) > 0:
-        truth = Canvas(guess.astype(np.complex64))
-    positions = np.stack([rows, columns], axis=1)
-    return _scan(
-        path, stored, positions, arrays.get("bad_pixels"), settings, _given(probe, arrays, "probeGuess"), truth
+    return make_scan(
+        name=path.name,
+        stored=stored,
+        positions_px=np.stack([rows, columns], axis=1),
+        settings=settings,
+        bad_pixels=arrays.get("bad_pixels"),
+        probe=_given(probe, arrays, "probeGuess"),
+        truth=as_truth(guess) if guess is not None and guess.ndim == 2 else None,
     )
 
 
 def _plain(path: Path, arrays: dict[str, NDArray[Any]], settings: DataSettings, probe: NDArray[Any] | None) -> Scan:
-    stored = _drop_leading(arrays["data"], 3)
-    positions = _drop_leading(_need(path, arrays, "scan"), 2).astype(np.float64)
-    return _scan(path, stored, positions, arrays.get("mask"), settings, _given(probe, arrays, "probe"), None)
+    return make_scan(
+        name=path.name,
+        stored=drop_leading(arrays["data"], 3),
+        positions_px=drop_leading(_need(path, arrays, "scan"), 2).astype(np.float64),
+        settings=settings,
+        bad_pixels=arrays.get("mask"),
+        probe=_given(probe, arrays, "probe"),
+    )
 
 
 def _given(probe: NDArray[Any] | None, arrays: dict[str, NDArray[Any]], key: str) -> NDArray[Any] | None:
     return arrays.get(key) if probe is None else probe
-
-
-def _scan(
-    path: Path,
-    stored: NDArray[Any],
-    positions: NDArray[np.float64],
-    bad: NDArray[Any] | None,
-    settings: DataSettings,
-    probe: NDArray[Any] | None,
-    truth: Canvas | None,
-) -> Scan:
-    name = path.name
-    if stored.ndim != 3:
-        raise ScanFileError(f"{path}: patterns have shape {stored.shape}; (pattern, N, N) is needed")
-    if positions.ndim != 2 or positions.shape[1:] != (2,):
-        raise ScanFileError(f"{path}: positions have shape {positions.shape}; (pattern, 2) is needed")
-    if len(stored) != len(positions):
-        raise ScanFileError(
-            f"{path}: {len(stored)} patterns but {len(positions)} positions; as many of each are needed"
-        )
-    check_pixels(positions, name)
-    good = np.ones(stored.shape[1:], bool) if bad is None else ~(np.squeeze(bad).astype(bool))
-    if good.shape != stored.shape[1:]:
-        raise ScanFileError(f"{path}: the mask has shape {good.shape}, the patterns {stored.shape[1:]}")
-    # values on bad pixels mean nothing, not even as numbers
-    counts = to_counts(np.where(good, stored, stored.dtype.type(0)), settings, name)
-    if counts.size:
-        # the mask is an image of the same detector: whatever turns the patterns turns it too
-        lit = lit_patterns(counts, name)
-        counts, positions = counts[lit], positions[lit]
-        is_centred = beam_is_centred(counts, settings, name)
-        counts, good = (
-            oriented(images if is_centred else np.fft.fftshift(images, (-2, -1)), settings) for images in (counts, good)
-        )
-    if settings.swap_positions:
-        positions = positions[:, ::-1]
-    return Scan(
-        counts=counts,
-        positions_px=positions,
-        probe=None if probe is None else as_modes(probe, path),
-        good_pixels=good,
-        truth=truth,
-        pixel_m=settings.pixel_m,
-        name=name,
-    )
-
-
-def as_modes(probe: NDArray[Any], path: Path) -> NDArray[np.complex64]:
-    """A stored probe as (mode, h, w) complex64; a flat one becomes a single mode.
-
-    Raises:
-        ScanFileError: it has another number of axes or is not numeric.
-    """
-    reduced = _drop_leading(probe, 3) if probe.ndim > 3 else probe
-    if reduced.ndim == 2:
-        reduced = reduced[None]
-    if reduced.ndim != 3 or not np.issubdtype(reduced.dtype, np.number):
-        raise ScanFileError(f"{path}: the probe has shape {probe.shape} and type {probe.dtype}; (mode, N, N) is needed")
-    return reduced.astype(np.complex64)
-
-
-def _drop_leading(array: NDArray[Any], axes: int) -> NDArray[Any]:
-    while array.ndim > axes and array.shape[0] == 1:
-        array = array[0]
-    return array
 
 
 def _patterns_first(stored: NDArray[Any], patterns: int, path: Path) -> NDArray[Any]:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ptycho_torch.config.schema import DataSettings
-from ptycho_torch.data.readers.npz import as_modes, read_npz
+from ptycho_torch.data.readers.arrays import as_modes
+from ptycho_torch.data.readers.npz import read_npz
 from ptycho_torch.errors import DataError, ScanFileError
 
 PATTERNS = 6
@@ -225,7 +226,7 @@ def test_a_file_with_a_flipped_byte_is_refused(tmp_path: Path) -> None:
         read_npz(path)
 
 
-def test_any_numeric_probe_becomes_complex(tmp_path: Path) -> None:
-    found = as_modes(np.ones((16, 16), np.int32), tmp_path)
+def test_any_numeric_probe_becomes_complex() -> None:
+    found = as_modes(np.ones((16, 16), np.int32), "mine")
     assert found.dtype == np.complex64
     assert found.shape == (1, 16, 16)

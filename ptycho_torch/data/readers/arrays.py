@@ -1,0 +1,102 @@
+"""Arrays as a file or a caller holds them to a scan: units, dark frames, mask, orientation, probe modes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.data.canvas import Canvas
+from ptycho_torch.data.conventions import beam_is_centred, check_pixels, lit_patterns, oriented, to_counts
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.errors import ScanFileError
+
+
+def make_scan(
+    *,
+    name: str,
+    stored: NDArray[Any],
+    positions_px: NDArray[np.float64],
+    settings: DataSettings,
+    bad_pixels: NDArray[Any] | None = None,
+    probe: NDArray[Any] | None = None,
+    truth: Canvas | None = None,
+) -> Scan:
+    """Make a scan of arrays in any of the forms that `DataSettings` knows; what they do not say is detected.
+
+    Args:
+        name: how errors, logs and figures refer to the scan.
+        stored: (pattern, N, N) counts or amplitudes.
+        positions_px: (pattern, 2) row and column of the object pixel under patch pixel [N//2, N//2].
+        settings: units, place of the direct beam, orientation; detected where they say `auto`.
+        bad_pixels: (N, N) true where the detector cannot be trusted; axes of length one are dropped.
+        probe: (N, N) or (mode, N, N).
+        truth: the object that was simulated.
+
+    Raises:
+        ScanFileError: the arrays do not fit each other, or hold no numbers that a detector could give.
+        DataError: they do not make a scan.
+    """
+    if stored.ndim != 3:
+        raise ScanFileError(f"{name}: patterns have shape {stored.shape}; (pattern, N, N) is needed")
+    if positions_px.ndim != 2 or positions_px.shape[1:] != (2,):
+        raise ScanFileError(f"{name}: positions have shape {positions_px.shape}; (pattern, 2) is needed")
+    if len(stored) != len(positions_px):
+        raise ScanFileError(
+            f"{name}: {len(stored)} patterns but {len(positions_px)} positions; as many of each are needed"
+        )
+    check_pixels(positions_px, name)
+    good = np.ones(stored.shape[1:], bool) if bad_pixels is None else ~(np.squeeze(bad_pixels).astype(bool))
+    if good.shape != stored.shape[1:]:
+        raise ScanFileError(f"{name}: the mask has shape {good.shape}, the patterns {stored.shape[1:]}")
+    # values on bad pixels mean nothing, not even as numbers
+    counts = to_counts(np.where(good, stored, stored.dtype.type(0)), settings, name)
+    if counts.size:
+        # the mask is an image of the same detector: whatever turns the patterns turns it too
+        lit = lit_patterns(counts, name)
+        counts, positions_px = counts[lit], positions_px[lit]
+        is_centred = beam_is_centred(counts, settings, name)
+        counts, good = (
+            oriented(images if is_centred else np.fft.fftshift(images, (-2, -1)), settings) for images in (counts, good)
+        )
+    if settings.swap_positions:
+        positions_px = positions_px[:, ::-1]
+    return Scan(
+        counts=counts,
+        positions_px=positions_px,
+        probe=None if probe is None else as_modes(probe, name),
+        good_pixels=good,
+        truth=truth,
+        pixel_m=settings.pixel_m,
+        name=name,
+    )
+
+
+def as_modes(probe: NDArray[Any], name: str) -> NDArray[np.complex64]:
+    """A stored probe as (mode, h, w) complex64; a flat one becomes a single mode.
+
+    Raises:
+        ScanFileError: it has another number of axes or is not numeric.
+    """
+    reduced = drop_leading(probe, 3) if probe.ndim > 3 else probe
+    if reduced.ndim == 2:
+        reduced = reduced[None]
+    if reduced.ndim != 3 or not np.issubdtype(reduced.dtype, np.number):
+        raise ScanFileError(f"{name}: the probe has shape {probe.shape} and type {probe.dtype}; (mode, N, N) is needed")
+    return reduced.astype(np.complex64)
+
+
+def as_truth(image: NDArray[Any]) -> Canvas | None:
+    """An object whose pixel [0, 0] lies at position (0, 0); None where it is constant and hence tells nothing."""
+    if image.size == 0 or np.ptp(np.abs(image)) + np.ptp(image.real) == 0:
+        return None
+    return Canvas(image.astype(np.complex64))
+
+
+def drop_leading(array: NDArray[Any], axes: int) -> NDArray[Any]:
+    """Without the axes of length one in front, as long as there are more than `axes`."""
+    while array.ndim > axes and array.shape[0] == 1:
+        array = array[0]
+    return array
