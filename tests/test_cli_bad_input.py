@@ -21,6 +21,7 @@ from ptycho_torch.config import Experiment, ModelSettings, SimulationSettings
 from ptycho_torch.data.writer import write_scan
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.training.build import build_module
+from ptycho_torch.training.module import ReconstructionModule
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -37,7 +38,7 @@ def scan_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint as Lightning lays it out, of an untrained network for patterns of 32 px."""
     path = tmp_path_factory.mktemp("checkpoint") / "last.ckpt"
-    module = build_module(
+    module: ReconstructionModule = build_module(
         Experiment(model=ModelSettings(width=4, depth=2)),
         [np.ones((1, 32, 32), np.complex64)],
         [1e5],

@@ -31,7 +31,9 @@ class TrainedNetwork:
         patch_px: side of the patterns that it takes.
         probes: (scan, mode, h, w) probe of each training scan, in √photons.
         photons: mean photons of a pattern of each training scan.
+        good: (scan, h, w) good detector pixels of each training scan.
         steps: optimiser steps that were taken.
+        record: everything that the checkpoint tells about itself, as plain values.
     """
 
     generator: Generator
@@ -39,7 +41,9 @@ class TrainedNetwork:
     patch_px: int
     probes: NDArray[np.complex64]
     photons: tuple[float, ...]
+    good: NDArray[np.bool_]
     steps: int
+    record: dict[str, Any]
 
 
 def load_network(path: Path | str) -> TrainedNetwork:
@@ -63,13 +67,16 @@ def load_network(path: Path | str) -> TrainedNetwork:
         own = {name.removeprefix(_GENERATOR): value for name, value in weights.items() if name.startswith(_GENERATOR)}
         generator.load_state_dict(own)
         probes, photons = weights["probes"].numpy(), tuple(weights["photons"].tolist())
+        good = weights["good"].numpy() > 0
         steps = int(content["global_step"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ConfigError) as error:
         reason = str(error).splitlines()[0][:200]
         raise CheckpointError(f"{path}: its content does not fit together ({reason})") from error
     if probes.ndim != 4 or probes.shape[-2:] != (patch_px, patch_px) or not np.isfinite(probes).all():
         raise CheckpointError(f"{path}: its probe has shape {probes.shape}, its patterns {patch_px} px")
-    return TrainedNetwork(generator.eval(), experiment, patch_px, probes.astype(np.complex64), photons, steps)
+    return TrainedNetwork(
+        generator.eval(), experiment, patch_px, probes.astype(np.complex64), photons, good, steps, record
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from ptycho_torch.losses import LOSSES
 from ptycho_torch.training.generator import build_network, make_record
 from ptycho_torch.training.module import ReconstructionModule
 
+M = TypeVar("M", bound=ReconstructionModule)
+
 
 def build_module(
     experiment: Experiment,
@@ -20,7 +23,8 @@ def build_module(
     photons: Sequence[float],
     good: Sequence[NDArray[np.bool_]],
     total_steps: int,
-) -> ReconstructionModule:
+    kind: type[M] = ReconstructionModule,  # type: ignore[assignment]
+) -> M:
     """The module that trains a network on scans.
 
     Args:
@@ -29,10 +33,11 @@ def build_module(
         photons: mean photons of a pattern of each scan.
         good: (h, w) good detector pixels of each scan.
         total_steps: optimiser steps that training will take.
+        kind: class of the module, for contracts that name their own.
     """
     training = experiment.training
     stacked = torch.from_numpy(np.stack(probes))
-    return ReconstructionModule(
+    return kind(
         build_network(experiment, stacked.shape[-1]),
         stacked,
         torch.tensor(photons, dtype=torch.float32),

@@ -21,6 +21,7 @@ from ptycho_torch.config import Experiment
 from ptycho_torch.data.datamodule import ScanDataModule
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.training.build import build_module
+from ptycho_torch.training.module import ReconstructionModule
 from ptycho_torch.training.tracking import mlflow_logger
 
 _log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def fit(
     settings = experiment.training
     data = ScanDataModule(scans, settings)
     photons, good = [scan.photons_per_pattern for scan in scans], [scan.good_pixels for scan in scans]
-    module = build_module(experiment, probes, photons, good, data.total_steps)
+    module: ReconstructionModule = build_module(experiment, probes, photons, good, data.total_steps)
     index, folder = output_dir / INDEX_NAME, output_dir / CHECKPOINT_FOLDER
     data.write_index(index)
     trainer = build_trainer(data, experiment, output_dir, device=device, track=track, bar=bar)

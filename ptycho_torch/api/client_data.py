@@ -1,0 +1,107 @@
+"""The client's data to scans: a folder of exported files, a standard workflow directory, or arrays in memory."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptycho_torch.api.placement import ClientCanvas, to_positions
+from ptycho_torch.api.translate import Bounds
+from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.data.readers import read_scans, scan_files
+from ptycho_torch.data.readers.arrays import make_scan
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.errors import DataError
+
+_log = logging.getLogger(__name__)
+
+# the client centres its patterns; whether they are counts or amplitudes it does not say
+_READING = DataSettings(zero_frequency="centre")
+_LEAST_PATTERNS = 2
+# keys that only the client's export has
+_EXPORTED = {"xcoords_start", "bad_pixels"}
+
+
+def read_training_scans(folder: Path) -> list[Scan]:
+    """All scans of a folder, positions as meant here.
+
+    Raises:
+        ScanFileError: the folder holds no scan, or one that cannot be read.
+        DataError: a scan is too small or makes no sense.
+    """
+    scans = []
+    for path, scan in zip(scan_files(folder), read_scans(folder, _READING), strict=True):
+        _check_patterns(scan.name, len(scan))
+        scans.append(
+            replace(scan, positions_px=to_positions(scan.positions_px, scan.patch_px)) if _exported(path) else scan
+        )
+    return scans
+
+
+def _exported(path: Path) -> bool:
+    if path.suffix != ".npz":
+        return False
+    with np.load(path, allow_pickle=False) as archive:
+        return set(archive.files) >= _EXPORTED
+
+
+def within_bounds(scan: Scan, x_bounds: Bounds, y_bounds: Bounds, least: int) -> Scan:
+    """The patterns within shares of the scan's extent; all of them where fewer than `least` would be left."""
+    low, extent = scan.positions_px.min(axis=0), np.ptp(scan.positions_px, axis=0)
+    share = (scan.positions_px - low) / np.where(extent > 0, extent, 1)
+    least_share, most_share = np.transpose([y_bounds, x_bounds])
+    inside = np.all((share >= least_share) & (share <= most_share), axis=1)
+    kept = int(inside.sum())
+    if kept < max(least, _LEAST_PATTERNS):
+        _log.warning(
+            "%s: only %d of %d patterns lie within the bounds %s and %s; training sees all of them instead",
+            scan.name,
+            kept,
+            len(scan),
+            x_bounds,
+            y_bounds,
+        )
+        return scan
+    _log.info("%s: %d of %d patterns lie within the bounds and are trained on", scan.name, kept, len(scan))
+    return scan.take(np.flatnonzero(inside))
+
+
+def scan_in_memory(
+    patterns: NDArray[Any], probe: NDArray[Any] | None, client_px: NDArray[np.float64]
+) -> tuple[Scan, ClientCanvas]:
+    """A scan of the client's arrays, and the array that it expects back; the scan's positions are meant in that array.
+
+    Args:
+        patterns: (pattern, N, N) counts, zero frequency at [N//2, N//2].
+        probe: (mode, N, N) probe to compare with the one that training found; None where there is none.
+        client_px: (pattern, 2) row and column in pixels of the client's object array.
+
+    Raises:
+        DataError: the arrays do not make a scan.
+    """
+    client_px = np.asarray(client_px, np.float64).reshape(-1, 2)
+    _check_patterns("the scan", min(len(patterns), len(client_px)))
+    if not np.isfinite(client_px).all():
+        raise DataError("the scan: positions hold NaN or infinite values")
+    patch_px = int(patterns.shape[-1])
+    place = ClientCanvas.of(client_px, patch_px)
+    scan = make_scan(
+        name="the scan",
+        stored=np.asarray(patterns),
+        positions_px=client_px + place.offset_px,
+        settings=_READING,
+        probe=None if probe is None else np.asarray(probe),
+    )
+    return scan, place
+
+
+def _check_patterns(name: str, patterns: int) -> None:
+    if patterns < _LEAST_PATTERNS:
+        raise DataError(
+            f"{name}: has {patterns} pattern{'' if patterns == 1 else 's'}; two or more that overlap are needed"
+        )

@@ -1,0 +1,52 @@
+"""Where things lie for the client, and where they lie here.
+
+The client calls (N − 1) / 2 the middle of an array, for probes as for objects; here it is N // 2. It tells positions in
+pixels of an object array whose size and centre it keeps to itself, and shows what it gets with its middle on that
+object's centre, which is the middle of the scan.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptycho_torch.data.canvas import Canvas
+
+
+def half_pixel(patch_px: int) -> float:
+    """What a position of the client lacks to name the pixel under patch pixel [N//2, N//2]."""
+    return patch_px // 2 - (patch_px - 1) / 2
+
+
+def to_positions(client_px: NDArray[np.float64], patch_px: int) -> NDArray[np.float64]:
+    """Positions (pattern, 2) as meant here, in the same object array."""
+    return client_px + half_pixel(patch_px)
+
+
+@dataclass(frozen=True)
+class ClientCanvas:
+    """The array that the client expects of a reconstruction: all patches, its middle on the middle of the scan.
+
+    Attributes:
+        shape_px: height and width, the size that the client itself gives to the object of such a scan.
+        offset_px: what is added to the client's positions to have them as meant here, with this array at (0, 0).
+    """
+
+    shape_px: tuple[int, int]
+    offset_px: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, client_px: NDArray[np.float64], patch_px: int) -> ClientCanvas:
+        """The array for a scan with positions (pattern, 2) of the client."""
+        low, high = client_px.min(axis=0), client_px.max(axis=0)
+        # positions went through metres: a whole extent must not become a pixel more
+        height, width = (math.ceil(round(extent + patch_px, 6)) for extent in (high - low).tolist())
+        middle = (np.array([height, width]) - 1) / 2
+        return cls((height, width), middle - (low + high) / 2 + half_pixel(patch_px))
+
+    def cut(self, canvas: Canvas) -> NDArray[np.complex64]:
+        """What a canvas shows on this array; ones where it does not reach."""
+        return canvas.window((0.0, 0.0), self.shape_px)

@@ -1,0 +1,3 @@
+"""Door onto the choice of a run's checkpoint."""
+
+from ptycho_torch.api.checkpoints import find_best_checkpoint as find_best_checkpoint
