@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.api.placement import ClientCanvas, to_positions
-from ptycho_torch.api.translate import Bounds
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.data.readers import read_scans, scan_files
 from ptycho_torch.data.readers.arrays import make_scan
@@ -48,27 +47,6 @@ def _exported(path: Path) -> bool:
         return False
     with np.load(path, allow_pickle=False) as archive:
         return set(archive.files) >= _EXPORTED
-
-
-def within_bounds(scan: Scan, x_bounds: Bounds, y_bounds: Bounds, least: int) -> Scan:
-    """The patterns within shares of the scan's extent; all of them where fewer than `least` would be left."""
-    low, extent = scan.positions_px.min(axis=0), np.ptp(scan.positions_px, axis=0)
-    share = (scan.positions_px - low) / np.where(extent > 0, extent, 1)
-    least_share, most_share = np.transpose([y_bounds, x_bounds])
-    inside = np.all((share >= least_share) & (share <= most_share), axis=1)
-    kept = int(inside.sum())
-    if kept < max(least, _LEAST_PATTERNS):
-        _log.warning(
-            "%s: only %d of %d patterns lie within the bounds %s and %s; training sees all of them instead",
-            scan.name,
-            kept,
-            len(scan),
-            x_bounds,
-            y_bounds,
-        )
-        return scan
-    _log.info("%s: %d of %d patterns lie within the bounds and are trained on", scan.name, kept, len(scan))
-    return scan.take(np.flatnonzero(inside))
 
 
 def scan_in_memory(

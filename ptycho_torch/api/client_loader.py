@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ptycho_torch.api.checkpoints import CONFIG_NAMES
 from ptycho_torch.api.client_configs import DataConfig
-from ptycho_torch.api.client_data import read_training_scans, scan_in_memory, within_bounds
+from ptycho_torch.api.client_data import read_training_scans, scan_in_memory
 from ptycho_torch.api.config_manager import ConfigManager
 from ptycho_torch.api.lightning_module import plain
 from ptycho_torch.api.placement import ClientCanvas
-from ptycho_torch.api.translate import ClientExperiment
+from ptycho_torch.api.preparation import prepare
 from ptycho_torch.data.datamodule import ScanDataModule
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.device import find_device
-from ptycho_torch.errors import DataError, OutputError
+from ptycho_torch.errors import OutputError
 from ptycho_torch.files import write_json
 
 _log = logging.getLogger(__name__)
@@ -73,14 +72,8 @@ class PtychoDataLoader:
         asked = config_manager.asked
         whole = read_training_scans(Path(data_dir))
         _settle_size(config_manager.data_config, whole[0].patch_px)
-        group = asked.experiment.training.group_size
-        self.scans = [_prepared(within_bounds(scan, asked.x_bounds, asked.y_bounds, group), asked) for scan in whole]
+        self.scans, self.experiment = prepare(whole, asked)
         self.device = _device(asked.device)
-        modes = max(len(scan.probe) for scan in self.scans if scan.probe is not None)
-        experiment = replace(asked.experiment, refine=replace(asked.experiment.refine, probe_modes=modes))
-        per_epoch = ScanDataModule(self.scans, experiment.training).steps_per_epoch
-        warmup = replace(experiment.training, warmup_steps=asked.warmup_epochs * per_epoch)
-        self.experiment = replace(experiment, training=warmup)
         self.data = ScanDataModule(self.scans, self.experiment.training)
         self.output_dir = _claim_run_folder(Path(output_dir))
         for name in CONFIG_NAMES:
@@ -112,25 +105,6 @@ def _settle_size(data: DataConfig, patch_px: int) -> None:
     if patch_px != data.N:
         _log.warning("DataConfig.N is %d; the patterns have %d px, which counts (setting model_size)", data.N, patch_px)
         data.N = patch_px
-
-
-def _prepared(scan: Scan, asked: ClientExperiment) -> Scan:
-    if getattr(asked.experiment.training, "target", "") == "object" and scan.truth is None:
-        raise DataError(
-            f"{scan.name}: Supervised training takes its labels from objectGuess, which is the same everywhere; "
-            "export a reconstructed object, or train Unsupervised"
-        )
-    if scan.probe is None:
-        raise DataError(f"{scan.name}: there is no probe to start from; the client exports one as probeGuess")
-    return replace(scan, probe=_levelled(scan.probe)) if asked.level_probe else scan
-
-
-def _levelled(probe: NDArray[np.complex64]) -> NDArray[np.complex64]:
-    """A probe without the mean phase ramp of its first mode."""
-    first = probe[0]
-    rows, columns = (float(np.angle(np.vdot(np.delete(first, -1, axis), np.delete(first, 0, axis)))) for axis in (0, 1))
-    ramp = rows * np.arange(first.shape[0])[:, None] + columns * np.arange(first.shape[1])
-    return (probe * np.exp(-1j * ramp)).astype(np.complex64)
 
 
 def _device(name: str) -> torch.device:
