@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ptycho_torch.config import Experiment
+from ptycho_torch.config.record import read_record
 from ptycho_torch.errors import CheckpointError, ConfigError
 from ptycho_torch.networks.build import Generator
-from ptycho_torch.training.generator import RECORD_VERSION, build_network
+from ptycho_torch.training.generator import restored_network
 
 _GENERATOR = "generator."
 
@@ -31,6 +34,7 @@ class TrainedNetwork:
         patch_px: side of the patterns that it takes.
         probes: (scan, mode, h, w) probe of each training scan, in √photons.
         photons: mean photons of a pattern of each training scan.
+        good: (scan, h, w) good detector pixels of each training scan.
         steps: optimiser steps that were taken.
     """
 
@@ -39,6 +43,7 @@ class TrainedNetwork:
     patch_px: int
     probes: NDArray[np.complex64]
     photons: tuple[float, ...]
+    good: NDArray[np.bool_]
     steps: int
 
 
@@ -53,23 +58,35 @@ def load_network(path: Path | str) -> TrainedNetwork:
     record, weights = content.get("ptycho_torch"), content.get("state_dict")
     if not isinstance(record, dict) or not isinstance(weights, dict):
         raise CheckpointError(f"{path}: is not a checkpoint of ptycho_torch; train one with: ptycho-torch train")
-    if record.get("version") != RECORD_VERSION:
-        raise CheckpointError(
-            f"{path}: its version is {record.get('version')!r}; this release reads version {RECORD_VERSION}"
-        )
     try:
-        experiment, patch_px = Experiment.from_dict(record["experiment"]), int(record["patch_px"])
-        generator = build_network(experiment, patch_px)
-        own = {name.removeprefix(_GENERATOR): value for name, value in weights.items() if name.startswith(_GENERATOR)}
-        generator.load_state_dict(own)
-        probes, photons = weights["probes"].numpy(), tuple(weights["photons"].tolist())
-        steps = int(content["global_step"])
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ConfigError) as error:
+        return assemble(*read_record(record), weights, int(content["global_step"]))
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = str(error).splitlines()[0][:200]
         raise CheckpointError(f"{path}: its content does not fit together ({reason})") from error
+
+
+def assemble(experiment: Experiment, patch_px: int, weights: Mapping[str, Tensor], steps: int) -> TrainedNetwork:
+    """Put a network together from what a file held.
+
+    Args:
+        experiment: all settings of its training.
+        patch_px: side of the patterns that it takes.
+        weights: of the network, under names that begin with `generator.`, and `probes`, `photons`, `good`.
+        steps: optimiser steps that were taken.
+
+    Raises:
+        KeyError: a part is missing.
+        ValueError: the parts do not fit together.
+    """
+    own = {name.removeprefix(_GENERATOR): value for name, value in weights.items() if name.startswith(_GENERATOR)}
+    generator = restored_network(experiment, patch_px, own)
+    probes, good = weights["probes"].numpy(), weights["good"].numpy() > 0
     if probes.ndim != 4 or probes.shape[-2:] != (patch_px, patch_px) or not np.isfinite(probes).all():
-        raise CheckpointError(f"{path}: its probe has shape {probes.shape}, its patterns {patch_px} px")
-    return TrainedNetwork(generator.eval(), experiment, patch_px, probes.astype(np.complex64), photons, steps)
+        raise ValueError(f"its probe has shape {probes.shape}, its patterns {patch_px} px")
+    photons = tuple(weights["photons"].tolist())
+    return TrainedNetwork(generator, experiment, patch_px, probes.astype(np.complex64), photons, good, steps)
 
 
 def _read(path: Path) -> dict[str, Any]:

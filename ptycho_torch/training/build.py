@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from ptycho_torch.config import Experiment
+from ptycho_torch.config.record import make_record
 from ptycho_torch.losses import LOSSES
-from ptycho_torch.training.generator import build_network, make_record
+from ptycho_torch.training.generator import build_network
 from ptycho_torch.training.module import ReconstructionModule
 
 
