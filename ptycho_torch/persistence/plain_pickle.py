@@ -21,9 +21,9 @@ _DEEPEST = 8
 # a tuple in a tuple in a tuple overflows the stack where it becomes the key of a table
 _MOST_TUPLES = 1000
 _LARGEST_INT = 2**63
-_CODE = ("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX")
+_CODE: tuple[str, ...] = ("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX")
 _CODE += ("EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID")
-_PLAIN = ("PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "NONE", "NEWTRUE", "NEWFALSE")
+_PLAIN: tuple[str, ...] = ("PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "NONE", "NEWTRUE", "NEWFALSE")
 _PLAIN += ("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT")
 _PLAIN += ("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8")
 _PLAIN += ("EMPTY_LIST", "APPEND", "APPENDS", "LIST", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")

@@ -27,7 +27,16 @@ _ENCRYPTED = 1
 _TYPES = {"float32": "<f4", "complex64": "<c8", "int64": "<i8"}
 _MAGIC = b"\x93NUMPY\x01\x00"
 _LONGEST_HEADER = 2**12
-_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, KeyError, OverflowError)
+_DAMAGE: tuple[type[Exception], ...] = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    KeyError,
+    OverflowError,
+)
 _DAMAGE += (NotImplementedError, RuntimeError, MemoryError)
 
 

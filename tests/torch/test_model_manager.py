@@ -220,6 +220,10 @@ def replaced(name: str, content: bytes) -> Change:
     return lambda members: members.update({name: content})
 
 
+def lacking(name: str) -> Change:
+    return lambda members: members.pop(name)
+
+
 def manifest(values: Any) -> Change:
     return replaced("manifest.dill", pickle.dumps(values, 2))
 
@@ -297,7 +301,7 @@ def deep_list() -> bytes:
 
 # what is changed in a bundle written by hand, and what is said about it
 WRONG_CONTENT: dict[str, tuple[Change, str]] = {
-    **{f"lacks {name}": (lambda members, name=name: members.pop(name), f"lacks {name}") for name in NAMES},
+    **{f"lacks {name}": (lacking(name), f"lacks {name}") for name in NAMES},
     "no members": (lambda members: members.clear(), "lacks manifest.dill"),
     "a member too many": (replaced("notes.txt", b"hello"), "notes.txt.*no part of a bundle"),
     "leaves the archive": (replaced("../x", b""), r"\.\./x"),
