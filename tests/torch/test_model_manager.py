@@ -24,6 +24,7 @@ from torch_optional import requires_torch
 from ptycho_torch.config import Experiment, ModelSettings, TrainingSettings
 from ptycho_torch.config.legacy import cfg
 from ptycho_torch.config.legacy_params import legacy_params
+from ptycho_torch.config.record import make_record
 from ptycho_torch.errors import BundleError, OutputError
 from ptycho_torch.persistence.archive import Bundle, open_bundle, write_bundle
 
@@ -80,18 +81,19 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint as Lightning lays it out, of a network that has left its start, with the probes of two scans."""
     import torch
 
-    from ptycho_torch.training.build import build_module
+    from ptycho_torch.training.generator import build_network
 
-    rng = np.random.default_rng(3)
-    probes = (rng.normal(size=(2, 2, SIDE, SIDE, 2)).astype(np.float32) * [1, 0.3]).astype(np.float32)
-    good = [np.ones((SIDE, SIDE), bool), np.ones((SIDE, SIDE), bool)]
-    good[1][3, 4:7] = False
-    module = build_module(EXPERIMENT, list(probes.view(np.complex64)[..., 0]), [1e6, 2e6], good, total_steps=1)
+    network = build_network(EXPERIMENT, SIDE)
     torch.manual_seed(1)
-    for weight in module.generator.parameters():
+    for weight in network.parameters():
         torch.nn.init.normal_(weight, std=0.2)
+    state = {f"generator.{key}": value for key, value in network.state_dict().items()}
+    state["probes"] = torch.randn(2, 2, SIDE, SIDE, dtype=torch.complex64) * torch.tensor([1, 0.3])[:, None, None]
+    state["photons"] = torch.tensor([1e6, 2e6])
+    state["good"] = torch.ones(2, SIDE, SIDE)
+    state["good"][1, 3, 4:7] = 0
     path = tmp_path_factory.mktemp("checkpoint") / "last.ckpt"
-    torch.save({"state_dict": module.state_dict(), "ptycho_torch": module.record, "global_step": 7}, path)
+    torch.save({"state_dict": state, "ptycho_torch": make_record(EXPERIMENT, SIDE), "global_step": 7}, path)
     return path
 
 
@@ -301,7 +303,7 @@ def deep_list() -> bytes:
 
 # what is changed in a bundle written by hand, and what is said about it
 WRONG_CONTENT: dict[str, tuple[Change, str]] = {
-    **{f"lacks {name}": (lacking(name), f"lacks {name}") for name in NAMES},
+    **{f"lacks {lost}": (lacking(lost), f"lacks {lost}") for lost in NAMES},
     "no members": (lambda members: members.clear(), "lacks manifest.dill"),
     "a member too many": (replaced("notes.txt", b"hello"), "notes.txt.*no part of a bundle"),
     "leaves the archive": (replaced("../x", b""), r"\.\./x"),
