@@ -42,7 +42,7 @@ def checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [np.ones((1, 32, 32), np.complex64)],
         [1e5],
         [np.ones((32, 32), bool)],
-        total_steps=1,
+        main_steps=1,
     )
     torch.save({"state_dict": module.state_dict(), "ptycho_torch": module.record, "global_step": 0}, path)
     return path

@@ -81,9 +81,14 @@ class ScanDataModule(lightning.LightningDataModule):
         self._per_epoch = max(1, round(len(self.training) / size))
 
     @property
-    def steps_per_epoch(self) -> int:
-        """Optimiser steps of an epoch."""
+    def batches_per_epoch(self) -> int:
+        """Training batches of an epoch."""
         return -(-self._per_epoch // self._settings.batch_size)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of an epoch; its last one may see fewer batches than the others."""
+        return -(-self.batches_per_epoch // self._settings.accumulate)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Random groups without repetition, in a seeded order that differs from epoch to epoch."""
