@@ -6,7 +6,8 @@ PtychoError
 │   ├── ScanFileError          a file of measured data cannot be read as a scan
 │   └── GroupingError          positions cannot be grouped as asked
 ├── ModelFileError             a file that should hold a trained model does not
-│   └── CheckpointError        a Lightning checkpoint is damaged, foreign or does not fit
+│   ├── CheckpointError        a Lightning checkpoint is damaged, foreign or does not fit
+│   └── BundleError            a bundle is damaged, foreign, unsafe or contradicts itself
 ├── OutputError (OSError)      a result cannot be written where it should go
 └── DivergenceError            a solver or a training run met a value that is not finite
 """
@@ -40,6 +41,10 @@ class ModelFileError(PtychoError):
 
 class CheckpointError(ModelFileError):
     """A Lightning checkpoint is damaged, foreign or does not fit."""
+
+
+class BundleError(ModelFileError):
+    """A bundle is damaged, foreign, unsafe or contradicts itself."""
 
 
 class OutputError(PtychoError, OSError):

@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     | LEAVES,
     "persistence": {"numpy", "h5py", "config", "data.scan", "data.canvas"} | LEAVES,
     "persistence.checkpoint": {"torch", "numpy", "lightning", "config", "networks", "training"} | LEAVES,
+    "persistence.bundle": {"torch", "numpy", "config", "networks", "training"} | LEAVES,
     "reconstruct": {"torch", "numpy", "matplotlib", "config", "data", "metrics", "networks", "physics", "refine"}
     | {"persistence"}
     | LEAVES,
@@ -82,6 +83,13 @@ def test_a_module_imports_only_what_lies_below_it(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in MODULES if lies_in(name, ("data",))])
 def test_scans_and_readers_work_without_torch(name: str) -> None:
     heavy = {"data.dataset", "data.datamodule"}
+    if name not in heavy:
+        assert not any(lies_in(wanted, heavy | {"torch", "lightning"}) for wanted in imported(MODULES[name]))
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if lies_in(name, ("persistence",))])
+def test_archives_are_read_without_torch(name: str) -> None:
+    heavy = {"persistence.checkpoint", "persistence.bundle"}
     if name not in heavy:
         assert not any(lies_in(wanted, heavy | {"torch", "lightning"}) for wanted in imported(MODULES[name]))
 

@@ -15,6 +15,7 @@ import torch
 
 import ptycho_torch as pt
 from ptycho_torch.cli.main import main
+from ptycho_torch.persistence.archive import open_bundle
 
 SMALL = ["--object_px", "64", "--patch_px", "32", "--step_px", "6", "--probe_diameter_px", "12", "--photons", "1e5"]
 NETWORK = ["--width", "4", "--depth", "2", "--group_size", "8", "--bootstrap_epochs", "2"]
@@ -87,6 +88,16 @@ def test_training_leaves_checkpoints_losses_and_the_index(trained: Path) -> None
     assert record["settings"]["model"]["width"] == 4
 
 
+def test_training_leaves_a_bundle_of_its_last_checkpoint(scan_path: Path, trained: Path) -> None:
+    bundle, photons = open_bundle(trained), pt.read_scans(scan_path)[0].photons_per_pattern
+    for name, value in weights(trained).items():
+        np.testing.assert_array_equal(bundle.weights[name], value.numpy())
+    assert bundle.steps == 3
+    told = {name: bundle.params[name] for name in ("N", "train_data_file_path", "output_prefix", "nepochs")}
+    assert told == {"N": 32, "train_data_file_path": str(scan_path), "output_prefix": str(trained), "nepochs": 10}
+    assert bundle.params["nphotons"] == pytest.approx(photons, rel=1e-6)
+
+
 def test_the_same_seed_trains_the_same_network(scan_path: Path, trained: Path, tmp_path: Path) -> None:
     train: list[str | Path] = ["train", "--data", scan_path, "--steps", "3", "--device", "cpu", *NETWORK]
     run(*train, "--output_dir", tmp_path / "same")
@@ -112,6 +123,7 @@ def test_a_run_can_be_resumed_with_more_steps(scan_path: Path, trained: Path, tm
     ]
     run(*train, "--steps", "5")
     assert json.loads((folder / "run.json").read_text())["results"]["steps"] == 5
+    assert open_bundle(folder).steps == 5
     assert (folder / "logs" / "metrics.csv").read_bytes() == (trained / "logs" / "metrics.csv").read_bytes()
     assert (folder / "logs-2" / "metrics.csv").is_file()
     assert json.loads((folder / "run-1.json").read_text())["results"]["steps"] == 3
@@ -134,6 +146,23 @@ def test_infer_without_polish_gives_the_networks_own_object(scan_path: Path, tra
     with np.load(folder / "object.npz") as final, np.load(folder / "network_object.npz") as network:
         np.testing.assert_array_equal(final["object"], network["object"])
     assert set(json.loads((folder / "metrics.json").read_text())) == {"network", "speed"}
+
+
+def test_infer_from_the_bundle_gives_the_object_of_the_last_checkpoint(
+    scan_path: Path, trained: Path, tmp_path: Path
+) -> None:
+    sources = {
+        "checkpoint": ("--checkpoint", trained / "checkpoints" / "last.ckpt"),
+        "folder": ("--model_path", trained),
+        "file": ("--model_path", trained / "wts.h5.zip"),
+    }
+    for name, source in sources.items():
+        run("infer", *source, "--data", scan_path, "--output_dir", tmp_path / name, "--no-polish", "--device", "cpu")
+    objects = [np.load(tmp_path / name / "object.npz")["object"] for name in sources]
+    np.testing.assert_array_equal(objects[0], objects[1])
+    np.testing.assert_array_equal(objects[0], objects[2])
+    inputs = json.loads((tmp_path / "folder" / "run.json").read_text())["inputs"]
+    assert [Path(entry["path"]).name for entry in inputs] == ["wts.h5.zip", "scan.npz"]
 
 
 def test_infer_twice_gives_the_same_object(scan_path: Path, trained: Path, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [np.ones((1, 32, 32), np.complex64)],
         [1e5],
         [np.ones((32, 32), bool)],
-        total_steps=1,
+        main_steps=1,
     )
     torch.save({"state_dict": module.state_dict(), "ptycho_torch": module.record, "global_step": 0}, path)
     return path
@@ -178,6 +178,23 @@ def _infer(complain: Callable[..., str], checkpoint: Path, scan_path: Path, outp
     line = complain("infer", "--checkpoint", checkpoint, "--data", scan_path, "--output_dir", output, "--quiet")
     assert not output.exists()
     return line
+
+
+def test_network_from_nowhere_or_from_two_places(
+    scan_path: Path, checkpoint_path: Path, tmp_path: Path, complain: Callable[..., str]
+) -> None:
+    common = ("--data", scan_path, "--output_dir", tmp_path / "o", "--quiet")
+    assert "one of the arguments --checkpoint --model_path is required" in complain("infer", *common)
+    both = ("--checkpoint", checkpoint_path, "--model_path", tmp_path)
+    assert "--model_path: not allowed with argument --checkpoint" in complain("infer", *both, *common)
+
+
+def test_unusable_bundle(scan_path: Path, tmp_path: Path, complain: Callable[..., str]) -> None:
+    (tmp_path / "wts.h5.zip").write_text("weights")
+    for path, message in ((tmp_path, "not a bundle"), (tmp_path / "none", "no such bundle")):
+        arguments = ("--model_path", path, "--data", scan_path, "--output_dir", tmp_path / "o", "--quiet")
+        assert message in complain("infer", *arguments)
+    assert not (tmp_path / "o").exists()
 
 
 def test_missing_checkpoint(scan_path: Path, tmp_path: Path, complain: Callable[..., str]) -> None:

@@ -59,7 +59,7 @@ class PtychoModel:
             bootstrap_probes(loader.scans, loader.experiment, loader.device),
             [scan.photons_per_pattern for scan in loader.scans],
             [scan.good_pixels for scan in loader.scans],
-            loader.data.total_steps,
+            loader.data.main_steps,
             kind=model,
         )
         made.model.record[CLIENT_KEY] = {

@@ -59,7 +59,7 @@ class PtychoPINN_Lightning(ReconstructionModule):  # noqa: N801 - the client imp
             list(trained.probes),
             trained.photons,
             list(trained.good),
-            total_steps=max(trained.steps, 1),
+            main_steps=max(trained.steps, 1),
             kind=cls,
         )
         module.generator.load_state_dict(trained.generator.state_dict())

@@ -12,8 +12,13 @@ from ptycho_torch.config import DataSettings, InferenceSettings, RefineSettings
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "--checkpoint", type=Path, required=True, metavar="FILE", help="checkpoint of a trained network"
+    source = parser.add_argument_group("Network").add_mutually_exclusive_group(required=True)
+    source.add_argument("--checkpoint", type=Path, metavar="FILE", help="checkpoint of a trained network")
+    source.add_argument(
+        "--model_path",
+        type=Path,
+        metavar="PATH",
+        help="bundle of a trained network, or the folder that holds wts.h5.zip",
     )
     add_input(parser)
     add_output(parser, "inference_outputs")
@@ -28,20 +33,25 @@ def run(arguments: argparse.Namespace) -> None:
     from ptycho_torch.data.readers import read_one_scan, scan_files
     from ptycho_torch.device import find_device, limit_threads
     from ptycho_torch.files import claim_folder
+    from ptycho_torch.persistence.archive import bundle_file
+    from ptycho_torch.persistence.bundle import load_torch_bundle
     from ptycho_torch.persistence.checkpoint import load_network
     from ptycho_torch.workflows.reconstruction import check_size, reconstruct_scan, write_reconstruction
     from ptycho_torch.workflows.record import RunRecord
 
     limit_threads(arguments.threads)
     find_device(arguments.device)
-    trained = load_network(arguments.checkpoint)
+    if arguments.checkpoint:
+        source, trained = arguments.checkpoint, load_network(arguments.checkpoint)
+    else:
+        source, trained = bundle_file(arguments.model_path), load_torch_bundle(arguments.model_path)[0]
     inference = settings_from(arguments, InferenceSettings, base=trained.experiment.inference)
     polish = settings_from(arguments, RefineSettings, prefix="polish_", base=trained.experiment.refine)
     scan = read_one_scan(arguments.data, reading, arguments.probe)
     check_size(trained, scan)
     claim_folder(arguments.output_dir, overwrite=arguments.overwrite)
     stored = {"data": reading.to_dict(), "inference": inference.to_dict(), "polish": polish.to_dict()}
-    record = RunRecord(arguments.output_dir, "infer", stored, [arguments.checkpoint, *scan_files(arguments.data)])
+    record = RunRecord(arguments.output_dir, "infer", stored, [source, *scan_files(arguments.data)])
     result = reconstruct_scan(
         trained,
         scan,

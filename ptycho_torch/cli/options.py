@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any, NoReturn, TypeVar
 
@@ -13,6 +13,7 @@ from ptycho_torch.config.fields import Settings
 S = TypeVar("S", bound=Settings)
 
 _ALIASES = {"epochs": ["max_epochs"], "steps": ["max_steps"]}
+_EMPTY = "none"
 
 
 class Parser(argparse.ArgumentParser):
@@ -62,7 +63,7 @@ def add_settings(
             group.add_argument(
                 *names,
                 dest=prefix + name,
-                type=kind.base,
+                type=_or_empty(kind.base) if kind.optional else kind.base,
                 choices=kind.choices or None,
                 metavar=None if kind.choices else kind.base.__name__.upper(),
                 help=text + default,
@@ -74,6 +75,15 @@ def _add_switch(group: Any, name: str, text: str, *, on: bool) -> None:  # noqa:
         group.add_argument(f"--no_{name}", dest=name, action="store_false", default=None, help=f"do not: {text}")
     else:
         group.add_argument(f"--{name}", dest=name, action="store_true", default=None, help=text)
+
+
+def _or_empty(base: type) -> Callable[[str], Any]:
+    def convert(text: str) -> Any:  # noqa: ANN401 - whatever the setting holds
+        return text if text == _EMPTY else base(text)
+
+    # argparse calls a value that cannot be converted by the name of the function
+    convert.__name__ = base.__name__
+    return convert
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401 - numbers and words alike
@@ -99,5 +109,5 @@ def settings_from(
             continue
         given = getattr(namespace, prefix + field.name, None)
         if given is not None:
-            values[field.name] = given
+            values[field.name] = None if given == _EMPTY else given
     return section.from_dict(values)

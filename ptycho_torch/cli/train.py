@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     from ptycho_torch.data.readers import read_scans, scan_files
     from ptycho_torch.device import limit_threads
+    from ptycho_torch.persistence.archive import bundle_file
     from ptycho_torch.workflows.training import train_network
 
     quiet_lightning()
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
         progress=None if arguments.quiet else bars(),
     )
     folder = arguments.output_dir
-    paths = {"checkpoint": result.last, "best": result.best, "index": result.index}
+    paths = {"checkpoint": result.last, "best": result.best, "index": result.index, "bundle": bundle_file(folder)}
     files = {name: str(path.relative_to(folder)) for name, path in paths.items()}
     figures = {"steps": float(result.steps), "patterns_per_second": result.patterns_per_second}
     if result.validation_loss is not None:

@@ -89,7 +89,16 @@ class TrainingSettings(Settings):
     by_axis: bool = setting(False, help="measure distances in steps of each axis, for scans with two step lengths")
     learning_rate: float = setting(1e-3, above=0, at_most=1, help="highest step size of AdamW")
     warmup_steps: int = setting(20, at_least=0, help="steps over which the step size rises")
-    gradient_clip: float = setting(1.0, above=0, help="highest norm of the gradient")
+    schedule: Literal["cosine", "constant", "exponential"] = setting(
+        "cosine", help="how the step size falls after that"
+    )
+    last_rate: float = setting(
+        0.01, above=0, at_most=1, help="share of the highest step size that is reached at the last step"
+    )
+    fine_tune_epochs: int = setting(0, at_least=0, help="epochs after the last one at a small, constant step size")
+    fine_tune_rate: float = setting(0.1, above=0, at_most=1, help="that step size, as a share of the highest")
+    accumulate: int = setting(1, at_least=1, help="batches whose gradients are added up for a step")
+    gradient_clip: float | None = setting(1.0, above=0, help="highest norm of the gradient; none leaves it as it is")
     loss: Literal["poisson", "amplitude_mae", "anscombe"] = setting("anscombe", help="likelihood of the counts")
     unmerged_weight: float = setting(
         0.15, at_least=0, at_most=1, help="share of the loss taken from single patches before overlaps are merged"

@@ -91,14 +91,24 @@ class ScanDataModule(lightning.LightningDataModule):
         self._per_epoch = max(1, round(len(self.training) / settings.groups_per_pattern / size))
 
     @property
-    def steps_per_epoch(self) -> int:
-        """Optimiser steps of an epoch."""
+    def batches_per_epoch(self) -> int:
+        """Training batches of an epoch."""
         return -(-self._per_epoch // self._settings.batch_size)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of an epoch; its last one may see fewer batches than the others."""
+        return -(-self.batches_per_epoch // self._settings.accumulate)
+
+    @property
+    def main_steps(self) -> int:
+        """Optimiser steps before any fine tuning."""
+        return self._settings.steps or self._settings.epochs * self.steps_per_epoch
 
     @property
     def total_steps(self) -> int:
         """Optimiser steps of the whole training."""
-        return self._settings.steps or self._settings.epochs * self.steps_per_epoch
+        return self.main_steps + self._settings.fine_tune_epochs * self.steps_per_epoch
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Random groups without repetition, in a seeded order that differs from epoch to epoch."""

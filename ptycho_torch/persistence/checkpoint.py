@@ -5,18 +5,21 @@ from __future__ import annotations
 import pickle
 import warnings
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ptycho_torch.config import Experiment
+from ptycho_torch.config.record import read_record
 from ptycho_torch.errors import CheckpointError, ConfigError
 from ptycho_torch.networks.build import Generator
-from ptycho_torch.training.generator import RECORD_VERSION, build_network
+from ptycho_torch.training.generator import restored_network
 
 _GENERATOR = "generator."
 
@@ -33,7 +36,7 @@ class TrainedNetwork:
         photons: mean photons of a pattern of each training scan.
         good: (scan, h, w) good detector pixels of each training scan.
         steps: optimiser steps that were taken.
-        record: everything that the checkpoint tells about itself, as plain values.
+        record: everything that a checkpoint tells about itself, as plain values; empty where it came from elsewhere.
     """
 
     generator: Generator
@@ -43,7 +46,7 @@ class TrainedNetwork:
     photons: tuple[float, ...]
     good: NDArray[np.bool_]
     steps: int
-    record: dict[str, Any]
+    record: dict[str, Any] = field(default_factory=dict)
 
 
 def load_network(path: Path | str) -> TrainedNetwork:
@@ -57,26 +60,36 @@ def load_network(path: Path | str) -> TrainedNetwork:
     record, weights = content.get("ptycho_torch"), content.get("state_dict")
     if not isinstance(record, dict) or not isinstance(weights, dict):
         raise CheckpointError(f"{path}: is not a checkpoint of ptycho_torch; train one with: ptycho-torch train")
-    if record.get("version") != RECORD_VERSION:
-        raise CheckpointError(
-            f"{path}: its version is {record.get('version')!r}; this release reads version {RECORD_VERSION}"
-        )
     try:
-        experiment, patch_px = Experiment.from_dict(record["experiment"]), int(record["patch_px"])
-        generator = build_network(experiment, patch_px)
-        own = {name.removeprefix(_GENERATOR): value for name, value in weights.items() if name.startswith(_GENERATOR)}
-        generator.load_state_dict(own)
-        probes, photons = weights["probes"].numpy(), tuple(weights["photons"].tolist())
-        good = weights["good"].numpy() > 0
-        steps = int(content["global_step"])
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ConfigError) as error:
+        found = assemble(*read_record(record), weights, int(content["global_step"]))
+        return replace(found, record=record)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = str(error).splitlines()[0][:200]
         raise CheckpointError(f"{path}: its content does not fit together ({reason})") from error
+
+
+def assemble(experiment: Experiment, patch_px: int, weights: Mapping[str, Tensor], steps: int) -> TrainedNetwork:
+    """Put a network together from what a file held.
+
+    Args:
+        experiment: all settings of its training.
+        patch_px: side of the patterns that it takes.
+        weights: of the network, under names that begin with `generator.`, and `probes`, `photons`, `good`.
+        steps: optimiser steps that were taken.
+
+    Raises:
+        KeyError: a part is missing.
+        ValueError: the parts do not fit together.
+    """
+    own = {name.removeprefix(_GENERATOR): value for name, value in weights.items() if name.startswith(_GENERATOR)}
+    generator = restored_network(experiment, patch_px, own)
+    probes, good = weights["probes"].numpy(), weights["good"].numpy() > 0
     if probes.ndim != 4 or probes.shape[-2:] != (patch_px, patch_px) or not np.isfinite(probes).all():
-        raise CheckpointError(f"{path}: its probe has shape {probes.shape}, its patterns {patch_px} px")
-    return TrainedNetwork(
-        generator.eval(), experiment, patch_px, probes.astype(np.complex64), photons, good, steps, record
-    )
+        raise ValueError(f"its probe has shape {probes.shape}, its patterns {patch_px} px")
+    photons = tuple(weights["photons"].tolist())
+    return TrainedNetwork(generator, experiment, patch_px, probes.astype(np.complex64), photons, good, steps)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -10,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from ptycho_torch.config import Experiment
+from ptycho_torch.config.record import make_record
 from ptycho_torch.losses import LOSSES
-from ptycho_torch.training.generator import build_network, make_record
+from ptycho_torch.training.generator import build_network
 from ptycho_torch.training.module import ReconstructionModule
+from ptycho_torch.training.optim import StepSizes
 
 M = TypeVar("M", bound=ReconstructionModule)
 
@@ -22,7 +24,7 @@ def build_module(
     probes: Sequence[NDArray[np.complex64]],
     photons: Sequence[float],
     good: Sequence[NDArray[np.bool_]],
-    total_steps: int,
+    main_steps: int,
     kind: type[M] = ReconstructionModule,  # type: ignore[assignment]
 ) -> M:
     """The module that trains a network on scans.
@@ -32,7 +34,7 @@ def build_module(
         probes: (mode, h, w) probe of each scan, in √photons.
         photons: mean photons of a pattern of each scan.
         good: (h, w) good detector pixels of each scan.
-        total_steps: optimiser steps that training will take.
+        main_steps: optimiser steps that training will take before any fine tuning.
         kind: class of the module, for contracts that name their own.
     """
     training = experiment.training
@@ -43,9 +45,14 @@ def build_module(
         torch.tensor(photons, dtype=torch.float32),
         torch.from_numpy(np.stack(good).astype(np.float32)),
         loss=LOSSES[training.loss],
-        learning_rate=training.learning_rate,
-        warmup_steps=training.warmup_steps,
-        total_steps=total_steps,
+        step_sizes=StepSizes(
+            highest=training.learning_rate,
+            schedule=training.schedule,
+            warmup_steps=training.warmup_steps,
+            main_steps=main_steps,
+            last_share=training.last_rate,
+            fine_tune_share=training.fine_tune_rate,
+        ),
         unmerged_weight=training.unmerged_weight,
         variation_weight=training.total_variation,
         record=make_record(experiment, stacked.shape[-1]),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
@@ -94,7 +95,7 @@ def fit(
     settings = experiment.training
     data = ScanDataModule(scans, settings)
     photons, good = [scan.photons_per_pattern for scan in scans], [scan.good_pixels for scan in scans]
-    module: ReconstructionModule = build_module(experiment, probes, photons, good, data.total_steps)
+    module: ReconstructionModule = build_module(experiment, probes, photons, good, data.main_steps)
     index, folder = output_dir / INDEX_NAME, output_dir / CHECKPOINT_FOLDER
     data.write_index(index)
     trainer = build_trainer(data, experiment, output_dir, device=device, track=track, bar=bar)
@@ -108,7 +109,7 @@ def fit(
         index=index,
         steps=trainer.global_step,
         seconds=stopwatch.seconds,
-        patterns_per_second=stopwatch.steps * settings.batch_size * data.group_size / max(stopwatch.seconds, 1e-9),
+        patterns_per_second=stopwatch.batches * settings.batch_size * data.group_size / max(stopwatch.seconds, 1e-9),
         validation_loss=None if loss is None else float(loss),
         out_of_time=_out_of_time(trainer.global_step, data.total_steps, settings.max_minutes),
     )
@@ -140,9 +141,10 @@ def build_trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=[device.index or 0] if device.type == "cuda" else 1,
         max_steps=data.total_steps,
-        # by steps, not by epochs: a run shorter than an epoch is judged at its end all the same
-        val_check_interval=min(data.steps_per_epoch, data.total_steps),
+        # by batches, not by epochs: a run shorter than an epoch is judged at its end all the same
+        val_check_interval=min(data.batches_per_epoch, data.total_steps * settings.accumulate),
         check_val_every_n_epoch=None,
+        accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.gradient_clip,
         callbacks=callbacks,
         logger=_loggers(output_dir, track=track),
@@ -174,24 +176,28 @@ def run(
 
 
 class Stopwatch(Callback):
-    """Time and steps from the first step of a run to its last.
+    """Time and batches from the first step of a run to its last.
 
     Attributes:
         seconds: wall time, validation included.
-        steps: optimiser steps, those before a resumed run left out.
+        batches: training batches, those before a resumed run left out.
     """
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self.steps = 0
+        self.batches = 0
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Start."""
-        self._started, self._first = time.perf_counter(), trainer.global_step
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Lightning's own signature
+        """Count."""
+        self.batches += 1
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Stop."""
-        self.seconds, self.steps = time.perf_counter() - self._started, trainer.global_step - self._first
+        self.seconds = time.perf_counter() - self._started
 
 
 def _out_of_time(steps: int, total_steps: int, max_minutes: float | None) -> bool:

@@ -1,15 +1,14 @@
-"""Settings to a network, without Lightning: also what a checkpoint is read back with."""
+"""Settings to a network, without Lightning: also what weights from a file are put into."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
 from ptycho_torch.config import Experiment
 from ptycho_torch.networks.build import Generator, build_generator
-
-RECORD_VERSION = 1
 
 
 def build_network(experiment: Experiment, patch_px: int) -> Generator:
@@ -32,6 +31,20 @@ def build_network(experiment: Experiment, patch_px: int) -> Generator:
         )
 
 
-def make_record(experiment: Experiment, patch_px: int) -> dict[str, Any]:
-    """What a checkpoint tells about its network, as plain values."""
-    return {"version": RECORD_VERSION, "patch_px": patch_px, "experiment": experiment.to_dict()}
+def restored_network(experiment: Experiment, patch_px: int, weights: Mapping[str, Tensor]) -> Generator:
+    """The generator with weights from a file, in evaluation mode.
+
+    No memory is taken for a network before the weights are known to be its own.
+
+    Raises:
+        ValueError: names, shapes or types of the weights are not those of the network, or it cannot be built.
+    """
+    with torch.device("meta"):
+        generator = build_network(experiment, patch_px)
+    wanted = {name: (value.shape, value.dtype) for name, value in generator.state_dict().items()}
+    found = {name: (value.shape, value.dtype) for name, value in weights.items()}
+    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if wrong:
+        raise ValueError(f"the weights {wrong[0][:60]!r} are not those of the network")
+    generator.load_state_dict(weights, assign=True)
+    return generator.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]

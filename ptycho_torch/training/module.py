@@ -18,7 +18,7 @@ from ptycho_torch.physics.merge import merge
 from ptycho_torch.physics.patches import gather, patch_index
 from ptycho_torch.physics.probe import probe_intensity, shift_pairs
 from ptycho_torch.physics.scale import network_input
-from ptycho_torch.training.optim import warmup_cosine
+from ptycho_torch.training.optim import StepSizes
 
 
 class ReconstructionModule(lightning.LightningModule):
@@ -35,9 +35,7 @@ class ReconstructionModule(lightning.LightningModule):
         photons: see above.
         good: see above.
         loss: likelihood of counts.
-        learning_rate: highest step size.
-        warmup_steps: steps over which it is reached.
-        total_steps: steps after which it has fallen to nearly nothing.
+        step_sizes: step size of each step.
         unmerged_weight: share of the loss taken from patches before they are merged.
         variation_weight: weight of the patches' total variation.
         record: plain values stored in every checkpoint, from which the module can be built again.
@@ -55,9 +53,7 @@ class ReconstructionModule(lightning.LightningModule):
         good: Float[Tensor, "scan h w"],
         *,
         loss: Loss,
-        learning_rate: float,
-        warmup_steps: int,
-        total_steps: int,
+        step_sizes: StepSizes,
         unmerged_weight: float,
         variation_weight: float,
         record: dict[str, Any],
@@ -69,9 +65,7 @@ class ReconstructionModule(lightning.LightningModule):
         self.register_buffer("good", good)
         self.record = record
         self._loss = loss
-        self._learning_rate = learning_rate
-        self._warmup_steps = warmup_steps
-        self._total_steps = total_steps
+        self._step_sizes = step_sizes
         self._unmerged_weight = unmerged_weight
         self._variation_weight = variation_weight
 
@@ -127,9 +121,9 @@ class ReconstructionModule(lightning.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of shapes
-        """AdamW, its step size warmed up and then lowered along a cosine."""
-        optimiser = torch.optim.AdamW(self.generator.parameters(), lr=self._learning_rate)
-        schedule = warmup_cosine(optimiser, self._warmup_steps, self._total_steps)
+        """AdamW with the scheduled step sizes."""
+        optimiser = torch.optim.AdamW(self.generator.parameters(), lr=self._step_sizes.highest)
+        schedule = self._step_sizes.attach(optimiser)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

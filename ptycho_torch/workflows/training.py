@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.config import Experiment
+from ptycho_torch.config.legacy_params import legacy_params
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.device import find_device
 from ptycho_torch.errors import CheckpointError, DataError, OutputError
 from ptycho_torch.files import claim_folder
-from ptycho_torch.persistence.checkpoint import load_network
+from ptycho_torch.persistence.bundle import save_torch_bundle
+from ptycho_torch.persistence.checkpoint import TrainedNetwork, load_network
 from ptycho_torch.progress import Stages
 from ptycho_torch.training.bootstrap import bootstrap_probes
 from ptycho_torch.training.fit import LAST_NAME, TrainingResult, fit
@@ -35,6 +37,8 @@ def train_network(
     progress: Stages | None = None,
 ) -> TrainingResult:
     """Find the probes, train a network, and leave checkpoints, index state, losses and a record in a folder.
+
+    Beside them lies a bundle of the last checkpoint, `wts.h5.zip`, for other programs.
 
     Args:
         scans: one or more scans with patterns of one size.
@@ -73,10 +77,19 @@ def train_network(
     result = fit(
         scans, probes, experiment, folder, device=place, resume=checkpoint, track=track, bar=progress is not None
     )
+    _write_bundle(load_network(result.last), folder, inputs)
     record.finish(
         results={key: str(value) if isinstance(value, Path) else value for key, value in asdict(result).items()}
     )
     return result
+
+
+def _write_bundle(trained: TrainedNetwork, folder: Path, inputs: Sequence[Path]) -> None:
+    """A bundle of the network; scans from several files go by the name of their folder."""
+    source = None if not inputs else str(inputs[0] if len(inputs) == 1 else inputs[0].parent)
+    photons = float(np.mean(trained.photons))
+    params = legacy_params(trained.experiment, trained.patch_px, photons, source, str(folder))
+    save_torch_bundle(trained, folder, params, overwrite=True)
 
 
 def _resumable(checkpoint: Path, scans: Sequence[Scan], experiment: Experiment) -> NDArray[np.complex64]:

@@ -76,6 +76,7 @@ def train_like_client(configs: ClientConfigs, data_dir: Path, output_dir: Path) 
     """Train as `run_train` of the client does."""
     import torch
     from lightning.pytorch.callbacks import Callback
+
     from ptycho_torch.api.base_api import ConfigManager, DataloaderFormats, PtychoDataLoader, PtychoModel, Trainer
     from ptycho_torch.lightning_utils import find_best_checkpoint
     from ptycho_torch.model import PtychoPINN_Lightning

@@ -8,7 +8,6 @@ from numpy_samples import LOPSIDED, compact_probe
 
 from ptycho_torch.config.schema import SimulationSettings
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.simulate.scan import simulate_scan
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +27,9 @@ def simulation() -> SimulationSettings:
 
 @pytest.fixture(scope="session")
 def small_scan(simulation: SimulationSettings) -> Scan:
+    # here, so that the modules of this folder that can do without torch are collected without it
+    from ptycho_torch.simulate.scan import simulate_scan  # noqa: PLC0415
+
     return simulate_scan(simulation)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ptycho_torch.errors import DivergenceError
 from ptycho_torch.losses import LOSSES, LossName
 from ptycho_torch.networks.build import Generator, build_generator
 from ptycho_torch.training.module import ReconstructionModule
+from ptycho_torch.training.optim import StepSizes
 
 SIDE, GROUPS, SIZE = 16, 3, 4
 REFERENCES = {
@@ -48,6 +50,9 @@ def batch(rng: np.random.Generator) -> Batch:
     )
 
 
+STEP_SIZES = StepSizes(
+    highest=1e-3, schedule="cosine", warmup_steps=2, main_steps=10, last_share=0.01, fine_tune_share=0.1
+)
 PROBES = np.array([compact_probe(SIDE, 2, photons=900.0), compact_probe(SIDE, 2, width=1.6, photons=1300.0)])
 GOOD = np.ones((2, SIDE, SIDE))
 GOOD[0, 8, 9] = GOOD[1, 3, :5] = 0
@@ -57,9 +62,7 @@ def module(generator: Generator, monkeypatch: pytest.MonkeyPatch, **changes: Any
     """A module over the two probes whose logging goes nowhere."""
     settings: dict[str, Any] = {
         "loss": LOSSES["poisson"],
-        "learning_rate": 1e-3,
-        "warmup_steps": 2,
-        "total_steps": 10,
+        "step_sizes": STEP_SIZES,
         "unmerged_weight": 0.2,
         "variation_weight": 0.0,
         "record": {},
@@ -189,23 +192,44 @@ def test_a_loss_that_is_not_finite_stops_training(rng: np.random.Generator, monk
         module(generator, monkeypatch).training_step(batch(rng), 0)
 
 
-def test_the_step_size_warms_up_and_falls(monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = module(network(), monkeypatch, learning_rate=0.5, warmup_steps=4, total_steps=20)
+def rates_of(trained: ReconstructionModule, steps: int) -> list[float]:
+    """The step size of each step, as an optimiser sees it."""
     found = trained.configure_optimizers()
     optimiser, schedule = found["optimizer"], found["lr_scheduler"]["scheduler"]
     assert found["lr_scheduler"]["interval"] == "step"
-    rates = []
-    for _ in range(20):
-        rates.append(optimiser.param_groups[0]["lr"])
-        optimiser.step()
-        schedule.step()
-    assert rates[:4] == sorted(rates[:4])
-    assert max(rates) == pytest.approx(0.5)
-    assert rates[4:] == sorted(rates[4:], reverse=True)
-    assert rates[-1] < 0.02
     assert {id(weight) for group in optimiser.param_groups for weight in group["params"]} == {
         id(weight) for weight in trained.generator.parameters()
     }
+    rates = []
+    for _ in range(steps):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    return rates
+
+
+@pytest.mark.parametrize(
+    ("schedule", "middle", "last"),
+    [("cosine", 0.5 * (0.02 + 1), 0.02), ("exponential", 0.02**0.5, 0.02), ("constant", 1, 1)],
+)
+def test_the_step_size_warms_up_and_falls(
+    schedule: Any, middle: float, last: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = replace(STEP_SIZES, highest=0.5, schedule=schedule, warmup_steps=4, main_steps=1004, last_share=0.02)
+    rates = rates_of(module(network(), monkeypatch, step_sizes=sizes), 1004)
+    assert rates[:4] == pytest.approx([0.125, 0.25, 0.375, 0.5])
+    assert max(rates) == pytest.approx(0.5)
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+    assert rates[504] == pytest.approx(0.5 * middle)
+    assert rates[-1] == pytest.approx(0.5 * last, rel=5e-3)
+
+
+def test_fine_tuning_goes_on_at_a_constant_step_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = replace(STEP_SIZES, highest=0.5, warmup_steps=0, main_steps=6, fine_tune_share=0.3)
+    rates = rates_of(module(network(), monkeypatch, step_sizes=sizes), 10)
+    assert rates[0] == pytest.approx(0.5)
+    assert rates[5] < 0.1
+    assert rates[6:] == pytest.approx([0.15] * 4)
 
 
 def test_the_record_goes_into_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:

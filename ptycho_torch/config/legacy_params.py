@@ -1,0 +1,72 @@
+"""Settings to the flat parameters that legacy code reads, under the names that it knows."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ptycho_torch.config.experiment import Experiment
+
+# channels of a network whose legacy scale is 1
+_CHANNELS = 12
+_ACTIVATIONS = {"softplus": "softplus", "sigmoid": "sigmoid", "silu": "swish"}
+# what legacy code assumes where this package has no counterpart
+_FIXED: dict[str, Any] = {
+    "debug": False,
+    "gaussian_smoothing_sigma": 0.0,
+    "intensity_scale.trainable": True,
+    "model_path": None,
+    "n_groups": None,
+    "n_images": None,
+    "n_subsample": None,
+    "pad_object": True,
+    "positions.provided": True,
+    "probe.big": True,
+    "probe.mask": False,
+    "probe.trainable": False,
+    "probe_scale": 4.0,
+    "realspace_mae_weight": 0.0,
+    "realspace_weight": 0.0,
+    "sequential_sampling": False,
+    "subsample_seed": None,
+    "test_data_file_path": None,
+}
+
+
+def legacy_params(
+    experiment: Experiment,
+    patch_px: int,
+    photons: float,
+    train_data_file: str | None,
+    output_dir: str = "training_outputs",
+) -> dict[str, Any]:
+    """The flat parameters that describe a training.
+
+    Args:
+        experiment: all settings.
+        patch_px: side of the patterns.
+        photons: mean photons of a pattern.
+        train_data_file: where the patterns are from, where that is known.
+        output_dir: where the results are.
+    """
+    model, training = experiment.model, experiment.training
+    root = math.isqrt(training.group_size)
+    by_counts = training.loss != "amplitude_mae"
+    return _FIXED | {
+        "N": patch_px,
+        # legacy groups are square grids; patterns that are grouped in another way are single ones to it
+        "gridsize": root if root**2 == training.group_size else 1,
+        "n_filters_scale": max(1, round(model.width / _CHANNELS)),
+        "model_type": "pinn",
+        "amp_activation": _ACTIVATIONS[model.amplitude],
+        # whether overlapping patches are merged into one object
+        "object.big": training.unmerged_weight < 1,
+        "batch_size": training.batch_size,
+        "nepochs": training.epochs,
+        "nll_weight": float(by_counts),
+        "mae_weight": float(not by_counts),
+        "nphotons": photons,
+        "neighbor_count": training.group_size - 1,
+        "train_data_file_path": train_data_file,
+        "output_prefix": output_dir,
+    }
