@@ -7,11 +7,11 @@ NOX := $(VENV)/bin/python -m nox
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test integration red green evidence lint types track clean
+.PHONY: help demo test integration red green evidence lint types ptychodus ptychodus_short track clean
 
 help: ## show this list
-	@grep -hE '^[a-z_]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z_]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
-	@echo "  TORCH_INDEX=URL   package index to take another build of torch from (default: the one pip is set up with)"
+	@grep -hE '^[a-z_]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z_]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
+	@echo "  TORCH_INDEX=URL      package index to take another build of torch from (default: the one pip is set up with)"
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "building $(VENV) (a few minutes the first time) ..."
@@ -43,6 +43,12 @@ lint: $(STAMP) ## ruff
 
 types: $(STAMP) ## mypy, strict
 	@$(NOX) -s types
+
+ptychodus: $(STAMP) ## train and reconstruct through Ptychodus, which this installs into .nox/ptychodus (1.9 GB)
+	@TORCH_INDEX=$(TORCH_INDEX) $(NOX) -s ptychodus
+
+ptychodus_short: $(STAMP) ## the same without the runs of several minutes
+	@TORCH_INDEX=$(TORCH_INDEX) $(NOX) -s ptychodus -- -m "ptychodus and not slow"
 
 track: $(STAMP) ## log a run to a real MLflow, which this installs into .nox/track
 	@$(NOX) -s track

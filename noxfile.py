@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the default test suite, array shapes checked; arguments go to pytest."""
     shapes = "--jaxtyping-packages=ptycho_torch.physics,ptycho_torch.losses,ptycho_torch.networks,beartype.beartype"
-    session.run("python", "-m", "pytest", "-m", "not slow and not track", shapes, *session.posargs)
+    session.run("python", "-m", "pytest", "-m", "not slow and not track and not ptychodus", shapes, *session.posargs)
 
 
 @nox.session
@@ -53,6 +54,29 @@ def track(session: nox.Session) -> None:
         session.run("python", "-m", "pip", "install", "--quiet", "--upgrade", "--target", str(folder), *requirements)
         complete.touch()
     session.run("python", "-m", "pytest", "-m", "track", "tests/torch/training", env={"PYTHONPATH": str(folder)})
+
+
+def _install(session: nox.Session, marker: str, *packages: str, constraints: tuple[str, ...]) -> None:
+    """Fill a session's own environment once; anew where its constraints have changed."""
+    digest = hashlib.sha256("".join(Path(name).read_text() for name in constraints).encode()).hexdigest()
+    complete = Path(session.virtualenv.location) / marker
+    if complete.is_file() and complete.read_text() == digest:
+        return
+    limits = [part for name in constraints for part in ("--constraint", name)]
+    session.run("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *limits, *packages)
+    complete.write_text(digest)
+
+
+@nox.session(venv_backend="venv", reuse_venv=True)
+def ptychodus(session: nox.Session) -> None:
+    """Train and reconstruct through Ptychodus, in an environment of its own; arguments go to pytest."""
+    index = ["--index-url", os.environ["TORCH_INDEX"]] if os.environ.get("TORCH_INDEX") else []
+    pinned = ("constraints.txt", "constraints-ptychodus.txt")
+    _install(session, "torch-complete", *index, "torch", constraints=("constraints.txt",))
+    tools = ("pytest", "pytest-timeout", "beartype", "filelock", "pyyaml")
+    _install(session, "complete", "--editable", ".", "ptychodus", *tools, constraints=pinned)
+    chosen = session.posargs or ["-m", "ptychodus"]
+    session.run("python", "-m", "pytest", "-p", "no:cacheprovider", "tests/ptychodus", *chosen)
 
 
 @nox.session
