@@ -65,7 +65,8 @@ def assert_same(found: Content, expected: Content) -> None:
     assert found.attributes == expected.attributes, "other attributes"
     for name, value in expected.arrays.items():
         np.testing.assert_array_equal(found.arrays[name], value, err_msg=name)
-        assert found.arrays[name].dtype.kind == np.asarray(value).dtype.kind, name
+        # the client writes an empty list as floats, whatever it would hold
+        assert not np.size(value) or found.arrays[name].dtype.kind == np.asarray(value).dtype.kind, name
 
 
 def client_product() -> Content:

@@ -64,7 +64,16 @@ def test_every_field_is_read(path: Path) -> None:
     assert product.probe_pixel_m == (1.5e-8, 2.5e-8)
 
 
-@pytest.mark.parametrize("content", [client_product(), client_product().without(*NO_EXTRAS)], ids=["full", "plain"])
+VARIANTS = {
+    "full": client_product(),
+    "plain": client_product().without(*NO_EXTRAS),
+    "no losses": client_product().changed(loss_epochs=np.zeros(0), loss_values=np.zeros(0)),
+    "lost losses": client_product().changed(loss_values=np.array([0.5, np.nan, np.inf])),
+    "no name": client_product().changed(name=""),
+}
+
+
+@pytest.mark.parametrize("content", VARIANTS.values(), ids=VARIANTS.keys())
 def test_what_is_read_is_written_back_in_every_field(path: Path, tmp_path: Path, content: Content) -> None:
     """[DC-3.1] [DC-3.2] [DC-3.3]"""
     write_product(read_product(content.write(path)), tmp_path / "new" / "again.h5")
@@ -96,6 +105,15 @@ def test_texts_may_be_of_fixed_length(path: Path) -> None:
     """[DC-3.2]"""
     product = read_product(client_product().changed(name=np.bytes_("Kürzel".encode())).write(path))
     assert product.name == "Kürzel"
+
+
+@pytest.mark.parametrize("name", [np.bytes_(b"a\0b"), np.array(b"a\x80b", dtype=h5py.string_dtype())])
+def test_texts_that_are_none_can_be_written_again(path: Path, name: Any) -> None:
+    """[DC-3.7]"""
+    product = read_product(client_product().changed(name=name).write(path))
+    assert product.name in ("a", "a\ufffdb")
+    write_product(product, path)
+    assert read_product(path).name == product.name
 
 
 def test_positions_name_the_pixel_under_the_middle_pixel_of_the_patch(path: Path) -> None:
