@@ -6,14 +6,18 @@ import argparse
 from pathlib import Path
 
 from ptycho_torch.cli.options import add_settings, settings_from
-from ptycho_torch.cli.shared import add_input, add_machine, add_output, bars, print_results
+from ptycho_torch.cli.shared import add_input, add_machine, add_output, bars, default_checkpoint, print_results
 from ptycho_torch.config import DataSettings, InferenceSettings, RefineSettings
+from ptycho_torch.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "--checkpoint", type=Path, required=True, metavar="FILE", help="checkpoint of a trained network"
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="checkpoint of a trained network (default: model.ckpt in the folder of --data)",
     )
     add_input(parser)
     add_output(parser, "inference_outputs")
@@ -34,14 +38,17 @@ def run(arguments: argparse.Namespace) -> None:
 
     limit_threads(arguments.threads)
     find_device(arguments.device)
-    trained = load_network(arguments.checkpoint)
+    checkpoint = arguments.checkpoint or default_checkpoint(arguments.data)
+    if arguments.checkpoint is None and not checkpoint.is_file():
+        raise ConfigError(f"there is no {checkpoint}; put one there, or name another with --checkpoint")
+    trained = load_network(checkpoint)
     inference = settings_from(arguments, InferenceSettings, base=trained.experiment.inference)
     polish = settings_from(arguments, RefineSettings, prefix="polish_", base=trained.experiment.refine)
     scan = read_one_scan(arguments.data, reading, arguments.probe)
     check_size(trained, scan)
     claim_folder(arguments.output_dir, overwrite=arguments.overwrite)
     stored = {"data": reading.to_dict(), "inference": inference.to_dict(), "polish": polish.to_dict()}
-    record = RunRecord(arguments.output_dir, "infer", stored, [arguments.checkpoint, *scan_files(arguments.data)])
+    record = RunRecord(arguments.output_dir, "infer", stored, [checkpoint, *scan_files(arguments.data)])
     result = reconstruct_scan(
         trained,
         scan,

@@ -12,8 +12,15 @@ from ptycho_torch.errors import OutputError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--output", type=Path, default=Path("scan.npz"), metavar="FILE", help="NPZ file to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("scan.npz"),
+        metavar="PATH",
+        help="NPZ file to write, or, where the name does not end in .npz, a folder that gets diffraction.h5 and "
+        "product.h5; the product holds the true object (default: scan.npz)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the files if they are there")
     parser.add_argument("--quiet", action="store_true", help="only warnings")
     add_settings(parser, SimulationSettings)
 
@@ -21,13 +28,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Simulate and write."""
     settings = settings_from(arguments, SimulationSettings)
-    if arguments.output.exists() and not arguments.overwrite:
-        raise OutputError(f"{arguments.output}: is there already; name another file or add --overwrite")
     from ptycho_torch.data.writer import write_scan
+    from ptycho_torch.persistence.workflow_directory import DIFFRACTION_NAME, PRODUCT_NAME, write_workflow_directory
     from ptycho_torch.simulate.scan import simulate_scan
 
+    output: Path = arguments.output
+    is_file = output.suffix == ".npz"
+    if not is_file and output.is_file():
+        raise OutputError(f"{output}: is a file, and its name does not end in .npz; a folder would be written there")
+    for path in [output] if is_file else [output / DIFFRACTION_NAME, output / PRODUCT_NAME]:
+        if path.exists() and not arguments.overwrite:
+            raise OutputError(f"{path}: is there already; name another file or folder, or add --overwrite")
     scan = simulate_scan(settings)
-    write_scan(scan, arguments.output)
+    (write_scan if is_file else write_workflow_directory)(scan, output)
     print(
         f"{len(scan)} patterns of {scan.patch_px} px, {scan.photons_per_pattern:.4g} photons each: {arguments.output}"
     )

@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 
 from ptycho_torch.cli.options import add_settings, settings_from
-from ptycho_torch.cli.shared import add_input, add_machine, add_output, bars, print_results, quiet_lightning
+from ptycho_torch.cli.shared import (
+    add_input,
+    add_machine,
+    add_output,
+    bars,
+    default_checkpoint,
+    print_results,
+    quiet_lightning,
+)
 from ptycho_torch.config import DataSettings, Experiment, ModelSettings, RefineSettings, TrainingSettings
 
 # the rest of the section belongs to the polish, or shares its name with a training setting
@@ -36,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     from ptycho_torch.data.readers import read_scans, scan_files
     from ptycho_torch.device import limit_threads
-    from ptycho_torch.workflows.training import train_network
+    from ptycho_torch.workflows.training import leave_model, train_network
 
     quiet_lightning()
     limit_threads(arguments.threads)
@@ -54,8 +62,12 @@ def run(arguments: argparse.Namespace) -> None:
     )
     folder = arguments.output_dir
     paths = {"checkpoint": result.last, "best": result.best, "index": result.index}
+    if scans[0].product is not None:
+        paths["model"] = leave_model(result, folder)
     files = {name: str(path.relative_to(folder)) for name, path in paths.items()}
     figures = {"steps": float(result.steps), "patterns_per_second": result.patterns_per_second}
     if result.validation_loss is not None:
         figures["validation_loss"] = result.validation_loss
     print_results(folder, files, {"training": figures})
+    if "model" in paths:
+        print(f"to reconstruct with it, copy {paths['model']} to {default_checkpoint(arguments.data)}")

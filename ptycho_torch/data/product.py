@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -68,9 +69,38 @@ class Product:
     loss_values: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     def positions_px(self, patch_px: int) -> NDArray[np.float64]:
-        """Positions (position, 2) of patch pixel [N//2, N//2] in pixels of the object's array."""
-        return np.zeros_like(self.positions_m)
+        """Positions (position, 2) of patch pixel [N//2, N//2] in pixels of the object's array.
 
-    def with_object(self, canvas: Canvas, probe: NDArray[np.complex64], losses: tuple[float, ...] = ()) -> Product:
-        """The same measurement with another object, in the place where its canvas lies, another probe and losses."""
-        return self
+        The client puts the middle of an array, (N − 1) / 2, at a position: for even N pixel N//2 lies half a pixel on.
+        """
+        return (self.positions_m - self.centre_m) / self.pixel_m + self._middle_px + half_pixel(patch_px)
+
+    def with_object(self, canvas: Canvas, probe: NDArray[np.complex64], losses: Sequence[float] = ()) -> Product:
+        """The same measurement with another result.
+
+        Args:
+            canvas: the object, placed in pixels of this product's object; it is drawn where it lies there.
+            probe: (mode, h, w) the probe that belongs to it; it no longer varies from position to position.
+            losses: one value an epoch.
+        """
+        moved_px = np.add(canvas.origin_px, (np.array(canvas.pixels.shape) - 1) / 2) - self._middle_px
+        row, column = (self.centre_m + moved_px * self.pixel_m).tolist()
+        return replace(
+            self,
+            object=canvas.pixels[None],
+            centre_m=(row, column),
+            layer_spacing_m=np.zeros(0),
+            probe=probe[None],
+            opr_weights=None,
+            loss_epochs=np.arange(len(losses)),
+            loss_values=np.array(losses, np.float64),
+        )
+
+    @property
+    def _middle_px(self) -> NDArray[np.float64]:
+        return (np.array(self.object.shape[-2:]) - 1) / 2
+
+
+def half_pixel(patch_px: int) -> float:
+    """How far pixel N//2 of an array lies behind its middle, (N − 1) / 2."""
+    return patch_px // 2 - (patch_px - 1) / 2

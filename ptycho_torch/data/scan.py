@@ -128,8 +128,7 @@ class Scan:
             raise DataError(f"{self.name}: the probe is empty or holds NaN or infinite values")
 
     def _check_inside(self, truth: Canvas) -> None:
-        corner = np.round(self.positions_px - truth.origin_px) - self.patch_px // 2
-        outside = (corner < 0).any(1) | (corner + self.patch_px > np.array(truth.pixels.shape)).any(1)
+        outside = ~truth.covers(self.positions_px, self.patch_px)
         if outside.any():
             first = int(np.flatnonzero(outside)[0])
             raise DataError(

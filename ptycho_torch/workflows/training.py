@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,8 +14,9 @@ from ptycho_torch.config import Experiment
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.device import find_device
 from ptycho_torch.errors import CheckpointError, DataError, OutputError
-from ptycho_torch.files import claim_folder
+from ptycho_torch.files import claim_folder, write_whole
 from ptycho_torch.persistence.checkpoint import load_network
+from ptycho_torch.persistence.workflow_directory import MODEL_NAME
 from ptycho_torch.progress import Stages
 from ptycho_torch.training.bootstrap import bootstrap_probes
 from ptycho_torch.training.fit import LAST_NAME, TrainingResult, fit
@@ -77,6 +79,14 @@ def train_network(
         results={key: str(value) if isinstance(value, Path) else value for key, value in asdict(result).items()}
     )
     return result
+
+
+def leave_model(result: TrainingResult, folder: Path) -> Path:
+    """Copy the best checkpoint to where a client's workflow directory has its model; returns the copy."""
+    path = folder / MODEL_NAME
+    with result.best.open("rb") as source, write_whole(path) as target:
+        shutil.copyfileobj(source, target)
+    return path
 
 
 def _resumable(checkpoint: Path, scans: Sequence[Scan], experiment: Experiment) -> NDArray[np.complex64]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.conventions import beam_is_centred, check_pixels, lit_patterns, oriented, to_counts
+from ptycho_torch.data.product import Product
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
 
@@ -23,6 +24,7 @@ def make_scan(
     bad_pixels: NDArray[Any] | None = None,
     probe: NDArray[Any] | None = None,
     truth: Canvas | None = None,
+    product: Product | None = None,
 ) -> Scan:
     """Make a scan of arrays in any of the forms that `DataSettings` knows; what they do not say is detected.
 
@@ -34,6 +36,7 @@ def make_scan(
         bad_pixels: (N, N) true where the detector cannot be trusted; axes of length one are dropped.
         probe: (N, N) or (mode, N, N).
         truth: the object that was simulated.
+        product: what lay beside the patterns in a client's folder.
 
     Raises:
         ScanFileError: the arrays do not fit each other, or hold no numbers that a detector could give.
@@ -71,6 +74,7 @@ def make_scan(
         truth=truth,
         pixel_m=settings.pixel_m,
         name=name,
+        product=product,
     )
 
 
