@@ -50,7 +50,7 @@ def write_workflow_directory(scan: Scan, folder: Path) -> None:
 
 
 def _whole(scan: Scan) -> NDArray[Any]:
-    patterns: NDArray[Any] = scan.counts.astype(np.uint16 if scan.counts.max() < 2**16 else np.uint64)
+    patterns: NDArray[Any] = scan.counts.astype(np.min_scalar_type(int(scan.counts.max())))
     if not np.array_equal(patterns, scan.counts):
         raise DataError(
             f"{scan.name}: its counts are not whole numbers; {DIFFRACTION_NAME} is for counts of a detector"

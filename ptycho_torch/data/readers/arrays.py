@@ -92,11 +92,19 @@ def as_modes(probe: NDArray[Any], name: str) -> NDArray[np.complex64]:
     return reduced.astype(np.complex64)
 
 
-def as_truth(image: NDArray[Any]) -> Canvas | None:
-    """An object whose pixel [0, 0] lies at position (0, 0); None where it is constant and hence tells nothing."""
-    if image.size == 0 or np.ptp(np.abs(image)) + np.ptp(image.real) == 0:
+def as_truth(image: NDArray[Any], name: str) -> Canvas | None:
+    """An object whose pixel [0, 0] lies at position (0, 0); None where it tells nothing: constant or not finite.
+
+    Raises:
+        ScanFileError: it is real, so that its phase is lost (DATA-001), or not numeric.
+    """
+    if image.size == 0 or (image == image.flat[0]).all():
         return None
-    return Canvas(image.astype(np.complex64))
+    if not np.iscomplexobj(image):
+        raise ScanFileError(
+            f"{name}: the object is of type {image.dtype}; complex values are needed, or its phase is lost"
+        )
+    return Canvas(image.astype(np.complex64)) if np.isfinite(image).all() else None
 
 
 def drop_leading(array: NDArray[Any], axes: int) -> NDArray[Any]:

@@ -106,7 +106,7 @@ def _canonical(
         settings=settings,
         bad_pixels=arrays.get("bad_pixels"),
         probe=_given(probe, arrays, "probeGuess"),
-        truth=as_truth(guess) if guess is not None and guess.ndim == 2 else None,
+        truth=as_truth(guess, path.name) if guess is not None and guess.ndim == 2 else None,
     )
 
 

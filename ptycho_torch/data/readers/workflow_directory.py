@@ -119,7 +119,7 @@ def _truth(product: Product, positions_px: NDArray[np.float64], patch_px: int, n
     if len(layers) > 1:
         _log.info("%s: the product's object has %d layers; only one can be compared with", name, len(layers))
         return None
-    truth = as_truth(layers[0])
+    truth = as_truth(layers[0], name)
     if truth is None:
         _log.info("%s: the product's object is constant, so there is nothing to compare with", name)
     elif not truth.covers(positions_px, patch_px).all():

@@ -19,7 +19,7 @@ def exported(path: Path, *left_out: str, **changes: Any) -> Path:
     offset = np.arange(16) - 8
     bright = 40 * np.exp(-(offset[:, None] ** 2 + offset**2) / 12)
     rng = np.random.default_rng(2)
-    arrays = {
+    arrays: dict[str, Any] = {
         "xcoords": COLUMNS,
         "ycoords": ROWS,
         "xcoords_start": COLUMNS,
