@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LEAVES = {"errors", "files", "progress"}
+CLIENT_FILES = {"persistence.product", "persistence.diffraction", "persistence.workflow_directory"}
 TORCH_FREE = {"errors", "config", "files", "progress", "numpy", "scipy"}
 # what a folder or file of the package may import beside the standard library and itself; the longest entry counts
 ALLOWED: dict[str, set[str]] = {
@@ -21,6 +22,8 @@ ALLOWED: dict[str, set[str]] = {
     "losses": {"torch", "jaxtyping", "errors", "physics"},
     "metrics": {"torch", "numpy", "scipy", "torchmetrics", "errors", "physics"},
     "data": TORCH_FREE,
+    # the client's formats are described in persistence, which knows of data only what a product and a scan are
+    "data.readers": TORCH_FREE | CLIENT_FILES,
     "data.dataset": TORCH_FREE | {"torch"},
     "data.datamodule": TORCH_FREE | {"torch", "lightning"},
     "simulate": {"physics", "data.canvas", "data.scan", "config", "errors", "numpy", "scipy", "torch"},
@@ -28,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "training": {"torch", "numpy", "jaxtyping", "lightning", "config", "data", "networks", "physics", "losses"}
     | {"metrics", "refine", "device"}
     | LEAVES,
-    "persistence": {"numpy", "h5py", "config", "data.scan", "data.canvas"} | LEAVES,
+    "persistence": {"numpy", "h5py", "config", "data.scan", "data.canvas", "data.product"} | LEAVES,
     "persistence.checkpoint": {"torch", "numpy", "lightning", "config", "networks", "training"} | LEAVES,
     "persistence.bundle": {"torch", "numpy", "config", "networks", "training"} | LEAVES,
     "reconstruct": {"torch", "numpy", "matplotlib", "config", "data", "metrics", "networks", "physics", "refine"}

@@ -141,6 +141,7 @@ def test_a_run_can_be_replaced_when_asked(scan_path: Path, trained: Path, tmp_pa
 
 
 def test_infer_without_polish_gives_the_networks_own_object(scan_path: Path, trained: Path, tmp_path: Path) -> None:
+    """[DC-6.2]"""
     folder, checkpoint = tmp_path / "network", trained / "checkpoints" / "last.ckpt"
     run("infer", "--checkpoint", checkpoint, "--data", scan_path, "--output_dir", folder, "--no-polish")
     with np.load(folder / "object.npz") as final, np.load(folder / "network_object.npz") as network:
@@ -185,6 +186,7 @@ def test_infer_twice_gives_the_same_object(scan_path: Path, trained: Path, tmp_p
 
 
 def test_several_scans_train_one_network(scan_path: Path, tmp_path: Path) -> None:
+    """[DC-6.3]"""
     folder = tmp_path / "scans"
     folder.mkdir()
     shutil.copy(scan_path, folder / "a.npz")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,9 @@ from numpy.typing import NDArray
 
 from ptycho_torch.cli.main import main
 from ptycho_torch.config import Experiment, ModelSettings, SimulationSettings
+from ptycho_torch.data.readers import read_npz
 from ptycho_torch.data.writer import write_scan
+from ptycho_torch.persistence.workflow_directory import write_workflow_directory
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.training.build import build_module
 from ptycho_torch.training.module import ReconstructionModule
@@ -32,6 +35,13 @@ def scan_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = SimulationSettings(object_px=64, patch_px=32, step_px=6, probe_diameter_px=12, photons=1e5)
     write_scan(simulate_scan(settings), path)
     return path
+
+
+@pytest.fixture(scope="module")
+def workflow_directory(scan_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("client") / "sample"
+    write_workflow_directory(read_npz(scan_path), folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +182,86 @@ def test_folder_of_several_scans_cannot_be_inferred_at_once(
         shutil.copy(scan_path, tmp_path / name)
     arguments = ("--checkpoint", checkpoint_path, "--data", tmp_path, "--output_dir", tmp_path / "o", "--quiet")
     assert "holds 2 scans; name one of them" in complain("infer", *arguments)
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def _claim_too_much(folder: Path) -> None:
+    with h5py.File(folder / "diffraction.h5", "r+") as file:
+        del file["patterns"]
+        file.create_dataset("patterns", (10**6, 1000, 1000), "u2", chunks=(1, 1000, 1000))
+
+
+def _renumber(folder: Path) -> None:
+    with h5py.File(folder / "product.h5", "r+") as file:
+        file["probe_position_indexes"][...] += 1000
+
+
+def _link(folder: Path) -> None:
+    with h5py.File(folder / "product.h5", "r+") as file:
+        del file["object"]
+        file["object"] = h5py.ExternalLink("elsewhere.h5", "object")
+
+
+BROKEN_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no product": (lambda folder: (folder / "product.h5").unlink(), "holds diffraction.h5 but no product.h5"),
+    "no patterns": (lambda folder: (folder / "diffraction.h5").unlink(), "holds product.h5 but no diffraction.h5"),
+    "cut off product": (lambda folder: _truncate(folder / "product.h5"), "product.h5: is not a readable HDF5"),
+    "cut off patterns": (lambda folder: _truncate(folder / "diffraction.h5"), "diffraction.h5: is not a readable HDF5"),
+    "claims": (_claim_too_much, "'patterns' claims 1863 GiB"),
+    "link": (_link, "'object' is a link"),
+    "numbers that never meet": (_renumber, "no pattern has a position"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_FOLDERS)
+def test_broken_workflow_directory(
+    case: str, workflow_directory: Path, checkpoint_path: Path, tmp_path: Path, complain: Callable[..., str]
+) -> None:
+    """[DC-5.9]"""
+    folder, output = tmp_path / "sample", tmp_path / "output"
+    shutil.copytree(workflow_directory, folder)
+    shutil.copy(checkpoint_path, folder / "model.ckpt")
+    spoil, message = BROKEN_FOLDERS[case]
+    spoil(folder)
+    for command in ("refine", "train", "infer"):
+        assert message in complain(command, "--data", folder, "--output_dir", output, "--quiet")
+        assert not output.exists()
+
+
+def test_workflow_directory_without_a_model(
+    workflow_directory: Path, tmp_path: Path, complain: Callable[..., str]
+) -> None:
+    """[DC-5.7]"""
+    line = complain("infer", "--data", workflow_directory, "--output_dir", tmp_path / "o", "--quiet")
+    assert re.search(r"there is no .*sample/model\.ckpt; .*--checkpoint", line)
+
+
+@pytest.mark.parametrize("option", [["--pixel_m", "1e-8"], ["--swap_positions"]])
+def test_option_against_the_product(
+    option: list[str], workflow_directory: Path, tmp_path: Path, complain: Callable[..., str]
+) -> None:
+    """[DC-5.4]"""
+    line = complain("refine", "--data", workflow_directory, "--output_dir", tmp_path / "o", "--quiet", *option)
+    assert "leave it out" in line
+
+
+def test_strange_hdf5_file(tmp_path: Path, complain: Callable[..., str]) -> None:
+    (tmp_path / "raw.h5").touch()
+    line = complain("refine", "--data", tmp_path / "raw.h5", "--output_dir", tmp_path / "o", "--quiet")
+    assert "name the folder that holds diffraction.h5 and product.h5" in line
+
+
+def test_used_workflow_directory_is_left_alone(
+    workflow_directory: Path, tmp_path: Path, complain: Callable[..., str]
+) -> None:
+    before = (workflow_directory / "product.h5").read_bytes()
+    assert "is there already" in complain("simulate", "--output", workflow_directory, "--quiet")
+    assert (workflow_directory / "product.h5").read_bytes() == before
+    (tmp_path / "notes").touch()
+    assert "is a file" in complain("simulate", "--output", tmp_path / "notes", "--quiet", "--overwrite")
 
 
 def _infer(complain: Callable[..., str], checkpoint: Path, scan_path: Path, output: Path) -> str:

@@ -2,51 +2,35 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho_torch.api.placement import ClientCanvas, to_positions
+from ptycho_torch.api.placement import ClientCanvas
 from ptycho_torch.config.schema import DataSettings
-from ptycho_torch.data.readers import read_scans, scan_files
+from ptycho_torch.data.readers import read_scans
 from ptycho_torch.data.readers.arrays import make_scan
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DataError
 
-_log = logging.getLogger(__name__)
-
 # the client centres its patterns; whether they are counts or amplitudes it does not say
 _READING = DataSettings(zero_frequency="centre")
 _LEAST_PATTERNS = 2
-# keys that only the client's export has
-_EXPORTED = {"xcoords_start", "bad_pixels"}
 
 
 def read_training_scans(folder: Path) -> list[Scan]:
-    """All scans of a folder, positions as meant here.
+    """All scans of a folder: exported files, or where there are none the two files of a workflow directory.
 
     Raises:
         ScanFileError: the folder holds no scan, or one that cannot be read.
         DataError: a scan is too small or makes no sense.
     """
-    scans = []
-    for path, scan in zip(scan_files(folder), read_scans(folder, _READING), strict=True):
+    scans = read_scans(folder, _READING)
+    for scan in scans:
         _check_patterns(scan.name, len(scan))
-        scans.append(
-            replace(scan, positions_px=to_positions(scan.positions_px, scan.patch_px)) if _exported(path) else scan
-        )
     return scans
-
-
-def _exported(path: Path) -> bool:
-    if path.suffix != ".npz":
-        return False
-    with np.load(path, allow_pickle=False) as archive:
-        return set(archive.files) >= _EXPORTED
 
 
 def scan_in_memory(

@@ -14,16 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.data.canvas import Canvas
-
-
-def half_pixel(patch_px: int) -> float:
-    """What a position of the client lacks to name the pixel under patch pixel [N//2, N//2]."""
-    return patch_px // 2 - (patch_px - 1) / 2
-
-
-def to_positions(client_px: NDArray[np.float64], patch_px: int) -> NDArray[np.float64]:
-    """Positions (pattern, 2) as meant here, in the same object array."""
-    return client_px + half_pixel(patch_px)
+from ptycho_torch.data.product import half_pixel
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,13 @@ def prepare(scans: Sequence[Scan], asked: ClientExperiment) -> tuple[list[Scan],
     """
     group = asked.experiment.training.group_size
     seen = [_labelled(within_bounds(scan, asked.x_bounds, asked.y_bounds, group), asked) for scan in scans]
-    modes = max(len(scan.probe) for scan in seen if scan.probe is not None)
-    experiment = replace(asked.experiment, refine=replace(asked.experiment.refine, probe_modes=modes))
-    per_epoch = ScanDataModule(seen, experiment.training).steps_per_epoch if asked.warmup_epochs else 0
-    training = replace(experiment.training, warmup_steps=asked.warmup_epochs * per_epoch)
-    return seen, replace(experiment, training=training)
+    settings = asked.experiment
+    modes = max(settings.refine.probe_modes, *(len(scan.probe) for scan in seen if scan.probe is not None))
+    training = settings.training
+    if asked.warmup_epochs:
+        per_epoch = ScanDataModule(seen, training).steps_per_epoch
+        training = replace(training, warmup_steps=asked.warmup_epochs * per_epoch)
+    return seen, replace(settings, training=training, refine=replace(settings.refine, probe_modes=modes))
 
 
 def within_bounds(scan: Scan, x_bounds: Bounds, y_bounds: Bounds, least: int) -> Scan:

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ptycho_torch.cli.options import add_settings, settings_from
-from ptycho_torch.cli.shared import add_input, add_machine, add_output, bars, print_results
+from ptycho_torch.cli.shared import add_input, add_machine, add_output, bars, default_checkpoint, print_results
 from ptycho_torch.config import DataSettings, InferenceSettings, RefineSettings
+from ptycho_torch.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ptycho_torch.persistence.checkpoint import TrainedNetwork
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    source = parser.add_argument_group("Network").add_mutually_exclusive_group(required=True)
-    source.add_argument("--checkpoint", type=Path, metavar="FILE", help="checkpoint of a trained network")
+    source = parser.add_argument_group("Network").add_mutually_exclusive_group()
+    source.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="checkpoint of a trained network (default: model.ckpt in the folder of --data)",
+    )
     source.add_argument(
         "--model_path",
         type=Path,
@@ -33,18 +43,12 @@ def run(arguments: argparse.Namespace) -> None:
     from ptycho_torch.data.readers import read_one_scan, scan_files
     from ptycho_torch.device import find_device, limit_threads
     from ptycho_torch.files import claim_folder
-    from ptycho_torch.persistence.archive import bundle_file
-    from ptycho_torch.persistence.bundle import load_torch_bundle
-    from ptycho_torch.persistence.checkpoint import load_network
     from ptycho_torch.workflows.reconstruction import check_size, reconstruct_scan, write_reconstruction
     from ptycho_torch.workflows.record import RunRecord
 
     limit_threads(arguments.threads)
     find_device(arguments.device)
-    if arguments.checkpoint:
-        source, trained = arguments.checkpoint, load_network(arguments.checkpoint)
-    else:
-        source, trained = bundle_file(arguments.model_path), load_torch_bundle(arguments.model_path)[0]
+    source, trained = _network(arguments)
     inference = settings_from(arguments, InferenceSettings, base=trained.experiment.inference)
     polish = settings_from(arguments, RefineSettings, prefix="polish_", base=trained.experiment.refine)
     scan = read_one_scan(arguments.data, reading, arguments.probe)
@@ -64,3 +68,17 @@ def run(arguments: argparse.Namespace) -> None:
     files = write_reconstruction(result, arguments.output_dir)
     record.finish(results=result.metrics, outputs=files)
     print_results(arguments.output_dir, files, result.metrics)
+
+
+def _network(arguments: argparse.Namespace) -> tuple[Path, TrainedNetwork]:
+    """The network that the options name, or that lies beside the data, and the file it is from."""
+    from ptycho_torch.persistence.archive import bundle_file
+    from ptycho_torch.persistence.bundle import load_torch_bundle
+    from ptycho_torch.persistence.checkpoint import load_network
+
+    if arguments.model_path:
+        return bundle_file(arguments.model_path), load_torch_bundle(arguments.model_path)[0]
+    checkpoint = arguments.checkpoint or default_checkpoint(arguments.data)
+    if arguments.checkpoint is None and not checkpoint.is_file():
+        raise ConfigError(f"there is no {checkpoint}; put one there, or name another with --checkpoint or --model_path")
+    return checkpoint, load_network(checkpoint)

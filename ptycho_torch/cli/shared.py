@@ -26,7 +26,7 @@ def add_input(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="PATH",
-        help="NPZ file of a scan, or a folder of them",
+        help="NPZ file of a scan, a folder of them, or a folder with diffraction.h5 and product.h5",
     )
     group.add_argument(
         "--probe",
@@ -37,6 +37,13 @@ def add_input(parser: argparse.ArgumentParser) -> None:
         help="NPZ or NPY file of a probe, or a folder of them, to use instead of the scans' own",
     )
     add_settings(parser, DataSettings)
+
+
+def default_checkpoint(data: Path) -> Path:
+    """Where the model of a workflow directory lies; either the folder or a file in it names it."""
+    from ptycho_torch.persistence.workflow_directory import MODEL_NAME
+
+    return (data if data.is_dir() else data.parent) / MODEL_NAME
 
 
 def add_output(parser: argparse.ArgumentParser, default: str) -> None:

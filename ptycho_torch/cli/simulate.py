@@ -12,8 +12,15 @@ from ptycho_torch.errors import OutputError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--output", type=Path, default=Path("scan.npz"), metavar="FILE", help="NPZ file to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("scan.npz"),
+        metavar="PATH",
+        help="NPZ file to write, or, where the name does not end in .npz, a folder that gets diffraction.h5, "
+        "product.h5 and settings.ini as Ptychodus has them; the product holds the true object (default: scan.npz)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the files if they are there")
     parser.add_argument("--quiet", action="store_true", help="only warnings")
     add_settings(parser, SimulationSettings)
 
@@ -21,13 +28,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Simulate and write."""
     settings = settings_from(arguments, SimulationSettings)
-    if arguments.output.exists() and not arguments.overwrite:
-        raise OutputError(f"{arguments.output}: is there already; name another file or add --overwrite")
+    from ptycho_torch.api.settings_file import SETTINGS_NAME, ClientSettings, write_settings
     from ptycho_torch.data.writer import write_scan
+    from ptycho_torch.persistence.workflow_directory import DIFFRACTION_NAME, PRODUCT_NAME, write_workflow_directory
     from ptycho_torch.simulate.scan import simulate_scan
 
+    output: Path = arguments.output
+    is_file = output.suffix == ".npz"
+    if not is_file and output.is_file():
+        raise OutputError(f"{output}: is a file, and its name does not end in .npz; a folder would be written there")
+    for path in [output] if is_file else [output / name for name in (DIFFRACTION_NAME, PRODUCT_NAME, SETTINGS_NAME)]:
+        if path.exists() and not arguments.overwrite:
+            raise OutputError(f"{path}: is there already; name another file or folder, or add --overwrite")
     scan = simulate_scan(settings)
-    write_scan(scan, arguments.output)
+    (write_scan if is_file else write_workflow_directory)(scan, output)
+    if not is_file:
+        settings_of_client = ClientSettings()
+        settings_of_client.data.N = scan.patch_px
+        write_settings(settings_of_client, output / SETTINGS_NAME)
     print(
         f"{len(scan)} patterns of {scan.patch_px} px, {scan.photons_per_pattern:.4g} photons each: {arguments.output}"
     )

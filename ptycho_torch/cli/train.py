@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ptycho_torch.cli.options import add_settings, settings_from
-from ptycho_torch.cli.shared import add_input, add_machine, add_output, bars, print_results, quiet_lightning
+from ptycho_torch.cli.shared import (
+    add_input,
+    add_machine,
+    add_output,
+    bars,
+    default_checkpoint,
+    print_results,
+    quiet_lightning,
+)
 from ptycho_torch.config import DataSettings, Experiment, ModelSettings, RefineSettings, TrainingSettings
+
+if TYPE_CHECKING:
+    from ptycho_torch.api.translate import ClientExperiment
+
+_log = logging.getLogger(__name__)
 
 # the rest of the section belongs to the polish, or shares its name with a training setting
 _REFINE = ("probe_modes",)
@@ -28,20 +45,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, train, say where things are."""
+    asked = _client_settings(arguments.data)
+    base = asked.experiment if asked else Experiment()
     experiment = Experiment(
         data=settings_from(arguments, DataSettings),
-        model=settings_from(arguments, ModelSettings),
-        training=settings_from(arguments, TrainingSettings),
+        model=settings_from(arguments, ModelSettings, base=base.model),
+        training=settings_from(arguments, TrainingSettings, base=base.training),
+        inference=base.inference,
         refine=settings_from(arguments, RefineSettings, only=_REFINE),
     )
+    from ptycho_torch.api.preparation import prepare
     from ptycho_torch.data.readers import read_scans, scan_files
     from ptycho_torch.device import limit_threads
     from ptycho_torch.persistence.archive import bundle_file
-    from ptycho_torch.workflows.training import train_network
+    from ptycho_torch.workflows.training import leave_model, train_network
 
     quiet_lightning()
     limit_threads(arguments.threads)
     scans = read_scans(arguments.data, experiment.data, arguments.probe)
+    if asked:
+        scans, experiment = prepare(scans, replace(asked, experiment=experiment))
     result = train_network(
         scans,
         arguments.output_dir,
@@ -55,8 +78,25 @@ def run(arguments: argparse.Namespace) -> None:
     )
     folder = arguments.output_dir
     paths = {"checkpoint": result.last, "best": result.best, "index": result.index, "bundle": bundle_file(folder)}
+    if scans[0].product is not None:
+        paths["model"] = leave_model(result, folder)
     files = {name: str(path.relative_to(folder)) for name, path in paths.items()}
     figures = {"steps": float(result.steps), "patterns_per_second": result.patterns_per_second}
     if result.validation_loss is not None:
         figures["validation_loss"] = result.validation_loss
     print_results(folder, files, {"training": figures})
+    if "model" in paths:
+        print(f"to reconstruct with it, copy {paths['model']} to {default_checkpoint(arguments.data)}")
+
+
+def _client_settings(data: Path) -> ClientExperiment | None:
+    """What the settings file of a workflow directory asks for; None where there is no such file."""
+    from ptycho_torch.api.settings_file import SETTINGS_NAME, read_settings
+    from ptycho_torch.api.translate import translate
+
+    path = (data if data.is_dir() else data.parent) / SETTINGS_NAME
+    if not path.is_file():
+        return None
+    _log.info("%s: training begins with its settings; options override them", path)
+    found = read_settings(path)
+    return translate(found.data, found.model, found.training, found.inference)

@@ -38,6 +38,11 @@ class Canvas:
             raise DataError(f"an object has shape {pixels.shape}; a finite two-dimensional image is needed")
         object.__setattr__(self, "pixels", pixels)
 
+    def covers(self, positions_px: NDArray[np.float64], patch_px: int) -> NDArray[np.bool_]:
+        """Which of the patches at some positions (position, 2) lie on this canvas, to the nearest pixel."""
+        corner = np.round(positions_px - self.origin_px) - patch_px // 2
+        return np.all((corner >= 0) & (corner + patch_px <= self.pixels.shape), axis=1)
+
     def window(self, origin_px: tuple[float, float], shape_px: tuple[int, int]) -> NDArray[np.complex64]:
         """The part that starts at a position, nearest pixels; ones where this canvas does not reach."""
         start = np.round(np.subtract(origin_px, self.origin_px)).astype(int)

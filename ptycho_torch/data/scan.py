@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.data.canvas import Canvas
+from ptycho_torch.data.product import Product
 from ptycho_torch.errors import DataError
 
 SMALLEST_PATCH_PX = 16
@@ -27,6 +28,7 @@ class Scan:
         truth: the object that was simulated, where there is one.
         pixel_m: side of an object pixel in metres, where it is known.
         name: how to refer to the scan in logs and figures.
+        product: what lay beside the patterns in a client's folder, so that a result can be written back in its place.
     """
 
     counts: NDArray[np.float32]
@@ -36,6 +38,7 @@ class Scan:
     truth: Canvas | None = None
     pixel_m: float | None = None
     name: str = "scan"
+    product: Product | None = None
 
     def __post_init__(self) -> None:
         """Check every array and make it read-only.
@@ -125,8 +128,7 @@ class Scan:
             raise DataError(f"{self.name}: the probe is empty or holds NaN or infinite values")
 
     def _check_inside(self, truth: Canvas) -> None:
-        corner = np.round(self.positions_px - truth.origin_px) - self.patch_px // 2
-        outside = (corner < 0).any(1) | (corner + self.patch_px > np.array(truth.pixels.shape)).any(1)
+        outside = ~truth.covers(self.positions_px, self.patch_px)
         if outside.any():
             first = int(np.flatnonzero(outside)[0])
             raise DataError(

@@ -18,6 +18,8 @@ from ptycho_torch.device import find_device
 from ptycho_torch.errors import CheckpointError
 from ptycho_torch.files import write_json, write_whole
 from ptycho_torch.persistence.checkpoint import TrainedNetwork, load_network
+from ptycho_torch.persistence.product import write_product
+from ptycho_torch.persistence.workflow_directory import PRODUCT_NAME
 from ptycho_torch.progress import Stages
 from ptycho_torch.reconstruct.evaluate import evaluate, lit_area
 from ptycho_torch.reconstruct.figures import Panel, save_comparison, save_object
@@ -135,7 +137,10 @@ def check_size(network: TrainedNetwork, scan: Scan) -> None:
 
 
 def write_reconstruction(result: Reconstruction, folder: Path) -> dict[str, str]:
-    """Write object, probe, pictures and figures of merit into a folder; returns the files by what they are."""
+    """Write object, probe, pictures and figures of merit into a folder; returns the files by what they are.
+
+    A scan that came with a product leaves a product as well.
+    """
     mask = lit_area(result.prediction.light)
     amplitude, phase = save_object(result.canvas.pixels, folder, mask)
     paths = {
@@ -156,6 +161,10 @@ def write_reconstruction(result: Reconstruction, folder: Path) -> dict[str, str]
         np.savez_compressed(file, patches=result.sample, patterns=result.sample_patterns)
     write_json(result.metrics, paths["metrics"])
     save_comparison(_panels(result), result.prediction.light, mask, _title(result), paths["comparison"])
+    if result.scan.product is not None:
+        paths["product"] = folder / PRODUCT_NAME
+        losses = result.polished.errors if result.polished else ()
+        write_product(result.scan.product.with_object(result.canvas, result.final_probe, losses), paths["product"])
     return {name: path.name for name, path in paths.items()}
 
 

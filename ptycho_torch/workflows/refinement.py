@@ -16,6 +16,8 @@ from ptycho_torch.data.writer import write_object
 from ptycho_torch.device import find_device
 from ptycho_torch.files import write_json, write_whole
 from ptycho_torch.metrics.frc import RingCorrelation, ring_correlation
+from ptycho_torch.persistence.product import write_product
+from ptycho_torch.persistence.workflow_directory import PRODUCT_NAME
 from ptycho_torch.progress import Progress
 from ptycho_torch.reconstruct.evaluate import evaluate, illumination, lit_area
 from ptycho_torch.reconstruct.figures import Panel, save_comparison, save_object
@@ -78,7 +80,10 @@ def refine_scan(
 
 
 def write_refinement(result: Refinement, folder: Path) -> dict[str, str]:
-    """Write object, probe, pictures and figures of merit into a folder; returns the files by what they are."""
+    """Write object, probe, pictures and figures of merit into a folder; returns the files by what they are.
+
+    A scan that came with a product leaves a product as well.
+    """
     scan, solution = result.scan, result.solution
     light = illumination(scan, solution.probe)
     mask = lit_area(light)
@@ -107,6 +112,9 @@ def write_refinement(result: Refinement, folder: Path) -> dict[str, str]:
     if scan.truth is not None:
         panels.insert(0, Panel("truth", scan.truth.window(frame.origin_px, frame.shape_px)))
     save_comparison(panels, light, mask, scan.name, paths["comparison"])
+    if scan.product is not None:
+        paths["product"] = folder / PRODUCT_NAME
+        write_product(scan.product.with_object(solution.canvas, solution.probe, solution.errors), paths["product"])
     return {name: path.name for name, path in paths.items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,9 +15,10 @@ from ptycho_torch.config.legacy_params import legacy_params
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.device import find_device
 from ptycho_torch.errors import CheckpointError, DataError, OutputError
-from ptycho_torch.files import claim_folder
+from ptycho_torch.files import claim_folder, write_whole
 from ptycho_torch.persistence.bundle import save_torch_bundle
 from ptycho_torch.persistence.checkpoint import TrainedNetwork, load_network
+from ptycho_torch.persistence.workflow_directory import MODEL_NAME
 from ptycho_torch.progress import Stages
 from ptycho_torch.training.bootstrap import bootstrap_probes
 from ptycho_torch.training.fit import LAST_NAME, TrainingResult, fit
@@ -90,6 +92,14 @@ def _write_bundle(trained: TrainedNetwork, folder: Path, inputs: Sequence[Path])
     photons = float(np.mean(trained.photons))
     params = legacy_params(trained.experiment, trained.patch_px, photons, source, str(folder))
     save_torch_bundle(trained, folder, params, overwrite=True)
+
+
+def leave_model(result: TrainingResult, folder: Path) -> Path:
+    """Copy the best checkpoint to where a client's workflow directory has its model; returns the copy."""
+    path = folder / MODEL_NAME
+    with result.best.open("rb") as source, write_whole(path) as target:
+        shutil.copyfileobj(source, target)
+    return path
 
 
 def _resumable(checkpoint: Path, scans: Sequence[Scan], experiment: Experiment) -> NDArray[np.complex64]:

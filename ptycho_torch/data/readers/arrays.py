@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.conventions import beam_is_centred, check_pixels, lit_patterns, oriented, to_counts
+from ptycho_torch.data.product import Product
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
 
@@ -23,6 +24,7 @@ def make_scan(
     bad_pixels: NDArray[Any] | None = None,
     probe: NDArray[Any] | None = None,
     truth: Canvas | None = None,
+    product: Product | None = None,
 ) -> Scan:
     """Make a scan of arrays in any of the forms that `DataSettings` knows; what they do not say is detected.
 
@@ -34,6 +36,7 @@ def make_scan(
         bad_pixels: (N, N) true where the detector cannot be trusted; axes of length one are dropped.
         probe: (N, N) or (mode, N, N).
         truth: the object that was simulated.
+        product: what lay beside the patterns in a client's folder.
 
     Raises:
         ScanFileError: the arrays do not fit each other, or hold no numbers that a detector could give.
@@ -71,6 +74,7 @@ def make_scan(
         truth=truth,
         pixel_m=settings.pixel_m,
         name=name,
+        product=product,
     )
 
 
@@ -88,11 +92,19 @@ def as_modes(probe: NDArray[Any], name: str) -> NDArray[np.complex64]:
     return reduced.astype(np.complex64)
 
 
-def as_truth(image: NDArray[Any]) -> Canvas | None:
-    """An object whose pixel [0, 0] lies at position (0, 0); None where it is constant and hence tells nothing."""
-    if image.size == 0 or np.ptp(np.abs(image)) + np.ptp(image.real) == 0:
+def as_truth(image: NDArray[Any], name: str) -> Canvas | None:
+    """An object whose pixel [0, 0] lies at position (0, 0); None where it tells nothing: constant or not finite.
+
+    Raises:
+        ScanFileError: it is real, so that its phase is lost (DATA-001), or not numeric.
+    """
+    if image.size == 0 or (image == image.flat[0]).all():
         return None
-    return Canvas(image.astype(np.complex64))
+    if not np.iscomplexobj(image):
+        raise ScanFileError(
+            f"{name}: the object is of type {image.dtype}; complex values are needed, or its phase is lost"
+        )
+    return Canvas(image.astype(np.complex64)) if np.isfinite(image).all() else None
 
 
 def drop_leading(array: NDArray[Any], axes: int) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Folders of measured data: scans in one, probes perhaps in another."""
+"""Files and folders of measured data: scans in one, probes perhaps in another."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.data.readers.npz import load_arrays, read_npz
+from ptycho_torch.data.readers.workflow_directory import read_workflow_directory, workflow_files
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
+from ptycho_torch.persistence.workflow_directory import DIFFRACTION_NAME, PRODUCT_NAME
 
 _log = logging.getLogger(__name__)
 
@@ -22,28 +24,31 @@ _PROBE_KEYS = ("probeGuess", "probe")
 def read_scans(
     source: Path | str, settings: DataSettings | None = None, probes: Path | str | None = None
 ) -> list[Scan]:
-    """Read one file, or every NPZ file of a folder in the order of their names.
+    """Read one file, every NPZ file of a folder in the order of their names, or a client's workflow directory.
 
     Args:
-        source: an NPZ file or a folder of them; folders inside it are not searched.
+        source: an NPZ file, a folder of them, or a folder that holds none but `diffraction.h5` and `product.h5`; either
+            of these two files stands for its folder. Folders inside a folder are not searched.
         settings: how to read them.
         probes: an NPZ or NPY file, or a folder of them. One probe serves all scans; several belong to the scans of the
-            same name. Without it each file's own probe is used.
+            same name. Without it each scan's own probe is used.
 
     Raises:
         ScanFileError: nothing can be read there, or probes do not belong to the scans.
+        ConfigError: a setting contradicts what a file says.
         DataError: the arrays do not make a scan, or scans differ in size.
     """
-    paths = scan_files(source)
+    places = _places(Path(source))
     found = _read_probes(Path(probes)) if probes is not None else {}
     if len(found) > 1:
-        missing = [path.name for path in paths if path.stem not in found]
+        missing = [place.name for place in places if place.stem not in found]
         if missing:
             raise ScanFileError(f"{probes}: no probe is named like the scan {missing[0]}; one that serves all would do")
     scans = []
-    for path in paths:
-        probe = found.get(path.stem) if len(found) > 1 else next(iter(found.values()), None)
-        scans.append(read_npz(path, settings, probe=probe))
+    for place in places:
+        probe = found.get(place.stem) if len(found) > 1 else next(iter(found.values()), None)
+        read = read_workflow_directory if place.is_dir() else read_npz
+        scans.append(read(place, settings, probe=probe))
     sizes = {scan.patch_px for scan in scans}
     if len(sizes) > 1:
         listing = ", ".join(f"{scan.name} {scan.patch_px} px" for scan in scans)
@@ -56,21 +61,24 @@ def read_one_scan(source: Path | str, settings: DataSettings | None = None, prob
 
     Raises:
         ScanFileError: nothing can be read there, or the folder holds several scans.
+        ConfigError: a setting contradicts what a file says.
         DataError: the arrays do not make a scan.
     """
-    paths = scan_files(source)
-    if len(paths) > 1:
-        raise ScanFileError(f"{source}: the folder holds {len(paths)} scans; name one of them, such as {paths[0].name}")
+    places = _places(Path(source))
+    if len(places) > 1:
+        raise ScanFileError(
+            f"{source}: the folder holds {len(places)} scans; name one of them, such as {places[0].name}"
+        )
     return read_scans(source, settings, probes)[0]
 
 
 def scan_files(source: Path | str) -> list[Path]:
-    """The NPZ files that `read_scans` reads: the file itself, or those of a folder in the order of their names.
+    """The files that `read_scans` reads.
 
     Raises:
         ScanFileError: there are none.
     """
-    return _files(Path(source), (".npz",))
+    return [path for place in _places(Path(source)) for path in (workflow_files(place) or [place])]
 
 
 def read_probe(path: Path | str) -> NDArray[Any]:
@@ -101,12 +109,26 @@ def _read_probes(source: Path) -> dict[str, NDArray[Any]]:
     return probes
 
 
-def _files(source: Path, suffixes: tuple[str, ...]) -> list[Path]:
+def _places(source: Path) -> list[Path]:
+    """One path a scan: an NPZ file, or a workflow directory."""
+    if source.is_file() and source.suffix == ".h5":
+        if source.name not in (DIFFRACTION_NAME, PRODUCT_NAME):
+            raise ScanFileError(
+                f"{source}: is no scan by itself; name the folder that holds {DIFFRACTION_NAME} and {PRODUCT_NAME}"
+            )
+        return [source.parent] if workflow_files(source.parent) else []
+    has_npz = source.is_dir() and any(path.suffix == ".npz" for path in source.iterdir())
+    if source.is_dir() and not has_npz and workflow_files(source):
+        return [source]
+    return _files(source, (".npz",), f", and no {DIFFRACTION_NAME} with {PRODUCT_NAME}")
+
+
+def _files(source: Path, suffixes: tuple[str, ...], alternative: str = "") -> list[Path]:
     if source.is_file():
         return [source]
     if not source.is_dir():
         raise ScanFileError(f"{source}: there is no such file or folder")
     paths = sorted(path for path in source.iterdir() if path.suffix in suffixes and path.is_file())
     if not paths:
-        raise ScanFileError(f"{source}: the folder holds no {' or '.join(suffixes)} file")
+        raise ScanFileError(f"{source}: the folder holds no {' or '.join(suffixes)} file{alternative}")
     return paths

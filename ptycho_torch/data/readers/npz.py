@@ -1,7 +1,10 @@
-"""NPZ files of measured data in two layouts, told apart by their keys.
+"""NPZ files of measured data in three layouts, told apart by their keys.
 
 Canonical: `diff3d` (or the older `diffraction`), `xcoords`, `ycoords`, and optionally `probeGuess`, `objectGuess`,
 `bad_pixels`. Positions are (x, y) = (column, row) of the object pixel under patch pixel [N//2, N//2].
+
+Exported by the client: the canonical keys, and `xcoords_start`, `ycoords_start` and `bad_pixels` always. Its positions
+name the middle of the patch, (N − 1) / 2, where canonical ones name pixel N//2.
 
 Plain: `data`, `scan`, and optionally `probe`, `mask` (True = bad); axes of length one in front are dropped; positions
 are (row, column).
@@ -18,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.data.product import half_pixel
 from ptycho_torch.data.readers.arrays import as_truth, drop_leading, make_scan
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
@@ -26,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 LARGEST_ARRAY_BYTES = 2**36
 _CANONICAL = ("diff3d", "diffraction")
+_ONLY_TOGETHER_IN_EXPORTS = ("xcoords_start", "ycoords_start", "bad_pixels")
 
 
 def read_npz(path: Path | str, settings: DataSettings | None = None, *, probe: NDArray[Any] | None = None) -> Scan:
@@ -87,15 +92,21 @@ def _canonical(
     if len(columns) != len(rows):
         raise ScanFileError(f"{path}: {len(columns)} xcoords and {len(rows)} ycoords; as many of each are needed")
     stored = _patterns_first(arrays[key], len(rows), path)
+    positions_px = np.stack([rows, columns], axis=1)
+    if all(name in arrays for name in _ONLY_TOGETHER_IN_EXPORTS):
+        positions_px += half_pixel(stored.shape[-1])
+        _log.info(
+            "%s: is an export of Ptychodus; its positions are moved by half a pixel, to patch pixel N//2", path.name
+        )
     guess = arrays.get("objectGuess")
     return make_scan(
         name=path.name,
         stored=stored,
-        positions_px=np.stack([rows, columns], axis=1),
+        positions_px=positions_px,
         settings=settings,
         bad_pixels=arrays.get("bad_pixels"),
         probe=_given(probe, arrays, "probeGuess"),
-        truth=as_truth(guess) if guess is not None and guess.ndim == 2 else None,
+        truth=as_truth(guess, path.name) if guess is not None and guess.ndim == 2 else None,
     )
 
 

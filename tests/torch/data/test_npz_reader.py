@@ -52,6 +52,7 @@ def stored(folder: Path, arrays: dict[str, Any]) -> Path:
 
 @pytest.mark.parametrize("key", ["diff3d", "diffraction"])
 def test_the_canonical_layout(tmp_path: Path, key: str) -> None:
+    """[DC-1.1] [DC-1.2]"""
     arrays = canonical()
     arrays[key] = arrays.pop("diff3d")
     scan = read_npz(stored(tmp_path, arrays))
@@ -66,6 +67,7 @@ def test_the_canonical_layout(tmp_path: Path, key: str) -> None:
 
 
 def test_the_plain_layout(tmp_path: Path) -> None:
+    """[DC-1.9]"""
     scan = read_npz(stored(tmp_path, plain()))
     np.testing.assert_array_equal(scan.counts, np.where(np.eye(16), 0, photons()))
     np.testing.assert_array_equal(scan.positions_px[1], [10.0, 22.5])
@@ -82,16 +84,24 @@ def test_probe_and_object_may_be_missing(tmp_path: Path) -> None:
 
 
 def test_an_empty_object_guess_is_no_truth(tmp_path: Path) -> None:
+    """[DC-1.6]"""
     assert read_npz(stored(tmp_path, canonical(objectGuess=np.ones((5, 5), complex)))).truth is None
+
+
+def test_a_real_object_guess_that_is_constant_is_no_truth(tmp_path: Path) -> None:
+    """[DC-1.4]"""
+    assert read_npz(stored(tmp_path, canonical(objectGuess=np.ones((5, 5))))).truth is None
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32, np.float64])
 def test_integer_and_float_counts_stay_what_they_are(tmp_path: Path, kind: Any) -> None:
+    """[DC-1.3]"""
     scan = read_npz(stored(tmp_path, canonical(diff3d=photons().astype(kind))))
     np.testing.assert_array_equal(scan.counts, photons())
 
 
 def test_the_old_order_with_patterns_last(tmp_path: Path) -> None:
+    """[DC-1.5]"""
     old = np.moveaxis(canonical()["diff3d"], 0, 2)
     np.testing.assert_array_equal(read_npz(stored(tmp_path, canonical(diff3d=old))).counts, photons())
 
@@ -111,6 +121,7 @@ def test_the_direct_beam_in_the_corner_is_moved_to_the_middle(tmp_path: Path) ->
 
 @pytest.mark.parametrize("modes", [(16, 16), (3, 16, 16), (1, 1, 3, 16, 16)])
 def test_probes_flat_and_with_modes(tmp_path: Path, modes: tuple[int, ...]) -> None:
+    """[DC-1.6]"""
     probe = np.random.default_rng(0).normal(size=modes) + 1j
     scan = read_npz(stored(tmp_path, canonical(probeGuess=probe)))
     assert scan.probe is not None
@@ -125,6 +136,7 @@ def test_a_probe_given_replaces_the_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, 1e7, -3.0])
 def test_values_on_bad_pixels_mean_nothing(tmp_path: Path, value: float) -> None:
+    """[DC-1.6]"""
     bad = np.zeros((16, 16), bool)
     bad[2, 3] = True
     counts = photons().astype(np.float32)
@@ -188,9 +200,12 @@ def test_positions_may_be_exchanged(tmp_path: Path) -> None:
         (canonical(probeGuess=np.ones((32, 32), complex)), r"the probe has shape \(1, 32, 32\)"),
         (canonical(probeGuess=np.array("wave")), "the probe has shape"),
         (canonical(bad_pixels=np.zeros((8, 8), bool)), "mask"),
+        (canonical(objectGuess=np.arange(1200.0).reshape(30, 40)), "the object is of type float64; complex values"),
+        (canonical(objectGuess=np.array([["a", "b"]])), "the object is of type <U1; complex values"),
     ],
 )
 def test_files_that_hold_no_scan_are_refused_by_name(tmp_path: Path, arrays: dict[str, Any], complaint: str) -> None:
+    """[DC-1.4] [DC-1.7]"""
     with pytest.raises(DataError, match=complaint) as raised:
         read_npz(stored(tmp_path, arrays))
     assert "measured.npz" in str(raised.value)
@@ -202,6 +217,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_pickled_objects_are_never_opened(tmp_path: Path) -> None:
+    """[DC-1.7]"""
     path = tmp_path / "evil.npz"
     np.savez(path, diff3d=np.array([{"run": "me"}], dtype=object))
     with pytest.raises(ScanFileError, match="holds pickled objects"):
@@ -210,6 +226,7 @@ def test_pickled_objects_are_never_opened(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
+    """[DC-1.7]"""
     path = stored(tmp_path, canonical())
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
@@ -227,6 +244,7 @@ def test_a_file_with_a_flipped_byte_is_refused(tmp_path: Path) -> None:
 
 
 def test_any_numeric_probe_becomes_complex() -> None:
+    """[DC-1.4]"""
     found = as_modes(np.ones((16, 16), np.int32), "mine")
     assert found.dtype == np.complex64
     assert found.shape == (1, 16, 16)

@@ -15,6 +15,7 @@ from ptycho_torch.errors import OutputError
 
 @pytest.mark.parametrize("dose", [3.0, 1e3, 1e7])
 def test_a_scan_reads_back_as_it_was_written(tmp_path: Path, small_scan: Scan, dose: float) -> None:
+    """[DC-1.8]"""
     counts = np.random.default_rng(0).poisson(small_scan.counts * (dose / 1e6)).astype(np.float32)
     good = np.ones((32, 32), bool)
     good[5, 6] = False
@@ -33,6 +34,7 @@ def test_a_scan_reads_back_as_it_was_written(tmp_path: Path, small_scan: Scan, d
 
 
 def test_positions_are_written_in_pixels_of_the_object(tmp_path: Path, small_scan: Scan) -> None:
+    """[DC-1.2]"""
     assert small_scan.truth is not None
     moved = replace(
         small_scan,
@@ -55,6 +57,7 @@ def test_a_scan_without_probe_and_truth_is_written_too(tmp_path: Path, small_sca
 
 @pytest.mark.parametrize("pixel", [None, 2e-8])
 def test_an_object_is_written_with_its_place(tmp_path: Path, pixel: float | None) -> None:
+    """[DC-6.1]"""
     canvas = Canvas(np.full((4, 5), 2j, np.complex64), (7.0, -2.0), pixel)
     write_object(canvas, tmp_path / "object.npz")
     with np.load(tmp_path / "object.npz") as arrays:
