@@ -117,6 +117,6 @@ def test_a_simulated_directory_opens_in_the_client(tmp_path: Path) -> None:
     )
     patterns = np.asarray(data.get_patterns(), float)
     # the client's own forward model makes the same patterns of that product, up to noise and its unit of intensity
-    again = generate_diffraction_data(product).get_patterns()
+    again = np.array(generate_diffraction_data(product).get_patterns())
     again *= patterns.sum() / again.sum()
     assert np.abs(patterns - again).sum() < 0.1 * patterns.sum()
