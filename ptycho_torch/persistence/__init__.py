@@ -1,1 +1,1 @@
-"""Trained models as files."""
+"""Trained models and the client's products as files."""

@@ -122,7 +122,9 @@ def _truth(product: Product, positions_px: NDArray[np.float64], patch_px: int, n
     truth = as_truth(layers[0], name)
     if truth is None:
         _log.info("%s: the product's object is constant, so there is nothing to compare with", name)
-    elif not truth.covers(positions_px, patch_px).all():
+        return None
+    if not truth.covers(positions_px, patch_px).all():
         _log.warning("%s: the product's object does not cover the scan and is not compared with", name)
-        truth = None
+        return None
+    _log.info("%s: results are compared with the product's object", name)
     return truth

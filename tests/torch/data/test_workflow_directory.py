@@ -141,6 +141,20 @@ def test_a_position_that_was_taken_twice_is_the_mean(tmp_path: Path) -> None:
     np.testing.assert_allclose(scan.positions_px, [(where[0] + where[4]) / 2, where[3]], atol=1e-6)
 
 
+def test_a_place_that_was_never_filled_is_no_pattern(tmp_path: Path) -> None:
+    """[DC-5.2]"""
+    content = product(probe_position_indexes=np.array([3, 4, 7, 8, -1]))
+    (scan,) = read_scans(folder_of(tmp_path, content, client_diffraction(counts(), np.array([3, 4, 7, 8, -1]))))
+    np.testing.assert_array_equal(scan.counts, counts()[:4])
+
+
+def test_a_beam_stop_does_not_move_the_direct_beam(tmp_path: Path) -> None:
+    """[DC-4.2]"""
+    stopped = np.fft.fftshift(counts(), axes=(1, 2))
+    (scan,) = read_scans(folder_of(tmp_path, patterns=client_diffraction(stopped, INDEXES)))
+    np.testing.assert_array_equal(scan.counts, stopped)
+
+
 def test_numbers_that_never_meet_are_refused(tmp_path: Path) -> None:
     """[DC-5.2]"""
     patterns = client_diffraction(counts(), INDEXES + 100)
