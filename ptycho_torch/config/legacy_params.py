@@ -21,7 +21,6 @@ _FIXED: dict[str, Any] = {
     "n_subsample": None,
     "pad_object": True,
     "positions.provided": True,
-    "probe.big": True,
     "probe.mask": False,
     "probe.trainable": False,
     "probe_scale": 4.0,
@@ -61,6 +60,8 @@ def legacy_params(
         "amp_activation": _ACTIVATIONS[model.amplitude],
         # whether overlapping patches are merged into one object
         "object.big": training.unmerged_weight < 1,
+        # whether the network fills the whole patch
+        "probe.big": model.field == "whole",
         "batch_size": training.batch_size,
         "nepochs": training.epochs,
         "nll_weight": float(by_counts),

@@ -61,6 +61,25 @@ class ModelSettings(Settings):
         "softplus", help="activation of the amplitude (amplitude_phase)"
     )
     phase: Literal["linear", "pi_tanh"] = setting("linear", help="activation of the phase (amplitude_phase)")
+    field: Literal["whole", "centre"] = setting(
+        "whole", help="what the network fills of a patch; centre leaves empty space outside of its middle half"
+    )
+    decoders: Literal["shared", "separate"] = setting(
+        "shared", help="one decoder for the two channels, or one for each"
+    )
+    normalisation: Literal["group", "batch"] = setting("group", help="how features are normalised")
+    encoder_attention: Literal["none", "cbam", "eca", "spatial"] = setting(
+        "none", help="attention after each level on the way down"
+    )
+    bottleneck_attention: Literal["none", "cbam", "eca", "spatial"] = setting(
+        "none", help="attention at the lowest resolution"
+    )
+    decoder_attention: Literal["none", "cbam", "eca", "spatial"] = setting(
+        "none", help="attention after each level on the way up"
+    )
+    attention_kernel_px: Literal[3, 5, 7, 9, 11, 13, 15] = setting(
+        7, unit="px", help="side of the convolution of attention by place (cbam, spatial)"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
