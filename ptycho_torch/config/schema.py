@@ -107,6 +107,17 @@ class TrainingSettings(Settings):
         0.15, at_least=0, at_most=1, help="share of the loss taken from single patches before overlaps are merged"
     )
     total_variation: float = setting(0.0, at_least=0, help="weight of the patches' total variation")
+    amplitude_penalty: Literal["none", "total_variation", "mean_deviation"] = setting(
+        "none", help="what is held against the amplitude of patches"
+    )
+    amplitude_penalty_weight: float = setting(1.0, at_least=0, help="weight of the penalty on the amplitude")
+    phase_penalty: Literal["none", "total_variation", "mean_deviation"] = setting(
+        "none", help="what is held against the phase of patches"
+    )
+    phase_penalty_weight: float = setting(1.0, at_least=0, help="weight of the penalty on the phase")
+    amplitude_variance_weight: float = setting(
+        0.0, at_least=0, help="weight of the variance of the amplitude within patches"
+    )
     bootstrap_epochs: int = setting(20, at_least=0, help="epochs of refinement that find the probe before training")
     validation_share: float = setting(0.05, at_least=0, at_most=0.5, help="share of the groups kept for validation")
     seed: int = setting(0, at_least=0, help="seed of weights, groups and order")
