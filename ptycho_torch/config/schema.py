@@ -102,7 +102,13 @@ class TrainingSettings(Settings):
     fine_tune_rate: float = setting(0.1, above=0, at_most=1, help="that step size, as a share of the highest")
     accumulate: int = setting(1, at_least=1, help="batches whose gradients are added up for a step")
     gradient_clip: float | None = setting(1.0, above=0, help="highest norm of the gradient; none leaves it as it is")
-    loss: Literal["poisson", "amplitude_mae", "anscombe"] = setting("anscombe", help="likelihood of the counts")
+    target: Literal["patterns", "object"] = setting(
+        "patterns", help="what to learn from: the patterns alone, or the object where the scans know it"
+    )
+    level_labels: bool = setting(True, help="remove the mean phase of each piece of the object (target object)")
+    loss: Literal["poisson", "amplitude_mae", "anscombe"] = setting(
+        "anscombe", help="likelihood of the counts (target patterns)"
+    )
     unmerged_weight: float = setting(
         0.15, at_least=0, at_most=1, help="share of the loss taken from single patches before overlaps are merged"
     )

@@ -24,12 +24,14 @@ class Batch(NamedTuple):
         corners_px: (group, pattern, 2) whole-pixel place of each patch, least row and column 0 in each group.
         shifts_px: (group, pattern, 2) sub-pixel part of the positions.
         scan_index: (group,) which scan the group is from.
+        labels: (group, pattern, h, w) the true object under each pattern; empty where it is not learnt from.
     """
 
     counts: Tensor
     corners_px: Tensor
     shifts_px: Tensor
     scan_index: Tensor
+    labels: Tensor = torch.zeros(0)
 
 
 class GroupDataset(Dataset[Batch]):
