@@ -20,7 +20,7 @@ from ptycho_torch.losses import (
 )
 from ptycho_torch.training.generator import build_network
 from ptycho_torch.training.module import ReconstructionModule
-from ptycho_torch.training.objective import Objective
+from ptycho_torch.training.objective import Objective, patterns, true_object
 from ptycho_torch.training.optim import StepSizes
 
 
@@ -71,4 +71,6 @@ def build_objective(training: TrainingSettings) -> Objective:
         priors.append((PHASE_PENALTIES[training.phase_penalty], training.phase_penalty_weight))
     if training.amplitude_variance_weight:
         priors.append((amplitude_variance, training.amplitude_variance_weight))
-    return Objective(LOSSES[training.loss], training.unmerged_weight, priors)
+    by_patterns = training.target == "patterns"
+    target = patterns(LOSSES[training.loss]) if by_patterns else true_object(level=training.level_labels)
+    return Objective(target, training.unmerged_weight, priors)
