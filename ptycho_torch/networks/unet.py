@@ -47,18 +47,12 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         channels = [width * 2**level for level in range(depth)]
-        first = convolution(_FOLD**2, width, norm=normalisation)
         down = [
             nn.Sequential(
                 convolution(above, below, stride=2, norm=normalisation), convolution(below, below, norm=normalisation)
             )
             for above, below in pairwise(channels)
         ]
-        encoder = [
-            attended(level, encoder_attention, size, attention_kernel_px)
-            for level, size in zip([first, *down], channels, strict=True)
-        ]
-        lowest = Residual(channels[-1], normalisation)
 
         def decoder(outputs: int) -> list[nn.Module]:
             up = [
@@ -67,7 +61,13 @@ class UNet(nn.Module):
             ]
             return [*up, _last(width, outputs), nn.PixelShuffle(_FOLD)]
 
+        # the order in which parts are made decides which weights a seed draws for them
         ends = [Branches(nn.Sequential(*decoder(1)) for _ in range(2))] if decoders == "separate" else decoder(2)
+        first, lowest = convolution(_FOLD**2, width, norm=normalisation), Residual(channels[-1], normalisation)
+        encoder = [
+            attended(level, encoder_attention, size, attention_kernel_px)
+            for level, size in zip([first, *down], channels, strict=True)
+        ]
         self.body = nn.Sequential(
             nn.PixelUnshuffle(_FOLD),
             *encoder,
