@@ -38,6 +38,8 @@ SECTIONS: list[type[Settings]] = [
         (RefineSettings, "regularisation", 0.0, "must be above 0"),
         (RefineSettings, "probe_start", 1.5, "must be at most 1"),
         (ModelSettings, "network", 3, "must be one of"),
+        (ModelSettings, "attention_kernel_px", 4, "must be one of 3, 5, 7"),
+        (ModelSettings, "attention_kernel_px", 7.0, "must be one of 3, 5, 7"),
         (TrainingSettings, "steps", 0, "must be at least 1"),
         (config.DataSettings, "transpose", 1, "must be of type bool"),
     ],

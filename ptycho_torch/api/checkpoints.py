@@ -46,7 +46,7 @@ def client_configs_of(trained: TrainedNetwork, path: Path) -> Configs:
 
 def _derived(trained: TrainedNetwork) -> Configs:
     settings, group = trained.experiment, trained.experiment.training.group_size
-    supervised = getattr(settings.training, "target", "") == "object"
+    supervised = settings.training.target == "object"
     data = DataConfig(N=trained.patch_px, C=group)
     model = ModelConfig(
         mode="Supervised" if supervised else "Unsupervised",

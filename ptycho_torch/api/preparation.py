@@ -61,7 +61,7 @@ def within_bounds(scan: Scan, x_bounds: Bounds, y_bounds: Bounds, least: int) ->
 
 
 def _labelled(scan: Scan, asked: ClientExperiment) -> Scan:
-    if getattr(asked.experiment.training, "target", "") == "object" and scan.truth is None:
+    if asked.experiment.training.target == "object" and scan.truth is None:
         raise DataError(
             f"{scan.name}: Supervised training takes its labels from objectGuess, which is the same everywhere; "
             "export a reconstructed object, or train Unsupervised"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from ptycho_torch.api.client_configs import DataConfig, InferenceConfig, ModelConfig, TrainingConfig
 from ptycho_torch.api.client_fields import CONFIG_CLASSES, FIELDS, ClientField
@@ -13,7 +14,6 @@ from ptycho_torch.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 Bounds = tuple[float, float]
 
 CHANNELS_PER_FILTER_SCALE = 12
@@ -119,8 +119,7 @@ def _check_grid(data: DataConfig) -> None:
 
 
 def _model_settings(model: ModelConfig) -> ModelSettings:
-    return _made(
-        ModelSettings,
+    return ModelSettings(
         width=CHANNELS_PER_FILTER_SCALE * _whole("ModelConfig.n_filters_scale", model.n_filters_scale, 1, 20),
         amplitude=_choice(
             "ModelConfig.amp_activation",
@@ -149,8 +148,7 @@ def _training_settings(data: DataConfig, model: ModelConfig, training: TrainingC
     )
     ranged = choice != "nearest"
     penalties = {None: "none", "Total_Variation": "total_variation", "Mean_Deviation": "mean_deviation"}
-    return _made(
-        TrainingSettings,
+    return TrainingSettings(
         target=_choice("ModelConfig.mode", model.mode, {"Unsupervised": "patterns", "Supervised": "object"}),
         level_labels=bool(data.phase_subtraction),
         epochs=_whole("TrainingConfig.epochs", training.epochs, 1),
@@ -174,7 +172,7 @@ def _training_settings(data: DataConfig, model: ModelConfig, training: TrainingC
         accumulate=_whole("TrainingConfig.accum_steps", training.accum_steps, 1),
         fine_tune_epochs=_whole("TrainingConfig.epochs_fine_tune", training.epochs_fine_tune, 0),
         fine_tune_rate=_positive("TrainingConfig.fine_tune_gamma", training.fine_tune_gamma),
-        gradient_clip=training.gradient_clip_val or 1.0,
+        gradient_clip=training.gradient_clip_val or None,
         loss=_choice("ModelConfig.loss_function", model.loss_function, losses),
         unmerged_weight=TrainingSettings().unmerged_weight if model.object_big else 1.0,
         amplitude_penalty=_choice("ModelConfig.amp_loss", model.amp_loss, penalties),
@@ -198,7 +196,7 @@ def _inference_settings(inference: InferenceConfig) -> InferenceSettings:
     )
 
 
-def _attention(**wanted: bool) -> str:
+def _attention(**wanted: bool) -> Any:  # noqa: ANN401 - checked by the settings
     chosen = [name for name, on in wanted.items() if on]
     if len(chosen) > 1:
         raise ConfigError(
@@ -234,7 +232,7 @@ def _bounds(label: str, bounds: Bounds) -> Bounds:
     return low, high
 
 
-def _choice(label: str, value: Any, known: dict[Any, T], shown: Any = None) -> T:  # noqa: ANN401
+def _choice(label: str, value: Any, known: Mapping[Any, Any], shown: Any = None) -> Any:  # noqa: ANN401 - checked by the settings
     if value not in known:
         words = " or ".join(str(name) for name in known)
         raise ConfigError(f"{label} is {(value if shown is None else shown)!r}; {words} is needed")
@@ -259,7 +257,3 @@ def _positive(label: str, value: Any) -> float:  # noqa: ANN401
     if _number(label, value) == 0:
         raise ConfigError(f"{label} is {value!r}; more than 0 is needed")
     return float(value)
-
-
-def _made(kind: Any, **values: Any) -> Any:  # noqa: ANN401 - a settings class and its values
-    return kind.from_dict({k: v for k, v in values.items() if k in kind.types()})

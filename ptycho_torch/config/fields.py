@@ -63,7 +63,8 @@ class FieldType:
         if value is None:
             return "" if self.optional else "must not be empty"
         if self.choices:
-            return "" if value in self.choices else f"must be one of {', '.join(map(str, self.choices))}"
+            fits = isinstance(value, self.base) and value in self.choices
+            return "" if fits else f"must be one of {', '.join(map(str, self.choices))}"
         if self.base is float:
             fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
             return "" if fits else "must be a finite number"

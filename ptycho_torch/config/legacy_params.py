@@ -21,7 +21,6 @@ _FIXED: dict[str, Any] = {
     "n_subsample": None,
     "pad_object": True,
     "positions.provided": True,
-    "probe.big": True,
     "probe.mask": False,
     "probe.trainable": False,
     "probe_scale": 4.0,
@@ -51,16 +50,19 @@ def legacy_params(
     """
     model, training = experiment.model, experiment.training
     root = math.isqrt(training.group_size)
-    by_counts = training.loss != "amplitude_mae"
+    supervised = training.target == "object"
+    by_counts = training.loss != "amplitude_mae" and not supervised
     return _FIXED | {
         "N": patch_px,
         # legacy groups are square grids; patterns that are grouped in another way are single ones to it
         "gridsize": root if root**2 == training.group_size else 1,
         "n_filters_scale": max(1, round(model.width / _CHANNELS)),
-        "model_type": "pinn",
+        "model_type": "supervised" if supervised else "pinn",
         "amp_activation": _ACTIVATIONS[model.amplitude],
         # whether overlapping patches are merged into one object
         "object.big": training.unmerged_weight < 1,
+        # whether the network fills the whole patch
+        "probe.big": model.field == "whole",
         "batch_size": training.batch_size,
         "nepochs": training.epochs,
         "nll_weight": float(by_counts),

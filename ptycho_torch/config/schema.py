@@ -61,6 +61,25 @@ class ModelSettings(Settings):
         "softplus", help="activation of the amplitude (amplitude_phase)"
     )
     phase: Literal["linear", "pi_tanh"] = setting("linear", help="activation of the phase (amplitude_phase)")
+    field: Literal["whole", "centre"] = setting(
+        "whole", help="what the network fills of a patch; centre leaves empty space outside of its middle half"
+    )
+    decoders: Literal["shared", "separate"] = setting(
+        "shared", help="one decoder for the two channels, or one for each"
+    )
+    normalisation: Literal["group", "batch"] = setting("group", help="how features are normalised")
+    encoder_attention: Literal["none", "cbam", "eca", "spatial"] = setting(
+        "none", help="attention after each level on the way down"
+    )
+    bottleneck_attention: Literal["none", "cbam", "eca", "spatial"] = setting(
+        "none", help="attention at the lowest resolution"
+    )
+    decoder_attention: Literal["none", "cbam", "eca", "spatial"] = setting(
+        "none", help="attention after each level on the way up"
+    )
+    attention_kernel_px: Literal[3, 5, 7, 9, 11, 13, 15] = setting(
+        7, unit="px", help="side of the convolution of attention by place (cbam, spatial)"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +118,28 @@ class TrainingSettings(Settings):
     fine_tune_rate: float = setting(0.1, above=0, at_most=1, help="that step size, as a share of the highest")
     accumulate: int = setting(1, at_least=1, help="batches whose gradients are added up for a step")
     gradient_clip: float | None = setting(1.0, above=0, help="highest norm of the gradient; none leaves it as it is")
-    loss: Literal["poisson", "amplitude_mae", "anscombe"] = setting("anscombe", help="likelihood of the counts")
+    target: Literal["patterns", "object"] = setting(
+        "patterns", help="what to learn from: the patterns alone, or the object where the scans know it"
+    )
+    level_labels: bool = setting(True, help="remove the mean phase of each piece of the object (target object)")
+    loss: Literal["poisson", "amplitude_mae", "anscombe"] = setting(
+        "anscombe", help="likelihood of the counts (target patterns)"
+    )
     unmerged_weight: float = setting(
         0.15, at_least=0, at_most=1, help="share of the loss taken from single patches before overlaps are merged"
     )
     total_variation: float = setting(0.0, at_least=0, help="weight of the patches' total variation")
+    amplitude_penalty: Literal["none", "total_variation", "mean_deviation"] = setting(
+        "none", help="what is held against the amplitude of patches"
+    )
+    amplitude_penalty_weight: float = setting(1.0, at_least=0, help="weight of the penalty on the amplitude")
+    phase_penalty: Literal["none", "total_variation", "mean_deviation"] = setting(
+        "none", help="what is held against the phase of patches"
+    )
+    phase_penalty_weight: float = setting(1.0, at_least=0, help="weight of the penalty on the phase")
+    amplitude_variance_weight: float = setting(
+        0.0, at_least=0, help="weight of the variance of the amplitude within patches"
+    )
     bootstrap_epochs: int = setting(20, at_least=0, help="epochs of refinement that find the probe before training")
     validation_share: float = setting(0.05, at_least=0, at_most=0.5, help="share of the groups kept for validation")
     seed: int = setting(0, at_least=0, help="seed of weights, groups and order")

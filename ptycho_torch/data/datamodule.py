@@ -57,7 +57,10 @@ class ScanDataModule(lightning.LightningDataModule):
 
     Args:
         scans: scans with patterns of one size.
-        settings: size of groups and batches, share for validation, seed.
+        settings: size of groups and batches, share for validation, seed, what to learn from.
+
+    Raises:
+        DataError: the object is to be learnt from, and a scan does not know it.
     """
 
     def __init__(self, scans: Sequence[Scan], settings: TrainingSettings) -> None:
@@ -85,8 +88,9 @@ class ScanDataModule(lightning.LightningDataModule):
         for scan, split in zip(scans, self.splits, strict=True):
             if split.shared:
                 _log.warning("%s is too small to set patterns aside: validation sees training patterns too", scan.name)
-        self.training = GroupDataset(scans, [split.training for split in self.splits])
-        self.validation = GroupDataset(scans, [split.validation for split in self.splits])
+        labelled = settings.target == "object"
+        self.training = GroupDataset(scans, [split.training for split in self.splits], labelled=labelled)
+        self.validation = GroupDataset(scans, [split.validation for split in self.splits], labelled=labelled)
         self.group_size = size
         self._per_epoch = max(1, round(len(self.training) / settings.groups_per_pattern / size))
 

@@ -78,6 +78,19 @@ class Scan:
         """Mean photons of a pattern on good pixels."""
         return float(self.counts.sum(axis=(1, 2), where=self.good_pixels, dtype=np.float64).mean())
 
+    def known_object(self) -> Canvas:
+        """The true object, to learn from.
+
+        Raises:
+            DataError: there is none, or it is empty space.
+        """
+        if self.truth is None or (self.truth.pixels == self.truth.pixels[0, 0]).all():
+            raise DataError(
+                f"{self.name}: there is no object to learn from, objectGuess is missing or empty space; "
+                "training with target patterns needs none"
+            )
+        return self.truth
+
     def take(self, patterns: NDArray[np.int64] | slice) -> Scan:
         """The scan of only some of the patterns, in the order given."""
         return replace(self, counts=self.counts[patterns], positions_px=self.positions_px[patterns])

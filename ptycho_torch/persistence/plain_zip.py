@@ -85,7 +85,7 @@ def array_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     members = {}
     for name, array in arrays.items():
         stream = io.BytesIO()
-        np.lib.format.write_array(stream, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+        np.lib.format.write_array(stream, np.asarray(array, order="C"), version=(1, 0), allow_pickle=False)
         members[f"{name}.npy"] = stream.getvalue()
     archive = io.BytesIO()
     write_members(members, archive)

@@ -9,11 +9,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ptycho_torch.config import Experiment
+from ptycho_torch.config import Experiment, TrainingSettings
 from ptycho_torch.config.record import make_record
-from ptycho_torch.losses import LOSSES
+from ptycho_torch.losses import (
+    AMPLITUDE_PENALTIES,
+    LOSSES,
+    PHASE_PENALTIES,
+    Prior,
+    amplitude_variance,
+    total_variation,
+)
 from ptycho_torch.training.generator import build_network
 from ptycho_torch.training.module import ReconstructionModule
+from ptycho_torch.training.objective import Objective, patterns, true_object
 from ptycho_torch.training.optim import StepSizes
 
 M = TypeVar("M", bound=ReconstructionModule)
@@ -44,7 +52,7 @@ def build_module(
         stacked,
         torch.tensor(photons, dtype=torch.float32),
         torch.from_numpy(np.stack(good).astype(np.float32)),
-        loss=LOSSES[training.loss],
+        objective=build_objective(training),
         step_sizes=StepSizes(
             highest=training.learning_rate,
             schedule=training.schedule,
@@ -53,7 +61,21 @@ def build_module(
             last_share=training.last_rate,
             fine_tune_share=training.fine_tune_rate,
         ),
-        unmerged_weight=training.unmerged_weight,
-        variation_weight=training.total_variation,
         record=make_record(experiment, stacked.shape[-1]),
     )
+
+
+def build_objective(training: TrainingSettings) -> Objective:
+    """What the settings ask of the patches."""
+    priors: list[tuple[Prior, float]] = []
+    if training.total_variation:
+        priors.append((lambda patches, light: total_variation(patches), training.total_variation))
+    if training.amplitude_penalty != "none":
+        priors.append((AMPLITUDE_PENALTIES[training.amplitude_penalty], training.amplitude_penalty_weight))
+    if training.phase_penalty != "none":
+        priors.append((PHASE_PENALTIES[training.phase_penalty], training.phase_penalty_weight))
+    if training.amplitude_variance_weight:
+        priors.append((amplitude_variance, training.amplitude_variance_weight))
+    by_patterns = training.target == "patterns"
+    target = patterns(LOSSES[training.loss]) if by_patterns else true_object(level=training.level_labels)
+    return Objective(target, training.unmerged_weight, priors)

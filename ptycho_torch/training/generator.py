@@ -28,6 +28,13 @@ def build_network(experiment: Experiment, patch_px: int) -> Generator:
             output=model.output,
             amplitude=model.amplitude,
             phase=model.phase,
+            field=model.field,
+            normalisation=model.normalisation,
+            decoders=model.decoders,
+            encoder_attention=model.encoder_attention,
+            bottleneck_attention=model.bottleneck_attention,
+            decoder_attention=model.decoder_attention,
+            attention_kernel_px=model.attention_kernel_px,
         )
 
 

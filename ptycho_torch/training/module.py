@@ -11,13 +11,10 @@ from torch import Tensor
 
 from ptycho_torch.data.dataset import Batch
 from ptycho_torch.errors import DivergenceError
-from ptycho_torch.losses import Loss, total_variation
 from ptycho_torch.networks.build import Generator
-from ptycho_torch.physics.forward import expected_counts
-from ptycho_torch.physics.merge import merge
-from ptycho_torch.physics.patches import gather, patch_index
-from ptycho_torch.physics.probe import probe_intensity, shift_pairs
+from ptycho_torch.physics.probe import probe_intensity
 from ptycho_torch.physics.scale import network_input
+from ptycho_torch.training.objective import Objective
 from ptycho_torch.training.optim import StepSizes
 
 
@@ -34,10 +31,8 @@ class ReconstructionModule(lightning.LightningModule):
         probes: see above.
         photons: see above.
         good: see above.
-        loss: likelihood of counts.
+        objective: what the patches are held against.
         step_sizes: step size of each step.
-        unmerged_weight: share of the loss taken from patches before they are merged.
-        variation_weight: weight of the patches' total variation.
         record: plain values stored in every checkpoint, from which the module can be built again.
     """
 
@@ -52,10 +47,8 @@ class ReconstructionModule(lightning.LightningModule):
         photons: Float[Tensor, " scan"],
         good: Float[Tensor, "scan h w"],
         *,
-        loss: Loss,
+        objective: Objective,
         step_sizes: StepSizes,
-        unmerged_weight: float,
-        variation_weight: float,
         record: dict[str, Any],
     ) -> None:
         super().__init__()
@@ -64,10 +57,8 @@ class ReconstructionModule(lightning.LightningModule):
         self.register_buffer("photons", photons)
         self.register_buffer("good", good)
         self.record = record
-        self._loss = loss
+        self._objective = objective
         self._step_sizes = step_sizes
-        self._unmerged_weight = unmerged_weight
-        self._variation_weight = variation_weight
 
     def forward(
         self, counts: Float[Tensor, "group pattern h w"], scan_index: Tensor
@@ -98,27 +89,8 @@ class ReconstructionModule(lightning.LightningModule):
         self.log("val_loss", self._batch_loss(batch), prog_bar=True, batch_size=len(batch.counts))
 
     def _batch_loss(self, batch: Batch) -> Tensor:
-        groups, size, side, _ = batch.counts.shape
-        scan = batch.scan_index.repeat_interleave(size)
         patches = self(batch.counts, batch.scan_index).flatten(0, 1)
-        counts, good = batch.counts.flatten(0, 1), self.good[scan]
-        # all groups lie below one another on one tall canvas
-        height, width = (batch.corners_px.amax(dim=(0, 1)) + side).tolist()
-        below = torch.arange(groups, device=scan.device)[:, None] * height
-        corners = torch.stack([batch.corners_px[..., 0] + below, batch.corners_px[..., 1]], dim=-1).flatten(0, 1)
-        index = patch_index(corners, side, width)
-        light = probe_intensity(self.probes)
-        # as a share of each probe's brightest pixel: what is faint must not depend on the other scans of a batch
-        light = (light / light.amax(dim=(-2, -1), keepdim=True))[scan]
-        merged = merge(patches, light, index, (groups * height, width))
-        probes = shift_pairs(self.probes[scan], batch.shifts_px.flatten(0, 1))
-        share = self._unmerged_weight
-        loss = (1 - share) * self._loss(expected_counts(gather(merged, index, side), probes), counts, good)
-        if share:
-            loss = loss + share * self._loss(expected_counts(patches, probes), counts, good)
-        if self._variation_weight:
-            loss = loss + self._variation_weight * total_variation(patches)
-        return loss
+        return self._objective(batch, patches, self.probes, self.good)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of shapes
         """AdamW with the scheduled step sizes."""

@@ -55,7 +55,7 @@ def train_network(
 
     Raises:
         ConfigError: a setting or the device is unusable.
-        DataError: a scan has no probe to start from.
+        DataError: a scan has no probe to start from, or no object to learn from where that is asked for.
         OutputError: the folder is in use or cannot be written.
         CheckpointError: there is nothing to resume from, or something else was trained there.
         DivergenceError: training met a value that is not finite.
@@ -67,6 +67,8 @@ def train_network(
     for scan in scans:
         if scan.probe is None:
             raise DataError(f"{scan.name}: there is no probe to start from; give one with --probe or in the file")
+        if experiment.training.target == "object":
+            scan.known_object()
     if checkpoint is None:
         claim_folder(folder, overwrite=overwrite)
         record = RunRecord(folder, "train", experiment.to_dict(), inputs)

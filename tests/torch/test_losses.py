@@ -8,7 +8,18 @@ import pytest
 import torch
 from numpy_samples import complex_noise
 
-from ptycho_torch.losses import LOSSES, LossName, poisson_deviance, total_variation
+from ptycho_torch.losses import (
+    AMPLITUDE_PENALTIES,
+    LOSSES,
+    PHASE_PENALTIES,
+    LossName,
+    Prior,
+    amplitude_variance,
+    mean_phase,
+    object_mae,
+    poisson_deviance,
+    total_variation,
+)
 
 NAMES: list[LossName] = ["poisson", "amplitude_mae", "anscombe"]
 REFERENCES: dict[str, Callable[..., float]] = {
@@ -107,3 +118,68 @@ def test_gradients_of_total_variation_are_exact_and_finite_on_flat_images(rng: n
     total_variation(flat).backward()
     assert flat.grad is not None
     assert torch.isfinite(torch.view_as_real(flat.grad)).all()
+
+
+PRIORS: dict[str, Prior] = {
+    **{f"amplitude {name}": prior for name, prior in AMPLITUDE_PENALTIES.items()},
+    **{f"phase {name}": prior for name, prior in PHASE_PENALTIES.items()},
+    "amplitude variance": amplitude_variance,
+}
+
+
+def lit(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two patches and the light on them, which leaves the first three rows dark."""
+    light = torch.from_numpy(rng.uniform(0.5, 1, (2, 9, 8)))
+    light[:, :3] = 0
+    return torch.from_numpy(1 + 0.3 * complex_noise(rng, 2, 9, 8)), light
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_priors_see_neither_the_dark_nor_an_overall_phase_nor_the_unit_of_light(
+    name: str, rng: np.random.Generator
+) -> None:
+    patches, light = lit(rng)
+    found = PRIORS[name](patches, light)
+    assert found.item() > 1e-3
+    torch.testing.assert_close(PRIORS[name](patches, 7e5 * light), found)
+    torch.testing.assert_close(PRIORS[name](patches * complex(np.exp(2.9j)), light), found)
+    spoiled = patches.clone()
+    spoiled[:, :3] *= 40j
+    torch.testing.assert_close(PRIORS[name](spoiled, light), found)
+    alone = [PRIORS[name](patches[k : k + 1], light[k : k + 1]) for k in range(2)]
+    torch.testing.assert_close(torch.stack(alone).mean(), found)
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_priors_leave_flat_patches_alone_and_their_other_half(name: str, rng: np.random.Generator) -> None:
+    patches, light = lit(rng)
+    flat = torch.full((2, 9, 8), 0.4 + 0.3j, dtype=torch.complex128, requires_grad=True)
+    found = PRIORS[name](flat, light)
+    assert found.item() < 1e-5
+    found.backward()
+    assert flat.grad is not None
+    assert torch.isfinite(torch.view_as_real(flat.grad)).all()
+    other = patches / patches.abs() if name.startswith("amplitude") else patches.abs() + 0j
+    assert PRIORS[name](other, light).item() < 1e-5
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_gradients_of_priors_are_exact(name: str, rng: np.random.Generator) -> None:
+    patches, light = lit(rng)
+    assert torch.autograd.gradcheck(lambda given: PRIORS[name](given, light), patches.requires_grad_())
+
+
+def test_labels_are_compared_in_the_light(rng: np.random.Generator) -> None:
+    (patches, light), (labels, _) = lit(rng), lit(rng)
+    shares = (light / light.sum(dim=(1, 2), keepdim=True)).numpy()
+    wanted = np.mean((np.abs(patches.numpy() - labels.numpy()) * shares).sum(axis=(1, 2)))
+    assert object_mae(patches, labels, light).item() == pytest.approx(wanted, rel=1e-12)
+    assert object_mae(patches, patches, light).item() == 0
+
+
+def test_the_mean_phase_is_that_of_the_lit_mean(rng: np.random.Generator) -> None:
+    patches, light = lit(rng)
+    turns = torch.tensor([2.9, -1.4], dtype=torch.float64)[:, None, None]
+    turned = mean_phase(patches * torch.polar(torch.ones_like(turns), turns), light)
+    torch.testing.assert_close(turned, mean_phase(patches, light) * torch.polar(torch.ones_like(turns), turns))
+    assert (mean_phase(patches, light).angle().abs() < 0.2).all()

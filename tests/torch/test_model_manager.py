@@ -573,6 +573,27 @@ class TestLoadTorchBundle:
         assert cfg == {"yesterday": True}
 
     @requires_torch
+    def test_single_numbers_among_the_weights_come_back(self, tmp_path: Path) -> None:
+        """PS-1.5, PS-4.3: batch normalisation counts its batches in an array without axes."""
+        import torch
+
+        from ptycho_torch.persistence.bundle import load_torch_bundle, save_torch_bundle
+        from ptycho_torch.persistence.checkpoint import TrainedNetwork
+        from ptycho_torch.training.generator import build_network
+
+        experiment = Experiment(model=ModelSettings(width=4, depth=2, normalisation="batch", decoders="separate"))
+        network, patterns, light = build_network(experiment, SIDE), torch.rand(5, SIDE, SIDE), torch.ones(1, SIDE, SIDE)
+        for weight in network.parameters():
+            torch.nn.init.normal_(weight, std=0.2)
+        network(patterns, light)
+        probes, good = np.ones((1, 1, SIDE, SIDE), np.complex64), np.ones((1, SIDE, SIDE), bool)
+        trained = TrainedNetwork(network.eval(), experiment, SIDE, probes, (1e6,), good, 3)
+        found, _ = load_torch_bundle(save_torch_bundle(trained, tmp_path, PARAMS))
+        with torch.inference_mode():
+            assert torch.equal(found.generator(patterns, light), network(patterns, light))
+        assert int(found.generator.state_dict()["body.body.1.1.num_batches_tracked"]) == 1
+
+    @requires_torch
     def test_settings_of_a_giant_network_cost_nothing(self, tmp_path: Path) -> None:
         """PS-3.4: a record that claims gigabytes of weights is refused before they are made."""
         from ptycho_torch.persistence.bundle import load_torch_bundle

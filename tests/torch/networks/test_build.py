@@ -31,8 +31,9 @@ def awake(**changes: Any) -> Generator:
 
 CHOICES = [
     {name: choice}
-    for name in ("network", "output", "amplitude", "phase")
-    for choice in ModelSettings.types()[name].choices
+    for name, kind in ModelSettings.types().items()
+    for choice in kind.choices
+    if name != "attention_kernel_px"
 ]
 
 
@@ -56,13 +57,24 @@ def test_the_unit_of_light_does_not_matter() -> None:
     torch.testing.assert_close(generator(amplitude, 1e6 * LIGHT), generator(amplitude, LIGHT))
 
 
-def test_a_pattern_does_not_know_its_batch() -> None:
-    generator, amplitude = awake(), torch.rand(3, 32, 32)
+@pytest.mark.parametrize("choice", CHOICES, ids=str)
+def test_a_pattern_does_not_know_its_batch(choice: dict[str, str]) -> None:
+    generator, amplitude = awake(**choice).eval(), torch.rand(3, 32, 32)
     lights = torch.cat([LIGHT, LIGHT.flip(1), LIGHT.roll(5, 2)])
     together = generator(amplitude, lights)
     for number in range(3):
         part = slice(number, number + 1)
         torch.testing.assert_close(generator(amplitude[part], lights[part]), together[part], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("side", [16, 18, 32])
+def test_the_rim_of_a_centred_field_is_empty_space(side: int) -> None:
+    light = torch.ones(1, side, side)
+    patches = awake(field="centre", patch_px=side, depth=1)(torch.rand(2, side, side), light)
+    inside = torch.zeros(side, side, dtype=torch.bool)
+    inside[side // 4 : side - side // 4, side // 4 : side - side // 4] = True
+    torch.testing.assert_close(patches[:, ~inside], torch.ones_like(patches[:, ~inside]), rtol=0, atol=0)
+    assert ((patches - 1).abs()[:, inside] > 1e-6).float().mean() > 0.99
 
 
 @pytest.mark.parametrize(("patch_px", "depth"), [(24, 4), (32, 4), (36, 3), (16, 3)])

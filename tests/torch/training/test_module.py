@@ -10,11 +10,14 @@ import torch
 from numpy_samples import compact_probe, complex_noise
 from torch import Tensor, nn
 
+from ptycho_torch.config import TrainingSettings
 from ptycho_torch.data.dataset import Batch
 from ptycho_torch.errors import DivergenceError
-from ptycho_torch.losses import LOSSES, LossName
+from ptycho_torch.losses import LossName
 from ptycho_torch.networks.build import Generator, build_generator
+from ptycho_torch.training.build import build_objective
 from ptycho_torch.training.module import ReconstructionModule
+from ptycho_torch.training.objective import Objective
 from ptycho_torch.training.optim import StepSizes
 
 SIDE, GROUPS, SIZE = 16, 3, 4
@@ -58,13 +61,15 @@ GOOD = np.ones((2, SIDE, SIDE))
 GOOD[0, 8, 9] = GOOD[1, 3, :5] = 0
 
 
+def objective(**settings: Any) -> Objective:
+    return build_objective(TrainingSettings.from_dict({"loss": "poisson", "unmerged_weight": 0.2} | settings))
+
+
 def module(generator: Generator, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> ReconstructionModule:
     """A module over the two probes whose logging goes nowhere."""
     settings: dict[str, Any] = {
-        "loss": LOSSES["poisson"],
+        "objective": objective(),
         "step_sizes": STEP_SIZES,
-        "unmerged_weight": 0.2,
-        "variation_weight": 0.0,
         "record": {},
     }
     result = ReconstructionModule(
@@ -111,9 +116,70 @@ def test_the_loss_is_that_of_merged_and_single_patches(
     patches = 1 + 0.2 * complex_noise(rng, GROUPS, SIZE, SIDE, SIDE)
     generator = Lookup(torch.view_as_real(torch.from_numpy(patches.astype(np.complex64)).flatten(0, 1)))
     generator.numbers = torch.arange(GROUPS * SIZE)
-    trained = module(generator, monkeypatch, loss=LOSSES[name], unmerged_weight=share, variation_weight=variation)
+    asked = objective(loss=name, unmerged_weight=share, total_variation=variation)
+    trained = module(generator, monkeypatch, objective=asked)
     wanted = reference_loss(given, patches, name, share, variation)
     assert trained.training_step(given, 0).item() == pytest.approx(wanted, rel=2e-4)
+
+
+def lit_scores(patch: np.ndarray, light: np.ndarray) -> dict[str, float]:
+    """What each prior says of one patch, written out."""
+    amplitude, light = np.abs(patch), light / light.sum()
+    mean = (amplitude * light).sum()
+    turned = np.angle(patch * np.exp(-1j * np.angle((patch * light).sum())))
+    inner = light[:-1, :-1] / light[:-1, :-1].sum()
+    steps = {
+        "amplitude": (np.diff(amplitude, axis=0)[:, :-1], np.diff(amplitude, axis=1)[:-1]),
+        "phase": (np.angle(patch[1:] / patch[:-1])[:, :-1], np.angle(patch[:, 1:] / patch[:, :-1])[:-1]),
+    }
+    variation = {name: (np.hypot(*both) * inner).sum() for name, both in steps.items()}
+    return {
+        "amplitude total_variation": variation["amplitude"],
+        "phase total_variation": variation["phase"],
+        "amplitude mean_deviation": (np.abs(amplitude - mean) * light).sum(),
+        "phase mean_deviation": (np.abs(turned) * light).sum(),
+        "amplitude variance": ((amplitude - mean) ** 2 * light).sum(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        (
+            {"amplitude_penalty": "total_variation", "amplitude_penalty_weight": 0.3},
+            {"amplitude total_variation": 0.3},
+        ),
+        ({"amplitude_penalty": "mean_deviation"}, {"amplitude mean_deviation": 1.0}),
+        ({"phase_penalty": "total_variation"}, {"phase total_variation": 1.0}),
+        ({"phase_penalty": "mean_deviation", "phase_penalty_weight": 2.0}, {"phase mean_deviation": 2.0}),
+        ({"amplitude_variance_weight": 0.7}, {"amplitude variance": 0.7}),
+        (
+            {
+                "amplitude_penalty": "mean_deviation",
+                "phase_penalty": "mean_deviation",
+                "amplitude_variance_weight": 0.5,
+            },
+            {"amplitude mean_deviation": 1.0, "phase mean_deviation": 1.0, "amplitude variance": 0.5},
+        ),
+        ({"amplitude_penalty_weight": 3.0, "phase_penalty_weight": 3.0}, {}),
+    ],
+    ids=str,
+)
+def test_priors_add_what_was_asked_for(
+    settings: dict[str, Any], wanted: dict[str, float], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = batch(rng)
+    patches = np.exp(3j) * (1 + 0.3 * complex_noise(rng, GROUPS, SIZE, SIDE, SIDE))
+    generator = Lookup(torch.view_as_real(torch.from_numpy(patches.astype(np.complex64)).flatten(0, 1)))
+    generator.numbers = torch.arange(GROUPS * SIZE)
+    plain, asked = (
+        module(generator, monkeypatch, objective=objective(**each)).training_step(given, 0).item()
+        for each in ({}, settings)
+    )
+    lights = [(np.abs(PROBES[scan]) ** 2).sum(0) for scan in given.scan_index.tolist()]
+    scores = [lit_scores(patches[group, number], lights[group]) for group in range(GROUPS) for number in range(SIZE)]
+    added = sum(weight * np.mean([score[name] for score in scores]) for name, weight in wanted.items())
+    assert asked - plain == pytest.approx(added, rel=2e-3, abs=1e-6)
 
 
 def network() -> Generator:
