@@ -77,8 +77,8 @@ FIELDS: tuple[ClientField, ...] = (
     _data(
         "grid_size",
         "grid_size_y, grid_size_x",
-        "honoured",
-        "must be square; a product other than the channels is named in a warning, and the channels count",
+        "warned",
+        "groups are not laid on a grid, and are as large as the channels say; one that is not square is refused",
         example=(3, 3),
     ),
     _data(

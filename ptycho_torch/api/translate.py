@@ -17,6 +17,7 @@ _log = logging.getLogger(__name__)
 Bounds = tuple[float, float]
 
 CHANNELS_PER_FILTER_SCALE = 12
+_KERNELS = range(3, 16, 2)
 _DEFAULTS = {"data": DataConfig(), "model": ModelConfig(), "training": TrainingConfig(), "inference": InferenceConfig()}
 
 
@@ -50,11 +51,11 @@ def translate(
         ConfigError: a field has a value that cannot be had.
     """
     configs = {"data": data, "model": model, "training": training, "inference": inference}
+    _check_grid(data)
     for field in FIELDS:
         _check_verdict(field, configs[field.section], data.C)
     _warn_unused(data, model, training)
     group = _whole("DataConfig.C", data.C, 1)
-    _check_grid(data)
     experiment = Experiment(
         model=_model_settings(model),
         training=_training_settings(data, model, training, group),
@@ -74,6 +75,10 @@ def _check_verdict(field: ClientField, config: Any, channels: int) -> None:  # n
     value, default = getattr(config, field.name), getattr(_DEFAULTS[field.section], field.name)
     if field.name in ("C_model", "C_forward", "decoder_last_amp_channels"):
         default = channels
+    elif field.name == "grid_size" and value[0] * value[1] == channels:
+        default = value
+    elif field.name == "grid_size":
+        default = None
     if value is default or (not hasattr(value, "shape") and value == default):
         return
     label = f"{CONFIG_CLASSES[field.section]}.{field.name}"
@@ -109,13 +114,6 @@ def _check_grid(data: DataConfig) -> None:
     grid = tuple(data.grid_size)
     if len(grid) != 2 or grid[0] != grid[1] or grid[0] < 1:
         raise ConfigError(f"DataConfig.grid_size is {grid}; a square grid such as (2, 2) is needed")
-    if grid[0] * grid[1] != data.C:
-        _log.warning(
-            "DataConfig.grid_size is %s, which makes %d patterns a group; DataConfig.C is %d, which counts",
-            grid,
-            grid[0] * grid[1],
-            data.C,
-        )
 
 
 def _model_settings(model: ModelConfig) -> ModelSettings:
@@ -205,10 +203,10 @@ def _attention(**wanted: bool) -> Any:  # noqa: ANN401 - checked by the settings
     return chosen[0].split("_")[0] if chosen else "none"
 
 
-def _kernel(model: ModelConfig) -> int:
+def _kernel(model: ModelConfig) -> Any:  # noqa: ANN401 - checked by the settings
     kernel = _whole("ModelConfig.decoder_spatial_kernel", model.decoder_spatial_kernel, 1)
-    if kernel % 2 == 0:
-        raise ConfigError(f"ModelConfig.decoder_spatial_kernel is {kernel}; an odd number is needed")
+    if kernel not in _KERNELS:
+        raise ConfigError(f"ModelConfig.decoder_spatial_kernel is {kernel}; an odd number from 3 to 15 is needed")
     return kernel
 
 
