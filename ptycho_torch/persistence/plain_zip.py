@@ -119,7 +119,7 @@ def _array(name: str, content: bytes) -> NDArray[Any]:
     try:
         dtype, order, shape, start = _header(name, content)
         body = content[start:]
-        if not body or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(body):
+        if not body or math.prod(shape) * dtype.itemsize != len(body):
             raise ValueError("another size than its header says")
         array = np.frombuffer(body, dtype).reshape(shape, order=order)
     except (ValueError, TypeError, KeyError, SyntaxError, RecursionError, MemoryError, struct.error) as error:

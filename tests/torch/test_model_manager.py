@@ -179,6 +179,16 @@ class TestSaveTorchBundle:
             assert pickle.loads(members[f"{model}/params.dill"]) == PARAMS
         assert members["manifest.dill"][:2] == b"\x80\x02"
 
+    def test_equal_parameters_give_equal_bytes(self, tmp_path: Path) -> None:
+        """PS-1.8: whether two values are one object in memory does not matter."""
+        good, word = open_bundle(packed(tmp_path / "good.zip", by_hand())), "a word of some length"
+        other = "".join(list(word))
+        for path, second in (("one", word), ("two", other)):
+            values = {"first": word, "second": second, "lists": [[word], [second]]}
+            write_bundle(Bundle(good.weights, values, good.experiment, SIDE, 7), tmp_path / path)
+        assert word is not other
+        assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
     @requires_torch
     def test_nothing_is_replaced_unasked(self, checkpoint: Path, tmp_path: Path) -> None:
         """PS-2.1."""
@@ -366,6 +376,7 @@ WRONG_CONTENT: dict[str, tuple[Change, str]] = {
     "header claims too much": (npy("(1000000000000,)"), "weights"),
     "header claims nothing": (npy("(0,)"), "weights"),
     "header claims less than nothing": (npy("(-1,)", content=bytes(4)), "weights"),
+    "header claims less than nothing twice": (npy("(-1, -1)", content=bytes(4)), "weights"),
     "header is code": (npy("__import__('os').system('true')"), "weights"),
     "header is deep": (npy("(" * 3000), "weights"),
     "other weights in the other model": (weights("diffraction_to_obj", body=np.ones((2, 3), np.float32)), "differ"),
@@ -594,10 +605,20 @@ class TestLoadTorchBundle:
         assert int(found.generator.state_dict()["body.body.1.1.num_batches_tracked"]) == 1
 
     @requires_torch
-    def test_settings_of_a_giant_network_cost_nothing(self, tmp_path: Path) -> None:
+    def test_settings_of_a_giant_network_cost_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """PS-3.4: a record that claims gigabytes of weights is refused before they are made."""
         from ptycho_torch.persistence.bundle import load_torch_bundle
+        from ptycho_torch.training import generator
 
+        build = generator.build_network
+        places: set[str] = set()
+
+        def spy(*arguments: Any) -> Any:
+            network = build(*arguments)
+            places.update(weight.device.type for weight in network.parameters())
+            return network
+
+        monkeypatch.setattr(generator, "build_network", spy)
         members = by_hand()
         giant = Experiment(model=ModelSettings(width=256, depth=6)).to_dict()
         record(experiment=giant, patch_px=256)(members)
@@ -606,6 +627,8 @@ class TestLoadTorchBundle:
         weights("autoencoder", **square)(members)
         with pytest.raises(BundleError, match="does not fit"):
             load_torch_bundle(packed(tmp_path / "giant.zip", members))
+        # where arrays have a shape and no memory
+        assert places == {"meta"}
 
 
 class TestPersistenceRegression:
