@@ -1,4 +1,4 @@
-"""Small scans that several tests look at."""
+"""Small scans that several tests look at; loading this file needs no torch, since some tests beside it need none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from numpy_samples import LOPSIDED, compact_probe
 
 from ptycho_torch.config.schema import SimulationSettings
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.simulate.scan import simulate_scan
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +27,8 @@ def simulation() -> SimulationSettings:
 
 @pytest.fixture(scope="session")
 def small_scan(simulation: SimulationSettings) -> Scan:
+    from ptycho_torch.simulate.scan import simulate_scan  # noqa: PLC0415 - it needs torch
+
     return simulate_scan(simulation)
 
 
