@@ -7,7 +7,7 @@ view for others: nothing inside the package is steered by them.
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,11 +92,23 @@ LegacySection = LegacyModel | LegacyTask
 
 def flatten(section: LegacySection) -> dict[str, Any]:
     """The flat parameters of a section, those of the model it holds among them; paths become strings."""
-    return {}
+    flat: dict[str, Any] = {}
+    for field in fields(section):
+        value = getattr(section, field.name)
+        if isinstance(value, LegacyModel):
+            flat |= flatten(value)
+        else:
+            flat[field.metadata["legacy"]] = str(value) if isinstance(value, Path) else value
+    return flat
 
 
 def update_legacy_dict(cfg: MutableMapping[str, Any], section: LegacySection) -> None:
-    """Write the flat parameters of a section into a dictionary."""
+    """Write the flat parameters of a section into a dictionary, this module's `cfg` or any other.
+
+    Every key of the section is written, None included: what is not set must not stay as it was yesterday. Other keys
+    are left alone.
+    """
+    cfg.update(flatten(section))
 
 
 def snapshot() -> dict[str, Any]:
