@@ -10,7 +10,9 @@ are (row, column).
 from __future__ import annotations
 
 import logging
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,23 @@ from numpy.typing import NDArray
 
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.data.canvas import Canvas
-from ptycho_torch.data.conventions import beam_is_centred, check_pixels, lit_patterns, oriented, to_counts
+from ptycho_torch.data.conventions import (
+    beam_is_centred,
+    check_pixels,
+    lit_patterns,
+    oriented,
+    patterns_first,
+    to_counts,
+)
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
 
 _log = logging.getLogger(__name__)
 
 LARGEST_ARRAY_BYTES = 2**36
+# what the system, zipfile, zlib and numpy raise when a file is not what it claims to be
+DAMAGE: tuple[type[Exception], ...] = (OSError, ValueError, EOFError, RuntimeError, SyntaxError, MemoryError)
+DAMAGE += (OverflowError, KeyError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 _CANONICAL = ("diff3d", "diffraction")
 
 
@@ -70,7 +82,9 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
             raise ScanFileError(f"{path}: its arrays claim {size / 2**30:.0f} GiB; at most 64 GiB are read")
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, MemoryError, KeyError) as error:
+    except ScanFileError:
+        raise
+    except DAMAGE as error:
         reason = "holds pickled objects" if "allow_pickle" in str(error) else "is not a readable NPZ file"
         raise ScanFileError(f"{path}: {reason} ({type(error).__name__})") from error
 
@@ -87,7 +101,7 @@ def _canonical(
     columns, rows = (_need(path, arrays, name).ravel().astype(np.float64) for name in ("xcoords", "ycoords"))
     if len(columns) != len(rows):
         raise ScanFileError(f"{path}: {len(columns)} xcoords and {len(rows)} ycoords; as many of each are needed")
-    stored = _patterns_first(arrays[key], len(rows), path)
+    stored = patterns_first(arrays[key], len(rows), path.name)
     guess = arrays.get("objectGuess")
     truth = None
     if guess is not None and guess.ndim == 2 and np.ptp(np.abs(guess)) + np.ptp(guess.real) > 0:
@@ -153,7 +167,7 @@ def _scan(
     )
 
 
-def as_modes(probe: NDArray[Any], path: Path) -> NDArray[np.complex64]:
+def as_modes(probe: NDArray[Any], name: Path | str) -> NDArray[np.complex64]:
     """A stored probe as (mode, h, w) complex64; a flat one becomes a single mode.
 
     Raises:
@@ -163,7 +177,7 @@ def as_modes(probe: NDArray[Any], path: Path) -> NDArray[np.complex64]:
     if reduced.ndim == 2:
         reduced = reduced[None]
     if reduced.ndim != 3 or not np.issubdtype(reduced.dtype, np.number):
-        raise ScanFileError(f"{path}: the probe has shape {probe.shape} and type {probe.dtype}; (mode, N, N) is needed")
+        raise ScanFileError(f"{name}: the probe has shape {probe.shape} and type {probe.dtype}; (mode, N, N) is needed")
     return reduced.astype(np.complex64)
 
 
@@ -171,11 +185,3 @@ def _drop_leading(array: NDArray[Any], axes: int) -> NDArray[Any]:
     while array.ndim > axes and array.shape[0] == 1:
         array = array[0]
     return array
-
-
-def _patterns_first(stored: NDArray[Any], patterns: int, path: Path) -> NDArray[Any]:
-    """Old files keep the pattern axis last (FORMAT-001)."""
-    if stored.ndim == 3 and stored.shape[0] != patterns and stored.shape[2] == patterns:
-        _log.info("%s: the pattern axis comes last, as in old files; it is moved to the front", path.name)
-        return np.moveaxis(stored, 2, 0)
-    return stored
