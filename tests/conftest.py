@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+
+from ptycho_torch.config import legacy
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,3 +24,15 @@ def isolated_environment() -> Iterator[None]:
 def own_log_levels() -> None:
     """A command that was called in the tests' own process has set log levels; no test must find them."""
     logging.getLogger("ptycho_torch").setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def params_cfg_snapshot() -> Iterator[dict[str, Any]]:
+    """The flat parameters of legacy code, empty for the test and given back after it (CONFIG-001).
+
+    A reader that comes before the writer finds nothing here, instead of what an earlier test left.
+    """
+    saved = legacy.snapshot()
+    legacy.restore({})
+    yield legacy.cfg
+    legacy.restore(saved)

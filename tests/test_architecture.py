@@ -119,3 +119,51 @@ def test_the_package_knows_nothing_of_the_harness() -> None:
 
 def test_no_test_folder_hides_a_package() -> None:
     assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+def readers_of_the_flat_parameters(source: str) -> list[int]:
+    """Lines that touch `config.legacy.cfg`, or copy it, other than to hand it to the function that writes it."""
+    tree = ast.parse(source)
+    handed_over = {
+        id(call.args[0])
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        and call.args
+        and (call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", ""))
+        == "update_legacy_dict"
+    }
+    own: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "ptycho_torch.config.legacy":
+            own |= {alias.asname or alias.name for alias in node.names if alias.name in ("cfg", "snapshot")}
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if id(node) not in handed_over
+        and (
+            (isinstance(node, ast.Attribute) and ast.unparse(node).endswith(("legacy.cfg", "legacy.snapshot")))
+            or (isinstance(node, ast.Name) and node.id in own)
+        )
+    ]
+
+
+# this holds [API-4.55]
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "config.legacy"])
+def test_the_flat_parameters_are_written_and_never_read(name: str) -> None:
+    assert readers_of_the_flat_parameters(MODULES[name].read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("from ptycho_torch.config import legacy\nlegacy.update_legacy_dict(legacy.cfg, section)", []),
+        ("from ptycho_torch.config.legacy import cfg, update_legacy_dict\nupdate_legacy_dict(cfg, section)", []),
+        ("from ptycho_torch.config import legacy\nsize = legacy.cfg['N']", [2]),
+        ("import ptycho_torch.config.legacy\nsize = ptycho_torch.config.legacy.cfg.get('N')", [2]),
+        ("from ptycho_torch.config.legacy import cfg as p\nsize = p['N']", [2]),
+        ("from ptycho_torch.config import legacy\nold = legacy.snapshot()", [2]),
+        ("from ptycho_torch.config.legacy import snapshot\nold = snapshot()", [2]),
+    ],
+)
+def test_a_reader_of_the_flat_parameters_would_be_found(source: str, lines: list[int]) -> None:
+    assert readers_of_the_flat_parameters(source) == lines

@@ -3,12 +3,20 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 import torch
 
 
 def test_importing_the_package_does_not_import_torch() -> None:
     heavy = "{'torch', 'lightning', 'numpy', 'scipy', 'matplotlib'}"
     code = f"import sys, ptycho_torch; print(sorted({heavy} & set(sys.modules)))"
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert finished.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("door", ["config_params", "api.config_bridge"])
+def test_what_a_client_configures_does_not_import_torch(door: str) -> None:
+    code = f"import sys, ptycho_torch.{door}; print(sorted({{'torch', 'lightning'}} & set(sys.modules)))"
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert finished.stdout.strip() == "[]"
 

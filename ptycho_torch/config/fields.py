@@ -9,10 +9,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 from ptycho_torch.errors import ConfigError
+
+_CONVERTED = (float, Path)
 
 
 def setting(
@@ -23,19 +26,21 @@ def setting(
     at_least: float | None = None,
     at_most: float | None = None,
     above: float | None = None,
+    legacy: str = "",
 ) -> Any:  # noqa: ANN401
     """Declare one setting of a `Settings` class.
 
     Args:
-        default: value where nothing else is said.
+        default: value where nothing else is said; `dataclasses.MISSING` where it must be given.
         help: one sentence for the command line and the documentation.
         unit: unit of the value, if it has one.
         at_least: lowest allowed value.
         at_most: highest allowed value.
         above: value that must be exceeded.
+        legacy: key of the flat parameters (`config.legacy`), if it has one.
     """
-    metadata = {"help": help, "unit": unit, "at_least": at_least, "at_most": at_most, "above": above}
-    return dataclasses.field(default=default, metadata=metadata)
+    limits = {"at_least": at_least, "at_most": at_most, "above": above}
+    return dataclasses.field(default=default, metadata={"help": help, "unit": unit, "legacy": legacy, **limits})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +53,7 @@ class FieldType:
 
     @classmethod
     def of(cls, annotation: Any) -> FieldType:  # noqa: ANN401 - annotations have no common type
-        """Read a resolved annotation: int, float, bool, str, Literal[...], or one of them | None."""
+        """Read a resolved annotation: int, float, bool, str, Path, a section, Literal[...], or one of them | None."""
         optional = False
         if get_origin(annotation) in (Union, UnionType):
             inner = [part for part in get_args(annotation) if part is not NoneType]
@@ -68,6 +73,8 @@ class FieldType:
         if self.base is float:
             fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
             return "" if fits else "must be a finite number"
+        if self.base is Path:
+            return "" if isinstance(value, (str, Path)) and str(value) else "must be a path"
         fits = isinstance(value, self.base) and (self.base is bool or not isinstance(value, bool))
         return "" if fits else f"must be of type {self.base.__name__}"
 
@@ -88,8 +95,8 @@ class Settings:
             problem = kind.problem(value) or (_range_problem(value, metadata) if value is not None else "")
             if problem:
                 raise ConfigError(f"{type(self).__name__}.{name} is {value!r}; it {problem}")
-            if kind.base is float and isinstance(value, int):
-                object.__setattr__(self, name, float(value))
+            if kind.base in _CONVERTED and value is not None:
+                object.__setattr__(self, name, kind.base(value))
 
     @classmethod
     def types(cls) -> dict[str, FieldType]:

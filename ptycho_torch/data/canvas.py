@@ -56,6 +56,21 @@ class Canvas:
             ]
         return result
 
+    def patch_corners(self, positions_px: NDArray[np.float64], patch_px: int, name: str) -> NDArray[np.int64]:
+        """The pixel (row, column) under pixel [0, 0] of the patch at each position, (pattern, 2).
+
+        Raises:
+            DataError: a patch reaches outside; `name` says in the message whose it is.
+        """
+        outside = ~self.covers(positions_px, patch_px)
+        if outside.any():
+            first = int(np.flatnonzero(outside)[0])
+            raise DataError(
+                f"{name}: {int(outside.sum())} positions lie outside the object of shape {self.pixels.shape}, "
+                f"the first is pattern {first} at {np.round(positions_px[first], 2).tolist()}"
+            )
+        return (np.round(positions_px - self.origin_px) - patch_px // 2).astype(np.int64)
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:

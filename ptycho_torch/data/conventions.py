@@ -39,7 +39,7 @@ def to_counts(stored: NDArray[Any], settings: DataSettings, name: str) -> NDArra
     wrong = int((~np.isfinite(stored)).any(axis=tuple(range(1, stored.ndim))).sum())
     if wrong:
         raise ScanFileError(f"{name}: {wrong} patterns hold NaN or infinite values; mask those pixels or drop them")
-    units, reason = _detect_units(stored) if settings.units == "auto" else (settings.units, "as asked")
+    units, reason = detect_units(stored) if settings.units == "auto" else (settings.units, "as asked")
     _log.info("%s: patterns are read as %s (%s)", name, units, reason)
     if units == "counts":
         return _rescaled(stored.astype(np.float32), settings, name)
@@ -58,13 +58,25 @@ def to_counts(stored: NDArray[Any], settings: DataSettings, name: str) -> NDArra
     return _rescaled(counts.astype(np.float32), settings, name)
 
 
-def _detect_units(stored: NDArray[Any]) -> tuple[str, str]:
+def detect_units(stored: NDArray[Any]) -> tuple[str, str]:
+    """What patterns (pattern, h, w) hold, `counts` or `amplitude`, and why; arrays larger than memory are welcome."""
     if np.issubdtype(stored.dtype, np.integer):
         return "counts", f"type {stored.dtype}"
     largest = float(np.max(stored)) if stored.size else 0.0
-    if largest > _LARGEST_FAINT_COUNT and bool((stored == np.round(stored)).all()):
+    if largest > _LARGEST_FAINT_COUNT and all(bool((pattern == np.round(pattern)).all()) for pattern in stored):
         return "counts", f"whole numbers up to {largest:g}"
     return "amplitude", f"floats up to {largest:.4g}, not whole counts"
+
+
+def patterns_first(stored: NDArray[Any], patterns: int, name: str) -> NDArray[Any]:
+    """Patterns (pattern, h, w), whichever order they were stored in: old files keep the pattern axis last (FORMAT-001).
+
+    Where the first axis fits the number of patterns, the order is the new one.
+    """
+    if stored.ndim == 3 and stored.shape[0] != patterns and stored.shape[2] == patterns:
+        _log.info("%s: the pattern axis comes last, as in old files; it is moved to the front", name)
+        return np.moveaxis(stored, 2, 0)
+    return stored
 
 
 def _rescaled(counts: NDArray[np.float32], settings: DataSettings, name: str) -> NDArray[np.float32]:

@@ -56,7 +56,7 @@ class Scan:
         self._check_positions()
         self._check_probe()
         if self.truth is not None:
-            self._check_inside(self.truth)
+            self.truth.patch_corners(self.positions_px, self.patch_px, self.name)
         for array in (self.counts, self.positions_px, self.good_pixels, self.probe):
             if array is not None:
                 array.flags.writeable = False
@@ -139,12 +139,3 @@ class Scan:
             )
         if not np.isfinite(self.probe).all() or not np.abs(self.probe).any():
             raise DataError(f"{self.name}: the probe is empty or holds NaN or infinite values")
-
-    def _check_inside(self, truth: Canvas) -> None:
-        outside = ~truth.covers(self.positions_px, self.patch_px)
-        if outside.any():
-            first = int(np.flatnonzero(outside)[0])
-            raise DataError(
-                f"{self.name}: {int(outside.sum())} positions lie outside the object of shape {truth.pixels.shape}, "
-                f"the first is pattern {first} at {np.round(self.positions_px[first], 2).tolist()}"
-            )

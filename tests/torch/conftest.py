@@ -1,4 +1,4 @@
-"""Small scans that several tests look at."""
+"""Small scans that several tests look at; loading this file needs no torch, since some tests beside it need none."""
 
 from __future__ import annotations
 

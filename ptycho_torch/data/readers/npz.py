@@ -13,7 +13,9 @@ are (row, column).
 from __future__ import annotations
 
 import logging
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.data.conventions import patterns_first
 from ptycho_torch.data.product import half_pixel
 from ptycho_torch.data.readers.arrays import as_truth, drop_leading, make_scan
 from ptycho_torch.data.scan import Scan
@@ -29,6 +32,9 @@ from ptycho_torch.errors import ScanFileError
 _log = logging.getLogger(__name__)
 
 LARGEST_ARRAY_BYTES = 2**36
+# what the system, zipfile, zlib and numpy raise when a file is not what it claims to be
+DAMAGE: tuple[type[Exception], ...] = (OSError, ValueError, EOFError, RuntimeError, SyntaxError, MemoryError)
+DAMAGE += (OverflowError, KeyError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 _CANONICAL = ("diff3d", "diffraction")
 _ONLY_TOGETHER_IN_EXPORTS = ("xcoords_start", "ycoords_start", "bad_pixels")
 
@@ -74,7 +80,9 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
             raise ScanFileError(f"{path}: its arrays claim {size / 2**30:.0f} GiB; at most 64 GiB are read")
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, MemoryError, KeyError) as error:
+    except ScanFileError:
+        raise
+    except DAMAGE as error:
         reason = "holds pickled objects" if "allow_pickle" in str(error) else "is not a readable NPZ file"
         raise ScanFileError(f"{path}: {reason} ({type(error).__name__})") from error
 
@@ -91,7 +99,7 @@ def _canonical(
     columns, rows = (_need(path, arrays, name).ravel().astype(np.float64) for name in ("xcoords", "ycoords"))
     if len(columns) != len(rows):
         raise ScanFileError(f"{path}: {len(columns)} xcoords and {len(rows)} ycoords; as many of each are needed")
-    stored = _patterns_first(arrays[key], len(rows), path)
+    stored = patterns_first(arrays[key], len(rows), path.name)
     positions_px = np.stack([rows, columns], axis=1)
     if all(name in arrays for name in _ONLY_TOGETHER_IN_EXPORTS):
         positions_px += half_pixel(stored.shape[-1])
@@ -123,11 +131,3 @@ def _plain(path: Path, arrays: dict[str, NDArray[Any]], settings: DataSettings, 
 
 def _given(probe: NDArray[Any] | None, arrays: dict[str, NDArray[Any]], key: str) -> NDArray[Any] | None:
     return arrays.get(key) if probe is None else probe
-
-
-def _patterns_first(stored: NDArray[Any], patterns: int, path: Path) -> NDArray[Any]:
-    """Old files keep the pattern axis last (FORMAT-001)."""
-    if stored.ndim == 3 and stored.shape[0] != patterns and stored.shape[2] == patterns:
-        _log.info("%s: the pattern axis comes last, as in old files; it is moved to the front", path.name)
-        return np.moveaxis(stored, 2, 0)
-    return stored

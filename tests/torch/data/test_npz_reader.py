@@ -243,6 +243,23 @@ def test_a_file_with_a_flipped_byte_is_refused(tmp_path: Path) -> None:
         read_npz(path)
 
 
+@pytest.mark.parametrize("place", [60, 300, 2000])
+def test_a_compressed_file_with_spoiled_bytes_is_refused(tmp_path: Path, place: int) -> None:
+    path = tmp_path / "measured.npz"
+    np.savez_compressed(path, **canonical())
+    content = bytearray(path.read_bytes())
+    content[place : place + 40] = bytes(range(100, 140))
+    path.write_bytes(content)
+    with pytest.raises(ScanFileError, match="is not a readable NPZ file"):
+        read_npz(path)
+
+
+def test_a_file_that_claims_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ptycho_torch.data.readers.npz.LARGEST_ARRAY_BYTES", 1000)
+    with pytest.raises(ScanFileError, match="its arrays claim 0 GiB; at most 64 GiB are read"):
+        read_npz(stored(tmp_path, canonical()))
+
+
 def test_any_numeric_probe_becomes_complex() -> None:
     """[DC-1.4]"""
     found = as_modes(np.ones((16, 16), np.int32), "mine")
