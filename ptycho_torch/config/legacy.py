@@ -6,7 +6,8 @@ view for others: nothing inside the package is steered by them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -120,3 +121,15 @@ def restore(saved: Mapping[str, Any]) -> None:
     """Make `cfg` hold exactly what was saved; the dictionary itself stays the same object."""
     cfg.clear()
     cfg.update(saved)
+
+
+@contextmanager
+def restored(saved: Mapping[str, Any]) -> Iterator[None]:
+    """Make `cfg` hold exactly what was saved before something is done, and what it held before where that fails."""
+    before = snapshot()
+    restore(saved)
+    try:
+        yield
+    except BaseException:
+        restore(before)
+        raise

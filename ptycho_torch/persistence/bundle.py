@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ptycho_torch.config.legacy import cfg
+from ptycho_torch.config.legacy import restored
 from ptycho_torch.errors import BundleError, OutputError
 from ptycho_torch.persistence.archive import BUNDLE_NAME, NETWORK_PREFIX, Bundle, bundle_file, open_bundle, write_bundle
 from ptycho_torch.persistence.checkpoint import TrainedNetwork, assemble, load_network
@@ -62,17 +62,11 @@ def load_torch_bundle(path: Path | str) -> tuple[TrainedNetwork, dict[str, Any]]
     Raises:
         BundleError: it cannot be used; the flat parameters are then what they were.
     """
-    bundle, before = open_bundle(path), dict(cfg)
+    bundle = open_bundle(path)
     weights = {name: torch.from_numpy(np.array(value)) for name, value in bundle.weights.items()}
-    _fill(bundle.params)
     try:
-        trained = assemble(bundle.experiment, bundle.patch_px, weights, bundle.steps)
+        with restored(bundle.params):
+            trained = assemble(bundle.experiment, bundle.patch_px, weights, bundle.steps)
     except ValueError as error:
-        _fill(before)
         raise BundleError(f"{bundle_file(path)}: its content does not fit together ({error})") from error
     return trained, dict(bundle.params)
-
-
-def _fill(params: Mapping[str, Any]) -> None:
-    cfg.clear()
-    cfg.update(params)
