@@ -17,7 +17,7 @@ from ptycho_torch.training.module import ReconstructionModule
 _FIXED = {"data_config": ("N",), "model_config": ("mode", "n_filters_scale", "amp_activation")}
 
 
-class PtychoPINN_Lightning(ReconstructionModule):  # noqa: N801 - the client imports it by this name
+class PtychoPINN_Lightning(ReconstructionModule):
     """A network with its physics, as the client trains and loads it.
 
     Attributes:

@@ -1,0 +1,81 @@
+"""Arrays of an NPZ file without reading them: mapped into memory where they lie in the file.
+
+Members that are compressed cannot be mapped; they are unpacked to a temporary file that has no name and is gone when
+nobody uses it any more. Values that are mapped are not covered by the check sums of the file.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from ptycho_torch.data.readers.npz import DAMAGE, LARGEST_ARRAY_BYTES
+from ptycho_torch.errors import ScanFileError
+
+_LOCAL_HEADER_BYTES = 30
+_ENCRYPTED = 1
+
+
+def map_arrays(path: Path, keys: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """Map those of the named arrays that the file holds, read-only; a mapping ends with the last reference to it.
+
+    Raises:
+        ScanFileError: the file is missing or damaged, or an array is absurdly large or holds pickled objects.
+    """
+    if not path.is_file():
+        raise ScanFileError(f"{path}: there is no such file")
+    try:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            names = set(archive.namelist())
+            members = {key: archive.getinfo(f"{key}.npy") for key in keys if f"{key}.npy" in names}
+            return {key: _mapped(file, archive, member) for key, member in members.items()}
+    except DAMAGE as error:
+        reason = "holds pickled objects" if "pickle" in str(error) else "is not a readable NPZ file"
+        raise ScanFileError(f"{path}: {reason} ({error})") from error
+
+
+def _mapped(file: IO[bytes], archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+    if member.file_size > LARGEST_ARRAY_BYTES:
+        raise ValueError(f"{member.filename} claims {member.file_size / 2**30:.0f} GiB; at most 64 GiB are read")
+    if member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & _ENCRYPTED:
+        return _map(file, _data_offset(file, member), member.file_size)
+    with tempfile.TemporaryFile() as staged:
+        with archive.open(member) as packed:
+            shutil.copyfileobj(packed, staged)
+        staged.flush()
+        return _map(cast("IO[bytes]", staged), 0, staged.tell())
+
+
+def _data_offset(file: IO[bytes], member: zipfile.ZipInfo) -> int:
+    """Where the member's bytes start: its local header may be longer than the directory at the end says."""
+    file.seek(member.header_offset)
+    header = file.read(_LOCAL_HEADER_BYTES)
+    if len(header) < _LOCAL_HEADER_BYTES or header[:4] != b"PK\x03\x04":
+        raise zipfile.BadZipFile(f"no local header of {member.filename}")
+    lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    return member.header_offset + _LOCAL_HEADER_BYTES + lengths
+
+
+def _map(file: IO[bytes], start: int, size: int) -> NDArray[Any]:
+    """Map an NPY file that lies at `start` inside another."""
+    file.seek(start)
+    version = npy.read_magic(file)
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, in_columns, dtype = read_header(file)
+    if dtype.hasobject:
+        raise ValueError("arrays of objects would have to be unpickled")
+    header = file.tell() - start
+    if min(shape, default=0) < 0 or header + math.prod(shape) * dtype.itemsize != size:
+        raise ValueError(f"an array of shape {shape} and type {dtype} does not fill the {size - header} bytes it has")
+    if math.prod(shape) == 0:
+        return np.empty(shape, dtype)
+    return np.memmap(file, dtype, "r", file.tell(), shape, "F" if in_columns else "C")
