@@ -15,7 +15,7 @@ from ptycho_torch.config.legacy import LegacyTask, LegacyTraining
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.conventions import check_pixels, detect_units, patterns_first
 from ptycho_torch.data.grouping import choose, drawn_groups, row_major
-from ptycho_torch.data.readers.npz import as_modes
+from ptycho_torch.data.readers.arrays import as_modes
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DataError, GroupingError
 
