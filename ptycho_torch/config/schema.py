@@ -99,6 +99,9 @@ class TrainingSettings(Settings):
         help="draw each group from so many nearest patterns; without it the nearest are taken",
     )
     groups_per_pattern: int = setting(1, at_least=1, at_most=64, help="different groups drawn around every pattern")
+    groups_per_epoch: int | None = setting(
+        None, at_least=1, help="groups that an epoch draws; without it as many as show each pattern once on average"
+    )
     least_distance_px: float = setting(
         0.0, unit="px", at_least=0, help="nearer patterns do not join a group (within, quadrants)"
     )

@@ -92,7 +92,8 @@ class ScanDataModule(lightning.LightningDataModule):
         self.training = GroupDataset(scans, [split.training for split in self.splits], labelled=labelled)
         self.validation = GroupDataset(scans, [split.validation for split in self.splits], labelled=labelled)
         self.group_size = size
-        self._per_epoch = max(1, round(len(self.training) / settings.groups_per_pattern / size))
+        once = max(1, round(len(self.training) / settings.groups_per_pattern / size))
+        self._per_epoch = min(settings.groups_per_epoch or once, len(self.training))
 
     @property
     def batches_per_epoch(self) -> int:
