@@ -168,7 +168,7 @@ class RawDataTorch:
         kept = patterns if task.n_subsample is None else task.n_subsample
         if kept > patterns:
             raise GroupingError(f"n_subsample is {kept}; there are {patterns} patterns")
-        pool = choose(patterns, kept, None if sequential else np.random.default_rng((seed, 2)))
+        pool = kept_patterns(patterns, kept, seed, in_order=sequential)
         positions = self._positions_px[pool]
         groups = drawn_groups(
             positions,
@@ -179,6 +179,11 @@ class RawDataTorch:
             seed=seed,
         )
         return pool[row_major(positions, groups, grid)]
+
+
+def kept_patterns(patterns: int, kept: int, seed: int | None, *, in_order: bool) -> NDArray[np.int64]:
+    """Which patterns a sub-sample keeps: the first ones, or some that the seed chooses."""
+    return choose(patterns, kept, None if in_order else np.random.default_rng((seed or 0, 2)))
 
 
 def _with(section: S, **given: int | None) -> S:
