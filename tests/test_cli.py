@@ -45,6 +45,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_simulating_twice_gives_the_same_file(scan_path: Path, tmp_path: Path) -> None:
+    """[WF-7.3]"""
     run("simulate", "--output", tmp_path / "again.npz", *SMALL)
     run("simulate", "--output", tmp_path / "other.npz", "--seed", "1", *SMALL)
     again, other = (pt.read_scans(tmp_path / name)[0] for name in ("again.npz", "other.npz"))
@@ -76,6 +77,7 @@ def test_refine_leaves_object_pictures_figures_and_a_record(scan_path: Path, tmp
 
 
 def test_training_leaves_checkpoints_losses_and_the_index(trained: Path) -> None:
+    """[WF-5.2]"""
     assert sorted(path.name for path in (trained / "checkpoints").iterdir()) == ["best-checkpoint.ckpt", "last.ckpt"]
     with (trained / "logs" / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -89,7 +91,7 @@ def test_training_leaves_checkpoints_losses_and_the_index(trained: Path) -> None
 
 
 def test_training_leaves_a_bundle_of_its_last_checkpoint(scan_path: Path, trained: Path) -> None:
-    """PS-2.3."""
+    """PS-2.3. [WF-5.3]"""
     bundle, photons = open_bundle(trained), pt.read_scans(scan_path)[0].photons_per_pattern
     for name, value in weights(trained).items():
         np.testing.assert_array_equal(bundle.weights[name], value.numpy())
@@ -100,6 +102,7 @@ def test_training_leaves_a_bundle_of_its_last_checkpoint(scan_path: Path, traine
 
 
 def test_the_same_seed_trains_the_same_network(scan_path: Path, trained: Path, tmp_path: Path) -> None:
+    """[WF-7.1]"""
     train: list[str | Path] = ["train", "--data", scan_path, "--steps", "3", "--device", "cpu", *NETWORK]
     run(*train, "--output_dir", tmp_path / "same")
     run(*train, "--output_dir", tmp_path / "other", "--seed", "5")
@@ -109,6 +112,7 @@ def test_the_same_seed_trains_the_same_network(scan_path: Path, trained: Path, t
 
 
 def test_a_run_can_be_resumed_with_more_steps(scan_path: Path, trained: Path, tmp_path: Path) -> None:
+    """[WF-7.4]"""
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)
     train: list[str | Path] = [
@@ -132,6 +136,7 @@ def test_a_run_can_be_resumed_with_more_steps(scan_path: Path, trained: Path, tm
 
 
 def test_a_run_can_be_replaced_when_asked(scan_path: Path, trained: Path, tmp_path: Path) -> None:
+    """[WF-5.4]"""
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)
     (folder / "stale.txt").touch()
@@ -142,7 +147,7 @@ def test_a_run_can_be_replaced_when_asked(scan_path: Path, trained: Path, tmp_pa
 
 
 def test_infer_without_polish_gives_the_networks_own_object(scan_path: Path, trained: Path, tmp_path: Path) -> None:
-    """[DC-6.2]"""
+    """[DC-6.2] [WF-6.3]"""
     folder, checkpoint = tmp_path / "network", trained / "checkpoints" / "last.ckpt"
     run("infer", "--checkpoint", checkpoint, "--data", scan_path, "--output_dir", folder, "--no-polish")
     with np.load(folder / "object.npz") as final, np.load(folder / "network_object.npz") as network:
@@ -153,6 +158,7 @@ def test_infer_without_polish_gives_the_networks_own_object(scan_path: Path, tra
 def test_infer_from_the_bundle_gives_the_object_of_the_last_checkpoint(
     scan_path: Path, trained: Path, tmp_path: Path
 ) -> None:
+    """[WF-6.2]"""
     sources = {
         "checkpoint": ("--checkpoint", trained / "checkpoints" / "last.ckpt"),
         "folder": ("--model_path", trained),
@@ -168,6 +174,7 @@ def test_infer_from_the_bundle_gives_the_object_of_the_last_checkpoint(
 
 
 def test_infer_twice_gives_the_same_object(scan_path: Path, trained: Path, tmp_path: Path) -> None:
+    """[WF-7.2]"""
     checkpoint = trained / "checkpoints" / "last.ckpt"
     for name, batch_size in (("one", "64"), ("two", "64"), ("three", "5")):
         infer: list[str | Path] = [
@@ -187,7 +194,7 @@ def test_infer_twice_gives_the_same_object(scan_path: Path, trained: Path, tmp_p
 
 
 def test_several_scans_train_one_network(scan_path: Path, tmp_path: Path) -> None:
-    """[DC-6.3]"""
+    """[DC-6.3] [WF-5.1]"""
     folder = tmp_path / "scans"
     folder.mkdir()
     shutil.copy(scan_path, folder / "a.npz")
@@ -214,6 +221,7 @@ def test_several_scans_train_one_network(scan_path: Path, tmp_path: Path) -> Non
 def test_the_wall_clock_ends_training_and_says_so(
     scan_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """[WF-8.3]"""
     train: list[str | Path] = [
         "train",
         "--data",
@@ -243,6 +251,7 @@ def test_the_same_in_python(scan_path: Path, trained: Path) -> None:
 
 @pytest.mark.parametrize("command", ["simulate", "train", "infer", "refine", "demo"])
 def test_every_command_explains_itself_without_loading_torch(command: str) -> None:
+    """[WF-8.2]"""
     code = (
         "import sys\nfrom ptycho_torch.cli.main import main\n"
         f"try:\n    main(['{command}', '--help'])\nexcept SystemExit as stop:\n    assert not stop.code\n"

@@ -134,6 +134,7 @@ BROKEN_SCANS: dict[str, tuple[Callable[[Arrays], None], str]] = {
 
 @pytest.mark.parametrize("case", BROKEN_SCANS)
 def test_broken_scan(case: str, scan_path: Path, tmp_path: Path, complain: Callable[..., str]) -> None:
+    """[WF-6.4]"""
     change, message = BROKEN_SCANS[case]
     broken = _changed(scan_path, tmp_path / "broken.npz", change)
     output = tmp_path / "output"
@@ -421,6 +422,7 @@ def test_file_where_the_folder_should_be(scan_path: Path, tmp_path: Path, compla
 def test_unusable_option(
     arguments: list[str], message: str, scan_path: Path, tmp_path: Path, complain: Callable[..., str]
 ) -> None:
+    """[WF-8.1]"""
     line = complain("refine", "--data", scan_path, "--output_dir", tmp_path / "o", "--quiet", *arguments)
     assert message in line
     assert not (tmp_path / "o").exists()

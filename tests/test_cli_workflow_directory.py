@@ -50,10 +50,10 @@ def overlap(result: Content, given: Content) -> tuple[np.ndarray, np.ndarray]:
     return found[24 - row : 40 - row, 24 - column : 40 - column], truth[part, part]
 
 
-def test_simulating_into_a_folder_writes_the_two_files_with_the_truth(folder: Path) -> None:
+def test_simulating_into_a_folder_writes_its_files_with_the_truth(folder: Path) -> None:
     """[DC-5.6]"""
     truth = given_product(folder).arrays["object"]
-    assert sorted(path.name for path in folder.iterdir()) == ["diffraction.h5", "product.h5"]
+    assert sorted(path.name for path in folder.iterdir()) == ["diffraction.h5", "product.h5", "settings.ini"]
     assert truth.shape == (1, 64, 64)
     assert np.ptp(np.angle(truth)) > 0.1
 
@@ -121,3 +121,34 @@ def test_a_written_folder_is_only_replaced_when_asked(folder: Path, tmp_path: Pa
     run("simulate", "--output", place, *SMALL, "--seed", "9", "--overwrite")
     assert (place / "notes.txt").read_text() == "mine"
     assert (place / "product.h5").read_bytes() != (folder / "product.h5").read_bytes()
+
+
+def test_the_settings_file_is_where_training_begins_and_options_override_it(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """[WF-5.5]"""
+    data = shutil.copytree(folder, tmp_path / "sample")
+    text = (data / "settings.ini").read_text(encoding="utf-8")
+    changed = text.replace("epochs = 50", "epochs = 2").replace("num_filters_scale = 2", "num_filters_scale = 1")
+    assert changed != text
+    (data / "settings.ini").write_text(changed, encoding="utf-8")
+    output = tmp_path / "run"
+    assert main(["train", "--data", str(data), "--output_dir", str(output), "--epochs", "1", "--device", "cpu"]) == 0
+    record = json.loads((output / "run.json").read_text())
+    assert [Path(entry["path"]).name for entry in record["inputs"]] == ["diffraction.h5", "product.h5", "settings.ini"]
+    settings = record["settings"]
+    assert settings["model"]["width"] == 12
+    assert settings["training"]["group_size"] == 4
+    assert settings["training"]["epochs"] == 1
+    assert "of 25 patterns lie within the bounds" in caplog.text
+    assert (output / "model.ckpt").is_file()
+
+
+def test_a_settings_file_that_cannot_be_used_is_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = shutil.copytree(folder, tmp_path / "sample")
+    (data / "settings.ini").write_text("[PtychoPINNTorchTraining]\nepochs = many\n", encoding="utf-8")
+    assert main(["train", "--data", str(data), "--output_dir", str(tmp_path / "run"), "--quiet"]) == 2
+    assert "epochs is 'many'; a whole number is needed" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""Every numbered statement of specs/ is held by a test that names it, and no test names one that is not there."""
+"""Every numbered statement of specs/ and docs/workflows/ is held by a test, and tests name only what is stated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 NUMBER = re.compile(r"\[([A-Z]+-\d+\.\d+)\]")
 STATEMENT = re.compile(rf"^- {NUMBER.pattern}", re.MULTILINE)
-SPECS = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "specs").glob("*.md"))}
+PAGES = [*sorted((ROOT / "specs").glob("*.md")), *sorted((ROOT / "docs" / "workflows").glob("*.md"))]
+SPECS = {path.name: path.read_text(encoding="utf-8") for path in PAGES}
 HELD = {
     number
     for path in (ROOT / "tests").rglob("test_*.py")

@@ -45,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, train, say where things are."""
-    asked = _client_settings(arguments.data)
+    settings_file = _settings_file(arguments.data)
+    asked = _client_experiment(settings_file) if settings_file else None
     base = asked.experiment if asked else Experiment()
     experiment = Experiment(
         data=settings_from(arguments, DataSettings),
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
         overwrite=arguments.overwrite,
         resume=arguments.resume,
         track=not arguments.disable_mlflow,
-        inputs=scan_files(arguments.data),
+        inputs=[*scan_files(arguments.data), *([settings_file] if settings_file else [])],
         progress=None if arguments.quiet else bars(),
     )
     folder = arguments.output_dir
@@ -89,14 +90,19 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"to reconstruct with it, copy {paths['model']} to {default_checkpoint(arguments.data)}")
 
 
-def _client_settings(data: Path) -> ClientExperiment | None:
-    """What the settings file of a workflow directory asks for; None where there is no such file."""
-    from ptycho_torch.api.settings_file import SETTINGS_NAME, read_settings
-    from ptycho_torch.api.translate import translate
+def _settings_file(data: Path) -> Path | None:
+    """The settings file of a workflow directory; None where there is no such file."""
+    from ptycho_torch.api.settings_file import SETTINGS_NAME
 
     path = (data if data.is_dir() else data.parent) / SETTINGS_NAME
-    if not path.is_file():
-        return None
+    return path if path.is_file() else None
+
+
+def _client_experiment(path: Path) -> ClientExperiment:
+    """What a settings file asks for."""
+    from ptycho_torch.api.settings_file import read_settings
+    from ptycho_torch.api.translate import translate
+
     _log.info("%s: training begins with its settings; options override them", path)
     found = read_settings(path)
     return translate(found.data, found.model, found.training, found.inference)

@@ -50,6 +50,7 @@ def _run_pytorch_workflow(folder: Path, data_file: Path) -> SimpleNamespace:
 @pytest.mark.integration
 @pytest.mark.usefixtures("cuda_cpu_env")
 def test_run_pytorch_train_save_load_infer(tmp_path: Path, data_file: Path) -> None:
+    """[WF-6.1]"""
     paths = _run_pytorch_workflow(tmp_path, data_file)
     assert paths.checkpoint.exists()
     for picture in (paths.recon_amp, paths.recon_phase):

@@ -99,7 +99,7 @@ class TestWorkflowsComponentsScaffold:
 @pytest.mark.usefixtures("params_cfg_snapshot")
 class TestWorkflowsComponentsTraining:
     def test_train_cdi_model_torch_invokes_lightning(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The containers are made first, and Lightning is what trains."""
+        """The containers are made first, and Lightning is what trains. [API-4.58]"""
         import lightning
 
         from ptycho_torch.api import components
@@ -142,6 +142,7 @@ class TestWorkflowsComponentsRun:
         assert "object" not in results
 
     def test_a_bundle_is_loaded_with_its_parameters(self, tmp_path: Path) -> None:
+        """[API-4.61]"""
         from ptycho_torch.api import components
 
         trained = components.train_cdi_model_torch(raw_data(), None, config(tmp_path))
@@ -157,7 +158,7 @@ class TestWorkflowsComponentsRun:
 class TestOrchestrationRegression:
     @requires_torch
     def test_run_cdi_example_end_to_end(self, tmp_path: Path) -> None:
-        """Train, stitch, polish: the object that comes back is the specimen."""
+        """Train, stitch, polish: the object that comes back is the specimen. [API-4.59]"""
         from ptycho_torch.api import components
         from ptycho_torch.metrics.objects import complex_correlation
 
@@ -176,7 +177,7 @@ class TestOrchestrationRegression:
     @requires_torch
     @pytest.mark.parametrize("kind", ["RawDataTorch", "raw data of others", "container", "scan", "file"])
     def test_ensure_container_all_input_types(self, kind: str, tmp_path: Path) -> None:
-        """Whatever the data come as, the same patterns are trained on."""
+        """Whatever the data come as, the same patterns are trained on. [API-4.57]"""
         from ptycho_torch.api import components
         from ptycho_torch.data.writer import write_scan
 
@@ -203,7 +204,7 @@ class TestOrchestrationRegression:
 
     @requires_torch
     def test_config_bridge_automatic_invocation(self, tmp_path: Path) -> None:
-        """Nobody has to write the flat parameters by hand before training or loading."""
+        """Nobody has to write the flat parameters by hand before training or loading. [API-4.56]"""
         from ptycho_torch.api import components
 
         legacy.cfg.clear()
@@ -283,6 +284,7 @@ class TestOrchestrationRegression:
     def test_parameters_that_cannot_be_had_are_refused(
         self, changes: dict[str, Any], reason: str, tmp_path: Path
     ) -> None:
+        """[API-4.60]"""
         with pytest.raises(ConfigError, match=reason):
             experiment_of(config(tmp_path, **changes), 25)
 

@@ -71,7 +71,7 @@ SHOWN = [
 
 @pytest.mark.parametrize(("section", "name"), SHOWN, ids=[f"{section}-{name}" for section, name in SHOWN])
 def test_no_field_vanishes(section: str, name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Away from its default each field changes what is done, is refused by name, or is named in a warning."""
+    """Away from its default each field changes what is done, is refused, or is warned about. [API-6.12]"""
     field = next(field for field in table() if (field.section, field.name) == (section, name))
     value = getattr(getattr(client_configs(), section), name)
     other = OTHER[type(value)](value) if field.example is None else field.example

@@ -39,6 +39,7 @@ def train(scan: Scan, folder: Path) -> ClientTraining:
 
 
 def test_the_client_finds_the_backend_and_no_other() -> None:
+    """[API-6.1]"""
     assert importlib.util.find_spec("ptycho_torch")
     assert importlib.util.find_spec("lightning")
     assert importlib.util.find_spec("ptycho") is None
@@ -48,6 +49,7 @@ def test_the_client_finds_the_backend_and_no_other() -> None:
 def test_training_tells_a_loss_for_every_epoch_and_leaves_one_whole_file(
     mode: str, small_scan: Scan, tmp_path: Path
 ) -> None:
+    """[API-6.5] [API-6.6]"""
     export_scan(small_scan, tmp_path / "scan.npz")
     result = train_like_client(client_configs(model__mode=mode, **QUICK), tmp_path, tmp_path)
     assert [epoch for epoch, _ in result.training_loss] == [0, 1]
@@ -66,6 +68,7 @@ def test_training_tells_a_loss_for_every_epoch_and_leaves_one_whole_file(
 def test_input_folder_and_output_folder_may_be_the_same_and_nothing_else_is_touched(
     small_scan: Scan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """[API-6.3]"""
     folder, elsewhere = tmp_path / "data", tmp_path / "working_directory"
     folder.mkdir()
     elsewhere.mkdir()
@@ -81,6 +84,7 @@ def test_input_folder_and_output_folder_may_be_the_same_and_nothing_else_is_touc
 
 
 def test_the_run_folder_keeps_what_the_client_asked_for(small_scan: Scan, tmp_path: Path) -> None:
+    """[API-6.4]"""
     trained = train(small_scan, tmp_path)
     stored = {path.name: json.loads(path.read_text()) for path in (trained.run_folder / "configs").iterdir()}
     assert set(stored) == {f"{name}_config.json" for name in ("data", "model", "training", "inference")}
@@ -92,6 +96,7 @@ def test_the_run_folder_keeps_what_the_client_asked_for(small_scan: Scan, tmp_pa
 def test_the_size_comes_from_the_data_and_a_warning_names_the_setting(
     small_scan: Scan, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """[API-6.2]"""
     export_scan(small_scan, tmp_path / "scan.npz")
     with caplog.at_level(logging.WARNING):
         train_like_client(client_configs(**QUICK), tmp_path, tmp_path)
@@ -99,6 +104,7 @@ def test_the_size_comes_from_the_data_and_a_warning_names_the_setting(
 
 
 def test_the_log_says_which_file_to_copy(small_scan: Scan, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """[API-6.7]"""
     export_scan(small_scan, tmp_path / "scan.npz")
     with caplog.at_level(logging.INFO):
         result = train_like_client(client_configs(**QUICK), tmp_path, tmp_path)
@@ -108,6 +114,7 @@ def test_the_log_says_which_file_to_copy(small_scan: Scan, tmp_path: Path, caplo
 def test_the_object_has_the_clients_size_lies_at_its_place_and_is_the_same_twice(
     small_scan: Scan, tmp_path: Path
 ) -> None:
+    """[API-6.9] [API-6.10]"""
     trained = train(small_scan, tmp_path)
     positions = positions_of(small_scan)
     first, second = (
@@ -162,6 +169,7 @@ def test_supervised_training_learns_the_objects_phases(small_scan: Scan, tmp_pat
 def test_bounds_limit_the_training_and_not_the_reconstruction(
     small_scan: Scan, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """[API-6.8]"""
     export_scan(small_scan, tmp_path / "scan.npz")
     with caplog.at_level(logging.INFO):
         result = train_like_client(client_configs(**QUICK), tmp_path, tmp_path)
@@ -205,6 +213,7 @@ def test_several_modes_and_bad_pixels(small_scan: Scan, tmp_path: Path) -> None:
 
 
 def test_amplitudes_instead_of_counts(small_scan: Scan, tmp_path: Path) -> None:
+    """[API-6.11]"""
     export_scan(small_scan, tmp_path / "scan.npz")
     with np.load(tmp_path / "scan.npz") as archive:
         arrays = dict(archive)

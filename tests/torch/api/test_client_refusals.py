@@ -46,6 +46,7 @@ def checkpoint(small_scan: Scan, tmp_path_factory: pytest.TempPathFactory) -> Pa
     ],
 )
 def test_unusable_settings(changes: dict[str, Any], reason: str, small_scan: Scan, tmp_path: Path) -> None:
+    """[API-6.13]"""
     export_scan(small_scan, tmp_path / "scan.npz")
     with pytest.raises(PtychoError) as caught:
         train_like_client(client_configs(**QUICK, **changes), tmp_path, tmp_path)
@@ -55,6 +56,7 @@ def test_unusable_settings(changes: dict[str, Any], reason: str, small_scan: Sca
 
 
 def test_supervised_training_without_labels(small_scan: Scan, tmp_path: Path) -> None:
+    """[API-6.14]"""
     export_scan(small_scan, tmp_path / "scan.npz", truth=False)
     with pytest.raises(PtychoError, match=r"Supervised.*objectGuess"):
         train_like_client(client_configs(model__mode="Supervised", **QUICK), tmp_path, tmp_path)
@@ -106,6 +108,7 @@ def _without_configs(path: Path, checkpoint: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["foreign", "upstream pickle", "no configs", "other version", "truncated", "missing"])
 def test_checkpoints_that_cannot_be_used(kind: str, checkpoint: Path, small_scan: Scan, tmp_path: Path) -> None:
+    """[API-6.15]"""
     path = tmp_path / "model.ckpt"
     if kind == "foreign":
         _foreign(path)

@@ -67,6 +67,7 @@ def test_what_a_file_leaves_out_is_the_clients_default(tmp_path: Path) -> None:
 
 
 def test_a_file_that_was_written_says_the_same_when_read(tmp_path: Path) -> None:
+    """[API-6.16]"""
     settings = ClientSettings()
     settings.model.mode = "Supervised"
     settings.model.phase_loss = "Mean_Deviation"

@@ -15,6 +15,7 @@ TRAIN = ["--steps", "2", "--width", "4", "--depth", "2", "--bootstrap_epochs", "
 
 @pytest.mark.parametrize("uri", ["", "memory"])
 def test_nowhere_means_no_logger(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[WF-5.6]"""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     assert mlflow_logger("runs") is None
 
