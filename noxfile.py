@@ -15,6 +15,7 @@ nox.options.sessions = ["lint", "types", "tests"]
 # sessions without an environment of their own use the one that nox itself runs in, activated or not
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
+PTYCHODUS_SELECTORS = ("client.released_fields", "client.acceptance", "client.acceptance_defaults")
 BENCHMARKS = ("startup", "network_speed", "refine_known_probe", "low_dose", "siemens_star")
 
 
@@ -69,14 +70,24 @@ def _install(session: nox.Session, marker: str, *packages: str, constraints: tup
 
 @nox.session(venv_backend="venv", reuse_venv=True)
 def ptychodus(session: nox.Session) -> None:
-    """Train and reconstruct through Ptychodus, in an environment of its own; arguments go to pytest."""
+    """Train and reconstruct through Ptychodus, in an environment of its own.
+
+    `-- figures` prints the figures of docs/benchmarks.md and draws the picture, `-- record` records the tests through
+    the harness; other arguments go to pytest.
+    """
     index = ["--index-url", os.environ["TORCH_INDEX"]] if os.environ.get("TORCH_INDEX") else []
     pinned = ("constraints.txt", "constraints-ptychodus.txt")
     _install(session, "torch-complete", *index, "torch", constraints=("constraints.txt",))
     tools = ("pytest", "pytest-timeout", "beartype", "filelock", "pyyaml")
     _install(session, "complete", "--editable", ".", "ptychodus", *tools, constraints=pinned)
-    chosen = session.posargs or ["-m", "ptychodus"]
-    session.run("python", "-m", "pytest", "-p", "no:cacheprovider", "tests/ptychodus", *chosen)
+    if session.posargs == ["figures"]:
+        session.run("python", "tests/benchmarks/client_defaults.py")
+    elif session.posargs == ["record"]:
+        for selector in PTYCHODUS_SELECTORS:
+            session.run("python", "-m", "redgreen", "guard", selector, interrupt_timeout=30, terminate_timeout=15)
+    else:
+        chosen = session.posargs or ["-m", "ptychodus"]
+        session.run("python", "-m", "pytest", "-p", "no:cacheprovider", "tests/ptychodus", *chosen)
 
 
 @nox.session

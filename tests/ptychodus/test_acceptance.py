@@ -23,25 +23,10 @@ pytestmark = pytest.mark.ptychodus
 MODES = ("Unsupervised", "Supervised")
 
 
-def library(**settings: Any) -> Any:
-    """A fresh reconstructor library; settings are `section__name`."""
-    from ptychodus.api.settings import SettingsRegistry
-    from ptychodus.model.ptychopinn_torch.core import PtychoPINNTorchReconstructorLibrary
-
-    made = PtychoPINNTorchReconstructorLibrary(SettingsRegistry(), is_developer_mode_enabled=False)
-    for key, value in settings.items():
-        section, _, name = key.partition("__")
-        getattr(getattr(made, f"{section}_settings"), name).set_value(value)
-    return made
-
-
-def reconstructor(mode: str, **settings: Any) -> Any:
-    """One of the library's two reconstructors."""
-    return next(found for found in library(**settings) if found.name == mode)
-
-
 def train(mode: str, scan: ClientScan, folder: Path, **settings: Any) -> tuple[Any, Any]:
     """Export, train with input and output in one folder, return the reconstructor and what it told."""
+    from ptychodus_client import reconstructor
+
     chosen = reconstructor(mode, **settings)
     exported = scan.supervised_input if mode == "Supervised" else scan.reconstruct_input
     chosen.export_training_data(folder / "exported.npz", exported)
@@ -57,36 +42,9 @@ def reconstruct(chosen: Any, scan: ClientScan) -> np.ndarray:
     return found[0]
 
 
-def lit(scan: ClientScan) -> np.ndarray:
-    """The part of the object that every neighbour of a position saw."""
-    mask = np.zeros(scan.truth.object_.get_array().shape[1:], bool)
-    rim = scan.data.get_patterns().shape[1] // 2 + 2
-    mask[rim:-rim, rim:-rim] = True
-    return mask
-
-
-def registration_error_px(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
-    """How far an image lies from where it should."""
-    from skimage.registration import phase_cross_correlation
-
-    rows, columns = mask.any(axis=1), mask.any(axis=0)
-    first, second = (picture[rows][:, columns] for picture in (truth, image))
-    shift, _, _ = phase_cross_correlation(first - first.mean(), second - second.mean(), upsample_factor=20)
-    return float(np.abs(shift).max())
-
-
-def client_positions(scan: ClientScan) -> np.ndarray:
-    """Positions as the client's child process hands them over."""
-    geometry, positions = scan.start.object_.get_geometry(), scan.start.probe_positions
-    return np.column_stack(
-        [
-            geometry.map_probe_positions_to_object_y_px(positions),
-            geometry.map_probe_positions_to_object_x_px(positions),
-        ]
-    )
-
-
 def test_the_library_lists_both_reconstructors_of_the_backend() -> None:
+    from ptychodus_client import library
+
     made = library()
     assert made.name == "PtychoPINN-Torch"
     assert [found.name for found in made] == list(MODES)
@@ -97,6 +55,7 @@ def test_the_library_lists_both_reconstructors_of_the_backend() -> None:
 def test_a_short_training_and_a_reconstruction_in_a_fresh_library(
     mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from ptychodus_client import lit, reconstructor, registration_error_px
     from ptychodus_scan import simulate_client_scan
 
     folder, elsewhere = tmp_path / "data", tmp_path / "working_directory"
@@ -168,6 +127,7 @@ def test_a_refusal_reaches_the_client_as_one_reason(settings: dict[str, Any], re
 
 def test_supervised_training_without_labels_reaches_the_client_as_one_reason(tmp_path: Path) -> None:
     from ptychodus.model.processing._subprocess_protocol import ChildError
+    from ptychodus_client import reconstructor
     from ptychodus_scan import simulate_client_scan
 
     scan = simulate_client_scan(extent_px=20)
@@ -181,6 +141,7 @@ def test_supervised_training_without_labels_reaches_the_client_as_one_reason(tmp
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("mode", MODES)
 def test_the_clients_defaults_on_a_thousand_patterns(mode: str, tmp_path: Path) -> None:
+    from ptychodus_client import client_positions, lit, registration_error_px
     from ptychodus_scan import simulate_client_scan
 
     scan = simulate_client_scan()
