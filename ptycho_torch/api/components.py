@@ -55,8 +55,9 @@ def run_cdi_example_torch(
     """Train, and where it is asked for reconstruct the object of the test data, or of the training data without any.
 
     Args:
-        train_data: RawDataTorch, an object with its attributes, PtychoDataContainerTorch, Scan, or a path.
-        test_data: likewise, or None.
+        train_data: RawDataTorch, an object with its attributes, PtychoDataContainerTorch, Scan, or a path; None for the
+            `train_data_file` of the configuration.
+        test_data: likewise, and None for the `test_data_file`, where there is one.
         config: canonical parameters; results go to its `output_dir`, a new or empty folder.
         do_stitching: reconstruct as well.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -72,7 +73,8 @@ def run_cdi_example_torch(
     results = train_cdi_model_torch(train_data, test_data, config, device=device)
     if not do_stitching:
         return None, None, results
-    scan = as_scan(train_data if test_data is None else test_data, config)
+    given = (test_data, config.test_data_file, train_data, config.train_data_file)
+    scan = as_scan(next(data for data in given if data is not None), config)
     found = reconstruct_scan(results["checkpoint"], scan, probe=scan.probe, device=device)
     image = found.canvas.pixels
     results |= {"object": image, "origin_px": found.canvas.origin_px, "metrics": found.metrics}
@@ -92,6 +94,8 @@ def train_cdi_model_torch(
         PtychoError: parameters or data cannot be used, or training diverged.
     """
     update_legacy_dict(cfg, config)
+    train_data = config.train_data_file if train_data is None else train_data
+    test_data = config.test_data_file if test_data is None else test_data
     containers = [None if data is None else ensure_container(data, config) for data in (train_data, test_data)]
     scan = as_scan(train_data, config)
     trained = train_network([scan], config.output_dir, experiment_of(config, len(scan)), device=device, track=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,15 @@ from ptycho_torch.data.readers import read_one_scan
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError, DataError
 
+_log = logging.getLogger(__name__)
+
 _RAW = ("xcoords", "ycoords", "diff3d", "probeGuess")
 
 
 def as_scan(data: object, config: LegacyTask) -> Scan:
     """Patterns and positions of any kind of data, as many as `n_subsample` keeps.
+
+    Patterns without a pixel of one photon or more are normalised ones and get `nphotons`.
 
     Args:
         data: RawDataTorch, an object with the same attributes, PtychoDataContainerTorch, Scan, or the path of a file.
@@ -32,6 +38,7 @@ def as_scan(data: object, config: LegacyTask) -> Scan:
     scan = _whole_scan(data, config)
     if scan.patch_px != config.model.N:
         raise ConfigError(f"LegacyModel.N is {config.model.N}; the patterns have {scan.patch_px} px")
+    scan = _dosed(scan, config)
     if config.n_subsample is None or config.n_subsample >= len(scan):
         return scan
     in_order = isinstance(config, LegacyTraining) and config.sequential_sampling
@@ -61,6 +68,14 @@ def ensure_container(data: object, config: LegacyTask) -> PtychoDataContainerTor
     )
     reach = min(config.neighbor_count, len(scan) - 1)
     return PtychoDataContainerTorch(raw.generate_grouped_data(scan.patch_px, reach), scan.probe)
+
+
+def _dosed(scan: Scan, config: LegacyTask) -> Scan:
+    """Normalised patterns at the dose that the parameters tell; others tell their own."""
+    if not isinstance(config, LegacyTraining) or float(scan.counts.max()) >= 1:
+        return scan
+    _log.info("%s: normalised patterns are taken to have %g photons each", scan.name, config.nphotons)
+    return replace(scan, counts=scan.counts * np.float32(config.nphotons / scan.photons_per_pattern))
 
 
 def _whole_scan(data: object, config: LegacyTask) -> Scan:

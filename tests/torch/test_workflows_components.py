@@ -142,7 +142,7 @@ class TestWorkflowsComponentsRun:
         assert "object" not in results
 
     def test_a_bundle_is_loaded_with_its_parameters(self, tmp_path: Path) -> None:
-        """[API-4.61]"""
+        """[API-4.64]"""
         from ptycho_torch.api import components
 
         trained = components.train_cdi_model_torch(raw_data(), None, config(tmp_path))
@@ -296,3 +296,33 @@ def reference_loss(folder: Path) -> float:
     asked = replace(config(folder), output_dir=folder / "reference")
     loss: float = components.train_cdi_model_torch(raw_data().scan(), None, asked)["history"]["train_loss"][0]
     return loss
+
+
+@pytest.mark.parametrize("kind", ["raw data", "scan"])
+def test_normalised_patterns_get_the_dose_of_the_parameters(kind: str, tmp_path: Path) -> None:
+    """[API-4.62]"""
+    raw = raw_data()
+    small = np.sqrt(raw.scan().counts) / 1000
+    normalised = RawDataTorch(raw.xcoords, raw.ycoords, small, probe_of(raw))
+    given: Any = normalised if kind == "raw data" else normalised.scan()
+    found = as_scan(given, config(tmp_path, nphotons=2e4))
+    assert found.photons_per_pattern == pytest.approx(2e4, rel=1e-5)
+    np.testing.assert_allclose(
+        found.counts / found.counts.sum(), raw.scan().counts / raw.scan().counts.sum(), atol=1e-7
+    )
+    assert as_scan(raw, config(tmp_path, nphotons=2e4)).photons_per_pattern > 8e5
+
+
+@requires_torch
+@pytest.mark.usefixtures("params_cfg_snapshot")
+def test_the_files_of_the_configuration_are_used_where_no_data_are_given(tmp_path: Path) -> None:
+    """[API-4.63]"""
+    from ptycho_torch.api import components
+    from ptycho_torch.data.writer import write_scan
+
+    write_scan(raw_data().scan(), tmp_path / "scan.npz")
+    write_scan(raw_data(9).scan(), tmp_path / "test.npz")
+    asked = config(tmp_path, test_data_file=tmp_path / "test.npz")
+    results = components.train_cdi_model_torch(None, None, asked)
+    assert len(results["train_container"].X) == 25
+    assert len(results["test_container"].X) == 9
