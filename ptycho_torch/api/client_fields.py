@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 Verdict = Literal["honoured", "refused", "warned"]
@@ -41,26 +43,30 @@ class ClientField:
     beside: tuple[tuple[str, Any], ...] = ()
 
 
-def _data(name: str, setting: str, verdict: Verdict, effect: str, **more: Any) -> ClientField:  # noqa: ANN401
-    return ClientField("data", name, setting, verdict, effect, **more)
+def _of(section: Section) -> Callable[..., ClientField]:
+    return partial(ClientField, section)
 
 
-def _model(name: str, setting: str, verdict: Verdict, effect: str, **more: Any) -> ClientField:  # noqa: ANN401
-    return ClientField("model", name, setting, verdict, effect, **more)
-
-
-def _training(name: str, setting: str, verdict: Verdict, effect: str, **more: Any) -> ClientField:  # noqa: ANN401
-    return ClientField("training", name, setting, verdict, effect, **more)
-
-
-def _inference(name: str, setting: str, verdict: Verdict, effect: str, **more: Any) -> ClientField:  # noqa: ANN401
-    return ClientField("inference", name, setting, verdict, effect, **more)
-
-
+_data, _model, _training, _inference = _of("data"), _of("model"), _of("training"), _of("inference")
 _QUADRANTS = (("data__neighbor_function", "4_quadrant"),)
 _DISTANCES = (("data__neighbor_function", "Min_dist"),)
 _CANVAS = "the canvas follows from the positions, whole to the last patch"
 _STAGED = "acts only with staged fine-tuning, which is refused"
+_STAGES = (
+    "finetune_stage1_epochs",
+    "finetune_stage2_epochs",
+    "finetune_stage3_epochs",
+    "finetune_stage1_lr_decoder",
+    "finetune_stage2_lr_encoder_top",
+    "finetune_stage2_lr_decoder",
+    "finetune_stage2_lr_phase_head",
+    "finetune_stage3_lr_encoder_bottom",
+    "finetune_stage3_lr_encoder_top",
+    "finetune_stage3_lr_decoder",
+    "finetune_stage3_lr_phase_head",
+    "finetune_skip_stage3",
+    "finetune_early_stop_patience",
+)
 
 FIELDS: tuple[ClientField, ...] = (
     _data("N", "model_size", "honoured", "the size comes from the patterns; where it differs, a warning says so"),
@@ -365,19 +371,7 @@ FIELDS: tuple[ClientField, ...] = (
         "refused",
         "the network has no separate phase head to release in stages; epochs_finetune lowers the step size instead",
     ),
-    _training("finetune_stage1_epochs", "finetune_stage1_epochs", "warned", _STAGED),
-    _training("finetune_stage2_epochs", "finetune_stage2_epochs", "warned", _STAGED),
-    _training("finetune_stage3_epochs", "finetune_stage3_epochs", "warned", _STAGED),
-    _training("finetune_stage1_lr_decoder", "finetune_stage1_lr_decoder", "warned", _STAGED),
-    _training("finetune_stage2_lr_encoder_top", "finetune_stage2_lr_encoder_top", "warned", _STAGED),
-    _training("finetune_stage2_lr_decoder", "finetune_stage2_lr_decoder", "warned", _STAGED),
-    _training("finetune_stage2_lr_phase_head", "finetune_stage2_lr_phase_head", "warned", _STAGED),
-    _training("finetune_stage3_lr_encoder_bottom", "finetune_stage3_lr_encoder_bottom", "warned", _STAGED),
-    _training("finetune_stage3_lr_encoder_top", "finetune_stage3_lr_encoder_top", "warned", _STAGED),
-    _training("finetune_stage3_lr_decoder", "finetune_stage3_lr_decoder", "warned", _STAGED),
-    _training("finetune_stage3_lr_phase_head", "finetune_stage3_lr_phase_head", "warned", _STAGED),
-    _training("finetune_skip_stage3", "finetune_skip_stage3", "warned", _STAGED),
-    _training("finetune_early_stop_patience", "finetune_early_stop_patience", "warned", _STAGED),
+    *(_training(name, name, "warned", _STAGED) for name in _STAGES),
     _training(
         "finetune_val_split",
         "finetune_val_split",
