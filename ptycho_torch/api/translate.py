@@ -55,10 +55,9 @@ def translate(
     for field in FIELDS:
         _check_verdict(field, configs[field.section], data.C)
     _warn_unused(data, model, training)
-    group = _whole("DataConfig.C", data.C, 1)
     experiment = Experiment(
         model=_model_settings(model),
-        training=_training_settings(data, model, training, group),
+        training=_training_settings(data, model, training),
         inference=_inference_settings(inference),
     )
     return ClientExperiment(
@@ -137,51 +136,69 @@ def _model_settings(model: ModelConfig) -> ModelSettings:
     )
 
 
-def _training_settings(data: DataConfig, model: ModelConfig, training: TrainingConfig, group: int) -> TrainingSettings:
-    losses = {"Poisson": "poisson" if training.nll else "amplitude_mae", "MAE": "amplitude_mae"}
-    choice = _choice(
-        "DataConfig.neighbor_function",
-        data.neighbor_function,
-        {"Nearest": "nearest", "Min_dist": "within", "4_quadrant": "quadrants"},
-    )
-    ranged = choice != "nearest"
-    penalties = {None: "none", "Total_Variation": "total_variation", "Mean_Deviation": "mean_deviation"}
+def _training_settings(data: DataConfig, model: ModelConfig, training: TrainingConfig) -> TrainingSettings:
     return TrainingSettings(
         target=_choice("ModelConfig.mode", model.mode, {"Unsupervised": "patterns", "Supervised": "object"}),
         level_labels=bool(data.phase_subtraction),
-        epochs=_whole("TrainingConfig.epochs", training.epochs, 1),
-        batch_size=_whole("TrainingConfig.batch_size", training.batch_size, 1),
-        group_size=group,
-        neighbour_choice=choice,
-        neighbours=max(data.K_quadrant if choice == "quadrants" else data.K, group - 1, 1),
-        groups_per_pattern=_whole("DataConfig.n_subsample", data.n_subsample, 1, 64),
-        least_distance_px=_number("DataConfig.min_neighbor_distance", data.min_neighbor_distance) if ranged else 0.0,
-        greatest_distance_px=_farthest(data) if ranged else None,
-        by_axis=_choice("DataConfig.scan_pattern", data.scan_pattern, {"Isotropic": False, "Rectangular": True})
-        and choice == "quadrants",
-        learning_rate=_positive("TrainingConfig.learning_rate", training.learning_rate),
-        schedule=_choice(
-            "TrainingConfig.scheduler",
-            training.scheduler,
-            {"Default": "constant", "Exponential": "exponential", "Cosine": "cosine"},
-        ),
-        last_rate=_number("TrainingConfig.min_lr_ratio", training.min_lr_ratio),
-        warmup_steps=0,
-        accumulate=_whole("TrainingConfig.accum_steps", training.accum_steps, 1),
-        fine_tune_epochs=_whole("TrainingConfig.epochs_fine_tune", training.epochs_fine_tune, 0),
-        fine_tune_rate=_positive("TrainingConfig.fine_tune_gamma", training.fine_tune_gamma),
-        gradient_clip=training.gradient_clip_val or None,
-        loss=_choice("ModelConfig.loss_function", model.loss_function, losses),
-        unmerged_weight=TrainingSettings().unmerged_weight if model.object_big else 1.0,
-        amplitude_penalty=_choice("ModelConfig.amp_loss", model.amp_loss, penalties),
-        phase_penalty=_choice("ModelConfig.phase_loss", model.phase_loss, penalties),
-        amplitude_penalty_weight=_number("ModelConfig.amp_loss_coeff", model.amp_loss_coeff),
-        phase_penalty_weight=_number("ModelConfig.phase_loss_coeff", model.phase_loss_coeff),
-        amplitude_variance_weight=_number("ModelConfig.amplitude_variance_coeff", model.amplitude_variance_coeff)
-        if model.amplitude_variance_loss
-        else 0.0,
         validation_share=_number("TrainingConfig.finetune_val_split", training.finetune_val_split, 0.5),
+        **_groups(data),
+        **_steps(training),
+        **_losses(model, training),
     )
+
+
+def _groups(data: DataConfig) -> dict[str, Any]:
+    size = _whole("DataConfig.C", data.C, 1, 256)
+    choices = {"Nearest": "nearest", "Min_dist": "within", "4_quadrant": "quadrants"}
+    choice = _choice("DataConfig.neighbor_function", data.neighbor_function, choices)
+    patterns = {"Isotropic": False, "Rectangular": True}
+    uneven = _choice("DataConfig.scan_pattern", data.scan_pattern, patterns)
+    ranged = choice != "nearest"
+    return {
+        "group_size": size,
+        "neighbour_choice": choice,
+        "neighbours": max(data.K_quadrant if choice == "quadrants" else data.K, size - 1, 1),
+        "groups_per_pattern": _whole("DataConfig.n_subsample", data.n_subsample, 1, 64),
+        "least_distance_px": _number("DataConfig.min_neighbor_distance", data.min_neighbor_distance) if ranged else 0.0,
+        "greatest_distance_px": _farthest(data) if ranged else None,
+        "by_axis": uneven and choice == "quadrants",
+    }
+
+
+def _steps(training: TrainingConfig) -> dict[str, Any]:
+    schedules = {"Default": "constant", "Exponential": "exponential", "Cosine": "cosine"}
+    schedule = _choice("TrainingConfig.scheduler", training.scheduler, schedules)
+    fine_tune_epochs = _whole("TrainingConfig.epochs_fine_tune", training.epochs_fine_tune, 0)
+    steps = {
+        "epochs": _whole("TrainingConfig.epochs", training.epochs, 1),
+        "batch_size": _whole("TrainingConfig.batch_size", training.batch_size, 1),
+        "learning_rate": _positive("TrainingConfig.learning_rate", training.learning_rate),
+        "schedule": schedule,
+        "warmup_steps": 0,
+        "accumulate": _whole("TrainingConfig.accum_steps", training.accum_steps, 1),
+        "fine_tune_epochs": fine_tune_epochs,
+        "gradient_clip": training.gradient_clip_val or None,
+    }
+    if schedule != "constant":
+        steps["last_rate"] = _positive("TrainingConfig.min_lr_ratio", training.min_lr_ratio)
+    if fine_tune_epochs:
+        steps["fine_tune_rate"] = _positive("TrainingConfig.fine_tune_gamma", training.fine_tune_gamma)
+    return steps
+
+
+def _losses(model: ModelConfig, training: TrainingConfig) -> dict[str, Any]:
+    likelihoods = {"Poisson": "poisson" if training.nll else "amplitude_mae", "MAE": "amplitude_mae"}
+    penalties = {None: "none", "Total_Variation": "total_variation", "Mean_Deviation": "mean_deviation"}
+    variance = _number("ModelConfig.amplitude_variance_coeff", model.amplitude_variance_coeff)
+    return {
+        "loss": _choice("ModelConfig.loss_function", model.loss_function, likelihoods),
+        "unmerged_weight": TrainingSettings().unmerged_weight if model.object_big else 1.0,
+        "amplitude_penalty": _choice("ModelConfig.amp_loss", model.amp_loss, penalties),
+        "phase_penalty": _choice("ModelConfig.phase_loss", model.phase_loss, penalties),
+        "amplitude_penalty_weight": _number("ModelConfig.amp_loss_coeff", model.amp_loss_coeff),
+        "phase_penalty_weight": _number("ModelConfig.phase_loss_coeff", model.phase_loss_coeff),
+        "amplitude_variance_weight": variance if model.amplitude_variance_loss else 0.0,
+    }
 
 
 def _inference_settings(inference: InferenceConfig) -> InferenceSettings:
