@@ -53,7 +53,7 @@ ptychodus_short: $(STAMP) ## the same without the runs of several minutes
 track: $(STAMP) ## log a run to a real MLflow, which this installs into .nox/track
 	@$(NOX) -s track
 
-torch_free: $(STAMP) ## what must work without torch, in .nox/torch_free, which has none (0.3 GB)
+torch_free: $(STAMP) ## what must work without torch, in .nox/torch_free, which has none (0.4 GB)
 	@$(NOX) -s torch_free
 
 clean: ## remove the environment and the caches
