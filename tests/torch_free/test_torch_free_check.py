@@ -80,7 +80,8 @@ print(json.dumps([tally.passed, tally.failed, tally.skips]))
 
 
 def test_outcomes_are_counted(tmp_path: Path) -> None:
-    for name, text in (("test_program.py", PROGRAM), ("test_damaged.py", "import no_such_name"), ("pytest.ini", "")):
+    files = {"test_program.py": PROGRAM, "test_damaged.py": "import no_such_name", "conftest.py": "", "pytest.ini": ""}
+    for name, text in files.items():
         (tmp_path / name).write_text(text)
     done = subprocess.run(
         [sys.executable, "-c", COUNT],
