@@ -90,6 +90,16 @@ def ptychodus(session: nox.Session) -> None:
         session.run("python", "-m", "pytest", "-p", "no:cacheprovider", "tests/ptychodus", *chosen)
 
 
+@nox.session(venv_backend="venv", reuse_venv=True)
+def torch_free(session: nox.Session) -> None:
+    """Run what must work without torch, in an environment that has none; arguments go to pytest."""
+    needed = ("numpy", "scipy", "h5py", "tqdm", "matplotlib")
+    tools = ("pytest", "pytest-timeout", "beartype", "pyyaml", "filelock")
+    _install(session, "complete", *needed, *tools, constraints=("constraints.txt",))
+    _install(session, "package-complete", "--no-deps", "--editable", ".", constraints=("constraints.txt",))
+    session.run("python", "tests/support/torch_free.py", *session.posargs)
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Print the figures of docs/benchmarks.md; arguments choose among the benchmarks."""

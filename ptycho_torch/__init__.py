@@ -7,13 +7,16 @@
     result = pt.reconstruct_scan(training.last, scan)
     pt.write_object(result.canvas, Path("object.npz"))
 
-Names are loaded when they are first used, so that importing the package costs next to nothing.
+Names are loaded when they are first used, so that importing the package costs next to nothing; those that need torch
+raise MissingTorchError where it is not installed.
 """
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from ptycho_torch.errors import explain_missing_torch
 
 if TYPE_CHECKING:
     from ptycho_torch.config import DataSettings as DataSettings
@@ -59,7 +62,8 @@ __all__ = [*_HOMES]
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    with explain_missing_torch():
+        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -10,6 +10,14 @@ import pytest
 
 from ptycho_torch.config import legacy
 
+# modules of tests/torch that are collected without torch and pass what needs none; `nox -s torch_free` holds them to it
+TORCH_OPTIONAL_MODULES = [
+    "test_config_bridge",
+    "test_data_pipeline",
+    "test_workflows_components",
+    "test_model_manager",
+]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def isolated_environment() -> Iterator[None]:

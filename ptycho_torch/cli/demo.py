@@ -28,9 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Simulate two scans, train on one, reconstruct both in new processes, say what came out."""
+    from ptycho_torch.device import find_device
     from ptycho_torch.files import claim_folder
     from ptycho_torch.workflows.record import RunRecord
 
+    find_device(arguments.device)
     folder: Path = arguments.output_dir
     claim_folder(folder, overwrite=arguments.overwrite)
     record = RunRecord(folder, "demo", {"steps": arguments.steps, "device": arguments.device}, [])

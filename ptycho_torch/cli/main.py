@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ptycho_torch.cli import demo, infer, refine, simulate, train
 from ptycho_torch.cli.options import Parser, underscored
 from ptycho_torch.cli.shared import set_up_logging
-from ptycho_torch.errors import PtychoError
+from ptycho_torch.errors import PtychoError, explain_missing_torch
 
 _COMMANDS = {
     "simulate": (simulate, "make a scan to try things with"),
@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
     chosen = command or namespace.command
     set_up_logging(quiet=namespace.quiet)
     try:
-        _COMMANDS[chosen][0].run(namespace)
+        with explain_missing_torch():
+            _COMMANDS[chosen][0].run(namespace)
     except PtychoError as error:
         print(f"ptycho-torch {chosen}: {error}", file=sys.stderr)
         return 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy_samples import LOPSIDED, compact_probe
+from torch_optional import TORCH
 
 from ptycho_torch.config.schema import SimulationSettings
 from ptycho_torch.data.scan import Scan
@@ -27,6 +28,8 @@ def simulation() -> SimulationSettings:
 
 @pytest.fixture(scope="session")
 def small_scan(simulation: SimulationSettings) -> Scan:
+    if not TORCH:
+        pytest.skip("torch is not installed")
     # here, so that the modules of this folder that can do without torch are collected without it
     from ptycho_torch.simulate.scan import simulate_scan  # noqa: PLC0415
 
