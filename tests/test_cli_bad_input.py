@@ -275,7 +275,8 @@ def test_network_from_nowhere_or_from_two_places(
     scan_path: Path, checkpoint_path: Path, tmp_path: Path, complain: Callable[..., str]
 ) -> None:
     common = ("--data", scan_path, "--output_dir", tmp_path / "o", "--quiet")
-    assert "one of the arguments --checkpoint --model_path is required" in complain("infer", *common)
+    line = complain("infer", *common)
+    assert f"there is no {scan_path.parent / 'model.ckpt'}; put one there, or name another with --checkpoint" in line
     both = ("--checkpoint", checkpoint_path, "--model_path", tmp_path)
     assert "--model_path: not allowed with argument --checkpoint" in complain("infer", *both, *common)
 

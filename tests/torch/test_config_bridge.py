@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 from config_tables import table
-from torch_optional import requires_torch
 
 from ptycho_torch.api.client_configs import DataConfig, InferenceConfig, ModelConfig, TrainingConfig
 from ptycho_torch.api.config_bridge import to_inference_config, to_model_config, to_training_config
@@ -405,12 +404,6 @@ class TestConfigBridgeParity:
     )
     def test_probe_mask_is_there_or_not(self, mask: Any, wanted: bool) -> None:
         assert model_params(model=ModelConfig(probe_mask=mask)).get("probe.mask") is wanted
-
-    @requires_torch
-    def test_probe_mask_may_be_a_tensor(self) -> None:
-        import torch  # noqa: PLC0415 - only where it is installed
-
-        assert model_params(model=ModelConfig(probe_mask=torch.ones(4, 4))).get("probe.mask") is True
 
     def test_probe_mask_override_wins(self) -> None:
         assert model_params(model=ModelConfig(probe_mask=np.ones((4, 4))), probe_mask=False).get("probe.mask") is False
