@@ -15,6 +15,7 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
     "progress": set(),
+    "logs": set(),
     "device": {"errors", "torch"},
     "config": {"errors"},
     "physics": {"torch", "jaxtyping", "errors"},

@@ -14,6 +14,7 @@ from ptycho_torch.api.client_loader import PtychoDataLoader, ScanInMemory
 from ptycho_torch.api.client_model import PtychoModel
 from ptycho_torch.api.config_manager import ConfigManager
 from ptycho_torch.api.lightning_module import PtychoPINN_Lightning
+from ptycho_torch.logs import quiet_lightning
 from ptycho_torch.training.fit import CHECKPOINT_FOLDER, INDEX_NAME, build_trainer, run
 from ptycho_torch.workflows.reconstruction import check_size, reconstruct_scan
 
@@ -29,6 +30,7 @@ class Trainer:
     def __init__(self, module: PtychoPINN_Lightning, loader: PtychoDataLoader) -> None:
         self._module = module
         self._loader = loader
+        quiet_lightning()
         self._trainer: Any = build_trainer(
             loader.data, loader.experiment, loader.output_dir, device=loader.device, track=False, bar=False
         )

@@ -73,12 +73,6 @@ def set_up_logging(*, quiet: bool) -> None:
     logging.getLogger("ptycho_torch").setLevel(logging.WARNING if quiet else logging.INFO)
 
 
-def quiet_lightning() -> None:
-    """Keep Lightning's notes on devices and products to itself; it sets its levels when it is imported."""
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-
 def bars() -> Stages:
     """Progress bars on standard error, one for each stage."""
     from tqdm import tqdm

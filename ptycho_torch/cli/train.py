@@ -16,9 +16,9 @@ from ptycho_torch.cli.shared import (
     bars,
     default_checkpoint,
     print_results,
-    quiet_lightning,
 )
 from ptycho_torch.config import DataSettings, Experiment, ModelSettings, RefineSettings, TrainingSettings
+from ptycho_torch.logs import quiet_lightning
 
 if TYPE_CHECKING:
     from ptycho_torch.api.translate import ClientExperiment

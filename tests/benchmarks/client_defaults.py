@@ -9,14 +9,36 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from report import header
+
+if TYPE_CHECKING:
+    from ptychodus_scan import ClientScan
 
 ROOT = Path(__file__).parents[2]
 sys.path += [str(ROOT / "tests" / "support"), str(ROOT / "tests" / "reference")]
 PICTURE = ROOT / "docs" / "pictures" / "ptychodus.png"
+
+
+def coverage(scan: ClientScan) -> NDArray[np.float32]:
+    """Photons that fell on each pixel of the array that the client expects."""
+    from ptychodus_client import client_positions
+
+    from ptycho_torch.api.client_data import scan_in_memory
+    from ptycho_torch.data.canvas import Frame
+    from ptycho_torch.reconstruct.evaluate import illumination
+
+    probe = scan.start.probes.get_probe_no_opr().get_array()
+    ours, place = scan_in_memory(scan.data.get_patterns(), probe, client_positions(scan))
+    assert ours.probe is not None
+    light, origin = illumination(ours, ours.probe), Frame(ours.positions_px, ours.patch_px).origin_px
+    whole = np.zeros(place.shape_px, np.float32)
+    row, column = round(origin[0]), round(origin[1])
+    whole[row : row + light.shape[0], column : column + light.shape[1]] = light
+    return whole
 
 
 def main() -> None:
@@ -61,9 +83,9 @@ def main() -> None:
         print("  " + ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items()))
         print("  " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
         note = f"correlation {complex_correlation(first, truth, mask):.4f}"
-        panels.append(Panel(f"{mode}, as returned", first, note))
+        panels.append(Panel(f"{mode}, returned", first, note))
         panels.append(Panel(f"{mode}, network alone", own, f"correlation {complex_correlation(own, truth, mask):.2f}"))
-    save_comparison(panels, mask.astype(np.float32), mask, "Ptychodus 1.7.0, default settings", PICTURE)
+    save_comparison(panels, coverage(scan), mask, "Ptychodus 1.7.0, default settings", PICTURE)
     print(f"picture: {PICTURE.relative_to(ROOT)}")
 
 
