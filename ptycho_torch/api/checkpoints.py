@@ -28,7 +28,7 @@ def find_best_checkpoint(run_folder: Path | str) -> Path | None:
 def client_configs_of(trained: TrainedNetwork, path: Path) -> Configs:
     """The client's four configurations out of a checkpoint, as plain dicts.
 
-    A network that was trained without the client has none; it gets those that say what it is.
+    A network that was trained without the client has none; it gets those that come closest to it.
 
     Raises:
         CheckpointError: some of them are missing.
@@ -48,12 +48,23 @@ def _derived(trained: TrainedNetwork) -> Configs:
     settings, group = trained.experiment, trained.experiment.training.group_size
     supervised = settings.training.target == "object"
     data = DataConfig(N=trained.patch_px, C=group)
+    network = settings.model
     model = ModelConfig(
         mode="Supervised" if supervised else "Unsupervised",
+        amp_activation=network.amplitude,
+        cbam_encoder=network.encoder_attention == "cbam",
+        cbam_bottleneck=network.bottleneck_attention == "cbam",
+        cbam_decoder=network.decoder_attention == "cbam",
+        eca_encoder=network.encoder_attention == "eca",
+        eca_decoder=network.decoder_attention == "eca",
+        spatial_decoder=network.decoder_attention == "spatial",
+        use_shared_decoder=network.decoders == "shared",
+        batch_norm=network.normalisation == "batch",
+        probe_big=network.field == "whole",
         C_model=group,
         C_forward=group,
         decoder_last_amp_channels=group,
-        n_filters_scale=max(1, settings.model.width // CHANNELS_PER_FILTER_SCALE),
+        n_filters_scale=max(1, network.width // CHANNELS_PER_FILTER_SCALE),
     )
     training = TrainingConfig(epochs=settings.training.epochs, batch_size=settings.training.batch_size)
     inference = InferenceConfig(batch_size=settings.inference.batch_size)

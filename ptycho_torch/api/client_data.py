@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.api.placement import ClientCanvas
 from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.data.conventions import detect_units
 from ptycho_torch.data.readers import read_scans
 from ptycho_torch.data.readers.arrays import make_scan
 from ptycho_torch.data.scan import Scan
@@ -34,7 +36,7 @@ def read_training_scans(folder: Path) -> list[Scan]:
 
 
 def scan_in_memory(
-    patterns: NDArray[Any], probe: NDArray[Any] | None, client_px: NDArray[np.float64]
+    patterns: NDArray[Any], probe: NDArray[Any] | None, client_px: NDArray[np.float64], stored_as: str = "counts"
 ) -> tuple[Scan, ClientCanvas]:
     """A scan of the client's arrays, and the array that it expects back; the scan's positions are meant in that array.
 
@@ -42,6 +44,7 @@ def scan_in_memory(
         patterns: (pattern, N, N) counts, zero frequency at [N//2, N//2].
         probe: (mode, N, N) probe to compare with the one that training found; None where there is none.
         client_px: (pattern, 2) row and column in pixels of the client's object array.
+        stored_as: what floats are that are not whole: `counts` or `amplitude`, as in training.
 
     Raises:
         DataError: the arrays do not make a scan.
@@ -56,10 +59,15 @@ def scan_in_memory(
         name="the scan",
         stored=np.asarray(patterns),
         positions_px=client_px + place.offset_px,
-        settings=_READING,
+        settings=replace(_READING, units=_units(patterns, stored_as)),
         probe=None if probe is None else np.asarray(probe),
     )
     return scan, place
+
+
+def _units(patterns: NDArray[Any], stored_as: str) -> Literal["counts", "amplitude"]:
+    found = detect_units(np.asarray(patterns))[0] if patterns.size else "counts"
+    return "counts" if found == "counts" or stored_as == "counts" else "amplitude"
 
 
 def _check_patterns(name: str, patterns: int) -> None:

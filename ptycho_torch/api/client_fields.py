@@ -50,6 +50,7 @@ def _of(section: Section) -> Callable[..., ClientField]:
 _data, _model, _training, _inference = _of("data"), _of("model"), _of("training"), _of("inference")
 _QUADRANTS = (("data__neighbor_function", "4_quadrant"),)
 _DISTANCES = (("data__neighbor_function", "Min_dist"),)
+_NORMALISED = "the network normalises every pattern by itself, so that no scale of its input reaches the result"
 _CANVAS = "the canvas follows from the positions, whole to the last patch"
 _STAGED = "acts only with staged fine-tuning, which is refused"
 _STAGES = (
@@ -79,7 +80,12 @@ FIELDS: tuple[ClientField, ...] = (
         "with 4_quadrant, a group is drawn from the quadrants of so many nearest neighbours",
         beside=_QUADRANTS,
     ),
-    _data("n_subsample", "coordinate_subsampling_factor", "honoured", "different groups drawn around every pattern"),
+    _data(
+        "n_subsample",
+        "coordinate_subsampling_factor",
+        "honoured",
+        "groups drawn around every pattern; an epoch still sees each pattern once on average",
+    ),
     _data(
         "grid_size",
         "grid_size_y, grid_size_x",
@@ -120,7 +126,7 @@ FIELDS: tuple[ClientField, ...] = (
         "normalize",
         "data_normalization_mode",
         "warned",
-        "the network normalises every pattern by itself, so that no scale of its input reaches the result",
+        _NORMALISED,
         example="Group",
     ),
     _data(
@@ -142,10 +148,16 @@ FIELDS: tuple[ClientField, ...] = (
         "data_scaling",
         "data_scaling_method",
         "warned",
-        "the network normalises every pattern by itself, so that no scale of its input reaches the result",
+        _NORMALISED,
         example="Max",
     ),
-    _data("phase_subtraction", "subtract_mean_phase", "honoured", "Supervised: labels lose their mean phase"),
+    _data(
+        "phase_subtraction",
+        "subtract_mean_phase",
+        "honoured",
+        "Supervised: labels lose their mean phase",
+        beside=(("model__mode", "Supervised"),),
+    ),
     _data(
         "x_bounds",
         "x_lower_bound, x_upper_bound",
@@ -304,7 +316,7 @@ FIELDS: tuple[ClientField, ...] = (
         "n_devices",
         "n_devices",
         "warned",
-        "inside of the client one device trains; for several, train with `ptycho-torch train` under torchrun or Slurm",
+        "one device trains, in the client's own child process",
     ),
     _training(
         "num_workers",

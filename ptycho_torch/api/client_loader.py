@@ -75,6 +75,7 @@ class PtychoDataLoader:
         self.scans, self.experiment = prepare(whole, asked)
         self.device = _device(asked.device)
         self.data = ScanDataModule(self.scans, self.experiment.training)
+        config_manager.stored_as = whole[0].stored_as
         self.output_dir = _claim_run_folder(Path(output_dir))
         for name in CONFIG_NAMES:
             write_json(plain(getattr(config_manager, name)), self.output_dir / "configs" / f"{name}.json")
@@ -98,7 +99,7 @@ class PtychoDataLoader:
         Raises:
             DataError: the arrays do not make a scan.
         """
-        return ScanInMemory(*scan_in_memory(diff_patterns, probe, positions))
+        return ScanInMemory(*scan_in_memory(diff_patterns, probe, positions, config_manager.stored_as))
 
 
 def _settle_size(data: DataConfig, patch_px: int) -> None:

@@ -63,7 +63,8 @@ class PtychoModel:
             kind=model,
         )
         made.model.record[CLIENT_KEY] = {
-            name: plain(config) for name, config in zip(CONFIG_NAMES, configs, strict=True)
+            **{name: plain(config) for name, config in zip(CONFIG_NAMES, configs, strict=True)},
+            "stored_as": config_manager.stored_as,
         }
         return made
 

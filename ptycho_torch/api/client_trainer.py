@@ -20,9 +20,6 @@ from ptycho_torch.workflows.reconstruction import check_size, reconstruct_scan
 
 _log = logging.getLogger(__name__)
 
-# patterns times pixels that the network sees at once: a child that dies for want of memory hangs the client
-_LARGEST_BATCH_PX = 2**22
-
 
 class Trainer:
     """A Lightning trainer, made and ready; the client adds its callbacks to `_trainer` before it calls `train`."""
@@ -59,9 +56,7 @@ class InferenceEngine:
 
     def __init__(self, config_manager: ConfigManager, ptycho_model: PtychoModel) -> None:
         self._network = ptycho_model.network
-        inference = self._network.experiment.inference
-        largest = max(1, _LARGEST_BATCH_PX // self._network.patch_px**2)
-        self._inference = replace(inference, batch_size=min(inference.batch_size, largest), control=False)
+        self._inference = replace(self._network.experiment.inference, control=False)
 
     def predict_and_stitch(self, loader: ScanInMemory, *, polish: bool = True) -> NDArray[np.complex64]:
         """The object on the client's array, finished by the physics solver unless `polish` is off.

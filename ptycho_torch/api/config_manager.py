@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from ptycho_torch.api.checkpoints import CONFIG_NAMES
+from ptycho_torch.api.checkpoints import CLIENT_KEY, CONFIG_NAMES
 from ptycho_torch.api.client_configs import DataConfig, DatagenConfig, InferenceConfig, ModelConfig, TrainingConfig
 from ptycho_torch.api.translate import ClientExperiment, translate
 from ptycho_torch.errors import CheckpointError
@@ -23,6 +23,7 @@ class ConfigManager:
     Attributes:
         data_config, model_config, training_config, inference_config, datagen_config: as the client sent them; the
             size of the patterns is corrected when the data are read.
+        stored_as: what the patterns of training were, counts or amplitudes.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class ConfigManager:
         self.inference_config = inference_config
         self.datagen_config = datagen_config
         self.loader: PtychoDataLoader | None = None
+        self.stored_as = "counts"
 
     @cached_property
     def asked(self) -> ClientExperiment:
@@ -54,7 +56,10 @@ class ConfigManager:
         """The configurations that a model was loaded with."""
         kinds = (DataConfig, ModelConfig, TrainingConfig, InferenceConfig)
         configs = (getattr(ptycho_model, name) for name in CONFIG_NAMES)
-        return cls(*(_as_config(kind, config) for kind, config in zip(kinds, configs, strict=True)))
+        made = cls(*(_as_config(kind, config) for kind, config in zip(kinds, configs, strict=True)))
+        client = ptycho_model.network.record.get(CLIENT_KEY)
+        made.stored_as = str(client.get("stored_as", "counts")) if isinstance(client, dict) else "counts"
+        return made
 
     def validate_arch_compatibility(self, ptycho_model: PtychoModel) -> None:
         """Raise CheckpointError unless the loaded network is the one that the configurations describe."""

@@ -7,7 +7,6 @@ object's centre, which is the middle of the scan.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,8 @@ from numpy.typing import NDArray
 
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.product import half_pixel
+
+_WHOLE_WITHIN_PX = 1e-4
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,25 @@ class ClientCanvas:
     def of(cls, client_px: NDArray[np.float64], patch_px: int) -> ClientCanvas:
         """The array for a scan with positions (pattern, 2) of the client."""
         low, high = client_px.min(axis=0), client_px.max(axis=0)
-        # positions went through metres: a whole extent must not become a pixel more
-        height, width = (math.ceil(round(extent + patch_px, 6)) for extent in (high - low).tolist())
+        height, width = _array_shape(low, high, patch_px)
         middle = (np.array([height, width]) - 1) / 2
         return cls((height, width), middle - (low + high) / 2 + half_pixel(patch_px))
 
     def cut(self, canvas: Canvas) -> NDArray[np.complex64]:
         """What a canvas shows on this array; ones where it does not reach."""
         return canvas.window((0.0, 0.0), self.shape_px)
+
+
+def _array_shape(low: NDArray[np.float64], high: NDArray[np.float64], patch_px: int) -> tuple[int, int]:
+    """Height and width of the client's object array.
+
+    Where the scan lies in the middle of that array its size is twice the scan's middle plus one, padding included;
+    otherwise it is what the client makes for a scan without padding.
+    """
+    # positions went through metres: a whole extent must not become a pixel more
+    least = np.ceil(np.round(high - low + patch_px, 6)).astype(int)
+    told = low + high + 1
+    nearest = np.round(told).astype(int)
+    centred = (np.abs(told - nearest) < _WHOLE_WITHIN_PX) & (nearest >= least) & (nearest <= least + patch_px)
+    height, width = (nearest if centred.all() else least).tolist()
+    return height, width

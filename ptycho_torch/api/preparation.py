@@ -23,20 +23,31 @@ _LEAST_PATTERNS = 2
 def prepare(scans: Sequence[Scan], asked: ClientExperiment) -> tuple[list[Scan], Experiment]:
     """The part of each scan that training sees, and the experiment completed by what the scans tell.
 
-    As many probe modes are refined as the scans bring; the warm-up is counted in steps.
+    As many probe modes are refined as the scans bring, the warm-up is counted in steps, and the network has no more
+    levels than the patterns allow.
 
     Raises:
         DataError: a scan has no probe, or no labels where they are needed.
     """
     group = asked.experiment.training.group_size
     seen = [_labelled(within_bounds(scan, asked.x_bounds, asked.y_bounds, group), asked) for scan in scans]
-    settings = asked.experiment
+    settings, training = asked.experiment, asked.experiment.training
     modes = max(settings.refine.probe_modes, *(len(scan.probe) for scan in seen if scan.probe is not None))
-    training = settings.training
+    model = replace(settings.model, depth=min(settings.model.depth, _deepest(seen[0].patch_px)))
+    if model.depth < settings.model.depth:
+        _log.info(
+            "patterns of %d px can be halved %d times; the network gets as many levels", seen[0].patch_px, model.depth
+        )
     if asked.warmup_epochs:
         per_epoch = ScanDataModule(seen, training).steps_per_epoch
         training = replace(training, warmup_steps=asked.warmup_epochs * per_epoch)
-    return seen, replace(settings, training=training, refine=replace(settings.refine, probe_modes=modes))
+    refine = replace(settings.refine, probe_modes=modes)
+    return seen, replace(settings, model=model, training=training, refine=refine)
+
+
+def _deepest(patch_px: int) -> int:
+    """Levels of resolution that patterns of this size allow, four pixels at the lowest."""
+    return next(depth for depth in range(6, 0, -1) if patch_px % 2**depth == 0 and patch_px // 2**depth >= 4)
 
 
 def within_bounds(scan: Scan, x_bounds: Bounds, y_bounds: Bounds, least: int) -> Scan:
@@ -44,7 +55,8 @@ def within_bounds(scan: Scan, x_bounds: Bounds, y_bounds: Bounds, least: int) ->
     low, extent = scan.positions_px.min(axis=0), np.ptp(scan.positions_px, axis=0)
     share = (scan.positions_px - low) / np.where(extent > 0, extent, 1)
     least_share, most_share = np.transpose([y_bounds, x_bounds])
-    inside = np.all((share >= least_share) & (share <= most_share), axis=1)
+    # a line of positions has no extent across it that could be bounded
+    inside = np.all(((share >= least_share) & (share <= most_share)) | (extent == 0), axis=1)
     kept = int(inside.sum())
     if kept < max(least, _LEAST_PATTERNS):
         _log.warning(

@@ -60,7 +60,7 @@ def read_settings(path: Path) -> ClientSettings:
             setattr(config, entry.name, _read(path, parser[section], names, default))
     for section, expected in known.items():
         found = parser[section] if parser.has_section(section) else ()
-        for name in sorted(set(found) - {name.lower() for name in expected}):
+        for name in sorted(set(found) - {name.lower() for name in expected} - set(parser.defaults())):
             _log.warning("%s: [%s] %s is not known and changes nothing", path, section, name)
     _follow(settings, parser.get("Processing", "Algorithm", fallback=""), path)
     return settings
@@ -103,7 +103,7 @@ def _number_or_text(text: str, default: str | None) -> float | str:
 def _follow(settings: ClientSettings, algorithm: str, path: Path) -> None:
     for name in _FOLLOWING:
         setattr(settings.model, name, settings.data.C)
-    library, _, mode = algorithm.rpartition("_")
+    library, _, mode = algorithm.strip().casefold().rpartition("_")
     if library == _LIBRARY:
         settings.model.mode = mode.capitalize()
     elif algorithm:

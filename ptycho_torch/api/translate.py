@@ -56,7 +56,7 @@ def translate(
         _check_verdict(field, configs[field.section], data.C)
     _warn_unused(data, model, training)
     experiment = Experiment(
-        model=_model_settings(model),
+        model=_model_settings(data, model),
         training=_training_settings(data, model, training),
         inference=_inference_settings(inference),
     )
@@ -91,8 +91,14 @@ def _check_verdict(field: ClientField, config: Any, channels: int) -> None:  # n
 def _warn_unused(data: DataConfig, model: ModelConfig, training: TrainingConfig) -> None:
     """Name what was set and needs another setting to act."""
     plain, nearest = _DEFAULTS["data"], data.neighbor_function == "Nearest"
-    quadrants = data.neighbor_function == "4_quadrant"
+    quadrants, supervised = data.neighbor_function == "4_quadrant", model.mode == "Supervised"
+    alone = data.C == 1
     unused = (
+        (alone, data, plain, ("K", "n_subsample", "neighbor_function"), "more than one channel"),
+        (quadrants, data, plain, ("K",), "another neighbor_function"),
+        (not supervised, data, plain, ("phase_subtraction",), "mode Supervised"),
+        (supervised, model, _DEFAULTS["model"], ("loss_function",), "mode Unsupervised"),
+        (supervised, training, _DEFAULTS["training"], ("nll",), "mode Unsupervised"),
         (nearest, data, plain, ("min_neighbor_distance", "max_neighbor_distance"), "Min_dist or 4_quadrant"),
         (not quadrants, data, plain, ("K_quadrant", "scan_pattern"), "neighbor_function 4_quadrant"),
         (model.amp_loss is None, model, _DEFAULTS["model"], ("amp_loss_coeff",), "amp_loss"),
@@ -115,7 +121,12 @@ def _check_grid(data: DataConfig) -> None:
         raise ConfigError(f"DataConfig.grid_size is {grid}; a square grid such as (2, 2) is needed")
 
 
-def _model_settings(model: ModelConfig) -> ModelSettings:
+def _model_settings(data: DataConfig, model: ModelConfig) -> ModelSettings:
+    if model.batch_norm and (data.normalize, data.data_scaling) != ("Batch", "Parseval"):
+        raise ConfigError(
+            f"DataConfig.normalize and data_scaling are {data.normalize!r} and {data.data_scaling!r}; beside batch_norm "
+            "only 'Batch' and 'Parseval' work: other scales of the patterns would reach the result"
+        )
     return ModelSettings(
         width=CHANNELS_PER_FILTER_SCALE * _whole("ModelConfig.n_filters_scale", model.n_filters_scale, 1, 20),
         amplitude=_choice(
@@ -139,7 +150,7 @@ def _model_settings(model: ModelConfig) -> ModelSettings:
 def _training_settings(data: DataConfig, model: ModelConfig, training: TrainingConfig) -> TrainingSettings:
     return TrainingSettings(
         target=_choice("ModelConfig.mode", model.mode, {"Unsupervised": "patterns", "Supervised": "object"}),
-        level_labels=bool(data.phase_subtraction),
+        level_labels=bool(data.phase_subtraction) or model.mode != "Supervised",
         validation_share=_number("TrainingConfig.finetune_val_split", training.finetune_val_split, 0.5),
         **_groups(data),
         **_steps(training),
@@ -149,6 +160,8 @@ def _training_settings(data: DataConfig, model: ModelConfig, training: TrainingC
 
 def _groups(data: DataConfig) -> dict[str, Any]:
     size = _whole("DataConfig.C", data.C, 1, 256)
+    if 0 < data.K < size - 1 or (data.K < 1 and size > 1):
+        _log.warning("DataConfig.K is %d; a group of %d needs %d neighbours, which counts", data.K, size, size - 1)
     choices = {"Nearest": "nearest", "Min_dist": "within", "4_quadrant": "quadrants"}
     choice = _choice("DataConfig.neighbor_function", data.neighbor_function, choices)
     patterns = {"Isotropic": False, "Rectangular": True}

@@ -65,7 +65,9 @@ def run(arguments: argparse.Namespace) -> None:
     limit_threads(arguments.threads)
     scans = read_scans(arguments.data, experiment.data, arguments.probe)
     if asked:
-        scans, experiment = prepare(scans, replace(asked, experiment=experiment))
+        warmup_epochs = asked.warmup_epochs if arguments.warmup_steps is None else 0
+        asked = replace(asked, experiment=experiment, warmup_epochs=warmup_epochs)
+        scans, experiment = prepare(scans, asked)
     result = train_network(
         scans,
         arguments.output_dir,

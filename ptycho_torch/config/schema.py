@@ -98,7 +98,7 @@ class TrainingSettings(Settings):
         at_least=1,
         help="draw each group from so many nearest patterns; without it the nearest are taken",
     )
-    groups_per_pattern: int = setting(1, at_least=1, at_most=64, help="different groups drawn around every pattern")
+    groups_per_pattern: int = setting(1, at_least=1, at_most=64, help="groups drawn around every pattern")
     groups_per_epoch: int | None = setting(
         None, at_least=1, help="groups that an epoch draws; without it as many as show each pattern once on average"
     )

@@ -115,6 +115,10 @@ class Frame:
         height, width = (np.ptp(self.centres_px, axis=0) + self.patch_px).tolist()
         return height, width
 
+    def seen_of(self, canvas: Canvas) -> NDArray[np.complex64]:
+        """What the patterns see of another canvas, on this one."""
+        return canvas.window(self.origin_px, self.shape_px)
+
     @cached_property
     def corners_px(self) -> NDArray[np.int64]:
         """Canvas pixel (row, column) under pixel [0, 0] of each patch."""

@@ -86,7 +86,7 @@ class ScanDataModule(lightning.LightningDataModule):
             for number, scan in enumerate(scans)
         ]
         for scan, split in zip(scans, self.splits, strict=True):
-            if split.shared:
+            if split.shared and settings.validation_share:
                 _log.warning("%s is too small to set patterns aside: validation sees training patterns too", scan.name)
         labelled = settings.target == "object"
         self.training = GroupDataset(scans, [split.training for split in self.splits], labelled=labelled)

@@ -32,7 +32,7 @@ class GroupRule:
         least_px: neighbours nearer than this are left out (within and quadrants).
         most_px: neighbours farther than this are left out (within and quadrants); no limit without it.
         by_axis: measure distances in units of the usual step along each axis, for scans with steps of two lengths.
-        draws: different groups drawn around every pattern.
+        draws: groups drawn around every pattern.
     """
 
     size: int
@@ -100,14 +100,18 @@ def _candidates(
     reach = min(patterns, _WIDEST if rule.choice == "within" or pool is None else pool + 1)
     nearest = np.asarray(cKDTree(metric).query(metric, k=reach)[1], np.int64).reshape(patterns, reach)
     most_px = np.inf if rule.most_px is None else rule.most_px
+    tree, fallback = cKDTree(positions_px), max(size - 1, pool or 0)
     result, short = [], 0
     for centre, row in enumerate(nearest):
         others = row[row != centre]
-        distance = np.linalg.norm(positions_px[others] - positions_px[centre], axis=1)
-        allowed = others[(distance >= rule.least_px) & (distance <= most_px)]
+        allowed = _in_range(positions_px, centre, others, rule.least_px, most_px)
+        if len(allowed) < size - 1 and rule.choice == "within" and np.isfinite(most_px):
+            # the wanted ring may begin behind the nearest that were looked at
+            ring = np.array(tree.query_ball_point(positions_px[centre], most_px, return_sorted=True), np.int64)
+            allowed = _in_range(positions_px, centre, ring[ring != centre], rule.least_px, most_px)
         if len(allowed) < size - 1:
             short += 1
-            allowed = others[: size - 1]
+            allowed = others[:fallback]
         result.append(allowed)
     if short:
         _log.warning(
@@ -118,6 +122,13 @@ def _candidates(
             most_px,
         )
     return result
+
+
+def _in_range(
+    positions_px: NDArray[np.float64], centre: int, others: NDArray[np.int64], least_px: float, most_px: float
+) -> NDArray[np.int64]:
+    distance = np.linalg.norm(positions_px[others] - positions_px[centre], axis=1)
+    return others[(distance >= least_px) & (distance <= most_px)]
 
 
 def _from_quadrants(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho_torch.data.canvas import Canvas
+from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.product import Product
 from ptycho_torch.errors import DataError
 
@@ -28,6 +28,7 @@ class Scan:
         truth: the object that was simulated, where there is one.
         pixel_m: side of an object pixel in metres, where it is known.
         name: how to refer to the scan in logs and figures.
+        stored_as: what the patterns were where they came from, `counts` or `amplitude`.
         product: what lay beside the patterns in a client's folder, so that a result can be written back in its place.
     """
 
@@ -38,6 +39,7 @@ class Scan:
     truth: Canvas | None = None
     pixel_m: float | None = None
     name: str = "scan"
+    stored_as: str = "counts"
     product: Product | None = None
 
     def __post_init__(self) -> None:
@@ -84,7 +86,8 @@ class Scan:
         Raises:
             DataError: there is none, or it is empty space.
         """
-        if self.truth is None or (self.truth.pixels == self.truth.pixels[0, 0]).all():
+        seen = None if self.truth is None else Frame(self.positions_px, self.patch_px).seen_of(self.truth)
+        if self.truth is None or seen is None or (seen == seen[0, 0]).all():
             raise DataError(
                 f"{self.name}: there is no object to learn from, objectGuess is missing or empty space; "
                 "training with target patterns needs none"

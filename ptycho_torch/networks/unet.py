@@ -17,6 +17,7 @@ from ptycho_torch.networks.attention import AttentionName, attended
 from ptycho_torch.networks.blocks import Branches, NormalisationName, Residual, convolution
 
 _FOLD = 2
+_KERNEL_PX = 7
 
 
 class UNet(nn.Module):
@@ -30,7 +31,7 @@ class UNet(nn.Module):
         encoder_attention: after each level on the way down.
         bottleneck_attention: at the lowest resolution.
         decoder_attention: after each level on the way up.
-        attention_kernel_px: side of the convolution of attention by place.
+        attention_kernel_px: side of the convolution of the decoder's attention by place; it is 7 elsewhere.
     """
 
     def __init__(
@@ -65,13 +66,13 @@ class UNet(nn.Module):
         ends = [Branches(nn.Sequential(*decoder(1)) for _ in range(2))] if decoders == "separate" else decoder(2)
         first, lowest = convolution(_FOLD**2, width, norm=normalisation), Residual(channels[-1], normalisation)
         encoder = [
-            attended(level, encoder_attention, size, attention_kernel_px)
+            attended(level, encoder_attention, size, _KERNEL_PX)
             for level, size in zip([first, *down], channels, strict=True)
         ]
         self.body = nn.Sequential(
             nn.PixelUnshuffle(_FOLD),
             *encoder,
-            attended(lowest, bottleneck_attention, channels[-1], attention_kernel_px),
+            attended(lowest, bottleneck_attention, channels[-1], _KERNEL_PX),
             *ends,
         )
 

@@ -19,6 +19,8 @@ from ptycho_torch.physics.scale import network_input
 from ptycho_torch.progress import Progress
 
 _LIT_SHARE = 0.05
+# patterns times pixels that the network sees at once, so that memory is bounded whatever is asked for
+_LARGEST_BATCH_PX = 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +79,12 @@ class Predictor:
 
         Args:
             scan: patterns of the size that the network was made for.
-            batch_size: patterns that the network sees at once.
+            batch_size: patterns that the network sees at once, fewer where they are too large for so many.
             progress: called after each batch with the number of patterns done.
         """
         frame = Frame(scan.positions_px, scan.patch_px)
         shape, side = frame.shape_px, scan.patch_px
+        batch_size = min(batch_size, max(1, _LARGEST_BATCH_PX // side**2))
         corners = torch.from_numpy(frame.corners_px).to(self._device)
         weighted = torch.zeros(shape, dtype=torch.complex64, device=self._device)
         total, light, squares = (torch.zeros(shape, device=self._device) for _ in range(3))

@@ -14,6 +14,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import CSVLogger, Logger
 from numpy.typing import NDArray
@@ -138,6 +139,8 @@ def build_trainer(
         callbacks.append(Timer(timedelta(minutes=settings.max_minutes), verbose=False))
     return lightning.Trainer(
         default_root_dir=output_dir,
+        # one process on one device, also inside of a job that a scheduler gave several tasks
+        plugins=[LightningEnvironment()],
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=[device.index or 0] if device.type == "cuda" else 1,
         max_steps=data.total_steps,

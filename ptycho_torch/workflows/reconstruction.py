@@ -94,8 +94,8 @@ def reconstruct_scan(
     check_size(trained, scan)
     inference = inference or trained.experiment.inference
     polish = polish or trained.experiment.refine
-    polish = replace(polish, probe_modes=max(polish.probe_modes, trained.probes.shape[1]))
     used = _calibrated(scan, trained.probes[0] if probe is None else probe)
+    polish = replace(polish, probe_modes=max(polish.probe_modes, len(used)))
     predictor = Predictor(trained.generator, used, scan.photons_per_pattern, place, inference.weighting)
     started = time.perf_counter()
     prediction = predictor.predict(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.config.schema import DataSettings
-from ptycho_torch.data.canvas import Canvas
-from ptycho_torch.data.conventions import beam_is_centred, check_pixels, lit_patterns, oriented, to_counts
+from ptycho_torch.data.canvas import Canvas, Frame
+from ptycho_torch.data.conventions import beam_is_centred, check_pixels, detect_units, lit_patterns, oriented, to_counts
 from ptycho_torch.data.product import Product
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
+
+_log = logging.getLogger(__name__)
 
 
 def make_scan(
@@ -35,7 +38,7 @@ def make_scan(
         settings: units, place of the direct beam, orientation; detected where they say `auto`.
         bad_pixels: (N, N) true where the detector cannot be trusted; axes of length one are dropped.
         probe: (N, N) or (mode, N, N).
-        truth: the object that was simulated.
+        truth: the object that was simulated; it is left out where the patterns see one value of it alone.
         product: what lay beside the patterns in a client's folder.
 
     Raises:
@@ -66,6 +69,9 @@ def make_scan(
         )
     if settings.swap_positions:
         positions_px = positions_px[:, ::-1]
+    if truth is not None and _is_blank(truth, positions_px, stored.shape[-1]):
+        _log.info("%s: the patterns see nothing of the object but one value, so there is nothing to compare with", name)
+        truth = None
     return Scan(
         counts=counts,
         positions_px=positions_px,
@@ -75,7 +81,16 @@ def make_scan(
         pixel_m=settings.pixel_m,
         name=name,
         product=product,
+        stored_as=detect_units(stored)[0] if settings.units == "auto" else settings.units,
     )
+
+
+def _is_blank(truth: Canvas, positions_px: NDArray[np.float64], patch_px: int) -> bool:
+    """Whether what the patterns see of an object is the same everywhere, whatever its border is."""
+    if not len(positions_px) or not truth.covers(positions_px, patch_px).all():
+        return False
+    seen = Frame(positions_px, patch_px).seen_of(truth)
+    return bool((seen == seen[0, 0]).all())
 
 
 def as_modes(probe: NDArray[Any], name: str) -> NDArray[np.complex64]:

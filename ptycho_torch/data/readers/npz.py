@@ -101,12 +101,16 @@ def _canonical(
         raise ScanFileError(f"{path}: {len(columns)} xcoords and {len(rows)} ycoords; as many of each are needed")
     stored = patterns_first(arrays[key], len(rows), path.name)
     positions_px = np.stack([rows, columns], axis=1)
+    guess = arrays.get("objectGuess")
+    truth = as_truth(guess, path.name) if guess is not None and guess.ndim == 2 else None
     if all(name in arrays for name in _ONLY_TOGETHER_IN_EXPORTS):
         positions_px += half_pixel(stored.shape[-1])
         _log.info(
             "%s: is an export of Ptychodus; its positions are moved by half a pixel, to patch pixel N//2", path.name
         )
-    guess = arrays.get("objectGuess")
+        if truth is not None and not truth.covers(positions_px, stored.shape[-1]).all():
+            _log.warning("%s: its object does not cover the scan and is not compared with", path.name)
+            truth = None
     return make_scan(
         name=path.name,
         stored=stored,
@@ -114,7 +118,7 @@ def _canonical(
         settings=settings,
         bad_pixels=arrays.get("bad_pixels"),
         probe=_given(probe, arrays, "probeGuess"),
-        truth=as_truth(guess, path.name) if guess is not None and guess.ndim == 2 else None,
+        truth=truth,
     )
 
 
