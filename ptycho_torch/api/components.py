@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ptycho_torch.api.legacy_experiment import experiment_of
 from ptycho_torch.api.workflow_data import as_scan, ensure_container
-from ptycho_torch.config.legacy import LegacyTraining, cfg, update_legacy_dict
+from ptycho_torch.config.legacy import LegacyTraining, cfg, flatten, update_legacy_dict
 from ptycho_torch.persistence.archive import bundle_file
 from ptycho_torch.persistence.bundle import load_torch_bundle
 from ptycho_torch.persistence.checkpoint import TrainedNetwork
@@ -98,7 +98,14 @@ def train_cdi_model_torch(
     test_data = config.test_data_file if test_data is None else test_data
     containers = [None if data is None else ensure_container(data, config) for data in (train_data, test_data)]
     scan = as_scan(train_data, config)
-    trained = train_network([scan], config.output_dir, experiment_of(config, len(scan)), device=device, track=False)
+    trained = train_network(
+        [scan],
+        config.output_dir,
+        experiment_of(config, len(scan)),
+        device=device,
+        track=False,
+        params=flatten(config),
+    )
     return {
         "history": _history(config.output_dir / "logs" / "metrics.csv"),
         "train_container": containers[0],

@@ -5,18 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any, Literal
 
-from ptycho_torch.api.translate import CHANNELS_PER_FILTER_SCALE
 from ptycho_torch.config import Experiment, InferenceSettings, ModelSettings, RefineSettings, TrainingSettings
-from ptycho_torch.config.legacy import LegacyModel, LegacyTraining
+from ptycho_torch.config.legacy import ACTIVATIONS, CHANNELS_PER_FILTER_SCALE, LegacyModel, LegacyTraining
 from ptycho_torch.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 
-_AMPLITUDES: dict[str, Literal["softplus", "sigmoid", "silu"]] = {
-    "swish": "silu",
-    "sigmoid": "sigmoid",
-    "softplus": "softplus",
-}
 _REFUSED: dict[str, str] = {
     "realspace_weight": "the object is held against its labels alone, where model_type is supervised",
     "realspace_mae_weight": "the object is held against its labels alone, where model_type is supervised",
@@ -70,11 +64,11 @@ def experiment_of(config: LegacyTraining, patterns: int) -> Experiment:
 
 
 def _model(model: LegacyModel) -> ModelSettings:
-    if model.amp_activation not in _AMPLITUDES:
-        raise ConfigError(f"amp_activation is {model.amp_activation!r}; {', '.join(_AMPLITUDES)} are known here")
+    if model.amp_activation not in ACTIVATIONS:
+        raise ConfigError(f"amp_activation is {model.amp_activation!r}; {', '.join(ACTIVATIONS)} are known here")
     return ModelSettings(
         width=CHANNELS_PER_FILTER_SCALE * model.n_filters_scale,
-        amplitude=_AMPLITUDES[model.amp_activation],
+        amplitude=ACTIVATIONS[model.amp_activation],
         field="whole" if model.probe_big else "centre",
     )
 

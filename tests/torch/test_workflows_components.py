@@ -326,3 +326,57 @@ def test_the_files_of_the_configuration_are_used_where_no_data_are_given(tmp_pat
     results = components.train_cdi_model_torch(None, None, asked)
     assert len(results["train_container"].X) == 25
     assert len(results["test_container"].X) == 9
+
+
+@requires_torch
+@pytest.mark.usefixtures("params_cfg_snapshot")
+def test_the_bundle_holds_exactly_the_parameters_that_were_written(tmp_path: Path) -> None:
+    """[API-4.65]"""
+    from ptycho_torch.api import components
+
+    model = LegacyModel(
+        gridsize=2, amp_activation="softplus", n_filters_scale=1, object_big=False, probe_big=False, probe_scale=3.0
+    )
+    asked = config(
+        tmp_path,
+        model=replace(model, pad_object=False),
+        n_groups=8,
+        n_subsample=16,
+        subsample_seed=3,
+        neighbor_count=7,
+        mae_weight=np.float64(0.5),
+        nll_weight=0.0,
+        nphotons=3e4,
+        intensity_scale_trainable=False,
+        sequential_sampling=True,
+    )
+    trained = components.train_cdi_model_torch(raw_data(), None, asked)
+    written = legacy.snapshot()
+    _, params = components.load_inference_bundle_torch(trained["bundle"])
+    assert params == written == legacy.flatten(asked)
+    assert {type(value) for value in params.values()} == {int, float, str, bool, type(None)}
+
+
+@requires_torch
+@pytest.mark.usefixtures("params_cfg_snapshot")
+def test_training_writes_the_parameters_before_it_looks_at_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without `run_cdi_example_torch` around it (CONFIG-001). [API-4.56]"""
+    from ptycho_torch.api import components
+
+    calls: list[tuple[str, tuple[Any, ...]]] = []
+    spy(monkeypatch, components, "update_legacy_dict", calls)
+    make, found = components.ensure_container, []
+
+    def looking(*arguments: Any) -> PtychoDataContainerTorch:
+        calls.append(("ensure_container", arguments))
+        found.append(legacy.snapshot())
+        return make(*arguments)
+
+    monkeypatch.setattr(components, "ensure_container", looking)
+    legacy.cfg.clear()
+    asked = config(tmp_path, nphotons=3e4)
+    components.train_cdi_model_torch(raw_data(), None, asked)
+    assert [name for name, _ in calls] == ["update_legacy_dict", "ensure_container"]
+    assert found == [legacy.flatten(asked)]
