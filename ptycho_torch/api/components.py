@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from ptycho_torch.api.legacy_experiment import experiment_of
 from ptycho_torch.api.workflow_data import as_scan, ensure_container
 from ptycho_torch.config.legacy import LegacyTraining, cfg, flatten, update_legacy_dict
+from ptycho_torch.errors import explain_missing_torch
 from ptycho_torch.persistence.archive import bundle_file
-from ptycho_torch.persistence.bundle import load_torch_bundle
-from ptycho_torch.persistence.checkpoint import TrainedNetwork
-from ptycho_torch.workflows.reconstruction import reconstruct_scan
-from ptycho_torch.workflows.training import train_network
+
+with explain_missing_torch():
+    from ptycho_torch.persistence.bundle import load_torch_bundle
+    from ptycho_torch.persistence.checkpoint import TrainedNetwork
+    from ptycho_torch.workflows.reconstruction import reconstruct_scan
+    from ptycho_torch.workflows.training import train_network
 
 Image = NDArray[np.float32]
 # columns of the log of losses, for each name of the history

@@ -106,7 +106,7 @@ def flatten(section: LegacySection) -> dict[str, Any]:
 
 
 def flat_defaults(*sections: type[LegacySection]) -> dict[str, Any]:
-    """The flat parameters of some sections where nothing is set, None for what must be given; a later section counts."""
+    """The flat parameters of sections where nothing is set, None for what must be given; of equal keys the last counts."""
     return _flat(
         {
             field: None if field.default is MISSING else field.default
