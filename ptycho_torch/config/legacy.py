@@ -106,7 +106,10 @@ def flatten(section: LegacySection) -> dict[str, Any]:
 
 
 def flat_defaults(*sections: type[LegacySection]) -> dict[str, Any]:
-    """The flat parameters of sections where nothing is set, None for what must be given; of equal keys the last counts."""
+    """The flat parameters of sections where nothing is set, None for what must be given.
+
+    Of a key that several sections have the last one counts.
+    """
     return _flat(
         {
             field: None if field.default is MISSING else field.default
