@@ -124,7 +124,7 @@ def _check_grid(data: DataConfig) -> None:
 def _model_settings(data: DataConfig, model: ModelConfig) -> ModelSettings:
     if model.batch_norm and (data.normalize, data.data_scaling) != ("Batch", "Parseval"):
         raise ConfigError(
-            f"DataConfig.normalize and data_scaling are {data.normalize!r} and {data.data_scaling!r}; beside batch_norm "
+            f"DataConfig.normalize and data_scaling are {data.normalize!r}, {data.data_scaling!r}; beside batch_norm "
             "only 'Batch' and 'Parseval' work: other scales of the patterns would reach the result"
         )
     return ModelSettings(
