@@ -161,7 +161,7 @@ def test_options_win_over_the_settings_file_in_both_directions(folder: Path, tmp
     changed = changed.replace("learning_rate_warmup_epochs = 0", "learning_rate_warmup_epochs = 3")
     changed = changed.replace("_unsupervised", "_supervised")
     (data / "settings.ini").write_text(changed, encoding="utf-8")
-    common = ["--data", data, "--epochs", "1", "--device", "cpu"]
+    common: list[str | Path] = ["--data", data, "--epochs", "1", "--device", "cpu"]
     found = []
     for name, options in (("plain", []), ("other", ["--level_labels", "--warmup_steps", "7"])):
         run("train", "--output_dir", tmp_path / name, *common, *options)
