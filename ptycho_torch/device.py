@@ -8,6 +8,8 @@ import torch
 
 from ptycho_torch.errors import ConfigError
 
+_MOST_THREADS = 4096
+
 
 def find_device(name: str) -> torch.device:
     """A device by name: `auto`, `cpu`, `cuda` or `cuda:N`; auto takes a GPU where there is one.
@@ -33,10 +35,13 @@ def limit_threads(threads: int | None) -> None:
     """Compute with so many threads; beside other load fewer can be much faster.
 
     Raises:
-        ConfigError: not at least one.
+        ConfigError: not at least one, or more than any machine has.
     """
     if threads is None:
         return
-    if threads < 1:
-        raise ConfigError(f"threads is {threads}; at least 1 is needed, this machine has {os.cpu_count()} processors")
+    if not 1 <= threads <= _MOST_THREADS:
+        raise ConfigError(
+            f"threads is {threads}; at least 1 and at most {_MOST_THREADS} are possible, "
+            f"this machine has {os.cpu_count()} processors"
+        )
     torch.set_num_threads(threads)

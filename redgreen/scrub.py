@@ -50,8 +50,11 @@ HOMES: Final = (
 )
 TEMPS: Final = r"(?:/private)?/var/folders/[^\s'\":;,]+/T(?=/)|(?:/private)?/(?:var/)?tmp(?=/)"
 # A path does not start in the middle of a word or after a word that stands for one (`<repo>`); the letter of an escaped
-# line end (JSON, repr) is none of a word, and the `>` that ends an XML tag stands for nothing.
-BEFORE: Final = r"(?:(?<![A-Za-z0-9_.<>-])|(?<=\\[ntr])|(?<=[\"'/]>)|(?<=-out>)|(?<=-err>))"
+# line end (JSON, repr) is none of a word, nor the `m` that ends a colour; the `>` that ends an XML tag is no such word.
+BEFORE: Final = (
+    r"(?:(?<![A-Za-z0-9_.<>-])|(?<=\\[ntr])|(?<=[\"'/]>)|(?<=-out>)|(?<=-err>)"
+    r"|(?<=\[m)|(?<=[\[;][0-9]m)|(?<=[\[;][0-9]{2}m)|(?<=[\[;][0-9]{3}m))"
+)
 GENERIC_PATHS: Final = re.compile(BEFORE + f"(?:{HOMES}|{TEMPS})")
 SHAPE_HINTS: Final = (
     *(

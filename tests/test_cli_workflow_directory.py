@@ -152,3 +152,44 @@ def test_a_settings_file_that_cannot_be_used_is_told(
     assert main(["train", "--data", str(data), "--output_dir", str(tmp_path / "run"), "--quiet"]) == 2
     assert "epochs is 'many'; a whole number is needed" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_options_win_over_the_settings_file_in_both_directions(folder: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(folder, tmp_path / "sample")
+    text = (data / "settings.ini").read_text(encoding="utf-8")
+    changed = text.replace("subtract_mean_phase = True", "subtract_mean_phase = False")
+    changed = changed.replace("learning_rate_warmup_epochs = 0", "learning_rate_warmup_epochs = 3")
+    changed = changed.replace("_unsupervised", "_supervised")
+    (data / "settings.ini").write_text(changed, encoding="utf-8")
+    common: list[str | Path] = ["--data", data, "--epochs", "1", "--device", "cpu"]
+    found = []
+    for name, options in (("plain", []), ("other", ["--level_labels", "--warmup_steps", "7"])):
+        run("train", "--output_dir", tmp_path / name, *common, *options)
+        found.append(json.loads((tmp_path / name / "run.json").read_text())["settings"]["training"])
+    assert (found[0]["level_labels"], found[1]["level_labels"]) == (False, True)
+    assert found[0]["warmup_steps"] > 0
+    assert found[1]["warmup_steps"] == 7
+
+
+def test_a_settings_file_beside_an_ordinary_scan_is_somebody_elses(tmp_path: Path) -> None:
+    run("simulate", "--output", tmp_path / "scan.npz", *SMALL)
+    (tmp_path / "settings.ini").write_text("[database]\nhost = elsewhere\n", encoding="utf-8")
+    run("train", "--data", tmp_path / "scan.npz", "--output_dir", tmp_path / "run", "--device", "cpu", *NETWORK)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["training"]["group_size"] == 8
+
+
+def test_resuming_and_replacing_exclude_each_other(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "train",
+        "--data",
+        str(folder),
+        "--output_dir",
+        str(tmp_path / "run"),
+        "--resume",
+        "--overwrite",
+        "--quiet",
+    ]
+    assert main(words) == 2
+    assert "exclude each other" in capsys.readouterr().err

@@ -79,8 +79,15 @@ class InferenceEngine:
         better = tries[int(np.argmin(residuals))]
         if not polish:
             return loader.place.cut(better.canvas)
+        # whichever probe it begins with, as many modes are refined as the scan's own probe has
+        refine = self._network.experiment.refine
+        modes = max(refine.probe_modes, 1 if scan.probe is None else len(scan.probe))
         finished = reconstruct_scan(
-            self._network, scan, inference=replace(self._inference, polish=True), probe=better.probe
+            self._network,
+            scan,
+            inference=replace(self._inference, polish=True),
+            polish=replace(refine, probe_modes=modes),
+            probe=better.probe,
         )
         _log.info("R after the physics solver %.4f", finished.metrics["network_polish"]["R"])
         return loader.place.cut(finished.canvas)

@@ -124,7 +124,7 @@ def _check_grid(data: DataConfig) -> None:
 def _model_settings(data: DataConfig, model: ModelConfig) -> ModelSettings:
     if model.batch_norm and (data.normalize, data.data_scaling) != ("Batch", "Parseval"):
         raise ConfigError(
-            f"DataConfig.normalize and data_scaling are {data.normalize!r} and {data.data_scaling!r}; beside batch_norm "
+            f"DataConfig.normalize and data_scaling are {data.normalize!r}, {data.data_scaling!r}; beside batch_norm "
             "only 'Batch' and 'Parseval' work: other scales of the patterns would reach the result"
         )
     return ModelSettings(
@@ -160,7 +160,7 @@ def _training_settings(data: DataConfig, model: ModelConfig, training: TrainingC
 
 def _groups(data: DataConfig) -> dict[str, Any]:
     size = _whole("DataConfig.C", data.C, 1, 256)
-    if 0 < data.K < size - 1 or (data.K < 1 and size > 1):
+    if _whole("DataConfig.K", data.K, 0) < size - 1:
         _log.warning("DataConfig.K is %d; a group of %d needs %d neighbours, which counts", data.K, size, size - 1)
     choices = {"Nearest": "nearest", "Min_dist": "within", "4_quadrant": "quadrants"}
     choice = _choice("DataConfig.neighbor_function", data.neighbor_function, choices)
@@ -170,7 +170,9 @@ def _groups(data: DataConfig) -> dict[str, Any]:
     return {
         "group_size": size,
         "neighbour_choice": choice,
-        "neighbours": max(data.K_quadrant if choice == "quadrants" else data.K, size - 1, 1),
+        "neighbours": max(
+            _whole("DataConfig.K_quadrant", data.K_quadrant, 0) if choice == "quadrants" else data.K, size - 1, 1
+        ),
         "groups_per_pattern": _whole("DataConfig.n_subsample", data.n_subsample, 1, 64),
         "least_distance_px": _number("DataConfig.min_neighbor_distance", data.min_neighbor_distance) if ranged else 0.0,
         "greatest_distance_px": _farthest(data) if ranged else None,

@@ -71,10 +71,10 @@ def add_settings(
 
 
 def _add_switch(group: Any, name: str, text: str, *, on: bool) -> None:  # noqa: ANN401 - argparse hides the class
-    if on:
-        group.add_argument(f"--no_{name}", dest=name, action="store_false", default=None, help=f"do not: {text}")
-    else:
-        group.add_argument(f"--{name}", dest=name, action="store_true", default=None, help=text)
+    # both words work, since what is overridden need not be the default; the help shows the one that changes it
+    yes, no = (argparse.SUPPRESS, f"do not: {text}") if on else (text, argparse.SUPPRESS)
+    group.add_argument(f"--{name}", dest=name, action="store_true", default=None, help=yes)
+    group.add_argument(f"--no_{name}", dest=name, action="store_false", default=None, help=no)
 
 
 def _or_empty(base: type) -> Callable[[str], Any]:

@@ -18,6 +18,7 @@ from ptycho_torch.cli.shared import (
     print_results,
 )
 from ptycho_torch.config import DataSettings, Experiment, ModelSettings, RefineSettings, TrainingSettings
+from ptycho_torch.errors import ConfigError
 from ptycho_torch.logs import quiet_lightning
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, train, say where things are."""
+    if arguments.resume and arguments.overwrite:
+        raise ConfigError("--resume and --overwrite exclude each other; go on with the run, or replace it")
     settings_file = _settings_file(arguments.data)
     asked = _client_experiment(settings_file) if settings_file else None
     base = asked.experiment if asked else Experiment()
@@ -95,9 +98,11 @@ def run(arguments: argparse.Namespace) -> None:
 def _settings_file(data: Path) -> Path | None:
     """The settings file of a workflow directory; None where there is no such file."""
     from ptycho_torch.api.settings_file import SETTINGS_NAME
+    from ptycho_torch.data.readers import scan_files
 
     path = (data if data.is_dir() else data.parent) / SETTINGS_NAME
-    return path if path.is_file() else None
+    in_use = path.is_file() and all(file.suffix == ".h5" for file in scan_files(data))
+    return path if in_use else None
 
 
 def _client_experiment(path: Path) -> ClientExperiment:

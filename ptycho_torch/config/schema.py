@@ -7,6 +7,10 @@ from typing import Literal
 
 from ptycho_torch.config.fields import Settings, setting
 
+# what torch takes
+LARGEST_SEED = 2**63 - 1
+MOST_EPOCHS = 1_000_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationSettings(Settings):
@@ -20,7 +24,7 @@ class SimulationSettings(Settings):
     path: Literal["raster", "spiral"] = setting("raster", help="scan path: jittered raster or Fermat spiral")
     step_px: float = setting(8.0, unit="px", above=0, help="distance between neighbouring positions")
     photons: float = setting(1e6, unit="photons", above=0, at_most=1e12, help="mean photons of a pattern")
-    seed: int = setting(0, at_least=0, help="seed of object, path and noise")
+    seed: int = setting(0, at_least=0, at_most=LARGEST_SEED, help="seed of object, path and noise")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +34,7 @@ class RefineSettings(Settings):
     method: Literal["auto", "least_squares", "poisson"] = setting(
         "auto", help="solver; auto takes poisson below 100,000 photons a pattern, least_squares otherwise"
     )
-    epochs: int = setting(30, at_least=1, help="passes over all patterns")
+    epochs: int = setting(30, at_least=1, at_most=MOST_EPOCHS, help="passes over all patterns")
     batches: int = setting(16, at_least=1, help="random mini-batches of an epoch")
     probe_start: float = setting(
         0.1, at_least=0, at_most=1, help="share of the epochs after which the probe is refined too; 1 keeps it fixed"
@@ -46,7 +50,7 @@ class RefineSettings(Settings):
     probe_rate: float = setting(0.5, above=0, at_most=1, help="step of the probe update (least_squares)")
     learning_rate: float = setting(0.05, above=0, at_most=1, help="step of the object update (poisson)")
     total_variation: float = setting(0.3, at_least=0, help="weight of total variation (poisson)")
-    seed: int = setting(0, at_least=0, help="seed of the mini-batches")
+    seed: int = setting(0, at_least=0, at_most=LARGEST_SEED, help="seed of the mini-batches")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +90,10 @@ class ModelSettings(Settings):
 class TrainingSettings(Settings):
     """How a network is trained."""
 
-    epochs: int = setting(10, at_least=1, help="passes over the training patterns")
-    steps: int | None = setting(None, at_least=1, help="stop after so many optimiser steps, whatever the epoch")
+    epochs: int = setting(10, at_least=1, at_most=MOST_EPOCHS, help="passes over the training patterns")
+    steps: int | None = setting(
+        None, at_least=1, at_most=1_000_000_000, help="stop after so many optimiser steps, whatever the epoch"
+    )
     batch_size: int = setting(2, at_least=1, help="groups of patterns in a step")
     group_size: int = setting(16, at_least=1, at_most=256, help="neighbouring patterns in a group (its channels)")
     neighbour_choice: Literal["nearest", "within", "quadrants"] = setting(
@@ -145,9 +151,13 @@ class TrainingSettings(Settings):
     )
     bootstrap_epochs: int = setting(20, at_least=0, help="epochs of refinement that find the probe before training")
     validation_share: float = setting(0.05, at_least=0, at_most=0.5, help="share of the groups kept for validation")
-    seed: int = setting(0, at_least=0, help="seed of weights, groups and order")
+    seed: int = setting(0, at_least=0, at_most=LARGEST_SEED, help="seed of weights, groups and order")
     max_minutes: float | None = setting(
-        None, unit="min", above=0, help="safety: stop training after so long, whatever the step, and say so"
+        None,
+        unit="min",
+        above=0,
+        at_most=1e6,
+        help="safety: stop training after so long, whatever the step, and say so",
     )
 
 
