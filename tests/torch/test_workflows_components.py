@@ -368,7 +368,7 @@ def test_training_writes_the_parameters_before_it_looks_at_data(
 
     calls: list[tuple[str, tuple[Any, ...]]] = []
     spy(monkeypatch, components, "update_legacy_dict", calls)
-    make, found = components.ensure_container, []
+    make, found = ensure_container, []
 
     def looking(*arguments: Any) -> PtychoDataContainerTorch:
         calls.append(("ensure_container", arguments))
