@@ -1,3 +1,6 @@
 """Door onto the choice of a run's checkpoint."""
 
-from ptycho_torch.api.checkpoints import find_best_checkpoint as find_best_checkpoint
+from ptycho_torch.errors import explain_missing_torch
+
+with explain_missing_torch():
+    from ptycho_torch.api.checkpoints import find_best_checkpoint as find_best_checkpoint

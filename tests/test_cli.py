@@ -91,7 +91,7 @@ def test_training_leaves_checkpoints_losses_and_the_index(trained: Path) -> None
 
 
 def test_training_leaves_a_bundle_of_its_last_checkpoint(scan_path: Path, trained: Path) -> None:
-    """PS-2.3. [WF-5.3]"""
+    """[PS-2.3]. [WF-5.3]"""
     bundle, photons = open_bundle(trained), pt.read_scans(scan_path)[0].photons_per_pattern
     for name, value in weights(trained).items():
         np.testing.assert_array_equal(bundle.weights[name], value.numpy())

@@ -46,3 +46,8 @@ def test_numbers_follow_their_sections_and_one_another(name: str) -> None:
         assert {chapter for chapter, _ in given} <= {heading.group() if heading else ""}
         places = [int(place) for _, place in given]
         assert places == sorted(set(places))
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_every_page_has_statements(name: str) -> None:
+    assert STATEMENT.findall(SPECS[name])

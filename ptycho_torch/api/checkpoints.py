@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ptycho_torch.api.client_configs import DataConfig, InferenceConfig, ModelConfig, TrainingConfig
-from ptycho_torch.api.translate import CHANNELS_PER_FILTER_SCALE
+from ptycho_torch.config.legacy import CHANNELS_PER_FILTER_SCALE
 from ptycho_torch.errors import CheckpointError
 from ptycho_torch.persistence.checkpoint import TrainedNetwork
 from ptycho_torch.training.fit import BEST_NAME, CHECKPOINT_FOLDER, LAST_NAME

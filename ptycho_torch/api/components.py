@@ -6,6 +6,7 @@ Each writes the flat parameters before it touches data or a model (CONFIG-001).
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -14,12 +15,15 @@ from numpy.typing import NDArray
 
 from ptycho_torch.api.legacy_experiment import experiment_of
 from ptycho_torch.api.workflow_data import as_scan, ensure_container
-from ptycho_torch.config.legacy import LegacyTraining, cfg, update_legacy_dict
+from ptycho_torch.config.legacy import LegacyTraining, cfg, flatten, update_legacy_dict
+from ptycho_torch.errors import explain_missing_torch
 from ptycho_torch.persistence.archive import bundle_file
-from ptycho_torch.persistence.bundle import load_torch_bundle
-from ptycho_torch.persistence.checkpoint import TrainedNetwork
-from ptycho_torch.workflows.reconstruction import reconstruct_scan
-from ptycho_torch.workflows.training import train_network
+
+with explain_missing_torch():
+    from ptycho_torch.persistence.bundle import load_torch_bundle
+    from ptycho_torch.persistence.checkpoint import TrainedNetwork
+    from ptycho_torch.workflows.reconstruction import reconstruct_scan
+    from ptycho_torch.workflows.training import train_network
 
 Image = NDArray[np.float32]
 # columns of the log of losses, for each name of the history
@@ -58,7 +62,8 @@ def run_cdi_example_torch(
         train_data: RawDataTorch, an object with its attributes, PtychoDataContainerTorch, Scan, or a path; None for the
             `train_data_file` of the configuration.
         test_data: likewise, and None for the `test_data_file`, where there is one.
-        config: canonical parameters; results go to its `output_dir`, a new or empty folder.
+        config: canonical parameters; results go to its `output_dir`, a new or empty folder. `n_groups` and
+            `n_subsample` are those of the training; test data are taken whole.
         do_stitching: reconstruct as well.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
 
@@ -73,8 +78,9 @@ def run_cdi_example_torch(
     results = train_cdi_model_torch(train_data, test_data, config, device=device)
     if not do_stitching:
         return None, None, results
-    given = (test_data, config.test_data_file, train_data, config.train_data_file)
-    scan = as_scan(next(data for data in given if data is not None), config)
+    tested = config.test_data_file if test_data is None else test_data
+    trained = config.train_data_file if train_data is None else train_data
+    scan = as_scan(trained, config) if tested is None else as_scan(tested, _unsampled(config))
     found = reconstruct_scan(results["checkpoint"], scan, probe=scan.probe, device=device)
     image = found.canvas.pixels
     results |= {"object": image, "origin_px": found.canvas.origin_px, "metrics": found.metrics}
@@ -84,7 +90,7 @@ def run_cdi_example_torch(
 def train_cdi_model_torch(
     train_data: object, test_data: object, config: LegacyTraining, *, device: str = "auto"
 ) -> dict[str, Any]:
-    """Train on data of any kind.
+    """Train on data of any kind; of the probe, all modes. `n_groups` and `n_subsample` do not act on test data.
 
     Returns:
         `history` (`train_loss` and `val_loss` of every epoch), `train_container`, `test_container` (None without test
@@ -96,13 +102,22 @@ def train_cdi_model_torch(
     update_legacy_dict(cfg, config)
     train_data = config.train_data_file if train_data is None else train_data
     test_data = config.test_data_file if test_data is None else test_data
-    containers = [None if data is None else ensure_container(data, config) for data in (train_data, test_data)]
+    train_container = ensure_container(train_data, config)
+    test_container = None if test_data is None else ensure_container(test_data, _unsampled(config))
     scan = as_scan(train_data, config)
-    trained = train_network([scan], config.output_dir, experiment_of(config, len(scan)), device=device, track=False)
+    modes = 1 if scan.probe is None else len(scan.probe)
+    trained = train_network(
+        [scan],
+        config.output_dir,
+        experiment_of(config, len(scan), modes),
+        device=device,
+        track=False,
+        params=flatten(config),
+    )
     return {
         "history": _history(config.output_dir / "logs" / "metrics.csv"),
-        "train_container": containers[0],
-        "test_container": containers[1],
+        "train_container": train_container,
+        "test_container": test_container,
         "checkpoint": trained.last,
         "bundle": bundle_file(config.output_dir),
     }
@@ -115,6 +130,11 @@ def load_inference_bundle_torch(bundle_dir: Path | str) -> tuple[TrainedNetwork,
         BundleError: there is no bundle, or it cannot be used.
     """
     return load_torch_bundle(bundle_dir)
+
+
+def _unsampled(config: LegacyTraining) -> LegacyTraining:
+    """The parameters for test data, all of whose patterns count."""
+    return replace(config, n_groups=None, n_subsample=None)
 
 
 def _history(log: Path) -> dict[str, list[float]]:

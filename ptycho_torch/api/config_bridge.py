@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ptycho_torch.api.client_configs import DataConfig, InferenceConfig, ModelConfig, TrainingConfig
 from ptycho_torch.config.fields import Settings
-from ptycho_torch.config.legacy import LegacyInference, LegacyModel, LegacyTask, LegacyTraining
+from ptycho_torch.config.legacy import ACTIVATIONS, LegacyInference, LegacyModel, LegacyTask, LegacyTraining
 from ptycho_torch.errors import ConfigError
 
 S = TypeVar("S", bound=Settings)
@@ -22,7 +22,10 @@ S = TypeVar("S", bound=Settings)
 _log = logging.getLogger(__name__)
 
 _MODEL_TYPES = {"Unsupervised": "pinn", "Supervised": "supervised"}
-_ACTIVATIONS = {name: name for name in ("sigmoid", "swish", "softplus", "relu")} | {"silu": "swish"}
+# to the canonical names, which are taken themselves
+_ACTIVATIONS: dict[str, str] = {name: name for name in LegacyModel.types()["amp_activation"].choices} | {
+    own: canonical for canonical, own in ACTIVATIONS.items()
+}
 
 
 def to_model_config(data: DataConfig, model: ModelConfig, overrides: Mapping[str, Any] | None = None) -> LegacyModel:

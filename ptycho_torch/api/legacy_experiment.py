@@ -5,18 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any, Literal
 
-from ptycho_torch.api.translate import CHANNELS_PER_FILTER_SCALE
 from ptycho_torch.config import Experiment, InferenceSettings, ModelSettings, RefineSettings, TrainingSettings
-from ptycho_torch.config.legacy import LegacyModel, LegacyTraining
-from ptycho_torch.errors import ConfigError
+from ptycho_torch.config.legacy import ACTIVATIONS, CHANNELS_PER_FILTER_SCALE, LegacyModel, LegacyTraining
+from ptycho_torch.errors import ConfigError, GroupingError
 
 _log = logging.getLogger(__name__)
 
-_AMPLITUDES: dict[str, Literal["softplus", "sigmoid", "silu"]] = {
-    "swish": "silu",
-    "sigmoid": "sigmoid",
-    "softplus": "softplus",
-}
 _REFUSED: dict[str, str] = {
     "realspace_weight": "the object is held against its labels alone, where model_type is supervised",
     "realspace_mae_weight": "the object is held against its labels alone, where model_type is supervised",
@@ -31,7 +25,7 @@ _INERT: dict[str, str] = {
 }
 
 
-def experiment_of(config: LegacyTraining, patterns: int) -> Experiment:
+def experiment_of(config: LegacyTraining, patterns: int, modes: int = 1) -> Experiment:
     """Settings that do what the canonical parameters say.
 
     `n_groups` is what an epoch draws; more than one a pattern are different groups of the same patterns. Where
@@ -41,14 +35,22 @@ def experiment_of(config: LegacyTraining, patterns: int) -> Experiment:
     Args:
         config: the canonical parameters; parameters without any influence are named in a warning where they are set.
         patterns: how many the scan has.
+        modes: of the scan's probe; as many are refined.
 
     Raises:
         ConfigError: a parameter has a value that cannot be had.
+        GroupingError: `neighbor_count` is too small for a group.
     """
     for section in (config, config.model):
         _check(section)
+    if config.sequential_sampling and config.n_subsample is None:
+        _log.warning("sequential_sampling is True and acts in training only with n_subsample")
     groups = config.n_groups
     size = config.model.gridsize**2
+    if config.neighbor_count < size - 1:
+        raise GroupingError(
+            f"neighbor_count is {config.neighbor_count}; a group of {size} needs at least {size - 1} neighbours"
+        )
     return Experiment(
         model=_model(config.model),
         training=TrainingSettings(
@@ -56,7 +58,7 @@ def experiment_of(config: LegacyTraining, patterns: int) -> Experiment:
             epochs=config.nepochs,
             batch_size=config.batch_size,
             group_size=size,
-            neighbours=max(config.neighbor_count, size - 1, 1),
+            neighbours=config.neighbor_count,
             groups_per_epoch=groups,
             groups_per_pattern=1 if groups is None else -(-groups // patterns),
             loss=_loss(config),
@@ -65,16 +67,18 @@ def experiment_of(config: LegacyTraining, patterns: int) -> Experiment:
             seed=config.subsample_seed or 0,
         ),
         inference=InferenceSettings(control=False),
-        refine=RefineSettings(probe_start=RefineSettings().probe_start if config.probe_trainable else 1.0),
+        refine=RefineSettings(
+            probe_start=RefineSettings().probe_start if config.probe_trainable else 1.0, probe_modes=modes
+        ),
     )
 
 
 def _model(model: LegacyModel) -> ModelSettings:
-    if model.amp_activation not in _AMPLITUDES:
-        raise ConfigError(f"amp_activation is {model.amp_activation!r}; {', '.join(_AMPLITUDES)} are known here")
+    if model.amp_activation not in ACTIVATIONS:
+        raise ConfigError(f"amp_activation is {model.amp_activation!r}; {', '.join(ACTIVATIONS)} are known here")
     return ModelSettings(
         width=CHANNELS_PER_FILTER_SCALE * model.n_filters_scale,
-        amplitude=_AMPLITUDES[model.amp_activation],
+        amplitude=ACTIVATIONS[model.amp_activation],
         field="whole" if model.probe_big else "centre",
     )
 

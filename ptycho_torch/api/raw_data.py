@@ -166,8 +166,6 @@ class RawDataTorch:
         """Numbers of the patterns of each group, (group, channel)."""
         patterns, seed = len(self.xcoords), task.subsample_seed or 0
         kept = patterns if task.n_subsample is None else task.n_subsample
-        if kept > patterns:
-            raise GroupingError(f"n_subsample is {kept}; there are {patterns} patterns")
         pool = kept_patterns(patterns, kept, seed, in_order=sequential)
         positions = self._positions_px[pool]
         groups = drawn_groups(
@@ -182,7 +180,13 @@ class RawDataTorch:
 
 
 def kept_patterns(patterns: int, kept: int, seed: int | None, *, in_order: bool) -> NDArray[np.int64]:
-    """Which patterns a sub-sample keeps: the first ones, or some that the seed chooses."""
+    """Which patterns a sub-sample keeps: the first ones, or some that the seed chooses.
+
+    Raises:
+        GroupingError: there are not so many.
+    """
+    if kept > patterns:
+        raise GroupingError(f"n_subsample is {kept}; there are {patterns} patterns")
     return choose(patterns, kept, None if in_order else np.random.default_rng((seed or 0, 2)))
 
 

@@ -10,13 +10,13 @@ from typing import Any
 from ptycho_torch.api.client_configs import DataConfig, InferenceConfig, ModelConfig, TrainingConfig
 from ptycho_torch.api.client_fields import CONFIG_CLASSES, FIELDS, ClientField
 from ptycho_torch.config import Experiment, InferenceSettings, ModelSettings, TrainingSettings
+from ptycho_torch.config.legacy import CHANNELS_PER_FILTER_SCALE
 from ptycho_torch.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 
 Bounds = tuple[float, float]
 
-CHANNELS_PER_FILTER_SCALE = 12
 _KERNELS = range(3, 16, 2)
 _DEFAULTS = {"data": DataConfig(), "model": ModelConfig(), "training": TrainingConfig(), "inference": InferenceConfig()}
 

@@ -25,7 +25,8 @@ _RAW = ("xcoords", "ycoords", "diff3d", "probeGuess")
 def as_scan(data: object, config: LegacyTask) -> Scan:
     """Patterns and positions of any kind of data, as many as `n_subsample` keeps.
 
-    Patterns without a pixel of one photon or more are normalised ones and get `nphotons`.
+    Patterns without a pixel of one photon or more are normalised ones and get `nphotons`. A container was sampled when
+    it was made: it may hold fewer patterns than `n_subsample`, and all of them are taken then.
 
     Args:
         data: RawDataTorch, an object with the same attributes, PtychoDataContainerTorch, Scan, or the path of a file.
@@ -34,19 +35,24 @@ def as_scan(data: object, config: LegacyTask) -> Scan:
     Raises:
         DataError: the data are of no known kind, or do not make a scan.
         ConfigError: the patterns have another size.
+        GroupingError: there are fewer patterns than `n_subsample`.
     """
     scan = _whole_scan(data, config)
     if scan.patch_px != config.model.N:
         raise ConfigError(f"LegacyModel.N is {config.model.N}; the patterns have {scan.patch_px} px")
     scan = _dosed(scan, config)
-    if config.n_subsample is None or config.n_subsample >= len(scan):
+    if config.n_subsample is None:
         return scan
+    kept = min(config.n_subsample, len(scan)) if isinstance(data, PtychoDataContainerTorch) else config.n_subsample
     in_order = isinstance(config, LegacyTraining) and config.sequential_sampling
-    return scan.take(kept_patterns(len(scan), config.n_subsample, config.subsample_seed, in_order=in_order))
+    return scan.take(kept_patterns(len(scan), kept, config.subsample_seed, in_order=in_order))
 
 
 def ensure_container(data: object, config: LegacyTask) -> PtychoDataContainerTorch:
     """Any kind of data as a container of groups; a container stays what it is.
+
+    Coordinates in it count from pixel [0, 0] of the scan's object, where there is one. Of several probe modes it holds
+    the first.
 
     Raises:
         DataError: the data are of no known kind, or do not make a scan.
@@ -58,16 +64,19 @@ def ensure_container(data: object, config: LegacyTask) -> PtychoDataContainerTor
     scan = as_scan(data, config)
     if scan.probe is None:
         raise DataError(f"{scan.name}: there is no probe; a container holds one")
+    if len(scan.probe) > 1:
+        _log.info("%s: a container holds the first of the probe's %d modes", scan.name, len(scan.probe))
+    rows, columns = (scan.positions_px - (0 if scan.truth is None else scan.truth.origin_px)).T
     raw = RawDataTorch(
-        scan.positions_px[:, 1],
-        scan.positions_px[:, 0],
+        columns,
+        rows,
         np.sqrt(scan.counts),
         scan.probe,
         objectGuess=None if scan.truth is None else scan.truth.pixels,
         config=config,
     )
     reach = min(config.neighbor_count, len(scan) - 1)
-    return PtychoDataContainerTorch(raw.generate_grouped_data(scan.patch_px, reach), scan.probe)
+    return PtychoDataContainerTorch(raw.generate_grouped_data(scan.patch_px, reach), scan.probe[0])
 
 
 def _dosed(scan: Scan, config: LegacyTask) -> Scan:

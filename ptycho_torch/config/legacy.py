@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from ptycho_torch.config.fields import Settings, setting
 
 cfg: dict[str, Any] = {}
+
+# channels of a network whose n_filters_scale is 1
+CHANNELS_PER_FILTER_SCALE = 12
+# what this package calls the activations of amp_activation; relu has no counterpart
+ACTIVATIONS: dict[str, Literal["softplus", "sigmoid", "silu"]] = {
+    "swish": "silu",
+    "sigmoid": "sigmoid",
+    "softplus": "softplus",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +102,31 @@ LegacySection = LegacyModel | LegacyTask
 
 def flatten(section: LegacySection) -> dict[str, Any]:
     """The flat parameters of a section, those of the model it holds among them; paths become strings."""
+    return _flat({field: getattr(section, field.name) for field in fields(section)})
+
+
+def flat_defaults(*sections: type[LegacySection]) -> dict[str, Any]:
+    """The flat parameters of sections where nothing is set, None for what must be given.
+
+    Of a key that several sections have the last one counts.
+    """
+    return _flat(
+        {
+            field: None if field.default is MISSING else field.default
+            for section in sections
+            for field in fields(section)
+        }
+    )
+
+
+def _flat(values: Mapping[Field[Any], Any]) -> dict[str, Any]:
+    """Values of fields under their flat keys, as plain builtins."""
     flat: dict[str, Any] = {}
-    for field in fields(section):
-        value = getattr(section, field.name)
+    for field, value in values.items():
         if isinstance(value, LegacyModel):
             flat |= flatten(value)
         else:
-            flat[field.metadata["legacy"]] = str(value) if isinstance(value, Path) else value
+            flat[field.metadata["legacy"]] = str(value) if isinstance(value, str | Path) else value
     return flat
 
 

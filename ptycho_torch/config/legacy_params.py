@@ -6,28 +6,17 @@ import math
 from typing import Any
 
 from ptycho_torch.config.experiment import Experiment
+from ptycho_torch.config.legacy import (
+    ACTIVATIONS,
+    CHANNELS_PER_FILTER_SCALE,
+    LegacyInference,
+    LegacyTraining,
+    flat_defaults,
+)
 
-# channels of a network whose legacy scale is 1
-_CHANNELS = 12
-_ACTIVATIONS = {"softplus": "softplus", "sigmoid": "sigmoid", "silu": "swish"}
-# what legacy code assumes where this package has no counterpart
-_FIXED: dict[str, Any] = {
-    "debug": False,
-    "gaussian_smoothing_sigma": 0.0,
-    "intensity_scale.trainable": True,
-    "model_path": None,
-    "n_images": None,
-    "n_subsample": None,
-    "pad_object": True,
-    "positions.provided": True,
-    "probe.mask": False,
-    "probe_scale": 4.0,
-    "realspace_mae_weight": 0.0,
-    "realspace_weight": 0.0,
-    "sequential_sampling": False,
-    "subsample_seed": None,
-    "test_data_file_path": None,
-}
+_ACTIVATIONS = {own: legacy for legacy, own in ACTIVATIONS.items()}
+# what legacy code assumes where this package has no counterpart; n_images is the older name of n_groups
+_ASSUMED = flat_defaults(LegacyInference, LegacyTraining) | {"n_images": None}
 
 
 def legacy_params(
@@ -50,11 +39,11 @@ def legacy_params(
     root = math.isqrt(training.group_size)
     supervised = training.target == "object"
     by_counts = training.loss != "amplitude_mae" and not supervised
-    return _FIXED | {
+    return _ASSUMED | {
         "N": patch_px,
         # legacy groups are square grids; patterns that are grouped in another way are single ones to it
         "gridsize": root if root**2 == training.group_size else 1,
-        "n_filters_scale": max(1, round(model.width / _CHANNELS)),
+        "n_filters_scale": max(1, round(model.width / CHANNELS_PER_FILTER_SCALE)),
         "model_type": "supervised" if supervised else "pinn",
         "amp_activation": _ACTIVATIONS[model.amplitude],
         # whether overlapping patches are merged into one object

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ptycho_torch.config.legacy import restored
-from ptycho_torch.errors import BundleError, OutputError
+from ptycho_torch.errors import BundleError, OutputError, explain_missing_torch
 from ptycho_torch.persistence.archive import BUNDLE_NAME, NETWORK_PREFIX, Bundle, bundle_file, open_bundle, write_bundle
-from ptycho_torch.persistence.checkpoint import TrainedNetwork, assemble, load_network
+
+with explain_missing_torch():
+    import torch
+
+    from ptycho_torch.persistence.checkpoint import TrainedNetwork, assemble, load_network
 
 
 def save_torch_bundle(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ def train_network(
     track: bool = True,
     inputs: Sequence[Path] = (),
     progress: Stages | None = None,
+    params: Mapping[str, Any] | None = None,
 ) -> TrainingResult:
     """Find the probes, train a network, and leave checkpoints, index state, losses and a record in a folder.
 
@@ -52,6 +54,7 @@ def train_network(
         track: log to MLflow as well, where MLFLOW_TRACKING_URI names a place.
         inputs: the files that the scans are from, for the record.
         progress: shows the search for each probe; Lightning's own bar follows where it is given.
+        params: the flat parameters that the bundle gets; without any, those that the settings amount to.
 
     Raises:
         ConfigError: a setting or the device is unusable.
@@ -81,18 +84,21 @@ def train_network(
     result = fit(
         scans, probes, experiment, folder, device=place, resume=checkpoint, track=track, bar=progress is not None
     )
-    _write_bundle(load_network(result.last), folder, inputs)
+    _write_bundle(load_network(result.last), folder, inputs, params)
     record.finish(
         results={key: str(value) if isinstance(value, Path) else value for key, value in asdict(result).items()}
     )
     return result
 
 
-def _write_bundle(trained: TrainedNetwork, folder: Path, inputs: Sequence[Path]) -> None:
+def _write_bundle(
+    trained: TrainedNetwork, folder: Path, inputs: Sequence[Path], params: Mapping[str, Any] | None
+) -> None:
     """A bundle of the network; scans from several files go by the name of their folder."""
-    source = None if not inputs else str(inputs[0] if len(inputs) == 1 else inputs[0].parent)
-    photons = float(np.mean(trained.photons))
-    params = legacy_params(trained.experiment, trained.patch_px, photons, source, str(folder))
+    if params is None:
+        source = None if not inputs else str(inputs[0] if len(inputs) == 1 else inputs[0].parent)
+        photons = float(np.mean(trained.photons))
+        params = legacy_params(trained.experiment, trained.patch_px, photons, source, str(folder))
     save_torch_bundle(trained, folder, params, overwrite=True)
 
 

@@ -155,7 +155,7 @@ def tree(path: Path) -> str:
 class TestSaveTorchBundle:
     @requires_torch
     def test_archive_structure(self, checkpoint: Path, tmp_path: Path) -> None:
-        """PS-1.1, PS-1.4, PS-1.5, PS-1.7, PS-1.8: the tree is that of the stored snapshot, and the bytes are stable."""
+        """[PS-1.1], [PS-1.4], [PS-1.5], [PS-1.7], [PS-1.8]: the stored snapshot's tree, stable bytes."""
         from ptycho_torch.persistence.bundle import save_torch_bundle
 
         path = save_torch_bundle(checkpoint, tmp_path / "one", PARAMS)
@@ -171,7 +171,7 @@ class TestSaveTorchBundle:
 
     @requires_torch
     def test_params_snapshot(self, checkpoint: Path, tmp_path: Path) -> None:
-        """PS-1.3, PS-1.6: both models carry the flat parameters, as any unpickler reads them."""
+        """[PS-1.3], [PS-1.6]: both models carry the flat parameters, as any unpickler reads them."""
         from ptycho_torch.persistence.bundle import save_torch_bundle
 
         members = unpacked(save_torch_bundle(checkpoint, tmp_path, PARAMS))
@@ -180,7 +180,7 @@ class TestSaveTorchBundle:
         assert members["manifest.dill"][:2] == b"\x80\x02"
 
     def test_equal_parameters_give_equal_bytes(self, tmp_path: Path) -> None:
-        """PS-1.8: whether two values are one object in memory does not matter."""
+        """[PS-1.8]: whether two values are one object in memory does not matter."""
         good, word = open_bundle(packed(tmp_path / "good.zip", by_hand())), "a word of some length"
         other = "".join(list(word))
         for path, second in (("one", word), ("two", other)):
@@ -191,7 +191,7 @@ class TestSaveTorchBundle:
 
     @requires_torch
     def test_nothing_is_replaced_unasked(self, checkpoint: Path, tmp_path: Path) -> None:
-        """PS-2.1."""
+        """[PS-2.1]."""
         from ptycho_torch.persistence.bundle import save_torch_bundle
 
         path = save_torch_bundle(checkpoint, tmp_path, PARAMS)
@@ -208,7 +208,7 @@ class TestSaveTorchBundle:
         [("probe.mask", np.ones(3)), ("probe_scale", np.float64(4)), ("path", Path("a")), (3, 4), ("N", 2 * SIDE)],
     )
     def test_what_is_no_plain_parameter_is_refused(self, name: Any, value: Any, tmp_path: Path) -> None:
-        """PS-2.2."""
+        """[PS-2.2]."""
         good = open_bundle(packed(tmp_path / "good.zip", by_hand()))
         with pytest.raises(BundleError, match=str(name)):
             write_bundle(
@@ -462,7 +462,7 @@ class TestLoadTorchBundle:
     def test_load_bundle_restores_params_cfg(
         self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """PS-4.1: yesterday's values are gone, today's are there, and were before the network was built."""
+        """[PS-4.1]: yesterday's values are gone, today's are there, and were before the network was built."""
         from ptycho_torch.persistence.bundle import load_torch_bundle, save_torch_bundle
         from ptycho_torch.training import generator
 
@@ -485,7 +485,7 @@ class TestLoadTorchBundle:
 
     @pytest.mark.parametrize("case", [*WRONG_FILES, *WRONG_CONTENT])
     def test_malformed_archive_raises_error(self, case: str, tmp_path: Path) -> None:
-        """PS-3.3, PS-3.4, PS-3.5, PS-3.6, PS-3.7, PS-3.8."""
+        """[PS-3.3], [PS-3.4], [PS-3.5], [PS-3.6], [PS-3.7], [PS-3.8]."""
         path = tmp_path / "bad.zip"
         if case in WRONG_FILES:
             damage, message = WRONG_FILES[case]
@@ -503,7 +503,7 @@ class TestLoadTorchBundle:
     @pytest.mark.parametrize("name", ["manifest.dill", "autoencoder/params.dill", "diffraction_to_obj/params.dill"])
     @pytest.mark.parametrize("protocol", [2, 3, 4])
     def test_nothing_in_a_pickle_is_run(self, name: str, protocol: int, tmp_path: Path) -> None:
-        """PS-3.3."""
+        """[PS-3.3]."""
         witness = tmp_path / "witness"
         members = by_hand() | {name: pickle.dumps({"N": SIDE, "version": Exploit(witness)}, protocol)}
         with pytest.raises(BundleError, match=f"{name} .*could run code"):
@@ -513,7 +513,7 @@ class TestLoadTorchBundle:
         assert witness.exists()
 
     def test_any_damage_is_refused_or_harmless(self, tmp_path: Path) -> None:
-        """PS-3.8: a byte changed anywhere ends in a BundleError, or in the same bundle."""
+        """[PS-3.8]: a byte changed anywhere ends in a BundleError, or in the same bundle."""
         path, rng = packed(tmp_path / "bad.zip", by_hand()), np.random.default_rng(11)
         good, refused = path.read_bytes(), 0
         for place in rng.permutation(len(good))[:150].tolist() + list(range(len(good) - 400, len(good), 3)):
@@ -530,7 +530,7 @@ class TestLoadTorchBundle:
         assert refused > 150
 
     def test_a_bundle_written_by_hand_is_read(self, tmp_path: Path) -> None:
-        """PS-1.4, PS-3.1: from the file, from its folder, and when a zip tool has packed it again."""
+        """[PS-1.4], [PS-3.1]: from the file, from its folder, and when a zip tool has packed it again."""
         file = packed(tmp_path / "wts.h5.zip", by_hand())
         again = {"autoencoder/": b"", "diffraction_to_obj/": b""} | by_hand()
         for path in (file, tmp_path, str(file), packed(tmp_path / "again.zip", again, zipfile.ZIP_DEFLATED)):
@@ -544,7 +544,7 @@ class TestLoadTorchBundle:
             }
 
     def test_reading_takes_no_torch_and_leaves_nothing(self, tmp_path: Path) -> None:
-        """PS-3.2."""
+        """[PS-3.2]."""
         path = packed(tmp_path / "wts.h5.zip", by_hand())
         code = (
             "import sys\nfrom ptycho_torch.persistence.archive import open_bundle\n"
@@ -569,7 +569,7 @@ class TestLoadTorchBundle:
     def test_weights_that_do_not_fit_the_network_are_refused(
         self, change: Callable[[Arrays], Any], checkpoint: Path, tmp_path: Path
     ) -> None:
-        """PS-3.7, PS-4.2."""
+        """[PS-3.7], [PS-4.2]."""
         from ptycho_torch.persistence.bundle import load_torch_bundle, save_torch_bundle
 
         good = open_bundle(save_torch_bundle(checkpoint, tmp_path, PARAMS))
@@ -585,7 +585,7 @@ class TestLoadTorchBundle:
 
     @requires_torch
     def test_single_numbers_among_the_weights_come_back(self, tmp_path: Path) -> None:
-        """PS-1.5, PS-4.3: batch normalisation counts its batches in an array without axes."""
+        """[PS-1.5], [PS-4.3]: batch normalisation counts its batches in an array without axes."""
         import torch
 
         from ptycho_torch.persistence.bundle import load_torch_bundle, save_torch_bundle
@@ -606,7 +606,7 @@ class TestLoadTorchBundle:
 
     @requires_torch
     def test_settings_of_a_giant_network_cost_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """PS-3.4: a record that claims gigabytes of weights is refused before they are made."""
+        """[PS-3.4]: a record that claims gigabytes of weights is refused before they are made."""
         from ptycho_torch.persistence.bundle import load_torch_bundle
         from ptycho_torch.training import generator
 
@@ -634,7 +634,7 @@ class TestLoadTorchBundle:
 class TestPersistenceRegression:
     @requires_torch
     def test_archive_roundtrip(self, checkpoint: Path, tmp_path: Path) -> None:
-        """PS-4.3: what comes back is what the checkpoint holds, and predicts the same, bit for bit."""
+        """[PS-4.3]: what comes back is what the checkpoint holds, and predicts the same, bit for bit."""
         import torch
 
         from ptycho_torch.persistence.bundle import load_torch_bundle, save_torch_bundle
@@ -658,7 +658,7 @@ class TestPersistenceRegression:
         assert again.read_bytes() == path.read_bytes()
 
     def test_manifest_validation(self, tmp_path: Path) -> None:
-        """PS-1.2, PS-3.6."""
+        """[PS-1.2], [PS-3.6]."""
         bundle = open_bundle(packed(tmp_path / "good.zip", by_hand()))
         assert bundle.manifest.get("version") == "2.0-pytorch", "the version was not read"
         snapshot = json.loads((Path(__file__).parent / "archive_manifest_snapshot.json").read_text(encoding="utf-8"))
@@ -672,7 +672,7 @@ class TestPersistenceRegression:
                 open_bundle(packed(tmp_path / "other.zip", members))
 
     def test_params_snapshot_all_fields(self, tmp_path: Path) -> None:
-        """PS-1.3: every flat parameter of the contract goes into the bundle and comes out of it."""
+        """[PS-1.3]: every flat parameter of the contract goes into the bundle and comes out of it."""
         experiment = Experiment(
             model=ModelSettings(width=36, amplitude="silu"), training=TrainingSettings(group_size=9)
         )
@@ -688,7 +688,7 @@ class TestPersistenceRegression:
 
     @requires_torch
     def test_cross_backend_archive_compatibility(self, checkpoint: Path, tmp_path: Path) -> None:
-        """PS-1.5, PS-1.6: zipfile, pickle and NumPy are enough to read a bundle, and NumPy to evaluate its network."""
+        """[PS-1.5], [PS-1.6]: zipfile, pickle and NumPy read a bundle, and NumPy evaluates its network."""
         import torch
 
         from ptycho_torch.persistence.bundle import save_torch_bundle
@@ -712,7 +712,7 @@ class TestPersistenceRegression:
     def test_reconstruction_equals_that_of_the_checkpoint(
         self, checkpoint: Path, small_scan: Scan, tmp_path: Path
     ) -> None:
-        """PS-4.3: a scan reconstructed from the bundle is the one from the checkpoint."""
+        """[PS-4.3]: a scan reconstructed from the bundle is the one from the checkpoint."""
         from ptycho_torch.config import InferenceSettings
         from ptycho_torch.persistence.bundle import load_torch_bundle, save_torch_bundle
         from ptycho_torch.workflows.reconstruction import reconstruct_scan

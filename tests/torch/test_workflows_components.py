@@ -24,8 +24,9 @@ from ptycho_torch.api.legacy_experiment import experiment_of
 from ptycho_torch.api.workflow_data import as_scan, ensure_container
 from ptycho_torch.config import legacy
 from ptycho_torch.config.legacy import LegacyModel, LegacyTraining
+from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.errors import ConfigError, DataError
+from ptycho_torch.errors import ConfigError, DataError, GroupingError
 
 SIDE = 64
 MIDDLE = np.array([24.0, 24.0])
@@ -326,3 +327,161 @@ def test_the_files_of_the_configuration_are_used_where_no_data_are_given(tmp_pat
     results = components.train_cdi_model_torch(None, None, asked)
     assert len(results["train_container"].X) == 25
     assert len(results["test_container"].X) == 9
+
+
+@requires_torch
+@pytest.mark.usefixtures("params_cfg_snapshot")
+def test_the_bundle_holds_exactly_the_parameters_that_were_written(tmp_path: Path) -> None:
+    """[API-4.65]"""
+    from ptycho_torch.api import components
+
+    model = LegacyModel(
+        gridsize=2, amp_activation="softplus", n_filters_scale=1, object_big=False, probe_big=False, probe_scale=3.0
+    )
+    asked = config(
+        tmp_path,
+        model=replace(model, pad_object=False),
+        n_groups=8,
+        n_subsample=16,
+        subsample_seed=3,
+        neighbor_count=7,
+        mae_weight=np.float64(0.5),
+        nll_weight=0.0,
+        nphotons=3e4,
+        intensity_scale_trainable=False,
+        sequential_sampling=True,
+    )
+    trained = components.train_cdi_model_torch(raw_data(), None, asked)
+    written = legacy.snapshot()
+    _, params = components.load_inference_bundle_torch(trained["bundle"])
+    assert params == written == legacy.flatten(asked)
+    assert {type(value) for value in params.values()} == {int, float, str, bool, type(None)}
+
+
+@requires_torch
+@pytest.mark.usefixtures("params_cfg_snapshot")
+def test_training_writes_the_parameters_before_it_looks_at_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without `run_cdi_example_torch` around it (CONFIG-001). [API-4.56]"""
+    from ptycho_torch.api import components
+
+    calls: list[tuple[str, tuple[Any, ...]]] = []
+    spy(monkeypatch, components, "update_legacy_dict", calls)
+    make, found = ensure_container, []
+
+    def looking(*arguments: Any) -> PtychoDataContainerTorch:
+        calls.append(("ensure_container", arguments))
+        found.append(legacy.snapshot())
+        return make(*arguments)
+
+    monkeypatch.setattr(components, "ensure_container", looking)
+    legacy.cfg.clear()
+    asked = config(tmp_path, nphotons=3e4)
+    components.train_cdi_model_torch(raw_data(), None, asked)
+    assert [name for name, _ in calls] == ["update_legacy_dict", "ensure_container"]
+    assert found == [legacy.flatten(asked)]
+
+
+@pytest.mark.parametrize("groups", [None, 7])
+def test_an_order_that_no_training_follows_is_named(
+    groups: int | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """[API-4.60]"""
+    experiment_of(config(tmp_path, sequential_sampling=True, n_groups=groups), 25)
+    assert "sequential_sampling is True and acts in training only with n_subsample" in caplog.text
+    caplog.clear()
+    experiment_of(config(tmp_path, sequential_sampling=True, n_groups=groups, n_subsample=9), 9)
+    experiment_of(config(tmp_path, n_groups=groups), 25)
+    assert caplog.text == ""
+
+
+def test_too_few_neighbours_for_a_group_are_refused(tmp_path: Path) -> None:
+    """[DP-2.1]"""
+    with pytest.raises(GroupingError, match="neighbor_count is 2; a group of 4 needs at least 3"):
+        experiment_of(config(tmp_path, neighbor_count=2), 25)
+    assert experiment_of(config(tmp_path, neighbor_count=3), 25).training.neighbours == 3
+
+
+def test_an_object_that_lies_elsewhere_stays_under_its_patterns(tmp_path: Path) -> None:
+    scan = raw_data().scan()
+    assert scan.truth is not None
+    moved = replace(
+        scan, positions_px=np.add(scan.positions_px, (100, 30)), truth=Canvas(scan.truth.pixels, origin_px=(100, 30))
+    )
+    expected, found = (ensure_container(given, config(tmp_path)) for given in (scan, moved))
+    for name in ("Y", "YY_full", "nn_indices", "X"):
+        np.testing.assert_array_equal(np.asarray(getattr(found, name)), np.asarray(getattr(expected, name)))
+    for name in ("global_offsets", "local_offsets"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-9)
+
+
+def of_modes(scan: Scan, modes: int) -> Scan:
+    """The scan with a probe of several modes, each weaker than the one before."""
+    assert scan.probe is not None
+    return replace(
+        scan, probe=np.stack([np.roll(scan.probe[0], 2 * mode, axis=0) / (mode + 1) for mode in range(modes)])
+    )
+
+
+def test_a_container_gets_the_first_of_several_modes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """[API-4.57]"""
+    scan = of_modes(raw_data().scan(), 3)
+    assert scan.probe is not None
+    with caplog.at_level("INFO"):
+        container = ensure_container(scan, config(tmp_path))
+    np.testing.assert_array_equal(np.asarray(container.probe), scan.probe[0])
+    assert "a container holds the first of the probe's 3 modes" in caplog.text
+
+
+@requires_torch
+@pytest.mark.usefixtures("params_cfg_snapshot")
+@pytest.mark.parametrize("trainable", [False, True])
+def test_a_training_takes_all_modes_of_a_probe(trainable: bool, tmp_path: Path) -> None:
+    """[API-4.57]"""
+    from ptycho_torch.api import components
+
+    scan = of_modes(raw_data().scan(), 3)
+    asked = config(tmp_path, probe_trainable=trainable)
+    results = components.train_cdi_model_torch(scan, scan, asked)
+    network, _ = components.load_inference_bundle_torch(results["bundle"])
+    assert network.probes.shape == (1, 3, SIDE, SIDE)
+    if not trainable:
+        assert scan.probe is not None
+        factor = np.vdot(scan.probe, network.probes[0]) / np.vdot(scan.probe, scan.probe)
+        np.testing.assert_allclose(network.probes[0], factor * scan.probe, atol=1e-4 * np.abs(network.probes).max())
+
+
+@pytest.mark.parametrize("kind", ["raw data", "scan"])
+def test_more_patterns_than_there_are_cannot_be_kept(kind: str, tmp_path: Path) -> None:
+    """[DP-2.6] [API-4.61]"""
+    raw = raw_data()
+    asked = config(tmp_path, n_subsample=26)
+    for make in (as_scan, ensure_container):
+        with pytest.raises(GroupingError, match="n_subsample is 26; there are 25 patterns"):
+            make(raw if kind == "raw data" else raw.scan(), asked)
+    assert len(as_scan(raw, config(tmp_path, n_subsample=25))) == 25
+
+
+def test_a_container_was_sampled_when_it_was_made(tmp_path: Path) -> None:
+    asked = config(tmp_path, n_subsample=16, n_groups=2, neighbor_count=3)
+    container = ensure_container(raw_data(), asked)
+    held = len(np.unique(np.asarray(container.nn_indices)))
+    assert held < 16
+    assert len(as_scan(container, asked)) == held
+
+
+@requires_torch
+@pytest.mark.usefixtures("params_cfg_snapshot")
+def test_numbers_of_the_training_do_not_sample_the_test_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[API-4.61]"""
+    from ptycho_torch.api import components
+
+    calls: list[tuple[str, tuple[Any, ...]]] = []
+    spy(monkeypatch, components, "reconstruct_scan", calls)
+    asked = config(tmp_path, n_subsample=16, n_groups=300, neighbor_count=8)
+    _, _, results = components.run_cdi_example_torch(raw_data(), raw_data(9), asked, do_stitching=True)
+    assert len(results["train_container"].X) == 300
+    assert len(results["test_container"].X) == 9
+    assert len(calls[0][1][1]) == 9
+    assert legacy.cfg["n_subsample"] == 16

@@ -115,6 +115,15 @@ def test_public_names_load_or_explain_themselves(tmp_path: Path) -> None:
         assert message.startswith("torch is not installed")
 
 
+@pytest.mark.parametrize("name", ["api.base_api", "api.components", "lightning_utils", "model", "persistence.bundle"])
+def test_a_door_that_needs_torch_says_so(name: str, tmp_path: Path) -> None:
+    done = run(f"import ptycho_torch.{name}", folder=tmp_path)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ptycho_torch.errors.MissingTorchError: torch is not installed"), "no explanation"
+    assert "python -m pip install torch lightning jaxtyping" in last
+
+
 def test_a_package_that_is_no_part_of_torch_is_missed_as_ever(tmp_path: Path) -> None:
     done = run("import ptycho_torch\nptycho_torch.read_scans", folder=tmp_path, hidden=("h5py",))
     assert "ModuleNotFoundError: No module named 'h5py'" in done.stderr
