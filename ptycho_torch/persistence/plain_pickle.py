@@ -1,8 +1,8 @@
 """Plain values as standard pickles: written so that every unpickler reads them, read so that nothing in them can run.
 
 A pickle is a program. Before any of it is carried out, its instructions are looked through: only those that make plain
-values are let past, none may ask for more memory than the pickle itself takes, and the names in tables are texts: finding
-the hash of a tuple of tuples can take longer than anybody waits, and it is looked for while the pickle is carried out.
+values are let past, none may ask for more memory than the pickle itself takes, and the names in tables are texts: the
+hash of a tuple of tuples can take longer than anybody waits, and it is looked for while the pickle is carried out.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def _check_instructions(content: bytes) -> None:
         if name not in _PLAIN:
             raise BundleError(f"holds something else than plain values ({name})")
         if not _is_plain(argument):
-            raise BundleError(f"holds a number of {argument.bit_length()} bits; at most 64 are read")
+            raise BundleError("holds a number of more than 64 bits")
         if name in ("BINPUT", "LONG_BINPUT") and int(argument or 0) > len(content):
             raise BundleError("asks for more memory than it can need")
         stack.carry_out(instruction, argument)

@@ -351,7 +351,10 @@ WRONG_CONTENT: dict[str, tuple[Change, str]] = {
     "deep list": (params(deep_list()), "params"),
     "deep tuple for a name": (params(b"\x80\x02})" + b"\x85" * 500_000 + b"Ns."), "params"),
     "tower of tuples for a name": (params(tower_for_a_name()), "params.*no text"),
-    "tower for a name in a batch": (params(tower_for_a_name().replace(b"})", b"}()").replace(b"Ns.", b"Nu.")), "no text"),
+    "tower for a name in a batch": (
+        params(tower_for_a_name().replace(b"})", b"}()").replace(b"Ns.", b"Nu.")),
+        "params.*no text",
+    ),
     "tower for a name in a new table": (
         params(tower_for_a_name().replace(b"})", b"()").replace(b"Ns.", b"Nd.")),
         "params.*no text",
