@@ -54,11 +54,7 @@ def make_scan(
             f"{name}: {len(stored)} patterns but {len(positions_px)} positions; as many of each are needed"
         )
     check_pixels(positions_px, name)
-    if bad_pixels is not None and bad_pixels.dtype.kind not in "biuf":
-        raise ScanFileError(f"{name}: the mask is of type {bad_pixels.dtype}; true and false are needed")
-    good = np.ones(stored.shape[1:], bool) if bad_pixels is None else ~(np.squeeze(bad_pixels).astype(bool))
-    if good.shape != stored.shape[1:]:
-        raise ScanFileError(f"{name}: the mask has shape {good.shape}, the patterns {stored.shape[1:]}")
+    good: NDArray[Any] = good_pixels(bad_pixels, stored, name)
     # values on bad pixels mean nothing, not even as numbers
     counts = to_counts(np.where(good, stored, np.zeros((), stored.dtype)), settings, name)
     if counts.size:
@@ -85,6 +81,22 @@ def make_scan(
         product=product,
         stored_as=detect_units(stored)[0] if settings.units == "auto" else settings.units,
     )
+
+
+def good_pixels(bad_pixels: NDArray[Any] | None, stored: NDArray[Any], name: str) -> NDArray[np.bool_]:
+    """Where the detector can be trusted, (N, N): everywhere but on the bad pixels, axes of length one dropped.
+
+    Raises:
+        ScanFileError: they are of another shape than the patterns (pattern, N, N), or no numbers.
+    """
+    if bad_pixels is None:
+        return np.ones(stored.shape[1:], bool)
+    if bad_pixels.dtype.kind not in "biuf":
+        raise ScanFileError(f"{name}: the mask is of type {bad_pixels.dtype}; true and false are needed")
+    good: NDArray[np.bool_] = ~np.squeeze(bad_pixels).astype(bool)
+    if good.shape != stored.shape[1:]:
+        raise ScanFileError(f"{name}: the mask has shape {good.shape}, the patterns {stored.shape[1:]}")
+    return good
 
 
 def _is_blank(truth: Canvas, positions_px: NDArray[np.float64], patch_px: int) -> bool:

@@ -42,6 +42,17 @@ def map_arrays(path: Path, keys: Iterable[str]) -> dict[str, NDArray[Any]]:
         raise damaged(path, "NPZ", error) from error
 
 
+def without_bad_pixels(stored: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[Any]:
+    """Patterns (pattern, N, N) with zeros outside the good pixels (N, N), mapped from a temporary nameless file."""
+    if good.all() or stored.size == 0:
+        return stored
+    with tempfile.TemporaryFile() as staged:
+        cleaned = np.memmap(staged, stored.dtype, "w+", 0, stored.shape)
+        for pattern, kept in zip(stored, cleaned, strict=True):
+            kept[...] = np.where(good, pattern, np.zeros((), stored.dtype))
+        return cleaned
+
+
 def _mapped(file: IO[bytes], archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
     if member.file_size > LARGEST_ARRAY_BYTES:
         raise ValueError(f"{member.filename} claims {member.file_size / 2**30:.0f} GiB; at most 64 GiB are read")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import zipfile
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -95,31 +96,47 @@ def _need(path: Path, arrays: dict[str, NDArray[Any]], key: str) -> NDArray[Any]
     return arrays[key]
 
 
-def _coordinates(path: Path, arrays: dict[str, NDArray[Any]], key: str) -> NDArray[np.float64]:
+def coordinates(path: Path, arrays: dict[str, NDArray[Any]], key: str) -> NDArray[np.float64]:
+    """Positions along an axis, or along both, as they are stored.
+
+    Raises:
+        ScanFileError: they are missing, or no real numbers.
+    """
     values = _need(path, arrays, key)
     if values.dtype.kind not in "iuf":
         raise ScanFileError(f"{path}: {key} is of type {values.dtype}; real numbers are needed")
     return values.astype(np.float64)
 
 
+def export_shift_px(arrays: Container[str], stored: NDArray[Any], name: str) -> float:
+    """How far the positions of a file have to be moved along both axes: by half a pixel where the client exported it.
+
+    Args:
+        arrays: the arrays of the file, by whose names an export is recognised.
+        stored: its patterns, (pattern, N, N); with other axes nothing is moved.
+        name: how the log refers to the file.
+    """
+    if stored.ndim != 3 or not all(key in arrays for key in _ONLY_TOGETHER_IN_EXPORTS):
+        return 0.0
+    _log.info("%s: is an export of Ptychodus; its positions are moved by half a pixel, to patch pixel N//2", name)
+    return half_pixel(stored.shape[-1])
+
+
 def _canonical(
     path: Path, arrays: dict[str, NDArray[Any]], key: str, settings: DataSettings, probe: NDArray[Any] | None
 ) -> Scan:
-    columns, rows = (_coordinates(path, arrays, name).ravel() for name in ("xcoords", "ycoords"))
+    columns, rows = (coordinates(path, arrays, name).ravel() for name in ("xcoords", "ycoords"))
     if len(columns) != len(rows):
         raise ScanFileError(f"{path}: {len(columns)} xcoords and {len(rows)} ycoords; as many of each are needed")
     stored = patterns_first(arrays[key], len(rows), path.name)
     positions_px = np.stack([rows, columns], axis=1)
     guess = arrays.get("objectGuess")
     truth = as_truth(guess, path.name) if guess is not None and guess.ndim == 2 else None
-    if all(name in arrays for name in _ONLY_TOGETHER_IN_EXPORTS):
-        positions_px += half_pixel(stored.shape[-1])
-        _log.info(
-            "%s: is an export of Ptychodus; its positions are moved by half a pixel, to patch pixel N//2", path.name
-        )
-        if truth is not None and not truth.covers(positions_px, stored.shape[-1]).all():
-            _log.warning("%s: its object does not cover the scan and is not compared with", path.name)
-            truth = None
+    shift_px = export_shift_px(arrays, stored, path.name)
+    positions_px += shift_px
+    if shift_px and truth is not None and not truth.covers(positions_px, stored.shape[-1]).all():
+        _log.warning("%s: its object does not cover the scan and is not compared with", path.name)
+        truth = None
     return make_scan(
         name=path.name,
         stored=stored,
@@ -135,7 +152,7 @@ def _plain(path: Path, arrays: dict[str, NDArray[Any]], settings: DataSettings, 
     return make_scan(
         name=path.name,
         stored=drop_leading(arrays["data"], 3),
-        positions_px=drop_leading(_coordinates(path, arrays, "scan"), 2),
+        positions_px=drop_leading(coordinates(path, arrays, "scan"), 2),
         settings=settings,
         bad_pixels=arrays.get("mask"),
         probe=_given(probe, arrays, "probe"),
