@@ -347,6 +347,7 @@ def test_checkpoint_of_another_project(scan_path: Path, tmp_path: Path, complain
         (lambda stored: stored["ptycho_torch"]["experiment"]["model"].update(width=8), "does not fit together"),
         (lambda stored: stored["ptycho_torch"]["experiment"]["model"].update(colour="red"), "no setting 'colour'"),
         (lambda stored: stored["ptycho_torch"].update(patch_px=64), "its probe has shape"),
+        (lambda stored: stored["ptycho_torch"]["experiment"]["data"].update(photons=10**400), "be a finite number"),
     ],
 )
 def test_inconsistent_checkpoint(

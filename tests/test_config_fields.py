@@ -52,6 +52,13 @@ def test_an_unusable_value_names_the_setting_and_what_works(
         section.from_dict({name: value})
 
 
+@pytest.mark.parametrize("value", [10**400, -(10**400)], ids=["positive", "negative"])
+@pytest.mark.parametrize("section", [SimulationSettings, config.DataSettings])
+def test_a_number_beyond_all_floats_is_not_finite(section: type[Settings], value: int) -> None:
+    with pytest.raises(ConfigError, match=rf"{section.__name__}\.photons is -?10+; it must be a finite number"):
+        section.from_dict({"photons": value})
+
+
 def test_an_unknown_setting_is_told_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match="ModelSettings has no setting 'widht'; it has network, width"):
         ModelSettings.from_dict({"widht": 8})

@@ -7,12 +7,17 @@ from typing import Any
 
 from ptycho_torch.api.raw_data import RawDataTorch
 from ptycho_torch.config.legacy import LegacyTask
-from ptycho_torch.data.readers.mapped import map_arrays
+from ptycho_torch.data.conventions import patterns_first
+from ptycho_torch.data.readers.arrays import good_pixels
+from ptycho_torch.data.readers.mapped import map_arrays, without_bad_pixels
+from ptycho_torch.data.readers.npz import coordinates, export_shift_px
 from ptycho_torch.errors import ScanFileError
 
 _PATTERNS = ("diff3d", "diffraction")
 _NEEDED = ("xcoords", "ycoords")
 _OPTIONAL = ("probeGuess", "scan_index", "objectGuess", "xcoords_start", "ycoords_start")
+_POSITIONS = (*_NEEDED, "xcoords_start", "ycoords_start")
+_BAD = "bad_pixels"
 
 
 class MemmapDatasetBridge:
@@ -53,11 +58,13 @@ class MemmapDatasetBridge:
     def raw_data(self) -> RawDataTorch:
         """The file as it is now; arrays that need no conversion stay in it.
 
+        As in `read_npz`, bad pixels count nothing, and positions of a client's export are moved by half a pixel.
+
         Raises:
             ScanFileError: the file cannot be read, or lacks an array.
             DataError: its arrays do not make a scan.
         """
-        arrays = map_arrays(self.npz_path, (*_PATTERNS, *_NEEDED, *_OPTIONAL))
+        arrays = map_arrays(self.npz_path, (*_PATTERNS, *_NEEDED, *_OPTIONAL, _BAD))
         patterns = [arrays.pop(name) for name in _PATTERNS if name in arrays]
         missing = [*([] if patterns else ["diff3d"]), *(name for name in _NEEDED if name not in arrays)]
         if missing:
@@ -65,4 +72,11 @@ class MemmapDatasetBridge:
                 f"{self.npz_path}: {missing[0]} is missing; diff3d (or the older diffraction), xcoords and ycoords are "
                 "needed"
             )
-        return RawDataTorch(diff3d=patterns[0], config=self.config, **arrays)
+        name = self.npz_path.name
+        stored = patterns_first(patterns[0], arrays["xcoords"].size, name)
+        shift_px = export_shift_px(arrays, stored, name)
+        if shift_px:
+            arrays |= {key: coordinates(self.npz_path, arrays, key) + shift_px for key in _POSITIONS}
+        if _BAD in arrays:
+            stored = without_bad_pixels(stored, good_pixels(arrays.pop(_BAD), stored, name))
+        return RawDataTorch(diff3d=stored, config=self.config, **arrays)

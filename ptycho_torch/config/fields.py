@@ -71,8 +71,7 @@ class FieldType:
             fits = isinstance(value, self.base) and value in self.choices
             return "" if fits else f"must be one of {', '.join(map(str, self.choices))}"
         if self.base is float:
-            fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-            return "" if fits else "must be a finite number"
+            return "" if _is_finite(value) else "must be a finite number"
         if self.base is Path:
             return "" if isinstance(value, (str, Path)) and str(value) else "must be a path"
         fits = isinstance(value, self.base) and (self.base is bool or not isinstance(value, bool))
@@ -120,6 +119,15 @@ class Settings:
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values."""
         return dataclasses.asdict(self)
+
+
+def _is_finite(value: object) -> bool:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond the largest float
+        return False
 
 
 def _range_problem(value: Any, limits: Mapping[str, Any]) -> str:  # noqa: ANN401 - numbers and words alike

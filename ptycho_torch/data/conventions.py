@@ -32,7 +32,7 @@ def to_counts(stored: NDArray[Any], settings: DataSettings, name: str) -> NDArra
     Raises:
         ScanFileError: values are no numbers, not finite, or negative amplitudes.
     """
-    if not (np.issubdtype(stored.dtype, np.integer) or np.issubdtype(stored.dtype, np.floating)):
+    if stored.dtype.kind not in "iuf":
         raise ScanFileError(
             f"{name}: patterns are of type {stored.dtype}; integer counts or float amplitudes are needed"
         )

@@ -12,13 +12,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ptycho_torch.claims import LARGEST_ARRAY_BYTES, is_backed, listed
 from ptycho_torch.errors import PtychoError, ScanFileError
 from ptycho_torch.files import write_whole
 
-LARGEST_ARRAY_BYTES = 2**36
-# an array larger than this has to be backed by bytes of the file; no filter of HDF5 packs tighter than deflate can
-_UNQUESTIONED_BYTES = 2**26
-_TIGHTEST_PACKING = 1100
 _LONGEST_TEXT_BYTES = 2**20
 
 
@@ -57,8 +54,7 @@ class Hdf5Contents:
                 f"{_words(kinds)} in {wanted} axes are needed"
             )
         claimed = int(dataset.size) * dataset.dtype.itemsize
-        backed = claimed <= max(_UNQUESTIONED_BYTES, _TIGHTEST_PACKING * dataset.id.get_storage_size())
-        if claimed > LARGEST_ARRAY_BYTES or not backed:
+        if claimed > LARGEST_ARRAY_BYTES or not is_backed(claimed, dataset.id.get_storage_size()):
             raise self.fail(f"{name!r} claims {claimed / 2**30:.0f} GiB, which the file does not hold or no scan needs")
         values: NDArray[Any] = dataset[()]
         if finite and not np.isfinite(values).all():
@@ -110,7 +106,7 @@ class Hdf5Contents:
     def _dataset(self, name: str) -> h5py.Dataset:
         link = self._file.get(name, getlink=True)
         if link is None:
-            raise self.fail(f"{name!r} is missing; it holds {', '.join(sorted(self._file)) or 'nothing'}")
+            raise self.fail(f"{name!r} is missing; it holds {listed(self._file) or 'nothing'}")
         if not isinstance(link, h5py.HardLink):
             raise self.fail(f"{name!r} is a link; links are not followed, copy the values into the file")
         dataset = self._file[name]

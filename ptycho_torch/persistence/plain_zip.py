@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ptycho_torch.claims import shown
 from ptycho_torch.errors import BundleError
 
 _LARGEST_BYTES = 2**32
@@ -100,22 +101,20 @@ def _check_members(members: list[zipfile.ZipInfo]) -> None:
     names = set()
     for member in members:
         name = member.orig_filename
-        shown = ascii(name[:100])[1:-1]
         if name in names:
-            raise BundleError(f"holds {shown} twice")
+            raise BundleError(f"holds {shown(name)} twice")
         names.add(name)
         if stat.S_ISLNK(member.external_attr >> 16):
-            raise BundleError(f"is not read: {shown} is a link")
+            raise BundleError(f"is not read: {shown(name)} is a link")
         if member.flag_bits & _ENCRYPTED:
-            raise BundleError(f"is not read: {shown} is encrypted")
+            raise BundleError(f"is not read: {shown(name)} is encrypted")
         if member.compress_type not in _COMPRESSIONS:
-            raise BundleError(f"is not read: {shown} is compressed in a way other than deflate")
+            raise BundleError(f"is not read: {shown(name)} is compressed in a way other than deflate")
         if member.file_size > max(_SMALL_BYTES, _LARGEST_EXPANSION * member.compress_size):
-            raise BundleError(f"is not read: {shown} expands more than {_LARGEST_EXPANSION} times")
+            raise BundleError(f"is not read: {shown(name)} expands more than {_LARGEST_EXPANSION} times")
 
 
 def _array(name: str, content: bytes) -> NDArray[Any]:
-    shown = ascii(name[:60])
     try:
         dtype, order, shape, start = _header(name, content)
         body = content[start:]
@@ -125,9 +124,9 @@ def _array(name: str, content: bytes) -> NDArray[Any]:
     except (ValueError, TypeError, KeyError, SyntaxError, RecursionError, MemoryError, struct.error) as error:
         kinds = ", ".join(_TYPES)
         reason = str(error).splitlines()[0][:60] if str(error) else type(error).__name__
-        raise BundleError(f"holds {shown}, which is no array of {kinds} ({reason})") from error
+        raise BundleError(f"holds {shown(name)}, which is no array of {kinds} ({reason})") from error
     if not np.isfinite(array).all():
-        raise BundleError(f"holds {shown}, whose values are not finite")
+        raise BundleError(f"holds {shown(name)}, whose values are not finite")
     return array
 
 

@@ -17,6 +17,7 @@ from torch_optional import requires_torch
 
 from ptycho_torch.api.data_bridge import MemmapDatasetBridge, PtychoDataContainerTorch, RawDataTorch
 from ptycho_torch.config.legacy import LegacyInference, LegacyModel, LegacyTraining
+from ptycho_torch.data.readers import read_npz
 from ptycho_torch.errors import ConfigError, DataError, GroupingError, ScanFileError
 
 N = 16
@@ -620,6 +621,67 @@ class TestMemmapBridgeParity:
             tracemalloc.stop()
         assert found["diffraction"].shape == (10, 64, 64, 4)
         assert most < 10e6
+
+    # this holds [DP-5.5]
+    @pytest.mark.parametrize("compressed", [False, True])
+    @pytest.mark.parametrize("bad", [(), ((3, 5), (8, 8), (8, 9), (15, 0))], ids=["all good", "some bad"])
+    @pytest.mark.parametrize("kind", ["counts", "amplitudes", "old order"])
+    def test_memmap_reads_an_export_as_the_reader_does(
+        self, tmp_path: Path, compressed: bool, bad: tuple[tuple[int, int], ...], kind: str
+    ) -> None:
+        mask = np.zeros((N, N), bool)
+        for row, column in bad:
+            mask[row, column] = True
+        whole = np.random.default_rng(2).poisson(40, (PATTERNS, N, N)).astype(np.uint16)
+        patterns = whole if kind == "counts" else ARRAYS["diff3d"].copy()
+        patterns[:, mask] = 60_000
+        given = {"diff3d": np.moveaxis(patterns, 0, 2) if kind == "old order" else patterns, "bad_pixels": mask}
+        path = stored(tmp_path / "export.npz", given, compressed=compressed)
+        corrected: dict[str, Any] = {
+            name: ARRAYS[name] + 0.5 for name in ("xcoords", "ycoords", "xcoords_start", "ycoords_start")
+        }
+        clean = patterns.copy()
+        clean[:, mask] = 0
+        found = MemmapDatasetBridge(path, training()).generate_grouped_data(N, K=5)
+        assert_same(found, raw(diff3d=clean, **corrected).generate_grouped_data(N, K=5))
+        scan = read_npz(path)
+        np.testing.assert_array_equal(MemmapDatasetBridge(path).raw_data().scan().positions_px, scan.positions_px)
+
+    # this holds [DP-5.5]
+    def test_memmap_moves_nothing_in_a_canonical_file_with_bad_pixels(self, tmp_path: Path) -> None:
+        mask = np.zeros((1, N, N), np.uint8)
+        mask[0, 2, 3] = 1
+        path = stored(tmp_path / "scan.npz", {"bad_pixels": mask}, without=("ycoords_start",))
+        found = MemmapDatasetBridge(path, training()).generate_grouped_data(N, K=5)
+        wanted = raw(diff3d=ARRAYS["diff3d"] * ~mask.astype(bool), without=("ycoords_start",))
+        assert_same(found, wanted.generate_grouped_data(N, K=5))
+
+    @pytest.mark.parametrize(
+        ("changed", "complaint"),
+        [
+            ({"bad_pixels": np.zeros((8, 8), bool)}, r"the mask has shape \(8, 8\)"),
+            ({"bad_pixels": np.full((N, N), "a")}, "the mask is of type"),
+            ({"xcoords_start": np.full(PATTERNS, "a")}, "xcoords_start is of type"),
+            ({"diff3d": np.array(3.0)}, "mask has shape"),
+        ],
+    )
+    def test_memmap_refuses_exports_that_do_not_fit(
+        self, tmp_path: Path, changed: dict[str, Any], complaint: str
+    ) -> None:
+        path = stored(tmp_path / "export.npz", {"bad_pixels": np.zeros((N, N), bool)} | changed)
+        with pytest.raises(ScanFileError, match=complaint):
+            MemmapDatasetBridge(path).generate_grouped_data(N)
+
+    def test_memmap_leaves_no_copy_of_patterns_with_bad_pixels(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = tmp_path / "temporary"
+        folder.mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(folder))
+        path = stored(tmp_path / "export.npz", {"bad_pixels": np.eye(N, dtype=bool)})
+        data = MemmapDatasetBridge(path).raw_data()
+        assert isinstance(data.diff3d, np.memmap) or isinstance(data.diff3d.base, np.memmap)
+        assert not list(folder.iterdir())
 
     # this holds [DP-5.4]
     @pytest.mark.parametrize("compressed", [False, True])

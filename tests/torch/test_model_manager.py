@@ -311,6 +311,12 @@ def deep_list() -> bytes:
     return b"\x80\x02}X\x01\x00\x00\x00a" + b"]" * 5000 + b"a" * 4999 + b"s."
 
 
+def tower_for_a_name() -> bytes:
+    """A tuple of two that are one and the same tuple of two, sixty deep: its hash takes 2^60 steps."""
+    floors = b"".join(b"q%bh%b\x86" % (bytes([floor]), bytes([floor])) for floor in range(60))
+    return b"\x80\x02})" + floors + b"Ns."
+
+
 # what is changed in a bundle written by hand, and what is said about it
 WRONG_CONTENT: dict[str, tuple[Change, str]] = {
     **{f"lacks {lost}": (lacking(lost), f"lacks {lost}") for lost in NAMES},
@@ -344,6 +350,23 @@ WRONG_CONTENT: dict[str, tuple[Change, str]] = {
     "list of lists of lists": (params_of({"a": wide_list()}), "params"),
     "deep list": (params(deep_list()), "params"),
     "deep tuple for a name": (params(b"\x80\x02})" + b"\x85" * 500_000 + b"Ns."), "params"),
+    "tower of tuples for a name": (params(tower_for_a_name()), "params.*no text"),
+    "tower for a name in a batch": (
+        params(tower_for_a_name().replace(b"})", b"}()").replace(b"Ns.", b"Nu.")),
+        "params.*no text",
+    ),
+    "tower for a name in a new table": (
+        params(tower_for_a_name().replace(b"})", b"()").replace(b"Ns.", b"Nd.")),
+        "params.*no text",
+    ),
+    "tower for a name far inside": (
+        params(b"\x80\x02}X\x01\x00\x00\x00a" + tower_for_a_name()[2:-1] + b"s."),
+        "params.*no text",
+    ),
+    "numbers for names inside": (params_of({"a": {1: 2}}), "params.*no text"),
+    "a name from behind a mark": (params(b"\x80\x02}X\x01\x00\x00\x00a(Ns."), "params"),
+    "deep tuple": (params(b"\x80\x02}X\x01\x00\x00\x00a)" + b"\x85" * 500_000 + b"s."), "params.*too much"),
+    "huge number for a name": (params_of({10**5000: 1}), "params.*bits"),
     "huge number": (params_of({"a": 10**5000}), "params"),
     "parameters without names": (params_of({1: 2}), "params"),
     "parameters are a list": (params_of([1]), "params"),
@@ -499,6 +522,32 @@ class TestLoadTorchBundle:
             open_bundle(path)
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 500
+
+    @pytest.mark.parametrize("protocol", [2, 3, 4])
+    def test_what_any_pickler_writes_is_read(self, protocol: int, tmp_path: Path) -> None:
+        """PS-1.6: values that are one object in memory, and a text that is long enough for a frame of its own."""
+        shared, text = (1, "a"), "x" * 70_000
+        values = PARAMS | {"one": shared, "two": [shared, text], "a": {"a": text, "one": [[]]}, "least": -(2**63)}
+        members = by_hand()
+        params(pickle.dumps(values, protocol))(members)
+        assert open_bundle(packed(tmp_path / "good.zip", members)).params == values
+
+    @pytest.mark.parametrize(
+        ("values", "message"),
+        [
+            ({10**5000: 1}, "a name of type int; words"),
+            ({"a": {10**5000: 1}}, "a name of type int"),
+            ({"a": {2: 1}}, "name 2; words"),
+            ({(1, 2): 1}, "a name of type tuple"),
+        ],
+        ids=["huge", "huge inside", "inside", "tuple"],
+    )
+    def test_names_that_are_no_texts_are_not_written(self, values: Any, message: str, tmp_path: Path) -> None:
+        """PS-2.2."""
+        good = open_bundle(packed(tmp_path / "good.zip", by_hand()))
+        with pytest.raises(BundleError, match=message):
+            write_bundle(Bundle(good.weights, values, good.experiment, SIDE, 7), tmp_path / "bad.zip")
+        assert not (tmp_path / "bad.zip").exists()
 
     @pytest.mark.parametrize("name", ["manifest.dill", "autoencoder/params.dill", "diffraction_to_obj/params.dill"])
     @pytest.mark.parametrize("protocol", [2, 3, 4])

@@ -54,11 +54,9 @@ def make_scan(
             f"{name}: {len(stored)} patterns but {len(positions_px)} positions; as many of each are needed"
         )
     check_pixels(positions_px, name)
-    good = np.ones(stored.shape[1:], bool) if bad_pixels is None else ~(np.squeeze(bad_pixels).astype(bool))
-    if good.shape != stored.shape[1:]:
-        raise ScanFileError(f"{name}: the mask has shape {good.shape}, the patterns {stored.shape[1:]}")
+    good: NDArray[Any] = good_pixels(bad_pixels, stored, name)
     # values on bad pixels mean nothing, not even as numbers
-    counts = to_counts(np.where(good, stored, stored.dtype.type(0)), settings, name)
+    counts = to_counts(np.where(good, stored, np.zeros((), stored.dtype)), settings, name)
     if counts.size:
         # the mask is an image of the same detector: whatever turns the patterns turns it too
         lit = lit_patterns(counts, name)
@@ -85,6 +83,22 @@ def make_scan(
     )
 
 
+def good_pixels(bad_pixels: NDArray[Any] | None, stored: NDArray[Any], name: str) -> NDArray[np.bool_]:
+    """Where the detector can be trusted, (N, N): everywhere but on the bad pixels, axes of length one dropped.
+
+    Raises:
+        ScanFileError: they are of another shape than the patterns (pattern, N, N), or no numbers.
+    """
+    if bad_pixels is None:
+        return np.ones(stored.shape[1:], bool)
+    if bad_pixels.dtype.kind not in "biuf":
+        raise ScanFileError(f"{name}: the mask is of type {bad_pixels.dtype}; true and false are needed")
+    good: NDArray[np.bool_] = ~np.squeeze(bad_pixels).astype(bool)
+    if good.shape != stored.shape[1:]:
+        raise ScanFileError(f"{name}: the mask has shape {good.shape}, the patterns {stored.shape[1:]}")
+    return good
+
+
 def _is_blank(truth: Canvas, positions_px: NDArray[np.float64], patch_px: int) -> bool:
     """Whether what the patterns see of an object is the same everywhere, whatever its border is."""
     if not len(positions_px) or not truth.covers(positions_px, patch_px).all():
@@ -102,7 +116,7 @@ def as_modes(probe: NDArray[Any], name: str) -> NDArray[np.complex64]:
     reduced = drop_leading(probe, 3) if probe.ndim > 3 else probe
     if reduced.ndim == 2:
         reduced = reduced[None]
-    if reduced.ndim != 3 or not np.issubdtype(reduced.dtype, np.number):
+    if reduced.ndim != 3 or reduced.dtype.kind not in "iufc":
         raise ScanFileError(f"{name}: the probe has shape {probe.shape} and type {probe.dtype}; (mode, N, N) is needed")
     return reduced.astype(np.complex64)
 
@@ -113,9 +127,9 @@ def as_truth(image: NDArray[Any], name: str) -> Canvas | None:
     Raises:
         ScanFileError: it is real, so that its phase is lost (DATA-001), or not numeric.
     """
-    if image.size == 0 or (image == image.flat[0]).all():
+    if image.size == 0 or (image.dtype.kind in "biufc" and (image == image.flat[0]).all()):
         return None
-    if not np.iscomplexobj(image):
+    if image.dtype.kind != "c":
         raise ScanFileError(
             f"{name}: the object is of type {image.dtype}; complex values are needed, or its phase is lost"
         )

@@ -6,10 +6,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from ptycho_torch.claims import listed
 from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.data.readers.npy import DAMAGE, damaged, read_array
 from ptycho_torch.data.readers.npz import load_arrays, read_npz
 from ptycho_torch.data.readers.workflow_directory import read_workflow_directory, workflow_files
 from ptycho_torch.data.scan import Scan
@@ -90,16 +91,16 @@ def read_probe(path: Path | str) -> NDArray[Any]:
     path = Path(path)
     if path.suffix == ".npy":
         try:
-            probe: NDArray[Any] = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise ScanFileError(f"{path}: is not a readable NPY file ({type(error).__name__})") from error
-        return probe
+            with path.open("rb") as file:
+                return read_array(file, path.stat().st_size)
+        except DAMAGE as error:
+            raise damaged(path, "NPY", error) from error
     arrays = load_arrays(path)
     for key in _PROBE_KEYS:
         if key in arrays:
             return arrays[key]
     raise ScanFileError(
-        f"{path}: no probe among its keys {', '.join(sorted(arrays))}; {' or '.join(_PROBE_KEYS)} is needed"
+        f"{path}: no probe among its keys {listed(arrays) or '(none)'}; {' or '.join(_PROBE_KEYS)} is needed"
     )
 
 

@@ -6,7 +6,6 @@ nobody uses it any more. Values that are mapped are not covered by the check sum
 
 from __future__ import annotations
 
-import math
 import shutil
 import tempfile
 import zipfile
@@ -15,10 +14,10 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from ptycho_torch.data.readers.npz import DAMAGE, LARGEST_ARRAY_BYTES
+from ptycho_torch.claims import LARGEST_ARRAY_BYTES
+from ptycho_torch.data.readers.npy import DAMAGE, Header, check_members, damaged
 from ptycho_torch.errors import ScanFileError
 
 _LOCAL_HEADER_BYTES = 30
@@ -37,10 +36,21 @@ def map_arrays(path: Path, keys: Iterable[str]) -> dict[str, NDArray[Any]]:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             names = set(archive.namelist())
             members = {key: archive.getinfo(f"{key}.npy") for key in keys if f"{key}.npy" in names}
+            check_members(members.values(), path.stat().st_size)
             return {key: _mapped(file, archive, member) for key, member in members.items()}
     except DAMAGE as error:
-        reason = "holds pickled objects" if "pickle" in str(error) else "is not a readable NPZ file"
-        raise ScanFileError(f"{path}: {reason} ({error})") from error
+        raise damaged(path, "NPZ", error) from error
+
+
+def without_bad_pixels(stored: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[Any]:
+    """Patterns (pattern, N, N) with zeros outside the good pixels (N, N), mapped from a temporary nameless file."""
+    if good.all() or stored.size == 0:
+        return stored
+    with tempfile.TemporaryFile() as staged:
+        cleaned = np.memmap(staged, stored.dtype, "w+", 0, stored.shape)
+        for pattern, kept in zip(stored, cleaned, strict=True):
+            kept[...] = np.where(good, pattern, np.zeros((), stored.dtype))
+        return cleaned
 
 
 def _mapped(file: IO[bytes], archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
@@ -68,14 +78,7 @@ def _data_offset(file: IO[bytes], member: zipfile.ZipInfo) -> int:
 def _map(file: IO[bytes], start: int, size: int) -> NDArray[Any]:
     """Map an NPY file that lies at `start` inside another."""
     file.seek(start)
-    version = npy.read_magic(file)
-    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, in_columns, dtype = read_header(file)
-    if dtype.hasobject:
-        raise ValueError("arrays of objects would have to be unpickled")
-    header = file.tell() - start
-    if min(shape, default=0) < 0 or header + math.prod(shape) * dtype.itemsize != size:
-        raise ValueError(f"an array of shape {shape} and type {dtype} does not fill the {size - header} bytes it has")
-    if math.prod(shape) == 0:
-        return np.empty(shape, dtype)
-    return np.memmap(file, dtype, "r", file.tell(), shape, "F" if in_columns else "C")
+    header = Header.read(file, size)
+    if 0 in header.shape:
+        return np.empty(header.shape, header.dtype)
+    return np.memmap(file, header.dtype, "r", file.tell(), header.shape, "F" if header.in_columns else "C")

@@ -13,28 +13,26 @@ are (row, column).
 from __future__ import annotations
 
 import logging
-import tokenize
 import zipfile
-import zlib
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ptycho_torch.claims import LARGEST_ARRAY_BYTES, listed
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.data.conventions import patterns_first
 from ptycho_torch.data.product import half_pixel
 from ptycho_torch.data.readers.arrays import as_truth, drop_leading, make_scan
+from ptycho_torch.data.readers.npy import DAMAGE, check_members, damaged, read_array
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
 
 _log = logging.getLogger(__name__)
 
-LARGEST_ARRAY_BYTES = 2**36
-# what the system, zipfile, zlib and numpy raise when a file is not what it claims to be
-DAMAGE: tuple[type[Exception], ...] = (OSError, ValueError, EOFError, RuntimeError, SyntaxError, MemoryError)
-DAMAGE += (OverflowError, KeyError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
+_SUFFIX = ".npy"
 _CANONICAL = ("diff3d", "diffraction")
 _ONLY_TOGETHER_IN_EXPORTS = ("xcoords_start", "ycoords_start", "bad_pixels")
 
@@ -60,57 +58,85 @@ def read_npz(path: Path | str, settings: DataSettings | None = None, *, probe: N
     if "data" in arrays:
         return _plain(path, arrays, settings, probe)
     raise ScanFileError(
-        f"{path}: no patterns among its keys {', '.join(sorted(arrays)) or '(none)'}; "
+        f"{path}: no patterns among its keys {listed(arrays) or '(none)'}; "
         "diff3d with xcoords and ycoords, or data with scan, are needed"
     )
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of an NPZ file; objects that would have to be unpickled are refused.
+    """All arrays of an NPZ file, members of other names than `*.npy` left out.
 
     Raises:
-        ScanFileError: the file is missing, damaged, absurdly large or holds pickled objects.
+        ScanFileError: the file is missing, damaged, absurdly large, holds less than it claims or pickled objects.
     """
     if not path.is_file():
         raise ScanFileError(f"{path}: there is no such file")
     try:
         with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > LARGEST_ARRAY_BYTES:
-            raise ScanFileError(f"{path}: its arrays claim {size / 2**30:.0f} GiB; at most 64 GiB are read")
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
+            members = [member for member in archive.infolist() if member.filename.endswith(_SUFFIX)]
+            size = sum(member.file_size for member in members)
+            if size > LARGEST_ARRAY_BYTES:
+                raise ScanFileError(f"{path}: its arrays claim {size / 2**30:.0f} GiB; at most 64 GiB are read")
+            check_members(members, path.stat().st_size)
+            return {member.filename.removesuffix(_SUFFIX): _read(archive, member) for member in members}
     except ScanFileError:
         raise
     except DAMAGE as error:
-        reason = "holds pickled objects" if "allow_pickle" in str(error) else "is not a readable NPZ file"
-        raise ScanFileError(f"{path}: {reason} ({type(error).__name__})") from error
+        raise damaged(path, "NPZ", error) from error
+
+
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+    with archive.open(member) as file:
+        return read_array(file, member.file_size)
 
 
 def _need(path: Path, arrays: dict[str, NDArray[Any]], key: str) -> NDArray[Any]:
     if key not in arrays:
-        raise ScanFileError(f"{path}: key {key!r} is missing; it holds {', '.join(sorted(arrays))}")
+        raise ScanFileError(f"{path}: key {key!r} is missing; it holds {listed(arrays) or 'nothing'}")
     return arrays[key]
+
+
+def coordinates(path: Path, arrays: dict[str, NDArray[Any]], key: str) -> NDArray[np.float64]:
+    """Positions along an axis, or along both, as they are stored.
+
+    Raises:
+        ScanFileError: they are missing, or no real numbers.
+    """
+    values = _need(path, arrays, key)
+    if values.dtype.kind not in "iuf":
+        raise ScanFileError(f"{path}: {key} is of type {values.dtype}; real numbers are needed")
+    return values.astype(np.float64)
+
+
+def export_shift_px(arrays: Container[str], stored: NDArray[Any], name: str) -> float:
+    """How far the positions of a file have to be moved along both axes: by half a pixel where the client exported it.
+
+    Args:
+        arrays: the arrays of the file, by whose names an export is recognised.
+        stored: its patterns, (pattern, N, N); with other axes nothing is moved.
+        name: how the log refers to the file.
+    """
+    if stored.ndim != 3 or not all(key in arrays for key in _ONLY_TOGETHER_IN_EXPORTS):
+        return 0.0
+    _log.info("%s: is an export of Ptychodus; its positions are moved by half a pixel, to patch pixel N//2", name)
+    return half_pixel(stored.shape[-1])
 
 
 def _canonical(
     path: Path, arrays: dict[str, NDArray[Any]], key: str, settings: DataSettings, probe: NDArray[Any] | None
 ) -> Scan:
-    columns, rows = (_need(path, arrays, name).ravel().astype(np.float64) for name in ("xcoords", "ycoords"))
+    columns, rows = (coordinates(path, arrays, name).ravel() for name in ("xcoords", "ycoords"))
     if len(columns) != len(rows):
         raise ScanFileError(f"{path}: {len(columns)} xcoords and {len(rows)} ycoords; as many of each are needed")
     stored = patterns_first(arrays[key], len(rows), path.name)
     positions_px = np.stack([rows, columns], axis=1)
     guess = arrays.get("objectGuess")
     truth = as_truth(guess, path.name) if guess is not None and guess.ndim == 2 else None
-    if all(name in arrays for name in _ONLY_TOGETHER_IN_EXPORTS):
-        positions_px += half_pixel(stored.shape[-1])
-        _log.info(
-            "%s: is an export of Ptychodus; its positions are moved by half a pixel, to patch pixel N//2", path.name
-        )
-        if truth is not None and not truth.covers(positions_px, stored.shape[-1]).all():
-            _log.warning("%s: its object does not cover the scan and is not compared with", path.name)
-            truth = None
+    shift_px = export_shift_px(arrays, stored, path.name)
+    positions_px += shift_px
+    if shift_px and truth is not None and not truth.covers(positions_px, stored.shape[-1]).all():
+        _log.warning("%s: its object does not cover the scan and is not compared with", path.name)
+        truth = None
     return make_scan(
         name=path.name,
         stored=stored,
@@ -126,7 +152,7 @@ def _plain(path: Path, arrays: dict[str, NDArray[Any]], settings: DataSettings, 
     return make_scan(
         name=path.name,
         stored=drop_leading(arrays["data"], 3),
-        positions_px=drop_leading(_need(path, arrays, "scan"), 2).astype(np.float64),
+        positions_px=drop_leading(coordinates(path, arrays, "scan"), 2),
         settings=settings,
         bad_pixels=arrays.get("mask"),
         probe=_given(probe, arrays, "probe"),
