@@ -260,3 +260,18 @@ def test_every_command_explains_itself_without_loading_torch(command: str) -> No
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--" in done.stdout
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback(scan_path: Path, tmp_path: Path) -> None:
+    words = ["refine", "--data", scan_path, "--output_dir", tmp_path / "o", "--epochs", "1", "--quiet"]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "ptycho_torch", *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 0
+    assert errors == b""
+    assert (tmp_path / "o" / "object.npz").is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -44,6 +45,9 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
     except PtychoError as error:
         print(f"ptycho-torch {chosen}: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # whoever read the output has gone, as `| head` does; everything is written, and nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print(f"ptycho-torch {chosen}: interrupted", file=sys.stderr)
         return 130
