@@ -117,27 +117,34 @@ def torch_free(session: nox.Session) -> None:
     session.run("python", "tests/support/torch_free.py", *session.posargs)
 
 
-@nox.session(venv_backend="venv", reuse_venv=True, python=["3.11", "3.12", "3.13"], download_python="never")
-def package(session: nox.Session) -> None:
-    """Build sdist and wheel and use the wheel in an environment of its own; missing interpreters are skipped."""
-    index = ["--index-url", os.environ["TORCH_INDEX"]] if os.environ.get("TORCH_INDEX") else []
-    pinned = ("constraints.txt",)
-    _install(session, "torch-complete", *index, "torch", constraints=pinned)
-    _install(session, "tools-complete", *PROJECT["optional-dependencies"]["release"], constraints=pinned)
-    folder = Path(session.create_tmp()) / "package"
-    shutil.rmtree(folder, ignore_errors=True)
-    session.run("python", "-m", "build", "--outdir", str(folder), silent=True)
-    [sdist], [wheel] = folder.glob("*.tar.gz"), folder.glob("*.whl")
-    session.run("python", "-m", "twine", "check", "--strict", str(sdist), str(wheel))
+@nox.session(venv_backend="venv", reuse_venv=True)
+def build(session: nox.Session) -> None:
+    """Build sdist and wheel into dist/ and check what they contain."""
+    _install(session, "complete", *PROJECT["optional-dependencies"]["release"], constraints=("constraints.txt",))
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build", silent=True)
+    session.run("python", "-m", "twine", "check", "--strict", *map(str, Path("dist").iterdir()))
+    [sdist] = Path("dist").glob("*.tar.gz")
     _check_sdist(session, sdist)
+
+
+@nox.session(
+    venv_backend="venv", reuse_venv=True, python=["3.11", "3.12", "3.13"], download_python="never", requires=["build"]
+)
+def package(session: nox.Session) -> None:
+    """Use the wheel in an environment that holds nothing else; interpreters that are missing are skipped."""
+    index = ["--index-url", os.environ["TORCH_INDEX"]] if os.environ.get("TORCH_INDEX") else []
+    [wheel] = Path("dist").glob("*.whl")
+    _install(session, "torch-complete", *index, "torch", constraints=("constraints.txt",))
     install = ("python", "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt")
     session.run(*install, str(wheel))
     session.run(*install, "--force-reinstall", "--no-deps", str(wheel))
-    session.chdir(folder)  # away from the checkout, so that the wheel is what is imported
+    session.chdir(session.create_tmp())  # away from the checkout, so that the wheel is what is imported
     session.run("python", "-c", "import ptycho_torch; assert 'site-packages' in ptycho_torch.__file__")
     session.run("ptycho-torch", "--help", silent=True)
-    session.run("ptycho-torch", "simulate", "--output", "scan.npz", "--object_px", "128", "--quiet")
-    session.run("ptycho-torch", "refine", "--data", "scan.npz", "--output_dir", "refined", "--epochs", "3", "--quiet")
+    session.run("ptycho-torch", "simulate", "--output", "scan.npz", "--object_px", "128", "--overwrite", "--quiet")
+    refine = ("refine", "--data", "scan.npz", "--output_dir", "refined", "--epochs", "3", "--overwrite", "--quiet")
+    session.run("ptycho-torch", *refine)
 
 
 def _check_sdist(session: nox.Session, archive: Path) -> None:
