@@ -39,7 +39,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the default test suite, array shapes checked; arguments go to pytest."""
-    shapes = "--jaxtyping-packages=ptycho_torch.physics,ptycho_torch.losses,ptycho_torch.networks,beartype.beartype"
+    shapes = "--jaxtyping-packages=ptycho_torch.physics,ptycho_torch.networks,beartype.beartype"
     session.run("python", "-m", "pytest", "-m", "not slow and not track and not ptychodus", shapes, *session.posargs)
 
 
