@@ -14,8 +14,8 @@ from typing import Final, NoReturn
 
 from redgreen import commands
 from redgreen.errors import RedgreenError, RegistryError
-from redgreen.logfile import ESCAPES
 from redgreen.project import Project, find_project
+from redgreen.run.logfile import ESCAPES
 
 __all__ = ["main"]
 

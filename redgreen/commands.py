@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from redgreen import abandoned, doctor, documents, ledger, lint, status
+from redgreen.checks import doctor, documents, lint, status
 from redgreen.codes import Verdict
 from redgreen.errors import DocsError, LedgerError, RedgreenError, RegistryError, VerifyError
-from redgreen.evidence import verify_all
+from redgreen.evidence import abandoned, ledger
+from redgreen.evidence.verify_all import verify_all
 from redgreen.project import Project
-from redgreen.registry import find_selector, load_registry
-from redgreen.runner import Outcome, Session, run_many, run_selector
+from redgreen.registry.load import find_selector, load_registry
+from redgreen.run.runner import Outcome, Session, run_many, run_selector
 
 __all__ = ["Answer"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from redgreen.errors import RegistryError
-from redgreen.registry import REGISTRY_NAME
+from redgreen.registry.load import REGISTRY_NAME
 
 __all__ = ["Project", "find_project"]
 

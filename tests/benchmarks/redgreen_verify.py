@@ -14,8 +14,8 @@ from pathlib import Path
 
 from redgreen_sandbox import Sandbox, copy_report, guard, make_sandbox, target
 
-from redgreen import ledger
-from redgreen.evidence import verify_all
+from redgreen.evidence import ledger
+from redgreen.evidence.verify_all import verify_all
 from redgreen.project import Project
 
 NOW = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from redgreen_sandbox import Done, Sandbox, fix_product, guard, make_sandbox, target
 
-from redgreen.evidence import verify_all
-from redgreen.ledger import check
+from redgreen.evidence.ledger import check
+from redgreen.evidence.verify_all import verify_all
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from redgreen_sandbox import TOP, Sandbox, fix_product, guard, make_sandbox, target
 
-from redgreen.artifacts import audit, describe_file
-from redgreen.model import ArtifactSpec
-from redgreen.registry import load_registry
+from redgreen.evidence.artifacts import audit, describe_file
+from redgreen.registry.load import load_registry
+from redgreen.registry.model import ArtifactSpec
 
 
 @pytest.fixture

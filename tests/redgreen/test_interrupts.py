@@ -12,8 +12,8 @@ import pytest
 from redgreen_sandbox import Sandbox, make_sandbox, target
 
 from redgreen.codes import Verdict
-from redgreen.evidence import verify_all
-from redgreen.sealed import load_run
+from redgreen.evidence.sealed import load_run
+from redgreen.evidence.verify_all import verify_all
 
 SLOW = """\
 import os

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from redgreen_sandbox import Sandbox, copy_report, fix_product, guard, make_sandbox, target
 
-from redgreen import ledger
 from redgreen.errors import LedgerError
-from redgreen.evidence import verify_all
+from redgreen.evidence import ledger
+from redgreen.evidence.folder import reserve
+from redgreen.evidence.verify_all import verify_all
 from redgreen.project import Project
-from redgreen.report import reserve
 
 NOW = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
 PROSE = """# Fix plan

@@ -9,7 +9,7 @@ from redgreen_sandbox import RED_TEST, Sandbox, fix_product, guard, make_sandbox
 
 from redgreen.codes import Verdict
 from redgreen.errors import PairError, PlannedError, RegistryError, VerifyError
-from redgreen.runner import Outcome
+from redgreen.run.runner import Outcome
 
 MIXED = RED_TEST + '\n\ndef test_kept():\n    """Passes from the beginning."""\n    assert True\n'
 

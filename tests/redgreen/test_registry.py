@@ -8,7 +8,7 @@ import pytest
 from redgreen_sandbox import Sandbox, guard, make_sandbox, target
 
 from redgreen.errors import RegistryError
-from redgreen.registry import find_selector, load_registry
+from redgreen.registry.load import find_selector, load_registry
 
 GOOD = target() + guard()
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from redgreen.codes import Verdict
-from redgreen.launch import launch
-from redgreen.model import Count, RedSpec, Rule, Selector
-from redgreen.process import Interrupts
+from redgreen.evidence.scrub import Scrubber
+from redgreen.judge.verdict import judge
 from redgreen.project import Project
-from redgreen.scrub import Scrubber
-from redgreen.verdict import judge
+from redgreen.registry.model import Count, RedSpec, Rule, Selector
+from redgreen.run.launch import launch
+from redgreen.run.process import Interrupts
 
 V = Verdict
 FAILING = 'def test_it():\n    assert 1 == 2, "declared"\n'

@@ -13,10 +13,10 @@ import pytest
 from redgreen_sandbox import Sandbox, fix_product, guard, make_sandbox, target
 
 from redgreen.errors import VerifyError
-from redgreen.evidence import verify_all
-from redgreen.ledger import check
-from redgreen.model import digest
-from redgreen.report import MANIFEST, SEAL, seal
+from redgreen.evidence.folder import MANIFEST, SEAL, seal
+from redgreen.evidence.ledger import check
+from redgreen.evidence.verify_all import verify_all
+from redgreen.registry.model import digest
 
 Tamper = Callable[["Evidence"], object]
 

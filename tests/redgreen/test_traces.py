@@ -12,9 +12,9 @@ import pytest
 from redgreen_sandbox import guard, make_sandbox, target
 
 from redgreen.errors import SecretError
-from redgreen.evidence import verify_all
-from redgreen.logfile import PlainLog
-from redgreen.scrub import Scrubber
+from redgreen.evidence.scrub import Scrubber
+from redgreen.evidence.verify_all import verify_all
+from redgreen.run.logfile import PlainLog
 
 TOKEN = "planted" + "Value0123456789" * 2
 PASSWORD = "hunter" + "2&<quoted>\"'"

@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from redgreen.model import Registry, Selector
+from redgreen.evidence.folder import UNSEALED, open_partial, reserve, seal, write_json, write_text
+from redgreen.evidence.sealed import SealedRun, load_run, read_object
+from redgreen.evidence.summary import render_summary
 from redgreen.project import Project
-from redgreen.registry import find_selector, load_registry
-from redgreen.report import UNSEALED, open_partial, reserve, seal, write_json, write_text
-from redgreen.runner import Outcome, Session, run_selector
-from redgreen.sealed import SealedRun, load_run, read_object
-from redgreen.summary import render_summary
+from redgreen.registry.load import find_selector, load_registry
+from redgreen.registry.model import Registry, Selector
+from redgreen.run.runner import Outcome, Session, run_selector
 
 TOP = Path(__file__).resolve().parents[2]
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from redgreen.environment import PLUGIN_FOLDER
 from redgreen.errors import Problem, RegistryError
-from redgreen.launch import expand
-from redgreen.model import Registry, Selector
+from redgreen.evidence.folder import write_json
+from redgreen.judge.verdict import names
 from redgreen.project import Project
-from redgreen.registry import LOCK_NAME
-from redgreen.report import write_json
-from redgreen.verdict import names
+from redgreen.registry.load import LOCK_NAME
+from redgreen.registry.model import Registry, Selector
+from redgreen.run.environment import PLUGIN_FOLDER
+from redgreen.run.launch import expand
 
 __all__ = ["Findings", "freeze", "lint"]
 

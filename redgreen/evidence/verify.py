@@ -9,16 +9,16 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from redgreen.artifacts import missing_artifacts
 from redgreen.codes import Verdict
-from redgreen.launch import read_attempt
-from redgreen.model import Selector, digest
-from redgreen.pairing import Guarded, RedSide, conclude
+from redgreen.evidence.artifacts import missing_artifacts
+from redgreen.evidence.folder import MANIFEST, SEAL, STAMP, UNSEALED, stamp_key
+from redgreen.evidence.scrub import GENERIC_PATHS, PATH_HINTS
+from redgreen.evidence.sealed import SealedRun, load_run, read_object, red_side
+from redgreen.evidence.summary import render_summary
+from redgreen.judge.attempt import read_attempt
+from redgreen.judge.pairing import Guarded, RedSide, conclude
 from redgreen.project import PARTIAL, Project
-from redgreen.report import MANIFEST, SEAL, STAMP, UNSEALED, stamp_key
-from redgreen.scrub import GENERIC_PATHS, PATH_HINTS
-from redgreen.sealed import SealedRun, load_run, read_object, red_side
-from redgreen.summary import render_summary
+from redgreen.registry.model import Selector, digest
 
 __all__ = ["verify_folder"]
 

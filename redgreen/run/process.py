@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO, Final
 
-from redgreen import watchdog
+from redgreen.run import watchdog
 
 __all__ = ["Finished", "Interrupts", "run_child"]
 

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from redgreen.codes import Verdict
-from redgreen.model import Registry, Selector
+from redgreen.evidence.sealed import SealedRun, sealed_runs
 from redgreen.project import Project
-from redgreen.sealed import SealedRun, sealed_runs
+from redgreen.registry.model import Registry, Selector
 
 __all__ = ["Standing", "standings", "waiting"]
 

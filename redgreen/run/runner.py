@@ -14,22 +14,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from redgreen import ledger
-from redgreen.artifacts import audit, audit_table, missing_artifacts
 from redgreen.codes import Verdict
-from redgreen.environment import describe_environment
 from redgreen.errors import PlannedError, RedgreenError, RegistryError, SecretError
+from redgreen.evidence import ledger
+from redgreen.evidence.artifacts import audit, audit_table, missing_artifacts
+from redgreen.evidence.folder import open_partial, reserve, running, seal, stamp_of, write_json, write_text, written
+from redgreen.evidence.reds import find_red
+from redgreen.evidence.scrub import Scrubber
+from redgreen.evidence.summary import render_summary
 from redgreen.gitrepo import Snapshot, snapshot
-from redgreen.identity import identify
-from redgreen.launch import Attempt, launch, pytest_argv
-from redgreen.model import Registry, Selector, digest
-from redgreen.pairing import Conclusion, Guarded, RedSide, conclude
-from redgreen.process import Interrupts
+from redgreen.judge.attempt import Attempt
+from redgreen.judge.identity import identify
+from redgreen.judge.pairing import Conclusion, Guarded, RedSide, conclude
 from redgreen.project import Project
-from redgreen.reds import find_red
-from redgreen.report import open_partial, reserve, running, seal, stamp_of, write_json, write_text, written
-from redgreen.scrub import Scrubber
-from redgreen.summary import render_summary
+from redgreen.registry.model import Registry, Selector, digest
+from redgreen.run.environment import describe_environment
+from redgreen.run.launch import launch, pytest_argv
+from redgreen.run.process import Interrupts
 
 __all__ = ["Outcome", "Session", "run_selector"]
 

@@ -9,11 +9,11 @@ import sys
 import tempfile
 from dataclasses import dataclass
 
-from redgreen.abandoned import unfinished
 from redgreen.errors import RedgreenError, ReportError
+from redgreen.evidence.abandoned import unfinished
 from redgreen.gitrepo import git, snapshot
 from redgreen.project import Project
-from redgreen.registry import load_registry
+from redgreen.registry.load import load_registry
 
 __all__ = ["Finding", "examine"]
 

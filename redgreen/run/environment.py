@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import re
@@ -12,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from redgreen.model import Selector
+from redgreen.registry.model import Selector
 
 __all__ = ["PLUGIN_FOLDER", "child_environment", "describe_environment"]
 
-PLUGIN_FOLDER: Final = Path(__file__).resolve().parent / "plugin"
+PLUGIN_FOLDER: Final = Path(__file__).resolve().parents[1] / "plugin"
 PERSONAL: Final = ("PATH", "HOME", "TMPDIR", "USER", "LOGNAME", "PWD")  # they say where and who, nothing about the code
 DISTRIBUTION: Final = re.compile(r"(.+?)-([^-]+)\.dist-info\Z")
 
@@ -93,13 +92,3 @@ def installed_packages() -> dict[str, str]:
             if match := DISTRIBUTION.match(name):
                 found[match[1].lower().replace("_", "-")] = match[2]
     return dict(sorted(found.items()))
-
-
-def file_sha256(path: Path) -> str:
-    """Digest of a file's bytes.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

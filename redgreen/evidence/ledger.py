@@ -13,11 +13,11 @@ from typing import Final
 from filelock import FileLock
 
 from redgreen.errors import LedgerError
-from redgreen.model import Registry
+from redgreen.evidence.folder import stamp_key, written
+from redgreen.evidence.sealed import SealedRun, load_run, sealed_runs
+from redgreen.evidence.summary import tests_cell
 from redgreen.project import Project
-from redgreen.report import stamp_key, written
-from redgreen.sealed import SealedRun, load_run, sealed_runs
-from redgreen.summary import tests_cell
+from redgreen.registry.model import Registry
 
 __all__ = ["add", "check", "ledger_rows", "rebuild"]
 

@@ -7,7 +7,7 @@ import re
 from typing import Any, Final
 
 from redgreen.errors import Problem
-from redgreen.yamlfile import LineDict
+from redgreen.registry.yamlfile import LineDict
 
 __all__ = ["Fields", "nearest"]
 

@@ -11,9 +11,19 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from redgreen.errors import Problem, RegistryError
-from redgreen.fields import Fields, nearest
-from redgreen.model import ACCEPTABLE, PLACES, ArtifactSpec, Count, Initiative, RedSpec, Registry, Rule, Selector
-from redgreen.yamlfile import load_yaml
+from redgreen.registry.fields import Fields, nearest
+from redgreen.registry.model import (
+    ACCEPTABLE,
+    PLACES,
+    ArtifactSpec,
+    Count,
+    Initiative,
+    RedSpec,
+    Registry,
+    Rule,
+    Selector,
+)
+from redgreen.registry.yamlfile import load_yaml
 
 __all__ = ["LOCK_NAME", "REGISTRY_NAME", "find_selector", "load_registry"]
 

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from redgreen.codes import Verdict
-from redgreen.pairing import RedSide
+from redgreen.evidence.folder import SEAL, stamp_key
+from redgreen.judge.pairing import RedSide
 from redgreen.project import Project
-from redgreen.report import SEAL, stamp_key
 
 __all__ = ["SealedRun", "load_run", "read_object", "red_side", "sealed_runs"]
 
 
 @dataclass(frozen=True, slots=True)
 class SealedRun:
-    """A sealed folder as it claims to be; `redgreen.verify` says whether the claim holds.
+    """A sealed folder as it claims to be; `redgreen.evidence.verify` says whether the claim holds.
 
     Attributes:
         folder: The folder.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from redgreen.model import Selector
+from redgreen.registry.model import Selector
 
 __all__ = ["render_summary", "tests_cell"]
 

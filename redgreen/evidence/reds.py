@@ -7,11 +7,11 @@ from pathlib import Path
 
 from redgreen.codes import Verdict
 from redgreen.errors import PairError, VerifyError
-from redgreen.model import Selector
-from redgreen.pairing import RedSide
+from redgreen.evidence.sealed import SealedRun, load_run, red_side, sealed_runs
+from redgreen.evidence.verify import verify_folder
+from redgreen.judge.pairing import RedSide
 from redgreen.project import Project
-from redgreen.sealed import SealedRun, load_run, red_side, sealed_runs
-from redgreen.verify import verify_folder
+from redgreen.registry.model import Selector
 
 __all__ = ["find_red"]
 

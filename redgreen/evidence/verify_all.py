@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from redgreen.errors import RepositoryError, VerifyError
+from redgreen.evidence.folder import SEAL, STAMP, is_running
+from redgreen.evidence.ledger import ledger_rows, row_seal
+from redgreen.evidence.sealed import load_run, read_object
+from redgreen.evidence.verify import verify_folder
 from redgreen.gitrepo import git
-from redgreen.ledger import ledger_rows, row_seal
 from redgreen.project import PARTIAL, Project
-from redgreen.report import SEAL, STAMP, is_running
-from redgreen.sealed import load_run, read_object
-from redgreen.verify import verify_folder
 
 __all__ = ["verify_all"]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from redgreen.codes import Verdict
-from redgreen.events import Evidence, Failure, TestRecord, junit_key
-from redgreen.model import Rule, Selector
+from redgreen.judge.events import Evidence, Failure, TestRecord, junit_key
+from redgreen.registry.model import Rule, Selector
 
 __all__ = ["Judgement", "judge"]
 

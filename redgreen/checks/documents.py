@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Iterable
 from typing import Final
 
-from redgreen.model import Registry, Selector
+from redgreen.evidence.folder import write_text, written
 from redgreen.project import Project
-from redgreen.report import write_text, written
+from redgreen.registry.model import Registry, Selector
 
 __all__ = ["different", "render", "write"]
 

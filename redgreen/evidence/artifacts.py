@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import io
 import pickle
 import struct
@@ -12,8 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from redgreen.environment import file_sha256
-from redgreen.model import ArtifactSpec
+from redgreen.registry.model import ArtifactSpec
 
 __all__ = ["audit", "audit_table", "missing_artifacts"]
 
@@ -230,3 +230,13 @@ def _collect(name: str, value: object, contents: list[dict[str, Any]], depth: in
     elif isinstance(value, list | tuple) and depth < 8:
         for index, inner in enumerate(value):
             _collect(f"{name}[{index}]", inner, contents, depth + 1)
+
+
+def file_sha256(path: Path) -> str:
+    """Digest of a file's bytes.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

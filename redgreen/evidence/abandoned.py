@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from redgreen.codes import Verdict
-from redgreen.model import digest
+from redgreen.evidence.folder import MANIFEST, SEAL, is_running, seal, stamp_of, write_json, write_text, written
+from redgreen.evidence.scrub import Scrubber
+from redgreen.evidence.sealed import read_object
 from redgreen.project import PARTIAL, Project
-from redgreen.report import MANIFEST, SEAL, is_running, seal, stamp_of, write_json, write_text, written
-from redgreen.scrub import Scrubber
-from redgreen.sealed import read_object
+from redgreen.registry.model import digest
 
 __all__ = ["close", "unfinished"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redgreen.codes import Verdict
-from redgreen.events import Evidence, TestRecord
-from redgreen.model import Selector
-from redgreen.verdict import Judgement, judge, raised_in
+from redgreen.judge.events import Evidence, TestRecord
+from redgreen.judge.verdict import Judgement, judge, raised_in
+from redgreen.registry.model import Selector
 
 __all__ = ["Conclusion", "Guarded", "RedSide", "conclude"]
 
