@@ -5,11 +5,12 @@ The command line is `python -m redgreen`; the names below are what other program
 
 from __future__ import annotations
 
-from redgreen.codes import EXIT_CODES, Verdict
+from redgreen.codes import EXIT_CODES, GREEN, GUARD, RED, Mode, Verdict
 from redgreen.errors import RedgreenError
 from redgreen.evidence.verify import verify_folder
+from redgreen.judge.conclusion import Conclusion
 from redgreen.judge.events import Evidence, read_evidence
-from redgreen.judge.pairing import Conclusion, conclude
+from redgreen.judge.pairing import conclude
 from redgreen.judge.verdict import Judgement
 from redgreen.project import Project, find_project
 from redgreen.registry.load import find_selector, load_registry
@@ -18,9 +19,13 @@ from redgreen.run.runner import Outcome, Session, run_selector
 
 __all__ = [
     "EXIT_CODES",
+    "GREEN",
+    "GUARD",
+    "RED",
     "Conclusion",
     "Evidence",
     "Judgement",
+    "Mode",
     "Outcome",
     "Project",
     "RedgreenError",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from redgreen import commands
+from redgreen.codes import GUARD, Mode
 from redgreen.errors import RedgreenError, RegistryError
 from redgreen.project import Project, find_project
 from redgreen.run.logfile import ESCAPES
@@ -115,12 +116,13 @@ def _show(arguments: argparse.Namespace) -> Callable[[bytes], object]:
 def _run(project: Project, arguments: argparse.Namespace) -> commands.Answer:
     show = _show(arguments)
     if arguments.command == "guard":
-        return commands.run_one(project, arguments.selector, "guard", "", show)
+        return commands.run_one(project, arguments.selector, GUARD, "", show)
+    mode = Mode.parse(arguments.mode)
     if arguments.selector:
-        return commands.run_one(project, arguments.selector, arguments.mode, arguments.red, show)
+        return commands.run_one(project, arguments.selector, mode, arguments.red, show)
     if arguments.red:
         raise RegistryError("--red needs a selector")
-    return commands.run_map(project, arguments.mode, arguments.initiative, show)
+    return commands.run_map(project, mode, arguments.initiative, show)
 
 
 def _ledger(project: Project, arguments: argparse.Namespace) -> commands.Answer:

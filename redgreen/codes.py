@@ -1,13 +1,12 @@
-"""The names that a run can end with, and the exit code of each."""
+"""The modes of a run, the verdicts that it can end with, and the exit code of each verdict."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["EXIT_CODES", "MODES", "Verdict"]
-
-MODES: Final = ("red", "green", "guard")
+__all__ = ["EXIT_CODES", "GREEN", "GUARD", "RED", "UNKNOWN", "Mode", "Verdict"]
 
 
 class Verdict(StrEnum):
@@ -95,3 +94,41 @@ EXIT_CODES: Final[dict[Verdict, int]] = {
     Verdict.GUARD_BROKEN: 57,
     Verdict.PYTEST_BROKE: 58,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What a run is meant to show.
+
+    Attributes:
+        name: `red`, `green` or `guard`; `unknown` for a run that died before it had said so.
+        role: Role of the selectors that run in this mode.
+        success: Verdict of a run that shows it.
+        audited: Whether the declared artifacts must be there.
+    """
+
+    name: str
+    role: str
+    success: Verdict
+    audited: bool
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def parse(cls, name: object) -> Mode:
+        """Return the mode of that name.
+
+        Raises:
+            ValueError: There is none.
+        """
+        for mode in (RED, GREEN, GUARD, UNKNOWN):
+            if mode.name == name:
+                return mode
+        raise ValueError(f"there is no mode {name!r}")
+
+
+RED: Final = Mode("red", "target", Verdict.VALID_RED, audited=False)
+GREEN: Final = Mode("green", "target", Verdict.VALID_GREEN, audited=True)
+GUARD: Final = Mode("guard", "guard", Verdict.GUARD_HELD, audited=True)
+UNKNOWN: Final = Mode("unknown", "", Verdict.ABANDONED, audited=False)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redgreen.checks import doctor, documents, lint, status
-from redgreen.codes import Verdict
+from redgreen.codec import to_json
+from redgreen.codes import Mode, Verdict
 from redgreen.errors import DocsError, LedgerError, RedgreenError, RegistryError, VerifyError
 from redgreen.evidence import abandoned, ledger
 from redgreen.evidence.verify_all import verify_all
@@ -37,7 +38,7 @@ class Answer:
     path: str = "-"
 
 
-def run_one(project: Project, name: str, mode: str, red: str, show: Callable[[bytes], object]) -> Answer:
+def run_one(project: Project, name: str, mode: Mode, red: str, show: Callable[[bytes], object]) -> Answer:
     """Run one selector.
 
     Raises:
@@ -51,7 +52,7 @@ def run_one(project: Project, name: str, mode: str, red: str, show: Callable[[by
     return _answer(project, outcome)
 
 
-def run_map(project: Project, mode: str, initiative: str, show: Callable[[bytes], object]) -> Answer:
+def run_map(project: Project, mode: Mode, initiative: str, show: Callable[[bytes], object]) -> Answer:
     """Run everything that waits in the active phases, with a closing table.
 
     Raises:
@@ -85,10 +86,10 @@ def run_map(project: Project, mode: str, initiative: str, show: Callable[[bytes]
 
 def _answer(project: Project, outcome: Outcome) -> Answer:
     verdict = outcome.verdict
-    proof = " (characterisation: the RED came from a stub)" if outcome.result["proof"] else ""
-    lines = ["", f"{verdict}{proof}", *(f"  {reason}" for reason in outcome.result["reasons"][:20])]
+    proof = " (characterisation: the RED came from a stub)" if outcome.result.proof else ""
+    lines = ["", f"{verdict}{proof}", *(f"  {reason}" for reason in outcome.result.reasons[:20])]
     path = project.relative(outcome.folder)
-    return Answer(verdict.exit_code, verdict.value, lines, outcome.result | {"folder": path}, path)
+    return Answer(verdict.exit_code, verdict.value, lines, to_json(outcome.result) | {"folder": path}, path)
 
 
 def lint_registry(project: Project, *, freeze: bool) -> Answer:
@@ -181,7 +182,7 @@ def show_status(project: Project) -> Answer:
         steps.insert(0, "python -m redgreen close")
     lines += ["", *(f"next: {step}" for step in steps)] if steps else ["", "next: nothing waits in the active phases"]
     values = {
-        "selectors": [row.facts() for row in rows],
+        "selectors": to_json(rows),
         "unfinished": [{"folder": project.relative(folder), "running": alive} for folder, alive in open_runs],
         "next": steps,
     }
@@ -225,7 +226,7 @@ def examine(project: Project) -> Answer:
     rows = doctor.examine(project)
     bad = [row for row in rows if not row.good]
     lines = [f"{'ok ' if row.good else 'BAD'}  {row.subject}: {row.finding}" for row in rows]
-    values = {"findings": [{"subject": row.subject, "good": row.good, "finding": row.finding} for row in rows]}
+    values = {"findings": to_json(rows)}
     code = bad[0].code if bad else 0
     return Answer(code, "UNFIT" if bad else "FIT", lines, values)
 

@@ -55,7 +55,7 @@ def examine(project: Project) -> list[Finding]:
 def _git(project: Project) -> Finding:
     try:
         version = git(project.root, "--version").decode().strip()
-        code = snapshot(project.root)
+        code = snapshot(project.root).revision
     except RedgreenError as error:
         return Finding("git", False, str(error), error.code)
     where = f"on {code.branch}" if code.branch else "detached"

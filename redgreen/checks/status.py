@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass
 
-from redgreen.codes import Verdict
+from redgreen.codes import RED, Mode, Verdict
 from redgreen.evidence.sealed import SealedRun, sealed_runs
 from redgreen.project import Project
 from redgreen.registry.model import Registry, Selector
 
 __all__ = ["Standing", "standings", "waiting"]
-
-GOOD: Final = (Verdict.VALID_RED, Verdict.VALID_GREEN, Verdict.GUARD_HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,48 +43,41 @@ class Standing:
     invalid: int
     next: str
 
-    def facts(self) -> dict[str, Any]:
-        """The standing for JSON."""
-        return asdict(self)
-
 
 def standings(project: Project, registry: Registry) -> list[Standing]:
     """The standing of every selector, in the order of the registry."""
     runs: dict[str, list[SealedRun]] = {}
     for run in sealed_runs(project):
-        runs.setdefault(run.result["selector"], []).append(run)
+        runs.setdefault(run.result.selector, []).append(run)
     return [
         _standing(registry, selector, sorted(runs.get(selector.name, []), key=lambda run: run.key))
         for selector in registry.selectors.values()
     ]
 
 
-def waiting(project: Project, registry: Registry, mode: str, initiative: str = "") -> list[Selector]:
+def waiting(project: Project, registry: Registry, mode: Mode, initiative: str = "") -> list[Selector]:
     """What a run without a selector takes: the map of the active phases.
 
     Args:
         project: Where the recorded runs lie.
         registry: The selector map.
-        mode: `red`: live targets without a valid RED. `green`: live targets that are red, and the live guards.
+        mode: RED: live targets without a valid RED. GREEN: live targets that are red, and the live guards.
         initiative: Only this one.
     """
-    wanted = {"red": ("waiting", "invalid"), "green": ("red", "unrun", "held", "invalid")}[mode]
-    chosen = []
-    for standing in standings(project, registry):
-        selector = registry.selectors[standing.selector]
-        fits = standing.active and standing.state in wanted and initiative in ("", selector.initiative)
-        if mode == "red" and selector.role == "guard":
-            fits = False
-        if mode == "green" and selector.role == "target" and standing.state == "invalid":
-            fits = False  # it has no RED to answer
-        if fits:
-            chosen.append(selector)
-    return chosen
+    if mode is RED:
+        wanted = {("target", "waiting"), ("target", "invalid")}
+    else:  # a target whose state is invalid has no RED to answer
+        wanted = {("target", "red"), ("guard", "unrun"), ("guard", "held"), ("guard", "invalid")}
+    return [
+        registry.selectors[each.selector]
+        for each in standings(project, registry)
+        if each.active and (each.role, each.state) in wanted and initiative in ("", each.initiative)
+    ]
 
 
 def _standing(registry: Registry, selector: Selector, runs: list[SealedRun]) -> Standing:
     newest = runs[-1] if runs else None
-    valid = [run for run in runs if run.verdict in GOOD]
+    valid = [run for run in runs if run.verdict.is_valid]
     state = _state(selector, runs, valid)
     stale = bool(valid) and _promise(valid[-1]) != selector.promise()
     return Standing(
@@ -128,6 +118,6 @@ def _next(selector: Selector, state: str, stale: bool) -> str:
 
 def _promise(run: SealedRun) -> str:
     try:
-        return Selector.from_entry(run.intent["entry"]).promise()
-    except (KeyError, TypeError, ValueError):
+        return run.intent.declared().promise()
+    except ValueError:
         return ""

@@ -5,24 +5,25 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from redgreen.codes import Verdict
-from redgreen.evidence.folder import MANIFEST, SEAL, is_running, seal, stamp_of, write_json, write_text, written
+from redgreen.codec import digest
+from redgreen.codes import UNKNOWN, Verdict
+from redgreen.evidence.folder import MANIFEST, is_running, seal, stamp_of, write_json, write_text, written
+from redgreen.evidence.record import INTENT, RESULT, SCHEMA, SEAL, Intent, Result, Times
 from redgreen.evidence.scrub import Scrubber
-from redgreen.evidence.sealed import read_object
+from redgreen.evidence.sealed import load_intent
 from redgreen.project import PARTIAL, Project
-from redgreen.registry.model import digest
 
 __all__ = ["close", "unfinished"]
 
-KEPT: Final = ("run.json", "worktree.patch", "NOTES.md")  # what was whole before pytest began
+KEPT: Final = (INTENT, "worktree.patch", "NOTES.md")  # what was whole before pytest began
 TEXTS: Final = (".log", ".jsonl", ".xml", ".json", ".md")
 
 
 def unfinished(project: Project) -> list[tuple[Path, bool]]:
-    """Folders of runs without a seal, each with whether its run is still alive on this machine."""
-    return [(folder, is_running(project, str(_intent(folder)["run_id"]))) for folder in project.folders(unsealed=True)]
+    """List the folders of runs without a seal, each with whether its run is still alive on this machine."""
+    return [(folder, is_running(project, _intent(folder).run_id)) for folder in project.folders(unsealed=True)]
 
 
 def close(project: Project) -> list[Path]:
@@ -37,28 +38,28 @@ def close(project: Project) -> list[Path]:
     return [_seal_abandoned(project, folder) for folder, alive in unfinished(project) if not alive]
 
 
-def _intent(folder: Path) -> dict[str, Any]:
-    """The intent of a run; a stand-in when the run died before it had written one."""
-    stamp, subdir = folder.parent.name, folder.name[1:].removesuffix(PARTIAL)
+def _intent(folder: Path) -> Intent:
+    """The intent of a run; a substitute when the run died before it had written one."""
     try:
-        intent = read_object(folder / "run.json")
-        if digest(intent["entry"]) == intent["entry_sha256"] and {"run_id", "mode", "git"} <= intent.keys():
+        intent = load_intent(folder)
+        if digest(intent.entry) == intent.entry_sha256:
             return intent
-    except (ValueError, KeyError, TypeError):
+    except ValueError:
         pass
+    stamp, subdir = folder.parent.name, folder.name[1:].removesuffix(PARTIAL)
     entry = {"name": subdir, "phase": "?", "budget_s": 0.0}
-    return {
-        "schema": 1,
-        "run_id": f"{stamp}-{subdir}-unknown",
-        "folder": f"{stamp}/{subdir}",
-        "initiative": folder.parents[2].name,
-        "selector": subdir,
-        "mode": "unknown",
-        "entry": entry,
-        "entry_sha256": digest(entry),
-        "answers": None,
-        "git": None,
-    }
+    return Intent(
+        schema=SCHEMA,
+        run_id=f"{stamp}-{subdir}-unknown",
+        folder=f"{stamp}/{subdir}",
+        initiative=folder.parents[2].name,
+        selector=subdir,
+        mode=UNKNOWN,
+        entry=entry,
+        entry_sha256=digest(entry),
+        answers=None,
+        git=None,
+    )
 
 
 def _seal_abandoned(project: Project, folder: Path) -> Path:
@@ -72,54 +73,45 @@ def _seal_abandoned(project: Project, folder: Path) -> Path:
                 text = path.read_bytes().decode("utf-8", "replace")
                 clean = scrubber.xml(text) if path.suffix == ".xml" else scrubber.text(text)
                 path.write_text(clean, encoding="utf-8", newline="\n")
-        if intent["git"] is None:
+        if intent.git is None:
             (folder / "worktree.patch").unlink(missing_ok=True)
     result = _result(intent)
-    write_json(folder / "run.json", intent)
-    write_json(folder / "result.json", result)
+    write_json(folder / INTENT, intent)
+    write_json(folder / RESULT, result)
     write_text(folder / "summary.md", _summary(result))
-    return seal(folder, intent["run_id"], Verdict.ABANDONED.value)
+    return seal(folder, intent.run_id, Verdict.ABANDONED)
 
 
-def _result(intent: dict[str, Any]) -> dict[str, Any]:
-    entry = intent["entry"]
-    start = stamp_of(datetime.fromisoformat(intent["started"])) if intent.get("started") else ""
-    end = stamp_of(datetime.now(UTC))
-    return {
-        "schema": 1,
-        "run_id": intent["run_id"],
-        "initiative": intent["initiative"],
-        "phase": entry["phase"],
-        "selector": intent["selector"],
-        "mode": intent["mode"],
-        "verdict": Verdict.ABANDONED.value,
-        "exit_code": Verdict.ABANDONED.exit_code,
-        "reasons": ["the run was interrupted before it could be judged"],
-        "proof": None,
-        "pairs_with": None,
-        "git": intent["git"],
-        "runs": [],
-        "declared": [],
-        "tests": [],
-        "guards": {},
-        "transition": None,
-        "time": {
-            "start": start,
-            "end": max(start, end),
-            "wall_s": 0.0,
-            "pytest_s": 0.0,
-            "budget_s": entry["budget_s"],
-            "monotonic": True,
-        },
-        "redactions": 0,
-        "artifacts": [],
-    }
+def _result(intent: Intent) -> Result:
+    start = stamp_of(datetime.fromisoformat(intent.started)) if intent.started else ""
+    end = max(start, stamp_of(datetime.now(UTC)))
+    return Result(
+        schema=SCHEMA,
+        run_id=intent.run_id,
+        initiative=intent.initiative,
+        phase=str(intent.entry.get("phase", "?")),
+        selector=intent.selector,
+        mode=intent.mode,
+        verdict=Verdict.ABANDONED,
+        exit_code=Verdict.ABANDONED.exit_code,
+        reasons=("the run was interrupted before it could be judged",),
+        proof=None,
+        pairs_with=None,
+        git=intent.git,
+        runs=(),
+        declared=(),
+        tests=(),
+        guards={},
+        transition=None,
+        time=Times(start, end, 0.0, 0.0, float(intent.entry.get("budget_s", 0.0)), monotonic=True),
+        redactions=0,
+        artifacts=(),
+    )
 
 
-def _summary(result: dict[str, Any]) -> str:
+def _summary(result: Result) -> str:
     return (
-        f"# ABANDONED: {result['selector']} ({result['mode'].upper()})\n\n"
+        f"# ABANDONED: {result.selector} ({result.mode.name.upper()})\n\n"
         "The run was interrupted before it could be judged. It shows nothing; what it had written is kept here.\n\n"
-        f"Run `{result['run_id']}`, started {result['time']['start'] or 'at an unknown time'}, sealed "
-        f"{result['time']['end']}.\n"
+        f"Run `{result.run_id}`, started {result.time.start or 'at an unknown time'}, sealed {result.time.end}.\n"
     )

@@ -10,68 +10,104 @@ import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from redgreen.codec import OMITTED
 from redgreen.registry.model import ArtifactSpec
 
-__all__ = ["audit", "audit_table", "missing_artifacts"]
+__all__ = ["Artifact", "Audit", "audit", "audit_table", "missing_artifacts"]
 
 PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 MOST_CONTENTS: Final = 200  # arrays listed of one file
 LARGEST_PICKLE: Final = 64 * 1024 * 1024
 
 
-def audit(folder: Path, specs: Iterable[ArtifactSpec]) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class ArrayFacts:
+    """One array of a file; the name is empty where the file holds only one."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file that a run left.
+
+    Attributes:
+        process: Label of the process that left it.
+        path: Path below the temporary folder of the process.
+        bytes: Its size.
+        sha256: Its digest.
+        kind: What it is read as; ends in `?!` when it is damaged.
+        glob: The pattern that found it; only in the audit, like the contents.
+        contents: Its arrays.
+    """
+
+    process: str
+    path: str
+    bytes: int
+    sha256: str
+    kind: str
+    glob: str | None = field(default=None, metadata=OMITTED)
+    contents: tuple[ArrayFacts, ...] | None = field(default=None, metadata=OMITTED)
+
+    def brief(self) -> Artifact:
+        """Return what result.json says about it."""
+        return replace(self, glob=None, contents=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """artifact_audit.json: what the processes of a run left, and what is missing."""
+
+    artifacts: tuple[Artifact, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def audit(folder: Path, specs: Iterable[ArtifactSpec], process: str = "main") -> list[Artifact]:
     """Describe every file below a folder that one of the globs names.
 
     Args:
-        folder: The run's temporary folder.
+        folder: The temporary folder of the process.
         specs: What to look for.
-
-    Returns:
-        One entry a file: glob, path below the folder, bytes, sha256, kind, and contents (name, dtype, shape).
+        process: Label of the process.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Artifact] = {}
     for spec in specs:
         for path in sorted(folder.glob(spec.glob)):
             name = path.relative_to(folder).as_posix()
             if path.is_symlink() or not path.is_file() or name in found:
                 continue
             kind, contents = describe_file(path)
-            found[name] = {
-                "glob": spec.glob,
-                "path": name,
-                "bytes": path.stat().st_size,
-                "sha256": file_sha256(path),
-                "kind": kind,
-                "contents": contents[:MOST_CONTENTS],
-            }
+            size = path.stat().st_size
+            found[name] = Artifact(
+                process, name, size, file_sha256(path), kind, spec.glob, tuple(contents[:MOST_CONTENTS])
+            )
     return list(found.values())
 
 
-def missing_artifacts(entries: Iterable[dict[str, Any]], specs: Iterable[ArtifactSpec]) -> list[str]:
-    """What was declared and is not there, or is too small."""
+def missing_artifacts(entries: Iterable[Artifact], specs: Iterable[ArtifactSpec]) -> list[str]:
+    """Say what was declared and is not there, is too small, or is damaged."""
     listed = list(entries)
     problems = []
     for spec in specs:
-        fitting = [entry for entry in listed if entry["glob"] == spec.glob]
-        large = [entry for entry in fitting if entry["bytes"] >= spec.min_bytes]
+        fitting = [entry for entry in listed if entry.glob == spec.glob]
+        large = [entry for entry in fitting if entry.bytes >= spec.min_bytes]
         if len(large) < spec.min_count:
             problems.append(
                 f"{spec.glob}: {len(large)} files of at least {spec.min_bytes} bytes, expected {spec.min_count}"
                 + (f" ({len(fitting) - len(large)} smaller)" if len(fitting) > len(large) else "")
             )
-        problems += [
-            f"{entry['path']}: not readable as {entry['kind'][:-2]}"
-            for entry in fitting
-            if entry["kind"].endswith("?!")
-        ]
+        problems += [f"{each.path}: not readable as {each.kind[:-2]}" for each in fitting if each.kind.endswith("?!")]
     return problems
 
 
-def audit_table(entries: list[dict[str, Any]]) -> str:
-    """The audit as a Markdown document."""
+def audit_table(entries: Iterable[Artifact]) -> str:
+    """Render the audit as a Markdown document."""
     lines = [
         "# Artifact audit",
         "",
@@ -79,16 +115,15 @@ def audit_table(entries: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|",
     ]
     for entry in entries:
-        contents = [f"{part['name']}: {part['dtype']} {part['shape']}".removeprefix(": ") for part in entry["contents"]]
+        arrays = entry.contents or ()
+        contents = [f"{part.name}: {part.dtype} {list(part.shape)}".removeprefix(": ") for part in arrays]
         shown = "; ".join(contents[:8]) + (f"; {len(contents) - 8} more" if len(contents) > 8 else "")
-        lines.append(
-            f"| `{entry['path']}` | {entry['bytes']} | {entry['kind']} | {shown or '-'} | `{entry['sha256'][:12]}` |"
-        )
+        lines.append(f"| `{entry.path}` | {entry.bytes} | {entry.kind} | {shown or '-'} | `{entry.sha256[:12]}` |")
     return "\n".join(lines) + "\n"
 
 
-def describe_file(path: Path) -> tuple[str, list[dict[str, Any]]]:
-    """Kind of a file and its arrays; a kind that ends in `?!` means that the file is damaged."""
+def describe_file(path: Path) -> tuple[str, list[ArrayFacts]]:
+    """Return the kind of a file and its arrays; a kind that ends in `?!` means that the file is damaged."""
     suffix = path.suffix.lower()
     reader = {".npy": _npy_file, ".npz": _npz, ".png": _png, ".ckpt": _checkpoint, ".pt": _checkpoint}.get(suffix)
     if reader is None:
@@ -96,28 +131,19 @@ def describe_file(path: Path) -> tuple[str, list[dict[str, Any]]]:
     kind = suffix[1:]
     try:
         return kind, reader(path)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        struct.error,
-        zipfile.BadZipFile,
-        pickle.UnpicklingError,
-        SyntaxError,
-    ):
+    except (OSError, ValueError, LookupError, EOFError, SyntaxError, struct.error, zipfile.BadZipFile):
         return f"{kind}?!", []
-    except (AttributeError, TypeError, IndexError, RecursionError):  # a pickle that is no checkpoint
+    except (pickle.UnpicklingError, AttributeError, TypeError, RecursionError):  # a pickle that is no checkpoint
         return f"{kind}?!", []
 
 
-def _npy_header(stream: BinaryIO | Any) -> tuple[str, list[int]]:  # noqa: ANN401 - zip members are streams too
+def _npy_header(stream: BinaryIO | Any) -> tuple[str, tuple[int, ...]]:  # noqa: ANN401 - zip members are streams too
     if stream.read(6) != b"\x93NUMPY":
         raise ValueError("no npy file")
     major = stream.read(2)[0]
     size = struct.unpack("<H", stream.read(2))[0] if major == 1 else struct.unpack("<I", stream.read(4))[0]
     header = ast.literal_eval(stream.read(size).decode("latin1" if major < 3 else "utf-8"))
-    return _dtype(header["descr"]), list(header["shape"])
+    return _dtype(header["descr"]), tuple(header["shape"])
 
 
 def _dtype(code: object) -> str:
@@ -128,31 +154,31 @@ def _dtype(code: object) -> str:
     return names.get(str(code)[1:], str(code))
 
 
-def _npy_file(path: Path) -> list[dict[str, Any]]:
+def _npy_file(path: Path) -> list[ArrayFacts]:
     with path.open("rb") as stream:
         dtype, shape = _npy_header(stream)
-    return [{"name": "", "dtype": dtype, "shape": shape}]
+    return [ArrayFacts("", dtype, shape)]
 
 
-def _npz(path: Path) -> list[dict[str, Any]]:
+def _npz(path: Path) -> list[ArrayFacts]:
     contents = []
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             if name.endswith(".npy"):
                 with archive.open(name) as stream:
                     dtype, shape = _npy_header(stream)
-                contents.append({"name": name[:-4], "dtype": dtype, "shape": shape})
+                contents.append(ArrayFacts(name[:-4], dtype, shape))
     return contents
 
 
-def _png(path: Path) -> list[dict[str, Any]]:
+def _png(path: Path) -> list[ArrayFacts]:
     with path.open("rb") as stream:
         head = stream.read(33)
         stream.seek(-12, io.SEEK_END)
         if head[:8] != b"\x89PNG\r\n\x1a\n" or stream.read()[4:8] != b"IEND":
             raise ValueError("no whole png file")
     width, height, depth, colour = struct.unpack(">IIBB", head[16:26])
-    return [{"name": "", "dtype": f"uint{max(8, depth)}", "shape": [height, width, PNG_CHANNELS[colour]]}]
+    return [ArrayFacts("", f"uint{max(8, depth)}", (height, width, PNG_CHANNELS[colour]))]
 
 
 class _Tensor:
@@ -207,7 +233,7 @@ class _Unpickler(pickle.Unpickler):
         return words.get(name, name), int(pid[4])
 
 
-def _checkpoint(path: Path) -> list[dict[str, Any]]:
+def _checkpoint(path: Path) -> list[ArrayFacts]:
     with zipfile.ZipFile(path) as archive:
         members = [name for name in archive.namelist() if name.endswith("/data.pkl") or name == "data.pkl"]
         if not members:
@@ -216,14 +242,14 @@ def _checkpoint(path: Path) -> list[dict[str, Any]]:
         if archive.getinfo(member).file_size > LARGEST_PICKLE:
             return []
         loaded = _Unpickler(io.BytesIO(archive.read(member))).load()
-    contents: list[dict[str, Any]] = []
+    contents: list[ArrayFacts] = []
     _collect("", loaded, contents, 0)
     return contents
 
 
-def _collect(name: str, value: object, contents: list[dict[str, Any]], depth: int) -> None:
+def _collect(name: str, value: object, contents: list[ArrayFacts], depth: int) -> None:
     if isinstance(value, _Tensor):
-        contents.append({"name": name, "dtype": value.dtype, "shape": list(value.shape)})
+        contents.append(ArrayFacts(name, value.dtype, tuple(value.shape)))
     elif isinstance(value, dict) and depth < 8:
         for key, inner in value.items():
             _collect(f"{name}.{key}".lstrip("."), inner, contents, depth + 1)

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from filelock import FileLock, Timeout
 
+from redgreen.codec import to_text
+from redgreen.codes import Verdict
 from redgreen.errors import ClockError, ReportError
+from redgreen.evidence.record import SCHEMA, SEAL, Seal
 from redgreen.project import PARTIAL, Project
 
 __all__ = [
     "MANIFEST",
     "NOTES",
-    "SEAL",
     "STAMP",
     "open_partial",
     "reserve",
@@ -32,7 +33,6 @@ __all__ = [
 ]
 
 MANIFEST: Final = "MANIFEST.sha256"
-SEAL: Final = "SEAL.json"
 NOTES: Final = "NOTES.md"  # for people; deliberately outside of the seal
 UNSEALED: Final = (MANIFEST, SEAL, NOTES)
 STAMP: Final = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{6}Z)(?:-(\d{2,}))?\Z")
@@ -119,13 +119,13 @@ def write_text(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - anything JSON takes
-    """Write a JSON file whole, in a form that reads well.
+def write_json(path: Path, value: object) -> None:
+    """Write a value as a JSON file, whole.
 
     Raises:
         ReportError: It cannot be written.
     """
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    write_text(path, to_text(value))
 
 
 def sealed_files(folder: Path) -> list[str]:
@@ -139,7 +139,7 @@ def sealed_files(folder: Path) -> list[str]:
     return sorted(names)
 
 
-def seal(partial: Path, run_id: str, verdict: str) -> Path:
+def seal(partial: Path, run_id: str, verdict: Verdict) -> Path:
     """Hash every file, write manifest and seal, and rename the folder into place.
 
     The manifest is in the format of `sha256sum -c`. Everything is on disk before the name says that it is whole.
@@ -160,14 +160,8 @@ def seal(partial: Path, run_id: str, verdict: str) -> Path:
                 lines.append(f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {name}\n")
                 os.fsync(stream.fileno())
         manifest = "".join(lines).encode()
-        record = {
-            "schema": 1,
-            "run_id": run_id,
-            "verdict": verdict,
-            "files": len(lines),
-            "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
-        }
-        for name, data in ((MANIFEST, manifest), (SEAL, (json.dumps(record, indent=1) + "\n").encode())):
+        record = Seal(SCHEMA, run_id, verdict, len(lines), hashlib.sha256(manifest).hexdigest())
+        for name, data in ((MANIFEST, manifest), (SEAL, to_text(record).encode())):
             with (partial / name).open("wb") as stream:
                 stream.write(data)
                 stream.flush()

@@ -12,6 +12,7 @@ from typing import Final
 
 from filelock import FileLock
 
+from redgreen.codes import Verdict
 from redgreen.errors import LedgerError
 from redgreen.evidence.folder import stamp_key, written
 from redgreen.evidence.sealed import SealedRun, load_run, sealed_runs
@@ -115,28 +116,24 @@ def row_seal(line: str) -> str:
 
 def render_row(run: SealedRun) -> str:
     """One row of the table."""
-    result = run.result
-    verdict = result["verdict"]
-    kinds = sorted(
-        {row["error"]["class"] for row in result["tests"] if row["error"] and row["id"] in result["declared"]}
-    )
-    if verdict == "VALID_RED":
+    result, git = run.result, run.result.git
+    verdict = str(result.verdict)
+    kinds = sorted({row.error.kind for row in result.tests if row.error and row.id in result.declared})
+    if result.verdict is Verdict.VALID_RED:
         verdict += f" ({', '.join(kinds)})"
-    elif result["proof"]:
-        verdict += f" · {result['proof'].lower()}"
-    git = result["git"]
-    change = result["transition"]
+    elif result.proof:
+        verdict += f" · {result.proof.lower()}"
     cells = [
         run.stamp,
-        result["phase"],
-        result["selector"],
-        result["mode"].upper(),
+        result.phase,
+        result.selector,
+        result.mode.name.upper(),
         verdict,
         tests_cell(result),
-        str(len(change["lost"])) if change else "-",
-        f"{result['time']['pytest_s']:.1f}/{result['time']['budget_s']:g} s",
-        f"{git['tree'][:7]}{'*' if git['dirty'] else ''}" if git else "-",
-        Path(result["pairs_with"]["folder"]).parts[-2][11:] if result["pairs_with"] else "-",
+        str(len(result.transition.lost)) if result.transition else "-",
+        f"{result.time.pytest_s:.1f}/{result.time.budget_s:g} s",
+        f"{git.tree[:7]}{'*' if git.dirty else ''}" if git else "-",
+        Path(result.pairs_with.folder).parts[-2][11:] if result.pairs_with else "-",
         f"[folder](../plans/active/{run.initiative}/reports/{run.stamp}/{run.folder.name}/)",
         f"`{run.short_seal}`",
     ]

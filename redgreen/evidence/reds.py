@@ -7,9 +7,10 @@ from pathlib import Path
 
 from redgreen.codes import Verdict
 from redgreen.errors import PairError, VerifyError
+from redgreen.evidence.record import SEAL
 from redgreen.evidence.sealed import SealedRun, load_run, red_side, sealed_runs
 from redgreen.evidence.verify import verify_folder
-from redgreen.judge.pairing import RedSide
+from redgreen.judge.conclusion import RedSide
 from redgreen.project import Project
 from redgreen.registry.model import Selector
 
@@ -43,29 +44,29 @@ def find_red(project: Project, selector: Selector, reference: str = "") -> RedSi
 def _newest(project: Project, selector: Selector) -> SealedRun | None:
     found = None
     for run in sealed_runs(project):
-        if run.result["selector"] == selector.name and run.verdict is Verdict.VALID_RED:
+        if run.result.selector == selector.name and run.verdict is Verdict.VALID_RED:
             found = run if found is None or run.key > found.key else found
     return found
 
 
 def _named(project: Project, reference: str) -> SealedRun | None:
     for folder in (project.root / reference, Path(reference).resolve()):
-        if (folder / "SEAL.json").is_file() and folder.is_relative_to(project.base):
+        if (folder / SEAL).is_file() and folder.is_relative_to(project.base):
             try:
                 return load_run(folder)
             except ValueError as error:
                 raise VerifyError(f"{reference}: {error}") from None
-    return next((run for run in sealed_runs(project) if run.result["run_id"] == reference), None)
+    return next((run for run in sealed_runs(project) if run.result.run_id == reference), None)
 
 
 def _checked(project: Project, selector: Selector, run: SealedRun) -> RedSide:
-    name = run.result["run_id"]
-    if run.result["selector"] != selector.name or run.verdict is not Verdict.VALID_RED:
-        raise PairError(f"{name} is a {run.verdict} of {run.result['selector']}, not a valid RED of {selector.name}")
+    name = run.result.run_id
+    if run.result.selector != selector.name or run.verdict is not Verdict.VALID_RED:
+        raise PairError(f"{name} is a {run.verdict} of {run.result.selector}, not a valid RED of {selector.name}")
     problems = verify_folder(project, run.folder)
     if problems:
         raise VerifyError(f"the RED {name} does not hold: {problems[0]}")
-    before = Selector.from_entry(run.intent["entry"])
+    before = run.intent.declared()
     if before.promise() != selector.promise():
         raise PairError(
             f"the registry entry of {selector.name} has changed what it declares since the RED {name}; record a new RED"

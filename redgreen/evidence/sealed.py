@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from redgreen.codec import from_json, parse_object
 from redgreen.codes import Verdict
-from redgreen.evidence.folder import SEAL, stamp_key
-from redgreen.judge.pairing import RedSide
+from redgreen.evidence.folder import stamp_key
+from redgreen.evidence.record import INTENT, RESULT, SEAL, Intent, Result, Seal, read_record
+from redgreen.judge.conclusion import RedSide
+from redgreen.judge.identity import Identity
 from redgreen.project import Project
 
-__all__ = ["SealedRun", "load_run", "read_object", "red_side", "sealed_runs"]
+__all__ = ["SealedRun", "load_intent", "load_run", "read_identities", "red_side", "sealed_runs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,14 @@ class SealedRun:
     folder: Path
     initiative: str
     stamp: str
-    intent: dict[str, Any]
-    result: dict[str, Any]
-    seal: dict[str, Any]
+    intent: Intent
+    result: Result
+    seal: Seal
 
     @property
     def verdict(self) -> Verdict:
         """How the run ended."""
-        return Verdict(self.result["verdict"])
+        return self.result.verdict
 
     @property
     def key(self) -> tuple[str, int, str]:
@@ -49,28 +50,24 @@ class SealedRun:
     @property
     def short_seal(self) -> str:
         """The first twelve digits of the manifest's digest, as the ledger shows it."""
-        return str(self.seal["manifest_sha256"])[:12]
+        return self.seal.manifest_sha256[:12]
 
 
-def read_object(path: Path, data: bytes | None = None) -> dict[str, Any]:
-    """A JSON file whose top is an object.
+def read_file(path: Path) -> bytes | None:
+    """Return the bytes of a file; None when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
-    Args:
-        path: The file.
-        data: Its bytes, where they are known.
+
+def load_intent(folder: Path) -> Intent:
+    """Read run.json of a report folder, sealed or not.
 
     Raises:
-        ValueError: It is missing, not JSON, or something else.
+        ValueError: It is missing or holds something else.
     """
-    try:
-        value = json.loads(path.read_bytes() if data is None else data)
-    except OSError as error:
-        raise ValueError(f"{path.name} is missing or not readable") from error
-    except ValueError as error:
-        raise ValueError(f"{path.name} is not JSON") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{path.name} does not hold an object")
-    return value
+    return read_record(Intent, read_file(folder / INTENT), INTENT)
 
 
 def load_run(folder: Path, contents: Mapping[str, bytes] | None = None) -> SealedRun:
@@ -81,26 +78,20 @@ def load_run(folder: Path, contents: Mapping[str, bytes] | None = None) -> Seale
         contents: Bytes of its files by name, where they are known.
 
     Raises:
-        ValueError: It is not sealed, or its files are not readable.
+        ValueError: It is not sealed, or its files do not hold what they must.
     """
-    known = contents or {}
-    seal = read_object(folder / SEAL, known.get(SEAL))
-    result = read_object(folder / "result.json", known.get("result.json"))
-    intent = read_object(folder / "run.json", known.get("run.json"))
-    for name, value, keys in (
-        (SEAL, seal, ("manifest_sha256", "run_id", "verdict")),
-        ("result.json", result, ("verdict", "selector", "mode", "run_id", "tests", "time")),
-    ):
-        missing = [key for key in keys if key not in value]
-        if missing:
-            raise ValueError(f"{name} lacks '{missing[0]}'")
-    if result["verdict"] not in Verdict.__members__:
-        raise ValueError(f"result.json has the unknown verdict {result['verdict']!r}")
+
+    def read(name: str) -> bytes | None:
+        return read_file(folder / name) if contents is None else contents.get(name)
+
+    seal = read_record(Seal, read(SEAL), SEAL)
+    result = read_record(Result, read(RESULT), RESULT)
+    intent = read_record(Intent, read(INTENT), INTENT)
     return SealedRun(folder, folder.parents[2].name, folder.parent.name, intent, result, seal)
 
 
 def sealed_runs(project: Project) -> Iterator[SealedRun]:
-    """Every sealed folder that can be read, in the order of initiative and time."""
+    """Yield every sealed folder that can be read, in the order of initiative and time."""
     for folder in project.folders():
         try:
             yield load_run(folder)
@@ -108,24 +99,29 @@ def sealed_runs(project: Project) -> Iterator[SealedRun]:
             continue  # verify names it
 
 
-def red_side(project: Project, run: SealedRun) -> RedSide:
-    """What a GREEN must know of a sealed RED.
+def read_identities(data: bytes | None) -> dict[str, Identity]:
+    """Read tests.json.
 
     Raises:
-        ValueError: Its files do not hold what a RED holds.
+        ValueError: It is missing or holds something else.
     """
-    try:
-        tests = run.result["tests"]
-        declared = tuple(run.result["declared"])
-        return RedSide(
-            run_id=run.result["run_id"],
-            seal=run.seal["manifest_sha256"],
-            folder=project.relative(run.folder),
-            outcomes={row["id"]: row["outcome"] for row in tests},
-            declared=declared,
-            kinds={row["id"]: row["error"]["class"] for row in tests if row["id"] in declared and row["error"]},
-            guards=run.result["guards"],
-            identities=read_object(run.folder / "tests.json"),
-        )
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"result.json does not hold a RED ({error})") from error
+    return from_json(dict[str, Identity], parse_object(data or b"", "tests.json"))
+
+
+def red_side(project: Project, run: SealedRun) -> RedSide:
+    """Take what a GREEN must know from a sealed RED.
+
+    Raises:
+        ValueError: Its identities cannot be read.
+    """
+    result = run.result
+    return RedSide(
+        run_id=result.run_id,
+        seal=run.seal.manifest_sha256,
+        folder=project.relative(run.folder),
+        outcomes={row.id: row.outcome for row in result.tests},
+        declared=result.declared,
+        kinds={row.id: row.error.kind for row in result.tests if row.id in result.declared and row.error},
+        guards=result.guards,
+        identities=read_identities(read_file(run.folder / "tests.json")),
+    )

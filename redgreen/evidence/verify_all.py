@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from redgreen.errors import RepositoryError, VerifyError
-from redgreen.evidence.folder import SEAL, STAMP, is_running
+from redgreen.evidence.folder import STAMP, is_running
 from redgreen.evidence.ledger import ledger_rows, row_seal
-from redgreen.evidence.sealed import load_run, read_object
+from redgreen.evidence.record import SEAL
+from redgreen.evidence.sealed import load_intent, load_run
 from redgreen.evidence.verify import verify_folder
 from redgreen.gitrepo import git
 from redgreen.project import PARTIAL, Project
@@ -61,8 +62,8 @@ def _folders(project: Project, path: str) -> list[Path]:
 
 def _alive(project: Project, folder: Path) -> bool:
     try:
-        return is_running(project, str(read_object(folder / "run.json")["run_id"]))
-    except (ValueError, KeyError):
+        return is_running(project, load_intent(folder).run_id)
+    except ValueError:
         return False
 
 

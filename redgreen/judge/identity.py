@@ -11,18 +11,28 @@ import ast
 import hashlib
 import tomllib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-__all__ = ["identify"]
+__all__ = ["Identity", "identify"]
 
 CONFIGS: Final = ("pytest.ini", "pytest.toml", ".pytest.ini", "tox.ini", "setup.cfg")
 SHARED_NAMES: Final = ("pytestmark", "setup_module", "teardown_module", "setup_function", "teardown_function")
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
-def identify(root: Path, nodeids: Iterable[str], test_support: Iterable[str] = ()) -> dict[str, dict[str, str]]:
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Digests of a test's file, of its code, and of conftest and configuration."""
+
+    file: str
+    ast: str
+    support: str
+
+
+def identify(root: Path, nodeids: Iterable[str], test_support: Iterable[str] = ()) -> dict[str, Identity]:
     """Identities of tests.
 
     Args:
@@ -31,7 +41,7 @@ def identify(root: Path, nodeids: Iterable[str], test_support: Iterable[str] = (
         test_support: `file::name` of helpers, or whole files, that are not part of a test's identity.
 
     Returns:
-        For each id the digests `file`, `ast` and `support`; a file that is not Python has its bytes for `ast`.
+        The identity of each id; a file that is not Python has the digest of its bytes for `ast`.
     """
     reader = _Reader(root, frozenset(test_support))
     return {nodeid: reader.identity(nodeid) for nodeid in nodeids}
@@ -121,7 +131,7 @@ class _Reader:
         self.root = root
         self.left_out = support
         self.modules: dict[Path, _Module | None] = {}
-        self.known: dict[str, dict[str, str]] = {}
+        self.known: dict[str, Identity] = {}
         self.supports: dict[str, str] = {}
         self.search = [root / folder for folder in self._pythonpath()]
 
@@ -142,7 +152,7 @@ class _Reader:
                 self.modules[path] = None
         return self.modules[path]
 
-    def identity(self, nodeid: str) -> dict[str, str]:
+    def identity(self, nodeid: str) -> Identity:
         """Digests of one test; parameters of one function share them."""
         name = nodeid.partition("[")[0]
         if name not in self.known:
@@ -153,7 +163,7 @@ class _Reader:
             code = _sha(self._code(module, rest.split("::"))) if module else whole
             if file not in self.supports:
                 self.supports[file] = self._support(path)
-            self.known[name] = {"file": whole, "ast": code, "support": self.supports[file]}
+            self.known[name] = Identity(whole, code, self.supports[file])
         return self.known[name]
 
     def _conftests(self, path: Path) -> list[_Module]:

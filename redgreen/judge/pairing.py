@@ -3,42 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from redgreen.codes import Verdict
+from redgreen.codes import GREEN, GUARD, Mode, Verdict
+from redgreen.judge.conclusion import Conclusion, ErrorRow, Outcomes, RedSide, Repeat, TestRow, Transition
 from redgreen.judge.events import Evidence, TestRecord
+from redgreen.judge.identity import Identity
 from redgreen.judge.verdict import Judgement, judge, raised_in
 from redgreen.registry.model import Selector
 
-__all__ = ["Conclusion", "Guarded", "RedSide", "conclude"]
+__all__ = ["Guarded", "conclude"]
 
-Identities = Mapping[str, Mapping[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class RedSide:
-    """What a GREEN must know of its RED.
-
-    Attributes:
-        run_id: The RED run.
-        seal: Digest of its manifest.
-        folder: Its folder, relative to the root.
-        outcomes: Outcome of each test.
-        declared: Ids that failed as declared.
-        kinds: Class of failure of each declared test.
-        guards: Outcomes of the protected selectors' tests before the change.
-        identities: Identities of the tests.
-    """
-
-    run_id: str
-    seal: str
-    folder: str
-    outcomes: dict[str, str]
-    declared: tuple[str, ...]
-    kinds: dict[str, str]
-    guards: dict[str, dict[str, str]]
-    identities: Identities
+Identities = Mapping[str, Identity]
+SKIPS = ("skipped", "xfailed", "xpassed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +26,9 @@ class Guarded:
     evidence: Evidence
 
 
-@dataclass(slots=True)
-class Conclusion:
-    """The verdict of a whole run and everything that result.json says about its tests."""
-
-    verdict: Verdict
-    reasons: list[str] = field(default_factory=list)
-    proof: str | None = None
-    declared: tuple[str, ...] = ()
-    tests: list[dict[str, Any]] = field(default_factory=list)
-    transition: dict[str, Any] | None = None
-    flaky: list[str] = field(default_factory=list)
-    guards: dict[str, dict[str, str]] = field(default_factory=dict)
-
-
 def conclude(
     selector: Selector,
-    mode: str,
+    mode: Mode,
     runs: Sequence[Evidence],
     *,
     expected: Sequence[str] | None = None,
@@ -78,7 +41,7 @@ def conclude(
 
     Args:
         selector: What was declared.
-        mode: `red`, `green` or `guard`.
+        mode: What the run is meant to show.
         runs: The processes of the selector itself, repeats included; at least one.
         expected: Exact ids where they are known.
         guards: The protected selectors' processes.
@@ -91,125 +54,115 @@ def conclude(
     """
     judgements = [judge(evidence, selector, mode, expected) for evidence in runs]
     first = judgements[0]
-    done = Conclusion(first.verdict, list(first.reasons), declared=first.declared)
-    done.tests = [_row(record, selector, first, red) for record in runs[0].tests.values()]
-    done.guards = {guard.selector.name: _outcomes(guard.evidence) for guard in guards}
-    _repeats(done, judgements, runs)
-    if mode == "green" and red is not None:
-        _pair(done, runs[0], red, guards, identities or {})
-    if done.verdict.is_valid and artifact_problems:
-        done.verdict = Verdict.ARTIFACT_MISSING
-        done.reasons = list(artifact_problems)
-    if done.verdict is Verdict.VALID_GREEN and red is not None and "stub" in red.kinds.values():
-        done.proof = "CHARACTERISATION"
-    return done
+    flaky, verdict, reasons = _compare_repeats(judgements, runs)
+    transition = None
+    if mode is GREEN and red is not None:
+        transition, guard_lost, guard_skips = _compare(runs[0], red, guards, identities or {})
+        verdict, reasons = _rule_out(verdict, reasons, transition, guard_lost, guard_skips)
+    if verdict.is_valid and artifact_problems:
+        verdict, reasons = Verdict.ARTIFACT_MISSING, tuple(artifact_problems)
+    from_stub = verdict is Verdict.VALID_GREEN and red is not None and "stub" in red.kinds.values()
+    return Conclusion(
+        verdict,
+        reasons,
+        proof="CHARACTERISATION" if from_stub else None,
+        declared=first.declared,
+        tests=tuple(_row(record, selector, first, red) for record in runs[0].tests.values()),
+        guards={guard.selector.name: _outcomes(guard.evidence) for guard in guards},
+        transition=transition,
+        repeat=Repeat(len(runs), flaky),
+    )
 
 
-def _outcomes(evidence: Evidence) -> dict[str, str]:
+def _outcomes(evidence: Evidence) -> Outcomes:
     return {nodeid: record.outcome for nodeid, record in evidence.tests.items()}
 
 
-def _repeats(done: Conclusion, judgements: list[Judgement], runs: Sequence[Evidence]) -> None:
-    """Every repeat must tell the same story, test by test."""
+def _compare_repeats(
+    judgements: Sequence[Judgement], runs: Sequence[Evidence]
+) -> tuple[tuple[str, ...], Verdict, tuple[str, ...]]:
+    """Every repeat must tell the same story, test by test: the tests that do not, the verdict and its reasons."""
+    first = judgements[0]
     outcomes = [_outcomes(evidence) for evidence in runs]
     nodeids = {nodeid for each in outcomes for nodeid in each}
-    done.flaky = sorted(nodeid for nodeid in nodeids if len({each.get(nodeid) for each in outcomes}) > 1)
+    flaky = tuple(sorted(nodeid for nodeid in nodeids if len({each.get(nodeid) for each in outcomes}) > 1))
     for number, judgement in enumerate(judgements[1:], 2):
-        if judgement.verdict in (Verdict.INTERRUPTED, Verdict.TIMEOUT) and done.verdict.is_valid:
-            done.verdict, done.reasons = judgement.verdict, [f"repeat {number}: {each}" for each in judgement.reasons]
-            return
+        if judgement.verdict in (Verdict.INTERRUPTED, Verdict.TIMEOUT) and first.verdict.is_valid:
+            return flaky, judgement.verdict, tuple(f"repeat {number}: {each}" for each in judgement.reasons)
     different = {judgement.verdict for judgement in judgements}
-    if done.flaky or len(different) > 1:
-        done.verdict = Verdict.FLAKY
-        done.reasons = [
-            f"{nodeid}: {', '.join(str(each.get(nodeid, 'missing')) for each in outcomes)}" for nodeid in done.flaky
-        ] or [f"the repeats ended as {', '.join(sorted(different))}"]
+    if flaky:
+        told = (f"{nodeid}: {', '.join(each.get(nodeid, 'missing') for each in outcomes)}" for nodeid in flaky)
+        return flaky, Verdict.FLAKY, tuple(told)
+    if len(different) > 1:
+        return flaky, Verdict.FLAKY, (f"the repeats ended as {', '.join(sorted(different))}",)
+    return flaky, first.verdict, first.reasons
 
 
-def _row(record: TestRecord, selector: Selector, judgement: Judgement, red: RedSide | None) -> dict[str, Any]:
-    error = None
-    if record.failure is not None:
-        error = {
-            "type": record.failure.type,
-            "class": record.failure.kind,
-            "message": record.failure.message[:500],
-            "raised_in": raised_in(record.failure, selector),
-            "at": f"{record.failure.file}:{record.failure.line}",
-            "matched_rule": judgement.matched.get(record.id),
-        }
-    row: dict[str, Any] = {
-        "id": record.id,
-        "outcome": record.outcome,
-        "phase": record.phase,
-        "duration_s": record.duration_s,
-        "error": error,
-    }
-    if red is not None:
-        row["transition"] = _transition(red.outcomes.get(record.id), record.outcome)
-    return row
+def _row(record: TestRecord, selector: Selector, judgement: Judgement, red: RedSide | None) -> TestRow:
+    failure, error = record.failure, None
+    if failure is not None:
+        error = ErrorRow(
+            failure.type,
+            failure.kind,
+            failure.message[:500],
+            raised_in(failure, selector),
+            f"{failure.file}:{failure.line}",
+            judgement.matched.get(record.id),
+        )
+    transition = _letters(red.outcomes.get(record.id), record.outcome) if red is not None else None
+    return TestRow(record.id, record.outcome, record.phase, record.duration_s, error, transition)
 
 
-def _transition(before: str | None, now: str) -> str:
+def _letters(before: str | None, now: str) -> str:
     letters = {"passed": "P", "failed": "F"}
     return f"{letters.get(before or '', 'N' if before is None else 'O')}2{letters.get(now, 'O')}"
 
 
-def _pair(
-    done: Conclusion, evidence: Evidence, red: RedSide, guards: Sequence[Guarded], identities: Identities
-) -> None:
-    now = _outcomes(evidence)
-    fixed = [nodeid for nodeid in red.declared if now.get(nodeid) == "passed"]
-    kept = [nodeid for nodeid, before in red.outcomes.items() if before == "passed" and now.get(nodeid) == "passed"]
-    lost = [nodeid for nodeid in red.outcomes if nodeid not in now]
-    lost += [
-        nodeid
-        for nodeid, before in red.outcomes.items()
-        if before == "passed" and now.get(nodeid) in ("failed", "error")
-    ]
-    skips = [
-        nodeid for nodeid, outcome in now.items() if _is_skip(outcome) and not _is_skip(red.outcomes.get(nodeid, ""))
-    ]
-    guard_lost, guard_skips, guard_kept = _guards(guards, red)
-    changed, notes = _changes(red, identities)
-    done.transition = {
-        "f2p": len(fixed),
-        "declared": len(red.declared),
-        "still_failing": sum(now.get(nodeid) == "failed" for nodeid in red.declared),
-        "p2p": len(kept) + guard_kept,
-        "lost": sorted({*lost, *guard_lost}),
-        "new_skips": sorted({*skips, *guard_skips}),
-        "added": sorted(now.keys() - red.outcomes.keys()),
-        "test_changed": changed,
-        "notes": notes,
-    }
-    _rule_out(done, red, lost + guard_lost, skips + guard_skips, changed)
+def _compare(
+    evidence: Evidence, red: RedSide, guards: Sequence[Guarded], identities: Identities
+) -> tuple[Transition, list[str], list[str]]:
+    """Compare a GREEN with its RED: the transition, then lost and newly skipped tests in the order of the RED."""
+    now, before = _outcomes(evidence), red.outcomes
+    passed = [nodeid for nodeid, outcome in before.items() if outcome == "passed"]
+    lost = [nodeid for nodeid in before if nodeid not in now]
+    lost += [nodeid for nodeid in passed if now.get(nodeid) in ("failed", "error")]
+    skips = [nodeid for nodeid, outcome in now.items() if outcome in SKIPS and before.get(nodeid) not in SKIPS]
+    guard_lost, guard_skips, guard_kept = _compare_guards(guards, red)
+    lost, skips = lost + guard_lost, skips + guard_skips
+    changed, notes = _compare_identities(red, identities)
+    transition = Transition(
+        f2p=sum(now.get(nodeid) == "passed" for nodeid in red.declared),
+        declared=len(red.declared),
+        still_failing=sum(now.get(nodeid) == "failed" for nodeid in red.declared),
+        p2p=sum(now.get(nodeid) == "passed" for nodeid in passed) + guard_kept,
+        lost=tuple(sorted({*lost})),
+        new_skips=tuple(sorted({*skips})),
+        added=tuple(sorted(now.keys() - before.keys())),
+        test_changed=tuple(changed),
+        notes=tuple(notes),
+    )
+    return transition, lost, skips
 
 
-def _rule_out(done: Conclusion, red: RedSide, lost: list[str], skips: list[str], changed: list[str]) -> None:
+def _rule_out(
+    verdict: Verdict, reasons: tuple[str, ...], transition: Transition, lost: list[str], skips: list[str]
+) -> tuple[Verdict, tuple[str, ...]]:
     """Narrow the verdict by what the comparison found."""
-    comparable = (Verdict.VALID_GREEN, Verdict.IDS_DISAGREE, Verdict.SKIPPED, Verdict.XFAILED)
-    if done.verdict not in comparable:
-        return
+    if verdict not in (Verdict.VALID_GREEN, Verdict.IDS_DISAGREE, Verdict.SKIPPED, Verdict.XFAILED):
+        return verdict, reasons
     if lost:
-        done.verdict, done.reasons = (
-            Verdict.LOST_TESTS,
-            [f"passed or ran at the RED, lost now: {each}" for each in lost],
-        )
-    elif skips:
-        done.verdict, done.reasons = Verdict.NEW_SKIPS, [f"ran at the RED, skipped now: {each}" for each in skips]
-    elif done.verdict is Verdict.VALID_GREEN and changed:
-        done.verdict = Verdict.TEST_CHANGED
-        done.reasons = [f"changed between RED and GREEN: {each}" for each in changed]
-    elif done.verdict is Verdict.VALID_GREEN and done.transition and done.transition["f2p"] != len(red.declared):
-        done.verdict = Verdict.STILL_RED
-        done.reasons = ["not every test that the RED declares passes now"]
+        return Verdict.LOST_TESTS, tuple(f"passed or ran at the RED, lost now: {each}" for each in lost)
+    if skips:
+        return Verdict.NEW_SKIPS, tuple(f"ran at the RED, skipped now: {each}" for each in skips)
+    if verdict is Verdict.VALID_GREEN and transition.test_changed:
+        told = (f"changed between RED and GREEN: {each}" for each in transition.test_changed)
+        return Verdict.TEST_CHANGED, tuple(told)
+    if verdict is Verdict.VALID_GREEN and transition.f2p != transition.declared:
+        return Verdict.STILL_RED, ("not every test that the RED declares passes now",)
+    return verdict, reasons
 
 
-def _is_skip(outcome: str) -> bool:
-    return outcome in ("skipped", "xfailed", "xpassed")
-
-
-def _guards(guards: Sequence[Guarded], red: RedSide) -> tuple[list[str], list[str], int]:
+def _compare_guards(guards: Sequence[Guarded], red: RedSide) -> tuple[list[str], list[str], int]:
     """Protected tests that were lost, newly skipped, and the number kept."""
     lost: list[str] = []
     skips: list[str] = []
@@ -219,20 +172,20 @@ def _guards(guards: Sequence[Guarded], red: RedSide) -> tuple[list[str], list[st
         if before is None:
             continue  # not protected, or planned, when the RED was recorded: there is nothing to compare with
         now = _outcomes(guard.evidence)
-        whole = judge(guard.evidence, guard.selector, "guard").verdict
+        whole = judge(guard.evidence, guard.selector, GUARD).verdict
         for nodeid, outcome in before.items():
             if outcome != "passed":
                 continue
             if now.get(nodeid) == "passed" and whole in (Verdict.GUARD_HELD, Verdict.GUARD_BROKEN, Verdict.SKIPPED):
                 kept += 1
-            elif _is_skip(now.get(nodeid, "")):
+            elif now.get(nodeid) in SKIPS:
                 skips.append(nodeid)
             else:
                 lost.append(nodeid)
     return lost, skips, kept
 
 
-def _changes(red: RedSide, identities: Identities) -> tuple[list[str], list[str]]:
+def _compare_identities(red: RedSide, identities: Identities) -> tuple[list[str], list[str]]:
     """Tests whose code changed, and notes about changes that leave the code of the tests as it was."""
     changed = []
     notes = set()
@@ -240,11 +193,10 @@ def _changes(red: RedSide, identities: Identities) -> tuple[list[str], list[str]
         before, now = red.identities.get(nodeid), identities.get(nodeid)
         if before is None or now is None:
             continue  # a missing test is lost, which is said elsewhere
-        file = nodeid.partition("::")[0]
-        if before["ast"] != now["ast"]:
+        if before.ast != now.ast:
             changed.append(nodeid)
-        elif before["file"] != now["file"]:
-            notes.add(f"{file}: its bytes changed, its tests did not")
-        if before["support"] != now["support"]:
+        elif before.file != now.file:
+            notes.add(f"{nodeid.partition('::')[0]}: its bytes changed, its tests did not")
+        if before.support != now.support:
             notes.add("conftest or pytest configuration changed; nothing of it that the tests use by name")
     return changed, sorted(notes)

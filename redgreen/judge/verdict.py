@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from redgreen.codes import Verdict
+from redgreen.codes import GREEN, RED, Mode, Verdict
 from redgreen.judge.events import Evidence, Failure, TestRecord, junit_key
 from redgreen.registry.model import Rule, Selector
 
@@ -33,13 +33,13 @@ class Judgement:
     matched: dict[str, int] = field(default_factory=dict)
 
 
-def judge(evidence: Evidence, selector: Selector, mode: str, expected: Sequence[str] | None = None) -> Judgement:
+def judge(evidence: Evidence, selector: Selector, mode: Mode, expected: Sequence[str] | None = None) -> Judgement:
     """Judge one process.
 
     Args:
         evidence: What both witnesses saw.
         selector: What was declared.
-        mode: `red`, `green` or `guard`.
+        mode: What the run is meant to show.
         expected: Exact ids, where they are known (frozen, or those of the RED).
 
     Returns:
@@ -49,7 +49,7 @@ def judge(evidence: Evidence, selector: Selector, mode: str, expected: Sequence[
         found = step(evidence, selector, expected)
         if found is not None:
             return found
-    if mode == "red":
+    if mode is RED:
         return _judge_red(evidence, selector)
     return _judge_passing(evidence, selector, mode)
 
@@ -179,13 +179,13 @@ def _line(record: TestRecord) -> str:
     return f"{record.id} {record.outcome} in {record.phase}{what}"
 
 
-def _judge_passing(evidence: Evidence, selector: Selector, mode: str) -> Judgement:
+def _judge_passing(evidence: Evidence, selector: Selector, mode: Mode) -> Judgement:
     declared = declared_ids(evidence.collected, selector)
     failed = [record for record in evidence.tests.values() if record.outcome == "failed"]
     if not failed:
-        return Judgement(Verdict.VALID_GREEN if mode == "green" else Verdict.GUARD_HELD, (), declared)
+        return Judgement(mode.success, (), declared)
     reasons = tuple(_line(record) for record in failed)
-    if mode == "guard":
+    if mode is not GREEN:
         return Judgement(Verdict.GUARD_BROKEN, reasons, declared)
     still = any(record.id in declared for record in failed)
     return Judgement(Verdict.STILL_RED if still else Verdict.LOST_TESTS, reasons, declared)

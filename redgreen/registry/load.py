@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from redgreen.codes import GREEN, GUARD, RED
 from redgreen.errors import Problem, RegistryError
 from redgreen.registry.fields import Fields, nearest
 from redgreen.registry.model import (
@@ -173,9 +174,9 @@ def _check_selector(selector: Selector, fields: Fields, log: Fields) -> None:
     _inside(fields, "subdir", [selector.subdir])
     if not NAME.match(selector.subdir):
         fields.problem("subdir", f"{fields.where}.subdir: '{selector.subdir}' must be one plain folder name")
-    for mode in ("red", "green", "guard"):
+    for mode in (RED, GREEN, GUARD):
         if not NAME.match(selector.log_name(mode)) or not selector.log_name(mode).endswith(".log"):
-            log.problem(mode, f"{log.where}.{mode}: expected a plain file name that ends in .log")
+            log.problem(mode.name, f"{log.where}.{mode}: expected a plain file name that ends in .log")
 
 
 def _inside(fields: Fields, key: str, paths: Iterable[str]) -> None:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final
 
-__all__ = ["ArtifactSpec", "Count", "Initiative", "RedSpec", "Registry", "Rule", "Selector", "digest"]
+from redgreen.codec import JsonObject, digest, to_json
+from redgreen.codes import Mode
+
+__all__ = ["ArtifactSpec", "Count", "Initiative", "RedSpec", "Registry", "Rule", "Selector"]
 
 ACCEPTABLE: Final = ("assertion", "exception", "stub", "missing_symbol")
 PLACES: Final = ("tests", "product", "third_party")
-
-
-def digest(value: object) -> str:
-    """SHA-256 of a value's canonical JSON."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +30,12 @@ class Rule:
     type: str
     match: str
     raised_in: str
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.match)
+        except re.error as error:
+            raise ValueError(f"'{self.match}' is not a regular expression: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,45 +113,19 @@ class Selector:
         """Whether the tests come with later work, so that no run of it may count."""
         return self.state == "planned"
 
-    def log_name(self, mode: str) -> str:
-        """File name of the log of a run in that mode."""
-        return {"red": self.log_red, "green": self.log_green, "guard": self.log_guard}[mode]
+    def log_name(self, mode: Mode) -> str:
+        """Return the file name of the log of a run in that mode."""
+        return {"red": self.log_red, "green": self.log_green, "guard": self.log_guard}[mode.name]
 
-    def repeats(self, mode: str) -> int:
-        """How many fresh processes a run in that mode takes."""
-        return {"red": self.repeat_red, "green": self.repeat_green, "guard": 1}[mode]
-
-    def entry(self) -> dict[str, Any]:
-        """The entry as plain values for JSON; the line, which moves, is left out."""
-        plain = asdict(self)
-        del plain["line"]
-        return json.loads(json.dumps(plain))  # tuples become lists, as when read back
+    def repeats(self, mode: Mode) -> int:
+        """Return how many fresh processes a run in that mode takes."""
+        return {"red": self.repeat_red, "green": self.repeat_green}.get(mode.name, 1)
 
     def promise(self) -> str:
-        """Digest of what a RED promises: the tests, the reasons and what must stay whole, not names or budgets."""
-        entry = self.entry()
+        """Digest what a RED promises: the tests, the reasons and what must stay whole, not names or budgets."""
+        entry: JsonObject = to_json(self)
         keys = ("select", "k", "m", "red", "protects", "product", "test_support", "pytest_args", "plugins", "env")
         return digest({key: entry[key] for key in keys})
-
-    @classmethod
-    def from_entry(cls, entry: dict[str, Any]) -> Selector:
-        """Rebuild a selector from `entry`.
-
-        Raises:
-            TypeError, KeyError, ValueError: The entry does not come from `entry`.
-        """
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
-        }
-        red = entry["red"]
-        if red is not None:
-            reasons = tuple(Rule(**rule) for rule in red["reasons"])
-            values["red"] = RedSpec(tuple(red["accept"]), reasons)
-            for rule in reasons:
-                re.compile(rule.match)
-        values["count"] = Count(**entry["count"])
-        values["artifacts"] = tuple(ArtifactSpec(**spec) for spec in entry["artifacts"])
-        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)

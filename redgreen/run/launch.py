@@ -11,7 +11,7 @@ from pathlib import Path
 from redgreen.errors import ReportError
 from redgreen.evidence.folder import write_text, written
 from redgreen.evidence.scrub import Scrubber
-from redgreen.judge.attempt import Attempt, read_witnesses
+from redgreen.judge.attempt import Attempt, Process, read_attempt
 from redgreen.project import Project
 from redgreen.registry.model import Selector
 from redgreen.run.environment import child_environment
@@ -103,9 +103,8 @@ def launch(
     write_text(folder / f"{stem}.events.jsonl", scrubber.text(_read(events) or ""))
     if (raw := _read(junit)) is not None:
         write_text(folder / f"{stem}.junit.xml", scrubber.xml(HOSTNAME.sub("", raw)))
-    facts = {"rc": ended.rc, "timed_out": ended.timed_out, "interrupted": ended.interrupted}
-    evidence = read_witnesses(lambda name: _bytes(folder / name), log, facts)
-    return Attempt(label, selector.name, log, ended.rc, ended.timed_out, ended.interrupted, ended.wall_s, evidence)
+    process = Process(label, selector.name, log, ended.rc, ended.timed_out, ended.interrupted, round(ended.wall_s, 3))
+    return read_attempt(lambda name: _bytes(folder / name), process)
 
 
 def _read(path: Path) -> str | None:

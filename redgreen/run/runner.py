@@ -9,25 +9,38 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from redgreen.codes import Verdict
+from redgreen.codec import JsonObject, digest, to_json, to_text
+from redgreen.codes import GREEN, GUARD, Mode, Verdict
 from redgreen.errors import PlannedError, RedgreenError, RegistryError, SecretError
 from redgreen.evidence import ledger
-from redgreen.evidence.artifacts import audit, audit_table, missing_artifacts
+from redgreen.evidence.artifacts import Audit, audit, audit_table, missing_artifacts
 from redgreen.evidence.folder import open_partial, reserve, running, seal, stamp_of, write_json, write_text, written
+from redgreen.evidence.record import (
+    INTENT,
+    RESULT,
+    SCHEMA,
+    Intent,
+    Pair,
+    PytestFacts,
+    RegistryFile,
+    Result,
+    Times,
+    read_record,
+)
 from redgreen.evidence.reds import find_red
 from redgreen.evidence.scrub import Scrubber
 from redgreen.evidence.summary import render_summary
 from redgreen.gitrepo import Snapshot, snapshot
 from redgreen.judge.attempt import Attempt
+from redgreen.judge.conclusion import Conclusion, RedSide
 from redgreen.judge.identity import identify
-from redgreen.judge.pairing import Conclusion, Guarded, RedSide, conclude
+from redgreen.judge.pairing import Guarded, conclude
 from redgreen.project import Project
-from redgreen.registry.model import Registry, Selector, digest
+from redgreen.registry.model import Registry, Selector
 from redgreen.run.environment import describe_environment
 from redgreen.run.launch import launch, pytest_argv
 from redgreen.run.process import Interrupts
@@ -40,12 +53,12 @@ class Outcome:
     """What a run left: the sealed folder and its result."""
 
     folder: Path
-    result: dict[str, Any]
+    result: Result
 
     @property
     def verdict(self) -> Verdict:
         """How the run ended."""
-        return Verdict(self.result["verdict"])
+        return self.result.verdict
 
 
 @dataclass(slots=True)
@@ -82,7 +95,7 @@ class _Run:
 
     session: Session
     selector: Selector
-    mode: str
+    mode: Mode
     red: RedSide | None
     code: Snapshot | None
     scrubber: Scrubber
@@ -93,17 +106,16 @@ class _Run:
     expected: tuple[str, ...] | None
     attempts: list[Attempt] = field(default_factory=list)
     guards: list[Attempt] = field(default_factory=list)
-    artifacts: list[dict[str, Any]] = field(default_factory=list)
-    artifact_problems: list[str] = field(default_factory=list)
+    audit: Audit = field(default_factory=Audit)
 
 
-def run_selector(session: Session, selector: Selector, mode: str, red_ref: str = "") -> Outcome:
+def run_selector(session: Session, selector: Selector, mode: Mode, red_ref: str = "") -> Outcome:
     """Run a selector and seal what happened.
 
     Args:
         session: The invocation.
         selector: What to run.
-        mode: `red`, `green` or `guard`; `green` of a guard is a `guard` run.
+        mode: What the run is meant to show; a GREEN of a guard is a guard run.
         red_ref: The RED that a GREEN answers, as run id or folder; by default the newest valid one.
 
     Raises:
@@ -112,10 +124,10 @@ def run_selector(session: Session, selector: Selector, mode: str, red_ref: str =
         SecretError: The uncommitted changes hold a secret or a machine path.
         RepositoryError, ClockError, ReportError: The run cannot be recorded.
     """
-    mode = "guard" if mode == "green" and selector.role == "guard" else mode
+    mode = GUARD if mode is GREEN and selector.role == "guard" else mode
     _refuse(selector, mode)
     project = session.project
-    red = find_red(project, selector, red_ref) if mode == "green" else None
+    red = find_red(project, selector, red_ref) if mode is GREEN else None
     scrubber = Scrubber(project.root, session.environ, selector.pass_env)
     code = None if project.scratch else snapshot(project.root)
     if code is not None:
@@ -140,15 +152,15 @@ def run_selector(session: Session, selector: Selector, mode: str, red_ref: str =
     return outcome
 
 
-def _refuse(selector: Selector, mode: str) -> None:
+def _refuse(selector: Selector, mode: Mode) -> None:
     if selector.planned:
         raise PlannedError(
             f"{selector.name} is planned: its tests come with later work; it can neither be run nor claim a result"
         )
-    if mode == "red" and selector.role != "target":
-        raise RegistryError(f"{selector.name} is a guard and declares no RED; use `redgreen guard {selector.name}`")
-    if mode == "guard" and selector.role == "target":
-        raise RegistryError(f"{selector.name} is a target; use `redgreen run green {selector.name}`")
+    if mode.role != selector.role:
+        command = "guard" if selector.role == "guard" else "run green"
+        declares = " and declares no RED" if selector.role == "guard" else ""
+        raise RegistryError(f"{selector.name} is a {selector.role}{declares}; use `redgreen {command} {selector.name}`")
 
 
 def _check_patch(code: Snapshot, scrubber: Scrubber) -> None:
@@ -165,29 +177,30 @@ def _check_patch(code: Snapshot, scrubber: Scrubber) -> None:
 
 def _write_intent(run: _Run) -> None:
     project, selector = run.session.project, run.selector
-    entry = selector.entry()
-    placeholder = Path("<tmp>")
-    guards = [run.session.registry.selectors[name] for name in selector.protects]
-    intent = {
-        "schema": 1,
-        "run_id": run.run_id,
-        "folder": f"{run.partial.parent.name}/{selector.subdir}",
-        "initiative": selector.initiative,
-        "selector": selector.name,
-        "mode": run.mode,
-        "started": run.started.astimezone(UTC).isoformat(timespec="milliseconds"),
-        "scratch": project.scratch,
-        "command": ["python", *pytest_argv(project, selector, tmp=placeholder, junit=placeholder / "junit.xml")[1:]],
-        "registry": {"file": run.session.registry.file, "sha256": run.session.registry.sha256},
-        "entry": entry,
-        "entry_sha256": digest(entry),
-        "expected": None if run.expected is None else list(run.expected),
-        "guards": [guard.entry() for guard in guards if not guard.planned],
-        "guards_planned": [guard.name for guard in guards if guard.planned],
-        "answers": run.red.run_id if run.red else None,
-        "git": run.code.facts() if run.code else None,
-    }
-    write_text(run.partial / "run.json", run.scrubber.text(json.dumps(intent, indent=1, ensure_ascii=False)) + "\n")
+    entry = to_json(selector)
+    tmp = Path("<tmp>")
+    registry = run.session.registry
+    guards = [registry.selectors[name] for name in selector.protects]
+    intent = Intent(
+        schema=SCHEMA,
+        run_id=run.run_id,
+        folder=f"{run.partial.parent.name}/{selector.subdir}",
+        initiative=selector.initiative,
+        selector=selector.name,
+        mode=run.mode,
+        entry=entry,
+        entry_sha256=digest(entry),
+        answers=run.red.run_id if run.red else None,
+        git=run.code.revision if run.code else None,
+        started=run.started.astimezone(UTC).isoformat(timespec="milliseconds"),
+        scratch=project.scratch,
+        command=("python", *pytest_argv(project, selector, tmp=tmp, junit=tmp / "junit.xml")[1:]),
+        registry=RegistryFile(registry.file, registry.sha256),
+        expected=run.expected,
+        guards=tuple(to_json(guard) for guard in guards if not guard.planned),
+        guards_planned=tuple(guard.name for guard in guards if guard.planned),
+    )
+    write_text(run.partial / INTENT, run.scrubber.text(to_text(intent)))
     if run.code is not None and run.code.patch:
         with written(run.partial / "worktree.patch"):
             (run.partial / "worktree.patch").write_bytes(run.code.patch)
@@ -202,8 +215,7 @@ def _launch_all(run: _Run, tmp: Path) -> None:
         log = f"{stem}.log" if number == 1 else f"{stem}.repeat{number}.log"
         attempt = _launch(run, selector, label, log, tmp / str(number))
         run.attempts.append(attempt)
-        if run.mode != "red":
-            _audit(run, label, tmp / str(number))
+        _audit(run, label, tmp / str(number))
         so_far = conclude(selector, run.mode, [each.evidence for each in run.attempts], expected=run.expected)
         if not so_far.verdict.is_valid:
             return
@@ -230,94 +242,76 @@ def _launch(run: _Run, selector: Selector, label: str, log: str, tmp: Path) -> A
 
 
 def _audit(run: _Run, label: str, tmp: Path) -> None:
-    if not run.selector.artifacts:
+    if not run.selector.artifacts or not run.mode.audited:
         return
-    entries = audit(tmp, run.selector.artifacts)
-    run.artifact_problems += [f"{label}: {each}" for each in missing_artifacts(entries, run.selector.artifacts)]
-    run.artifacts += [{"process": label, **entry} for entry in entries]
+    entries = audit(tmp, run.selector.artifacts, label)
+    problems = (f"{label}: {each}" for each in missing_artifacts(entries, run.selector.artifacts))
+    run.audit = Audit((*run.audit.artifacts, *entries), (*run.audit.problems, *problems))
 
 
 def _finish(run: _Run) -> Outcome:
     """Judge, write what was concluded, and seal."""
-    root = run.session.project.root
     nodeids = {nodeid for attempt in run.attempts for nodeid in attempt.evidence.collected}
-    identities = identify(root, sorted(nodeids), run.selector.test_support)
-    guards = [Guarded(run.session.registry.selectors[guard.selector], guard.evidence) for guard in run.guards]
+    identities = identify(run.session.project.root, sorted(nodeids), run.selector.test_support)
     done = conclude(
         run.selector,
         run.mode,
         [attempt.evidence for attempt in run.attempts],
         expected=run.expected,
-        guards=guards,
+        guards=[Guarded(run.session.registry.selectors[each.process.selector], each.evidence) for each in run.guards],
         red=run.red,
         identities=identities,
-        artifact_problems=run.artifact_problems,
+        artifact_problems=run.audit.problems,
     )
-    write_text(run.partial / "tests.json", run.scrubber.text(_rows(identities)))
-    facts = json.dumps(describe_environment(run.selector, run.session.environ))
-    environment = json.loads(run.scrubber.text(facts))
+    write_text(run.partial / "tests.json", run.scrubber.text(_rows(to_json(identities))))
+    environment = json.loads(run.scrubber.text(json.dumps(describe_environment(run.selector, run.session.environ))))
     environment["sha256"] = digest(environment)
     write_json(run.partial / "env.json", environment)
-    if run.selector.artifacts and run.mode != "red":
-        audited = {"artifacts": run.artifacts, "problems": run.artifact_problems}
-        write_text(run.partial / "artifact_audit.json", run.scrubber.text(json.dumps(audited, indent=1)) + "\n")
-        write_text(run.partial / "artifact_audit.md", run.scrubber.text(audit_table(run.artifacts)))
-    result = json.loads(run.scrubber.text(json.dumps(_result(run, done, environment["sha256"]))))
-    result["redactions"] = run.scrubber.redactions
-    write_json(run.partial / "result.json", result)
+    if run.selector.artifacts and run.mode.audited:
+        write_text(run.partial / "artifact_audit.json", run.scrubber.text(to_text(run.audit)))
+        write_text(run.partial / "artifact_audit.md", run.scrubber.text(audit_table(run.audit.artifacts)))
+    text = run.scrubber.text(to_text(_result(run, done, environment["sha256"])))
+    result = replace(read_record(Result, text, RESULT), redactions=run.scrubber.redactions)
+    write_json(run.partial / RESULT, result)
     write_text(run.partial / "summary.md", render_summary(result, run.selector))
     _check_clean(run)
-    folder = seal(run.partial, run.run_id, result["verdict"])
-    return Outcome(folder, result)
+    return Outcome(seal(run.partial, run.run_id, result.verdict), result)
 
 
-def _result(run: _Run, done: Conclusion, env_sha256: str) -> dict[str, Any]:
-    main = run.attempts[0]
+def _result(run: _Run, done: Conclusion, env_sha256: str) -> Result:
+    main, evidence = run.attempts[0].process, run.attempts[0].evidence
     ended = run.session.clock()
     wall = time.monotonic() - run.begun
-    return {
-        "schema": 1,
-        "run_id": run.run_id,
-        "initiative": run.selector.initiative,
-        "phase": run.selector.phase,
-        "selector": run.selector.name,
-        "mode": run.mode,
-        "verdict": done.verdict.value,
-        "exit_code": done.verdict.exit_code,
-        "reasons": done.reasons,
-        "proof": done.proof,
-        "pairs_with": {"run_id": run.red.run_id, "folder": run.red.folder, "seal": run.red.seal} if run.red else None,
-        "git": run.code.facts() if run.code else None,
-        "registry_sha256": run.session.registry.sha256,
-        "entry_sha256": digest(run.selector.entry()),
-        "pytest": {
-            "rc": main.rc,
-            "finished": main.evidence.finish_rc is not None,
-            "collected": len(main.evidence.collected),
-        },
-        "runs": [attempt.facts() for attempt in (*run.attempts, *run.guards)],
-        "declared": list(done.declared),
-        "tests": done.tests,
-        "guards": done.guards,
-        "transition": done.transition,
-        "repeat": {"n": len(run.attempts), "flaky": done.flaky},
-        "time": {
-            "start": stamp_of(run.started),
-            "end": stamp_of(ended),
-            "wall_s": round(wall, 3),
-            "pytest_s": round(main.wall_s, 3),
-            "budget_s": run.selector.budget_s,
-            "monotonic": abs((ended - run.started).total_seconds() - wall) < 2,
-        },
-        "env_sha256": env_sha256,
-        "redactions": 0,
-        "artifacts": [
-            {key: entry[key] for key in ("process", "path", "bytes", "sha256", "kind")} for entry in run.artifacts
-        ],
-    }
+    return Result(
+        schema=SCHEMA,
+        run_id=run.run_id,
+        initiative=run.selector.initiative,
+        phase=run.selector.phase,
+        selector=run.selector.name,
+        mode=run.mode,
+        exit_code=done.verdict.exit_code,
+        pairs_with=Pair(run.red.run_id, run.red.folder, run.red.seal) if run.red else None,
+        git=run.code.revision if run.code else None,
+        runs=tuple(attempt.process for attempt in (*run.attempts, *run.guards)),
+        time=Times(
+            start=stamp_of(run.started),
+            end=stamp_of(ended),
+            wall_s=round(wall, 3),
+            pytest_s=main.wall_s,
+            budget_s=run.selector.budget_s,
+            monotonic=abs((ended - run.started).total_seconds() - wall) < 2,
+        ),
+        redactions=0,
+        artifacts=tuple(entry.brief() for entry in run.audit.artifacts),
+        registry_sha256=run.session.registry.sha256,
+        entry_sha256=digest(run.selector),
+        pytest=PytestFacts(main.rc, evidence.finish_rc is not None, main.collected),
+        env_sha256=env_sha256,
+        **done.facts(),
+    )
 
 
-def _rows(values: dict[str, dict[str, str]]) -> str:
+def _rows(values: JsonObject) -> str:
     """A JSON object with one line a key: it reads well, and a large one stays small."""
     lines = [f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(value)}" for key, value in values.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
@@ -338,7 +332,7 @@ def _check_clean(run: _Run) -> None:
             raise SecretError(f"{path.name}, line {found[0][0]}: {found[0][1]} would be sealed; the file was removed")
 
 
-def run_many(session: Session, selectors: list[Selector], mode: str) -> list[tuple[Selector, Outcome | RedgreenError]]:
+def run_many(session: Session, selectors: list[Selector], mode: Mode) -> list[tuple[Selector, Outcome | RedgreenError]]:
     """Run several selectors one after the other; an error of one does not stop the next, a signal does."""
     done: list[tuple[Selector, Outcome | RedgreenError]] = []
     for selector in selectors:
