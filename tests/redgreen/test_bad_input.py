@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import shutil
-import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -99,7 +98,9 @@ def test_a_detached_head_is_recorded_as_one(sandbox: Sandbox) -> None:
     sandbox.git("checkout", "-q", "--detach")
     done = sandbox.run("run", "red", "demo")
     assert done.code == 0, done.err
-    assert sandbox.sealed(done).result["git"]["branch"] == ""
+    code = sandbox.sealed(done).result.git
+    assert code is not None
+    assert code.branch == ""
 
 
 def test_a_file_where_the_reports_should_be(sandbox: Sandbox) -> None:
@@ -118,12 +119,8 @@ def test_a_file_where_the_state_folder_should_be(sandbox: Sandbox) -> None:
 def test_a_full_disk_seals_nothing(sandbox: Sandbox) -> None:
     before = (sandbox.root / "docs/fix_plan.md").read_bytes()
     sandbox.write("tests/test_demo.py", "def test_answer():\n    print('x' * 300_000)\n    assert 0, 'answer'\n")
-    process = subprocess.run(
-        sandbox.argv("run", "red", "demo"),
-        cwd=sandbox.root, env=sandbox.environ(), capture_output=True, text=True, check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
-    )  # fmt: skip
-    done = Done(process.returncode, process.stdout, process.stderr)
+    limit = (100_000, 100_000)
+    done = sandbox.spawn("run", "red", "demo", preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
     assert_refused(done, 28, "nothing of it counts")
     assert (sandbox.root / "docs/fix_plan.md").read_bytes() == before
     assert len(list(sandbox.project.folders())) == 1, "only the earlier run is sealed"

@@ -11,6 +11,7 @@ from redgreen_sandbox import TOP
 # every part in its order, from the bottom: it may import what stands above it in this table, and itself
 ORDER = (
     "errors",
+    "codec",
     "codes",
     "gitrepo",
     "registry",
@@ -25,7 +26,7 @@ ORDER = (
     "__main__",
 )
 # what a part may not import although it stands lower
-SEPARATE = {"registry": {"codes", "gitrepo"}, "judge": {"gitrepo", "project"}}
+SEPARATE = {"registry": {"gitrepo"}, "judge": {"gitrepo", "project"}}
 PACKAGE = TOP / "redgreen"
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent.name != "plugin")
 

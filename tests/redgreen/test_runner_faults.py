@@ -1,21 +1,26 @@
-"""The fault matrix: every way in which a test run can mislead, each in a pytest process of its own.
+"""The fault matrix: every way in which a test run can mislead, each in a pytest session of its own.
 
-The evidence of each process is judged as a RED, as a GREEN and as a guard. Only the honest cases may pass as anything.
+The evidence of each session is judged as a RED, as a GREEN and as a guard. Only the honest cases may pass as anything.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from redgreen_fork import ForkServer
 
-from redgreen.codes import Verdict
+from redgreen.codes import GREEN, GUARD, RED, Mode, Verdict
 from redgreen.evidence.scrub import Scrubber
-from redgreen.judge.verdict import judge
+from redgreen.judge.attempt import Process, read_attempt
+from redgreen.judge.events import Evidence
+from redgreen.judge.verdict import Judgement, judge
 from redgreen.project import Project
 from redgreen.registry.model import Count, RedSpec, Rule, Selector
-from redgreen.run.launch import launch
+from redgreen.run.environment import child_environment
+from redgreen.run.launch import launch, pytest_argv
 from redgreen.run.process import Interrupts
 
 V = Verdict
@@ -150,6 +155,14 @@ FAULTS = (
         V.GUARD_BROKEN,
         rules=(Rule("*test_x", "AssertionError", "", "tests"),),
     ),
+    Case(
+        "a test collected twice",
+        PASSING,
+        V.IDS_DISAGREE,
+        V.IDS_DISAGREE,
+        select=("tests/test_case.py", "./tests/test_case.py"),
+        args=("-q", "--keep-duplicates"),
+    ),
     # --- skipped, expected to fail
     Case("skip mark", "import pytest\n@pytest.mark.skip\n" + FAILING, V.SKIPPED, V.SKIPPED),
     Case("skip in the body", "import pytest\ndef test_it():\n    pytest.skip('no')\n", V.SKIPPED, V.SKIPPED),
@@ -207,6 +220,12 @@ FAULTS = (
         V.FIXTURE_ERROR,
     ),
     Case(
+        "setup of the module fails",
+        "def setup_module():\n    assert 0, 'declared'\n" + PASSING,
+        V.FIXTURE_ERROR,
+        V.FIXTURE_ERROR,
+    ),
+    Case(
         "teardown fails after a pass",
         "import pytest\n@pytest.fixture\ndef f():\n    yield\n    assert 0, 'declared'\ndef test_it(f):\n    pass\n",
         V.TEARDOWN_ERROR,
@@ -245,6 +264,13 @@ FAULTS = (
         "import pytest\n" + FAILING + "def test_z():\n    pytest.exit('done', returncode=0)\n",
         V.EXITED_EARLY,
         V.EXITED_EARLY,
+    ),
+    Case(
+        "more warnings than allowed",
+        "import warnings\ndef test_it():\n    warnings.warn('declared')\n",
+        V.OUTCOME_REWRITTEN,
+        V.OUTCOME_REWRITTEN,
+        args=("-q", "--max-warnings=0"),
     ),
     Case("Ctrl-C inside", "def test_it():\n    raise KeyboardInterrupt\n", V.EXITED_EARLY, V.EXITED_EARLY),
     Case(
@@ -464,6 +490,13 @@ FAULTS = (
         V.GUARD_BROKEN,
     ),
     Case(
+        "a warning turned into an error",
+        "import warnings\ndef test_it():\n    warnings.warn('declared')\n",
+        V.WRONG_REASON,
+        V.GUARD_BROKEN,
+        args=("-q", "-W", "error"),
+    ),
+    Case(
         "product from elsewhere",
         "import sys\nsys.path.insert(0, __file__.rsplit('/', 3)[0] + '/elsewhere')\nimport prod_away\n" + FAILING,
         V.WRONG_TREE,
@@ -485,48 +518,64 @@ def selector_of(case: Case) -> Selector:
     )  # fmt: skip
 
 
-@pytest.fixture
-def interrupts() -> Interrupts:
-    """Signals to the runner: none."""
-    return Interrupts()
+@pytest.fixture(scope="module")
+def server() -> Iterator[ForkServer]:
+    """Runs the sessions of the matrix."""
+    with ForkServer() as running:
+        yield running
 
 
-@pytest.mark.parametrize("case", [*HONEST, *FAULTS], ids=lambda case: case.name.replace(" ", "-"))
-def test_every_way_to_mislead_has_its_own_name(case: Case, tmp_path: Path, interrupts: Interrupts) -> None:
-    root = tmp_path / "repo"
-    files = {
-        "tests/test_case.py": case.test,
-        "tests/conftest.py": case.conftest,
-        "pytest.ini": "[pytest]\n",
-        **case.files,
-    }
-    for name, text in files.items():
+def write_case(case: Case, root: Path) -> None:
+    """Write the small repository of a case."""
+    files = {"tests/test_case.py": case.test, "tests/conftest.py": case.conftest, "pytest.ini": "[pytest]\n"}
+    for name, text in (files | case.files).items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    folder = tmp_path / "report"
-    folder.mkdir()
-    selector = selector_of(case)
-    attempt = launch(
-        Project(root),
-        selector,
-        label="main",
-        log="case.log",
-        folder=folder,
-        tmp=tmp_path / "run" / "1",
-        run_id=f"fault-{tmp_path.name}",
-        scrubber=Scrubber(root, {}),
-        parent={"PATH": "/usr/bin:/bin"},
-        show=lambda chunk: None,
-        interrupts=interrupts,
-    )
-    judged = {mode: judge(attempt.evidence, selector, mode, case.expected) for mode in ("red", "green", "guard")}
-    log = (folder / "case.log").read_text(encoding="utf-8")
-    assert judged["red"].verdict is case.red, f"{judged['red']}\n{log}"
-    assert judged["guard"].verdict is case.held, f"{judged['guard']}\n{log}"
+
+
+def judge_all(case: Case, evidence: Evidence) -> dict[Mode, Judgement]:
+    """Judge one process as a RED, as a GREEN and as a guard."""
+    return {mode: judge(evidence, selector_of(case), mode, case.expected) for mode in (RED, GREEN, GUARD)}
+
+
+@pytest.mark.parametrize("case", [*HONEST, *FAULTS], ids=lambda case: case.name.replace(" ", "-"))
+def test_every_way_to_mislead_has_its_own_name(case: Case, tmp_path: Path, server: ForkServer) -> None:
+    root, selector = tmp_path / "repo", selector_of(case)
+    write_case(case, root)
+    events, junit, log = tmp_path / "case.events.jsonl", tmp_path / "case.junit.xml", tmp_path / "case.log"
+    env = child_environment(selector, {"PATH": "/usr/bin:/bin"}, run_id="fault", events=events, tmp=tmp_path)
+    argv = pytest_argv(Project(root), selector, tmp=tmp_path, junit=junit)
+    assert argv[1:3] == ["-m", "pytest"]
+    rc, timed_out = server.run(argv[3:], cwd=root, env=env, log=log, budget_s=case.budget_s)
+    process = Process("main", "case", log.name, rc, timed_out, interrupted="", wall_s=0.0)
+    found = read_attempt(lambda name: (tmp_path / name).read_bytes() if (tmp_path / name).exists() else None, process)
+    judged = judge_all(case, found.evidence)
+    told = log.read_text(encoding="utf-8")
+    assert judged[RED].verdict is case.red, f"{judged[RED]}\n{told}"
+    assert judged[GUARD].verdict is case.held, f"{judged[GUARD]}\n{told}"
     if case in FAULTS:
         assert not any(judgement.verdict.is_valid for judgement in judged.values())
         assert all(judgement.reasons for judgement in judged.values())
+
+
+def launched(case: Case, tmp_path: Path, interrupts: Interrupts) -> Evidence:
+    """Run a case as redgreen runs a selector: the interpreter started anew, its time limited, its output scrubbed."""
+    write_case(case, tmp_path / "repo")
+    (tmp_path / "report").mkdir()
+    return launch(
+        Project(tmp_path / "repo"), selector_of(case), label="main", log="case.log", folder=tmp_path / "report",
+        tmp=tmp_path / "run" / "1", run_id=f"fault-{tmp_path.name}", scrubber=Scrubber(tmp_path / "repo", {}),
+        parent={"PATH": "/usr/bin:/bin"}, show=lambda chunk: None, interrupts=interrupts,
+    ).evidence  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "case", {case.red: case for case in reversed([*HONEST, *FAULTS])}.values(), ids=lambda c: c.red
+)
+def test_a_launched_process_of_each_kind_is_judged_alike(case: Case, tmp_path: Path) -> None:
+    judged = judge_all(case, launched(case, tmp_path, Interrupts()))
+    assert (judged[RED].verdict, judged[GUARD].verdict) == (case.red, case.held)
 
 
 def test_the_matrix_is_large_and_honest() -> None:
@@ -542,17 +591,9 @@ def test_each_kind_of_misleading_run_has_an_exit_code_of_its_own() -> None:
     assert all(kind.exit_code > 7 for kind in kinds), "pytest uses the codes up to 7"
 
 
-def test_an_interrupt_of_the_runner_is_neither(tmp_path: Path, interrupts: Interrupts) -> None:
+def test_an_interrupt_of_the_runner_is_neither(tmp_path: Path) -> None:
     case = replace(HONEST[0], test="import time\ndef test_it():\n    time.sleep(60)\n")
-    root = tmp_path / "repo"
-    (root / "tests").mkdir(parents=True)
-    (root / "tests/test_case.py").write_text(case.test, encoding="utf-8")
-    (tmp_path / "report").mkdir()
+    interrupts = Interrupts()
     interrupts.name = "SIGTERM"
-    attempt = launch(
-        Project(root), selector_of(case), label="main", log="case.log", folder=tmp_path / "report",
-        tmp=tmp_path / "run" / "1", run_id="fault-interrupt", scrubber=Scrubber(root, {}), parent={"PATH": "/usr/bin"},
-        show=lambda chunk: None, interrupts=interrupts,
-    )  # fmt: skip
-    for mode in ("red", "green", "guard"):
-        assert judge(attempt.evidence, selector_of(case), mode).verdict is Verdict.INTERRUPTED
+    judged = judge_all(case, launched(case, tmp_path, interrupts))
+    assert {judgement.verdict for judgement in judged.values()} == {Verdict.INTERRUPTED}

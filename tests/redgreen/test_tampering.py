@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from redgreen_sandbox import Sandbox, fix_product, guard, make_sandbox, target
 
+from redgreen.codec import digest
+from redgreen.codes import Verdict
 from redgreen.errors import VerifyError
-from redgreen.evidence.folder import MANIFEST, SEAL, seal
+from redgreen.evidence.folder import MANIFEST, seal
 from redgreen.evidence.ledger import check
+from redgreen.evidence.record import SEAL
 from redgreen.evidence.verify_all import verify_all
-from redgreen.registry.model import digest
 
 Tamper = Callable[["Evidence"], object]
 
@@ -36,7 +38,7 @@ class Evidence:
         record = json.loads((folder / SEAL).read_text(encoding="utf-8"))
         (folder / MANIFEST).unlink()
         (folder / SEAL).unlink()
-        verdict = json.loads((folder / "result.json").read_text(encoding="utf-8"))["verdict"]
+        verdict = Verdict(json.loads((folder / "result.json").read_text(encoding="utf-8"))["verdict"])
         partial = folder.rename(folder.with_name(f".{folder.name}.partial"))
         return seal(partial, record["run_id"], verdict)
 

@@ -181,7 +181,7 @@ def test_no_secret_and_no_machine_reaches_a_sealed_file(tmp_path: Path) -> None:
     assert len(host) < 6 or host not in text
     assert "\x1b" not in text
     assert "<secret:MY_API_TOKEN>" in text
-    assert sandbox.sealed(done).result["redactions"] > 5
+    assert sandbox.sealed(done).result.redactions > 5
     assert verify_all(sandbox.project)[0] == []
 
 
