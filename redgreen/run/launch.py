@@ -16,7 +16,7 @@ from redgreen.project import Project
 from redgreen.registry.model import Selector
 from redgreen.run.environment import child_environment
 from redgreen.run.logfile import PlainLog
-from redgreen.run.process import Interrupts, run_child
+from redgreen.run.process import Finished, Interrupts, run_child
 
 __all__ = ["launch", "pytest_argv"]
 
@@ -63,6 +63,7 @@ def launch(
     parent: Mapping[str, str],
     show: Callable[[bytes], object],
     interrupts: Interrupts,
+    start: Callable[..., Finished] = run_child,
 ) -> Attempt:
     """Run pytest and keep its log, events and junit in the folder.
 
@@ -78,6 +79,7 @@ def launch(
         parent: Environment to take the allowed variables from.
         show: Takes the raw output for the terminal.
         interrupts: Signals to the runner.
+        start: Runs the process to its end, as `run_child` does.
 
     Raises:
         ReportError: A file of the report cannot be written, or the process cannot be started.
@@ -88,7 +90,7 @@ def launch(
     with written(folder / log):
         plain = PlainLog(folder / log, scrubber.line)
         try:
-            ended = run_child(
+            ended = start(
                 pytest_argv(project, selector, tmp=tmp, junit=junit),
                 env=env,
                 cwd=project.root,

@@ -43,7 +43,7 @@ from redgreen.project import Project
 from redgreen.registry.model import Registry, Selector
 from redgreen.run.environment import describe_environment
 from redgreen.run.launch import launch, pytest_argv
-from redgreen.run.process import Interrupts
+from redgreen.run.process import Finished, Interrupts, run_child
 
 __all__ = ["Outcome", "Session", "run_selector"]
 
@@ -72,6 +72,7 @@ class Session:
         clock: The time now.
         environ: Environment to take the allowed variables from.
         interrupts: Signals to the runner; entered by the caller.
+        start: Runs a process to its end, as `run_child` does.
     """
 
     project: Project
@@ -80,6 +81,7 @@ class Session:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     interrupts: Interrupts = field(default_factory=Interrupts)
+    start: Callable[..., Finished] = run_child
     stamps: dict[str, Path] = field(default_factory=dict)
 
     def stamp(self, initiative: str) -> Path:
@@ -238,6 +240,7 @@ def _launch(run: _Run, selector: Selector, label: str, log: str, tmp: Path) -> A
         parent=run.session.environ,
         show=run.session.show,
         interrupts=run.session.interrupts,
+        start=run.session.start,
     )
 
 

@@ -5,23 +5,20 @@ The evidence of each session is judged as a RED, as a GREEN and as a guard. Only
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from redgreen_fork import ForkServer
+from redgreen_sandbox import fork_server
 
 from redgreen.codes import GREEN, GUARD, RED, Mode, Verdict
 from redgreen.evidence.scrub import Scrubber
-from redgreen.judge.attempt import Process, read_attempt
-from redgreen.judge.events import Evidence
 from redgreen.judge.verdict import Judgement, judge
 from redgreen.project import Project
 from redgreen.registry.model import Count, RedSpec, Rule, Selector
-from redgreen.run.environment import child_environment
-from redgreen.run.launch import launch, pytest_argv
-from redgreen.run.process import Interrupts
+from redgreen.run.launch import launch
+from redgreen.run.process import Finished, Interrupts, run_child
 
 V = Verdict
 FAILING = 'def test_it():\n    assert 1 == 2, "declared"\n'
@@ -518,13 +515,6 @@ def selector_of(case: Case) -> Selector:
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[ForkServer]:
-    """Runs the sessions of the matrix."""
-    with ForkServer() as running:
-        yield running
-
-
 def write_case(case: Case, root: Path) -> None:
     """Write the small repository of a case."""
     files = {"tests/test_case.py": case.test, "tests/conftest.py": case.conftest, "pytest.ini": "[pytest]\n"}
@@ -534,24 +524,24 @@ def write_case(case: Case, root: Path) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def judge_all(case: Case, evidence: Evidence) -> dict[Mode, Judgement]:
-    """Judge one process as a RED, as a GREEN and as a guard."""
-    return {mode: judge(evidence, selector_of(case), mode, case.expected) for mode in (RED, GREEN, GUARD)}
+def launched(
+    case: Case, tmp_path: Path, interrupts: Interrupts, start: Callable[..., Finished] = run_child
+) -> dict[Mode, Judgement]:
+    """Run a case as redgreen runs a selector, and judge it in every mode."""
+    write_case(case, tmp_path / "repo")
+    (tmp_path / "report").mkdir()
+    attempt = launch(
+        Project(tmp_path / "repo"), selector_of(case), label="main", log="case.log", folder=tmp_path / "report",
+        tmp=tmp_path / "run" / "1", run_id=f"fault-{tmp_path.name}", scrubber=Scrubber(tmp_path / "repo", {}),
+        parent={"PATH": "/usr/bin:/bin"}, show=lambda chunk: None, interrupts=interrupts, start=start,
+    )  # fmt: skip
+    return {mode: judge(attempt.evidence, selector_of(case), mode, case.expected) for mode in (RED, GREEN, GUARD)}
 
 
 @pytest.mark.parametrize("case", [*HONEST, *FAULTS], ids=lambda case: case.name.replace(" ", "-"))
-def test_every_way_to_mislead_has_its_own_name(case: Case, tmp_path: Path, server: ForkServer) -> None:
-    root, selector = tmp_path / "repo", selector_of(case)
-    write_case(case, root)
-    events, junit, log = tmp_path / "case.events.jsonl", tmp_path / "case.junit.xml", tmp_path / "case.log"
-    env = child_environment(selector, {"PATH": "/usr/bin:/bin"}, run_id="fault", events=events, tmp=tmp_path)
-    argv = pytest_argv(Project(root), selector, tmp=tmp_path, junit=junit)
-    assert argv[1:3] == ["-m", "pytest"]
-    rc, timed_out = server.run(argv[3:], cwd=root, env=env, log=log, budget_s=case.budget_s)
-    process = Process("main", "case", log.name, rc, timed_out, interrupted="", wall_s=0.0)
-    found = read_attempt(lambda name: (tmp_path / name).read_bytes() if (tmp_path / name).exists() else None, process)
-    judged = judge_all(case, found.evidence)
-    told = log.read_text(encoding="utf-8")
+def test_every_way_to_mislead_has_its_own_name(case: Case, tmp_path: Path) -> None:
+    judged = launched(case, tmp_path, Interrupts(), fork_server().start)
+    told = (tmp_path / "report" / "case.log").read_text(encoding="utf-8")
     assert judged[RED].verdict is case.red, f"{judged[RED]}\n{told}"
     assert judged[GUARD].verdict is case.held, f"{judged[GUARD]}\n{told}"
     if case in FAULTS:
@@ -559,22 +549,11 @@ def test_every_way_to_mislead_has_its_own_name(case: Case, tmp_path: Path, serve
         assert all(judgement.reasons for judgement in judged.values())
 
 
-def launched(case: Case, tmp_path: Path, interrupts: Interrupts) -> Evidence:
-    """Run a case as redgreen runs a selector: the interpreter started anew, its time limited, its output scrubbed."""
-    write_case(case, tmp_path / "repo")
-    (tmp_path / "report").mkdir()
-    return launch(
-        Project(tmp_path / "repo"), selector_of(case), label="main", log="case.log", folder=tmp_path / "report",
-        tmp=tmp_path / "run" / "1", run_id=f"fault-{tmp_path.name}", scrubber=Scrubber(tmp_path / "repo", {}),
-        parent={"PATH": "/usr/bin:/bin"}, show=lambda chunk: None, interrupts=interrupts,
-    ).evidence  # fmt: skip
-
-
 @pytest.mark.parametrize(
     "case", {case.red: case for case in reversed([*HONEST, *FAULTS])}.values(), ids=lambda c: c.red
 )
-def test_a_launched_process_of_each_kind_is_judged_alike(case: Case, tmp_path: Path) -> None:
-    judged = judge_all(case, launched(case, tmp_path, Interrupts()))
+def test_an_interpreter_of_its_own_is_judged_alike(case: Case, tmp_path: Path) -> None:
+    judged = launched(case, tmp_path, Interrupts())
     assert (judged[RED].verdict, judged[GUARD].verdict) == (case.red, case.held)
 
 
@@ -595,5 +574,5 @@ def test_an_interrupt_of_the_runner_is_neither(tmp_path: Path) -> None:
     case = replace(HONEST[0], test="import time\ndef test_it():\n    time.sleep(60)\n")
     interrupts = Interrupts()
     interrupts.name = "SIGTERM"
-    judged = judge_all(case, launched(case, tmp_path, interrupts))
+    judged = launched(case, tmp_path, interrupts)
     assert {judgement.verdict for judgement in judged.values()} == {Verdict.INTERRUPTED}

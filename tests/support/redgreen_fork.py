@@ -1,4 +1,7 @@
-"""Real pytest sessions at the price of a fork: a process imports pytest once and forks itself for each session."""
+"""Real pytest sessions at the price of a fork: this program imports pytest once and forks itself for each session.
+
+It imports nothing of redgreen, so that its sessions see what those of another interpreter would see.
+"""
 
 from __future__ import annotations
 
@@ -8,40 +11,12 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
 
 import pytest
-
-
-class ForkServer:
-    """Runs pytest sessions, each in a process and a process group of its own."""
-
-    def __enter__(self) -> ForkServer:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"},
-        )  # fmt: skip
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.communicate()
-
-    def run(self, argv: list[str], *, cwd: Path, env: dict[str, str], log: Path, budget_s: float) -> tuple[int, bool]:
-        """Run one session; its return code, and whether it was ended because its time was up."""
-        job = {"argv": argv, "cwd": str(cwd), "env": env, "log": str(log), "budget_s": budget_s}
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(job) + "\n")
-        self._process.stdin.flush()
-        rc, timed_out = json.loads(self._process.stdout.readline())
-        return rc, timed_out
 
 
 def serve() -> None:

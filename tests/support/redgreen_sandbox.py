@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import io
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import redgreen_fork
+
 from redgreen.cli import main
 from redgreen.codes import Mode
 from redgreen.evidence import ledger
@@ -29,6 +32,7 @@ from redgreen.evidence.summary import render_summary
 from redgreen.project import Project
 from redgreen.registry.load import find_selector, load_registry
 from redgreen.registry.model import Registry
+from redgreen.run.process import Finished
 from redgreen.run.runner import Outcome, Session, run_selector
 
 TOP = Path(__file__).resolve().parents[2]
@@ -175,7 +179,7 @@ class Sandbox:
             contextlib.redirect_stderr(err),
         ):
             code = main([*words])
-        told = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]  # BytesIO
+        told = [stream.buffer.getvalue().decode() for stream in (out, err)]
         return Done(code, *told)
 
     def spawn(self, *words: str, preexec: Callable[[], object] | None = None) -> Done:
@@ -210,15 +214,63 @@ class Sandbox:
         return load_registry(self.root)
 
     def record(self, mode: str, name: str = "demo", red: str = "", now: datetime | None = None) -> Outcome:
-        """Run a selector through the Python interface."""
+        """Run a selector through the Python interface; pytest forks instead of starting an interpreter."""
         clock: Callable[[], datetime] = (lambda: datetime.now(UTC)) if now is None else (lambda: now)
-        session = Session(self.project, self.loaded(), lambda chunk: None, clock=clock, environ=self.environ())
+        session = Session(
+            self.project,
+            self.loaded(),
+            lambda chunk: None,
+            clock=clock,
+            environ=self.environ(),
+            start=fork_server().start,
+        )
         return run_selector(session, find_selector(session.registry, name), Mode.parse(mode), red)
 
     def copy(self, root: Path) -> Sandbox:
         """The same repository in another folder, with whatever was recorded in it."""
         shutil.copytree(self.root, root, symlinks=True)
         return Sandbox(root, dict(self.env))
+
+
+class ForkServer:
+    """Runs pytest sessions, each in a process and a process group of its own."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", redgreen_fork.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+        )  # fmt: skip
+        atexit.register(self._process.communicate)
+
+    def start(
+        self,
+        argv: list[str],
+        *,
+        env: dict[str, str],
+        cwd: Path,
+        budget_s: float,
+        outputs: list[Callable[[bytes], object]],
+        interrupts: object,
+        folder: Path,
+    ) -> Finished:
+        """Run one session, as `redgreen.run.process.run_child` does."""
+        assert argv[1:3] == ["-m", "pytest"]
+        log = folder / "session.log"
+        job = {"argv": argv[3:], "cwd": str(cwd), "env": env, "log": str(log), "budget_s": budget_s}
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        rc, timed_out = json.loads(self._process.stdout.readline())
+        for output in outputs:
+            output(log.read_bytes())
+        return Finished(rc, timed_out, "", 0.0)
+
+
+@functools.cache
+def fork_server() -> ForkServer:
+    """The server of this test process, started when it is first needed."""
+    return ForkServer()
 
 
 @functools.cache
