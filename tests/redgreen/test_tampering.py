@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,18 @@ def test_seals_hold_in_a_fresh_clone(evidence: Evidence, tmp_path: Path) -> None
     evidence.sandbox.git("clone", "-q", str(evidence.sandbox.root), str(tmp_path / "clone"))
     done = Sandbox(tmp_path / "clone").run("verify", "--against", "HEAD")
     assert done.code == 0, done.err
+
+
+def test_source_archives_and_diffs_leave_the_reports_out(evidence: Evidence) -> None:
+    sandbox = evidence.sandbox
+    sandbox.git("archive", "--output=../source.tar", "HEAD")
+    with tarfile.open(sandbox.root.parent / "source.tar") as archive:
+        names = archive.getnames()
+    assert {"product.py", "docs/fix_plan.md", "plans/registry.yaml"} <= {*names}
+    assert not [name for name in names if "/reports" in name]
+    append(evidence.red / "pytest_demo_red.log", "one more line\n")
+    assert "one more line" not in sandbox.git("diff")
+    assert "pytest_demo_red.log" in sandbox.git("diff")
 
 
 def test_a_path_without_reports_is_no_success(evidence: Evidence) -> None:
