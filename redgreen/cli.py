@@ -38,14 +38,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        argv: Arguments; those of the process by default.
-
-    Returns:
-        The exit code: 0 as asked, else the code of the verdict or of the error.
-    """
+    """Run the command line and return the exit code: 0 as asked, else the code of the verdict or of the error."""
     words = sys.argv[1:] if argv is None else argv
     as_json = "--json" in words
     is_run = bool({*RUNS} & {*words})

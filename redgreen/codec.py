@@ -42,8 +42,8 @@ def parse_object(data: bytes | str, name: str) -> JsonObject:
     """
     try:
         value = json.loads(data)
-    except ValueError as error:
-        raise ValueError(f"{name} is not JSON") from error
+    except (ValueError, RecursionError):
+        raise ValueError(f"{name} is not JSON") from None
     if not isinstance(value, dict):
         raise ValueError(f"{name} does not hold an object")
     return value

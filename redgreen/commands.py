@@ -1,4 +1,7 @@
-"""What each command does: from plain arguments to an exit code, lines for people and values for tools."""
+"""What each command does: from plain arguments to an exit code, lines for people and values for tools.
+
+Every function raises a `RedgreenError` for what it refuses.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +42,7 @@ class Answer:
 
 
 def run_one(project: Project, name: str, mode: Mode, red: str, show: Callable[[bytes], object]) -> Answer:
-    """Run one selector.
-
-    Raises:
-        RedgreenError: It cannot be run or recorded.
-    """
+    """Run one selector."""
     registry = load_registry(project.root)
     selector = find_selector(registry, name)
     session = Session(project, registry, show)
@@ -53,11 +52,7 @@ def run_one(project: Project, name: str, mode: Mode, red: str, show: Callable[[b
 
 
 def run_map(project: Project, mode: Mode, initiative: str, show: Callable[[bytes], object]) -> Answer:
-    """Run everything that waits in the active phases, with a closing table.
-
-    Raises:
-        RegistryError: The registry is wrong, or knows no such initiative.
-    """
+    """Run everything that waits in the active phases, with a closing table."""
     registry = load_registry(project.root)
     if initiative and initiative not in registry.initiatives:
         raise RegistryError(f"{registry.file}: no initiative is called '{initiative}'")
@@ -93,11 +88,7 @@ def _answer(project: Project, outcome: Outcome) -> Answer:
 
 
 def lint_registry(project: Project, *, freeze: bool) -> Answer:
-    """Check the registry against what pytest really collects; write the frozen ids when asked.
-
-    Raises:
-        RegistryError: The file cannot be read, or pytest cannot collect.
-    """
+    """Check the registry against what pytest really collects; write the frozen ids when asked."""
     try:
         registry = load_registry(project.root)
     except RegistryError as error:
@@ -123,12 +114,7 @@ def lint_registry(project: Project, *, freeze: bool) -> Answer:
 
 
 def verify(project: Project, path: str, against: str) -> Answer:
-    """Check sealed folders, and with them the ledger.
-
-    Raises:
-        VerifyError: The path is no report folder.
-        RepositoryError: The base cannot be read.
-    """
+    """Check sealed folders, and with them the ledger."""
     problems, number = verify_all(project, path, against)
     values = {"folders": number, "problems": problems}
     if problems:
@@ -137,11 +123,7 @@ def verify(project: Project, path: str, against: str) -> Answer:
 
 
 def check_ledger(project: Project) -> Answer:
-    """Compare the ledger with the folders.
-
-    Raises:
-        LedgerError: The ledger is missing or broken.
-    """
+    """Compare the ledger with the folders."""
     problems = ledger.check(project, load_registry(project.root))
     if problems:
         hint = "run `python -m redgreen ledger --rebuild`"
@@ -150,11 +132,7 @@ def check_ledger(project: Project) -> Answer:
 
 
 def rebuild_ledger(project: Project) -> Answer:
-    """Render the ledger again.
-
-    Raises:
-        LedgerError, ReportError: It cannot be read or written.
-    """
+    """Render the ledger again."""
     changed = ledger.rebuild(project, load_registry(project.root))
     line = "docs/fix_plan.md: " + ("rendered again" if changed else "already as the folders say")
     return Answer(0, "LEDGER_REBUILT", [line], {"changed": changed})
@@ -190,11 +168,7 @@ def show_status(project: Project) -> Answer:
 
 
 def close(project: Project) -> Answer:
-    """Seal abandoned runs and put them into the ledger.
-
-    Raises:
-        ReportError: A folder cannot be written.
-    """
+    """Seal abandoned runs and put them into the ledger."""
     folders = abandoned.close(project)
     if folders and not project.scratch:
         ledger.rebuild(project, load_registry(project.root))
@@ -204,11 +178,7 @@ def close(project: Project) -> Answer:
 
 
 def generate_docs(project: Project, *, check: bool) -> Answer:
-    """Write the documents that come from the registry, or compare them with it.
-
-    Raises:
-        ReportError: They cannot be written.
-    """
+    """Write the documents that come from the registry, or compare them with it."""
     registry = load_registry(project.root)
     different = documents.different(project, registry)
     if check:

@@ -22,16 +22,9 @@ WITHOUT_EVIDENCE: Final = (".", *(f":(exclude,{path[1:]}" for path in EVIDENCE))
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """The code under test: a commit, and the tree that the commit and the patch give together.
+    """The code under test: a commit, and the tree that the commit and the patch give together, without evidence.
 
-    Evidence (report folders, the ledger) is not part of it.
-
-    Attributes:
-        head: Commit id.
-        branch: Branch name; empty when detached.
-        tree: Tree id of the working files.
-        dirty: Whether the working files differ from the commit.
-        patch_sha256: Digest of the difference; None where there is none.
+    `branch` is empty when detached; `dirty` says that the working files differ from the commit.
     """
 
     head: str

@@ -19,12 +19,9 @@ PARTIAL: Final = ".partial"
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A repository with a registry.
+    """A repository with a registry; everything lies at fixed places below `root`.
 
-    Attributes:
-        root: Top folder; registry, plans and documents lie at fixed places below it.
-        scratch: Whether runs are thrown away: they go to an ignored folder, and never into plans/ or the ledger.
-        python: Interpreter that runs pytest.
+    A scratch run is thrown away: it goes to an ignored folder, and never into plans/ or the ledger.
     """
 
     root: Path
@@ -77,12 +74,9 @@ class Project:
 
 
 def find_project(start: Path, *, root: Path | None = None, scratch: bool | None = None) -> Project:
-    """The project around a folder.
+    """Find the project around a folder, or take the folder `root` without looking.
 
-    Args:
-        start: Folder to look in and above.
-        root: Use this folder and do not look.
-        scratch: Throw runs away; by default the case when the environment says `CI=true`.
+    By default runs are thrown away (`scratch`) when the environment says `CI=true`.
 
     Raises:
         RegistryError: No folder here or above holds a registry.

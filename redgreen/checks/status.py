@@ -16,19 +16,10 @@ __all__ = ["Standing", "standings", "waiting"]
 class Standing:
     """Where one selector stands.
 
-    Attributes:
-        selector: Its name.
-        initiative: Whose it is.
-        phase: Phase of the plan.
-        role: target or guard.
-        state: planned, waiting (no valid RED yet), red, green, invalid (the newest attempt counts for nothing and
-            nothing valid stands), unrun or held (guards).
-        active: Whether its phase is the one being worked on.
-        last: Verdict of the newest attempt, with its folder; empty when there is none.
-        stale: Whether the registry has changed what the selector declares since its newest valid run.
-        attempts: Number of recorded attempts.
-        invalid: How many of them count for nothing.
-        next: Command to run next; empty when there is nothing to do.
+    `state` is planned, waiting (no valid RED yet), red, green, invalid (the newest attempt counts for nothing and
+    nothing valid stands), unrun or held (guards); `active` says that its phase is the one being worked on, `stale` that
+    the registry has changed what it declares since its newest valid run; `last` names the newest attempt, `next` the
+    command to run next.
     """
 
     selector: str
@@ -56,13 +47,9 @@ def standings(project: Project, registry: Registry) -> list[Standing]:
 
 
 def waiting(project: Project, registry: Registry, mode: Mode, initiative: str = "") -> list[Selector]:
-    """What a run without a selector takes: the map of the active phases.
+    """Return what a run without a selector takes from the active phases.
 
-    Args:
-        project: Where the recorded runs lie.
-        registry: The selector map.
-        mode: RED: live targets without a valid RED. GREEN: live targets that are red, and the live guards.
-        initiative: Only this one.
+    For a RED: live targets without a valid one. For a GREEN: live targets that are red, and the live guards.
     """
     if mode is RED:
         wanted = {("target", "waiting"), ("target", "invalid")}

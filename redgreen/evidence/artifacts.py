@@ -35,16 +35,9 @@ class ArrayFacts:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A file that a run left.
+    """A file that a run left: the label of its process, and its path below the temporary folder of the process.
 
-    Attributes:
-        process: Label of the process that left it.
-        path: Path below the temporary folder of the process.
-        bytes: Its size.
-        sha256: Its digest.
-        kind: What it is read as; ends in `?!` when it is damaged.
-        glob: The pattern that found it; only in the audit, like the contents.
-        contents: Its arrays.
+    `kind` is what it is read as; it ends in `?!` when the file is damaged. Only the audit has `glob` and `contents`.
     """
 
     process: str
@@ -69,13 +62,7 @@ class Audit:
 
 
 def audit(folder: Path, specs: Iterable[ArtifactSpec], process: str = "main") -> list[Artifact]:
-    """Describe every file below a folder that one of the globs names.
-
-    Args:
-        folder: The temporary folder of the process.
-        specs: What to look for.
-        process: Label of the process.
-    """
+    """Describe every file below the temporary folder of a process that one of the globs names."""
     found: dict[str, Artifact] = {}
     for spec in specs:
         for path in sorted(folder.glob(spec.glob)):

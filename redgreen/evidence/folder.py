@@ -20,17 +20,7 @@ from redgreen.errors import ClockError, ReportError
 from redgreen.evidence.record import SCHEMA, SEAL, Seal
 from redgreen.project import PARTIAL, Project
 
-__all__ = [
-    "MANIFEST",
-    "NOTES",
-    "STAMP",
-    "open_partial",
-    "reserve",
-    "running",
-    "seal",
-    "write_json",
-    "write_text",
-]
+__all__ = ["MANIFEST", "NOTES", "STAMP", "open_partial", "reserve", "running", "seal", "write_json", "write_text"]
 
 MANIFEST: Final = "MANIFEST.sha256"
 NOTES: Final = "NOTES.md"  # for people; deliberately outside of the seal

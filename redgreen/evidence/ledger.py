@@ -108,12 +108,6 @@ def row_key(line: str) -> tuple[str, int, str]:
     return (*stamp_key(match[2]), match[3]) if match else ("", 0, "")
 
 
-def row_seal(line: str) -> str:
-    """The twelve digits of the seal that a row shows."""
-    match = LINK.search(line)
-    return match[4] if match else ""
-
-
 def render_row(run: SealedRun) -> str:
     """One row of the table."""
     result, git = run.result, run.result.git

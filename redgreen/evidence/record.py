@@ -34,24 +34,10 @@ class RegistryFile:
 class Intent:
     """What a run set out to do.
 
-    Attributes:
-        schema: Version of the record.
-        run_id: Names the run.
-        folder: `<UTC>/<subdir>`.
-        initiative: Whose run it is.
-        selector: Name of the selector.
-        mode: What the run is meant to show.
-        entry: The selector as it was declared.
-        entry_sha256: Digest of the entry.
-        answers: Run id of the RED that a GREEN answers.
-        git: The code under test; None for a scratch run.
-        started: Moment in ISO format; like everything below it is missing when the run died before it wrote an intent.
-        scratch: Whether the run is thrown away.
-        command: Command line of the first process.
-        registry: The registry that was read.
-        expected: Exact ids where they were known.
-        guards: Entries of the protected selectors.
-        guards_planned: Names of protected selectors that are planned.
+    `folder` is `<UTC>/<subdir>`, `entry` the selector as it was declared, `answers` the run id of the RED that a GREEN
+    answers, `git` the code under test (None for a scratch run). What has a default is missing when the run died before
+    it had written an intent: `started` (ISO format), the command line of the first process, the exact ids where they
+    were known, the entries of the protected selectors, and the names of those that are planned.
     """
 
     schema: int
@@ -169,12 +155,7 @@ class Seal:
 
 
 def read_record(kind: type[T], data: bytes | str | None, name: str) -> T:
-    """Read one file of the record.
-
-    Args:
-        kind: `Intent`, `Result` or `Seal`.
-        data: Bytes of the file; None where it is missing.
-        name: Its name, for the message.
+    """Read one file of the record: `Intent`, `Result` or `Seal`; `data` is None where the file is missing.
 
     Raises:
         ValueError: It is missing, not JSON, of another schema, or does not hold what it must.

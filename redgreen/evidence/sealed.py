@@ -21,13 +21,7 @@ __all__ = ["SealedRun", "load_intent", "load_run", "read_identities", "red_side"
 class SealedRun:
     """A sealed folder as it claims to be; `redgreen.evidence.verify` says whether the claim holds.
 
-    Attributes:
-        folder: The folder.
-        initiative: Name of the initiative, from the path.
-        stamp: Name of the `<UTC>` folder.
-        intent: run.json.
-        result: result.json.
-        seal: SEAL.json.
+    Initiative and stamp (the name of the `<UTC>` folder) are those of its path.
     """
 
     folder: Path
@@ -71,11 +65,7 @@ def load_intent(folder: Path) -> Intent:
 
 
 def load_run(folder: Path, contents: Mapping[str, bytes] | None = None) -> SealedRun:
-    """Read one sealed folder.
-
-    Args:
-        folder: The folder.
-        contents: Bytes of its files by name, where they are known.
+    """Read one sealed folder, or the bytes of its files where they are known.
 
     Raises:
         ValueError: It is not sealed, or its files do not hold what they must.

@@ -1,20 +1,22 @@
-"""Check that sealed folders are what they claim: every byte, and that the evidence gives the verdict."""
+"""Check that sealed folders are what they claim: every byte, and that the evidence gives the verdict; find a RED."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from redgreen.codec import digest, from_json, parse_object
 from redgreen.codes import GREEN, Verdict
+from redgreen.errors import PairError, VerifyError
 from redgreen.evidence.artifacts import Audit, missing_artifacts
 from redgreen.evidence.folder import MANIFEST, STAMP, UNSEALED, stamp_key
 from redgreen.evidence.record import SEAL, Seal, read_record
 from redgreen.evidence.scrub import GENERIC_PATHS, PATH_HINTS
-from redgreen.evidence.sealed import SealedRun, load_run, read_identities, red_side
+from redgreen.evidence.sealed import SealedRun, load_run, read_identities, red_side, sealed_runs
 from redgreen.evidence.summary import render_summary
 from redgreen.judge.attempt import read_attempt
 from redgreen.judge.conclusion import RedSide
@@ -22,18 +24,13 @@ from redgreen.judge.pairing import Guarded, conclude
 from redgreen.project import PARTIAL, Project
 from redgreen.registry.model import Selector
 
-__all__ = ["verify_folder"]
+__all__ = ["find_red", "verify_folder"]
 
 MANIFEST_LINE: Final = re.compile(r"([0-9a-f]{64})  ([^/\\\n][^\\\n]*)\Z")
 
 
 def verify_folder(project: Project, folder: Path) -> list[str]:
-    """Return everything that is wrong with one sealed folder; an empty list when nothing is.
-
-    Args:
-        project: Repository that holds the folder.
-        folder: The sealed folder.
-    """
+    """Return everything that is wrong with one sealed folder; an empty list when nothing is."""
     if folder.name.endswith(PARTIAL):
         return ["the run was never finished; seal it as abandoned with `redgreen close`"]
     files, problems = _walk(folder)
@@ -210,3 +207,57 @@ def _load_red(project: Project, run: SealedRun) -> tuple[RedSide | None, list[st
     if stamp_key(red.stamp) > stamp_key(run.stamp):
         problems.append("the GREEN is older than its RED")
     return red_side(project, red), problems
+
+
+def find_red(project: Project, selector: Selector, reference: str = "") -> RedSide:
+    """Find the RED that a GREEN of the selector answers: the named one (run id or folder), or the newest valid one.
+
+    A scratch run looks among scratch runs first.
+
+    Raises:
+        PairError: There is none, it is not valid, or the registry has changed what it promised.
+        VerifyError: The folder of the RED was altered.
+    """
+    places = [project, replace(project, scratch=False)] if project.scratch else [project]
+    for place in places:
+        run = _find_named(place, reference) if reference else _find_newest(place, selector)
+        if run is not None:
+            return _check_red(place, selector, run)
+    if reference:
+        raise PairError(f"no sealed run is called '{reference}'")
+    raise PairError(
+        f"{selector.name} has no valid RED to answer; record one with `redgreen run red {selector.name}` first"
+    )
+
+
+def _find_newest(project: Project, selector: Selector) -> SealedRun | None:
+    found = None
+    for run in sealed_runs(project):
+        if run.result.selector == selector.name and run.verdict is Verdict.VALID_RED:
+            found = run if found is None or run.key > found.key else found
+    return found
+
+
+def _find_named(project: Project, reference: str) -> SealedRun | None:
+    for folder in (project.root / reference, Path(reference).resolve()):
+        if (folder / SEAL).is_file() and folder.is_relative_to(project.base):
+            try:
+                return load_run(folder)
+            except ValueError as error:
+                raise VerifyError(f"{reference}: {error}") from None
+    return next((run for run in sealed_runs(project) if run.result.run_id == reference), None)
+
+
+def _check_red(project: Project, selector: Selector, run: SealedRun) -> RedSide:
+    name = run.result.run_id
+    if run.result.selector != selector.name or run.verdict is not Verdict.VALID_RED:
+        raise PairError(f"{name} is a {run.verdict} of {run.result.selector}, not a valid RED of {selector.name}")
+    problems = verify_folder(project, run.folder)
+    if problems:
+        raise VerifyError(f"the RED {name} does not hold: {problems[0]}")
+    before = run.intent.declared()
+    if before.promise() != selector.promise():
+        raise PairError(
+            f"the registry entry of {selector.name} has changed what it declares since the RED {name}; record a new RED"
+        )
+    return red_side(project, run)

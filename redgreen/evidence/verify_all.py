@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from redgreen.errors import RepositoryError, VerifyError
+from redgreen.errors import RedgreenError, RepositoryError, VerifyError
 from redgreen.evidence.folder import STAMP, is_running
-from redgreen.evidence.ledger import ledger_rows, row_seal
+from redgreen.evidence.ledger import check, ledger_rows
 from redgreen.evidence.record import SEAL
-from redgreen.evidence.sealed import load_intent, load_run
+from redgreen.evidence.sealed import load_intent
 from redgreen.evidence.verify import verify_folder
 from redgreen.gitrepo import git
 from redgreen.project import PARTIAL, Project
+from redgreen.registry.load import load_registry
 
 __all__ = ["verify_all"]
 
@@ -19,10 +20,7 @@ __all__ = ["verify_all"]
 def verify_all(project: Project, path: str = "", against: str = "") -> tuple[list[str], int]:
     """Check one folder, everything below a folder, or the whole repository.
 
-    Args:
-        project: Repository.
-        path: Report folder or a folder above some; all of them by default.
-        against: Git reference whose sealed folders and ledger rows must all still be there, unchanged.
+    What was sealed, and every ledger row, at the git reference `against` must still be there, unchanged.
 
     Returns:
         Problems, one line each, and the number of folders looked at.
@@ -39,7 +37,7 @@ def verify_all(project: Project, path: str = "", against: str = "") -> tuple[lis
     if not path:
         problems += _strays(project)
         if not project.scratch:
-            problems += _rows(project, folders)
+            problems += _check_ledger(project)
     if against:
         problems += _against(project, against)
     return problems, len(folders)
@@ -84,30 +82,14 @@ def _strays(project: Project) -> list[str]:
     return problems
 
 
-def _rows(project: Project, folders: list[Path]) -> list[str]:
-    """Compare the seals that the ledger shows with those of the folders."""
+def _check_ledger(project: Project) -> list[str]:
+    """Compare the ledger with the folders."""
+    if not project.ledger.is_file() and not any(project.folders()):
+        return []
     try:
-        text = project.ledger.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ["docs/fix_plan.md: there is no ledger to compare with"] if folders else []
-    rows = ledger_rows(text)
-    problems = []
-    sealed: set[str] = set()
-    for folder in folders:
-        try:
-            run = load_run(folder)
-        except ValueError:
-            continue  # named already
-        name = project.relative(folder)
-        sealed.add(name)
-        if name not in rows:
-            problems.append(f"{name}: has no row in the ledger")
-        elif row_seal(rows[name]) != run.short_seal:
-            problems.append(
-                f"{name}: the ledger shows the seal {row_seal(rows[name])}, the folder has {run.short_seal}"
-            )
-    problems += [f"{name}: has a row in the ledger, and no folder" for name in rows if name not in sealed]
-    return problems
+        return check(project, load_registry(project.root))
+    except RedgreenError as error:
+        return [str(error)]
 
 
 def _against(project: Project, reference: str) -> list[str]:

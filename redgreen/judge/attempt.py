@@ -16,18 +16,8 @@ PROTECTS = "protects "
 class Process:
     """One pytest process as the record tells it.
 
-    Attributes:
-        label: What it was for: `main`, `repeat 2`, … or `protects NAME`.
-        selector: Name of the selector that ran.
-        log: File name of the log; the other files share its stem.
-        rc: Return code.
-        timed_out: Whether the budget ended it.
-        interrupted: Signal that ended the run, or empty.
-        wall_s: Seconds.
-        collected: Number of collected tests.
-        deselected: Number of tests that an expression left out.
-        reported: Number of tests with an outcome.
-        junit: Number of cases in the junit file; None where there is none.
+    `label` says what it was for: `main`, `repeat 2`, … or `protects NAME`. The other files share the stem of `log`.
+    `interrupted` names the signal that ended the run; `junit` counts the cases in the junit file, where there is one.
     """
 
     label: str
@@ -57,12 +47,7 @@ class Attempt:
 
 
 def read_attempt(read: Callable[[str], bytes | None], process: Process) -> Attempt:
-    """Read the witnesses of a process, and take the numbers of tests from them.
-
-    Args:
-        read: Gives the bytes of a file of the report, or None where there is none.
-        process: The process; its numbers are ignored.
-    """
+    """Read the witnesses of a process with `read` (bytes by file name), and take the numbers of tests from them."""
     stem = process.log.removesuffix(".log")
     events, junit = read(f"{stem}.events.jsonl"), read(f"{stem}.junit.xml")
     evidence = read_evidence(

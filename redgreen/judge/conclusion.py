@@ -16,15 +16,9 @@ Outcomes = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class ErrorRow:
-    """The exception of a test.
+    """The exception of a test; `kind` (`class` in the record) is assertion, stub, missing_symbol or exception.
 
-    Attributes:
-        type: Its name.
-        kind: assertion, stub, missing_symbol or exception; `class` in the record.
-        message: The first 500 characters.
-        raised_in: Whose code raised it.
-        at: File and line.
-        matched_rule: Index of the declared reason that it met.
+    `message` holds the first 500 characters, `matched_rule` the index of the declared reason that it met.
     """
 
     type: str
@@ -53,16 +47,8 @@ class TestRow:
 class Transition:
     """How the tests went from RED to GREEN.
 
-    Attributes:
-        f2p: Declared tests that pass now.
-        declared: Declared tests of the RED.
-        still_failing: Declared tests that fail now.
-        p2p: Tests that passed then and now, protected ones included.
-        lost: Tests that passed or ran then and do not now.
-        new_skips: Tests that ran then and are skipped now.
-        added: Tests that were not there then.
-        test_changed: Tests whose code changed.
-        notes: Changes that leave the code of the tests as it was.
+    `f2p` counts the declared tests that pass now, `p2p` those that passed then and now, protected ones included.
+    `lost` passed or ran then and do not now; `notes` tell of changes that leave the code of the tests as it was.
     """
 
     f2p: int
@@ -106,15 +92,8 @@ class Conclusion:
 class RedSide:
     """What a GREEN must know of its RED.
 
-    Attributes:
-        run_id: The RED run.
-        seal: Digest of its manifest.
-        folder: Its folder, relative to the root.
-        outcomes: Outcome of each test.
-        declared: Ids that failed as declared.
-        kinds: Class of failure of each declared test.
-        guards: Outcomes of the protected selectors' tests before the change.
-        identities: Identities of the tests.
+    `seal` is the digest of its manifest, `folder` relative to the root, `declared` the ids that failed as declared with
+    the class of each failure in `kinds`, `guards` the outcomes of the protected selectors' tests before the change.
     """
 
     run_id: str

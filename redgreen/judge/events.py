@@ -44,18 +44,10 @@ class Failure:
 
 @dataclass(slots=True)
 class TestRecord:
-    """One test.
+    """One test: its outcome (passed, failed, skipped, xfailed, xpassed, error) and the phase that decided it.
 
-    Attributes:
-        id: Node id.
-        outcome: passed, failed, skipped, xfailed, xpassed, or error (in setup or teardown).
-        phase: Phase that decided the outcome.
-        duration_s: Seconds of the call.
-        failure: The exception, where one was seen.
-        lie: How the reported outcome contradicts what was seen; empty when it does not.
-        timeout: Whether pytest-timeout ended it.
-        subtests: Whether a subtest failed.
-        strict: Whether it passed against a strict xfail mark, which pytest calls a failure.
+    `lie` tells how the reported outcome contradicts what was seen; `timeout` whether pytest-timeout ended it;
+    `subtests` whether a subtest failed; `strict` whether it passed against a strict xfail mark.
     """
 
     id: str
@@ -93,15 +85,7 @@ class Evidence:
 
 
 def read_evidence(events: str, junit: str | None, *, rc: int, timed_out: bool, interrupted: str) -> Evidence:
-    """Put the two witnesses of one process together.
-
-    Args:
-        events: Text of the collector's file.
-        junit: Text of the junit file; None when there is none.
-        rc: Return code of the process.
-        timed_out: Whether the runner ended it for time.
-        interrupted: Signal that ended the run, or empty.
-    """
+    """Put the two witnesses of one process together: the collector's events, and junit where there is a file."""
     evidence = Evidence(rc, timed_out, interrupted)
     for line in events.splitlines():
         try:

@@ -33,15 +33,9 @@ class Identity:
 
 
 def identify(root: Path, nodeids: Iterable[str], test_support: Iterable[str] = ()) -> dict[str, Identity]:
-    """Identities of tests.
+    """Identify tests; a file that is not Python has the digest of its bytes for `ast`.
 
-    Args:
-        root: Repository root.
-        nodeids: Tests to identify.
-        test_support: `file::name` of helpers, or whole files, that are not part of a test's identity.
-
-    Returns:
-        The identity of each id; a file that is not Python has the digest of its bytes for `ast`.
+    `test_support` names helpers (`file::name`) or whole files that are no part of a test's identity.
     """
     reader = _Reader(root, frozenset(test_support))
     return {nodeid: reader.identity(nodeid) for nodeid in nodeids}
@@ -133,15 +127,15 @@ class _Reader:
         self.modules: dict[Path, _Module | None] = {}
         self.known: dict[str, Identity] = {}
         self.supports: dict[str, str] = {}
-        self.search = [root / folder for folder in self._pythonpath()]
-
-    def _pythonpath(self) -> list[str]:
+        self.config = ""
         try:
-            config = tomllib.loads((self.root / "pyproject.toml").read_text(encoding="utf-8"))
-            folders = config["tool"]["pytest"]["ini_options"]["pythonpath"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return []
-        return folders.split() if isinstance(folders, str) else [str(folder) for folder in folders]
+            config = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+            pytest = config.get("tool", {}).get("pytest")
+            self.config = repr(pytest)
+            folders = pytest["ini_options"]["pythonpath"]
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            folders = []
+        self.search = [root / folder for folder in (folders.split() if isinstance(folders, str) else map(str, folders))]
 
     def module(self, path: Path) -> _Module | None:
         """A parsed file; None when it is missing or not Python."""
@@ -176,12 +170,7 @@ class _Reader:
             config = self.root / name
             if config.is_file():
                 parts.append(hashlib.sha256(config.read_bytes()).hexdigest())
-        try:
-            tool = tomllib.loads((self.root / "pyproject.toml").read_text(encoding="utf-8")).get("tool", {})
-            parts.append(repr(tool.get("pytest")))
-        except (OSError, ValueError):
-            parts.append("")
-        return _sha(parts)
+        return _sha([*parts, self.config])
 
     def _code(self, module: _Module, names: list[str]) -> Iterator[str]:
         start = self._test_nodes(module, names)

@@ -37,20 +37,11 @@ def conclude(
     identities: Identities | None = None,
     artifact_problems: Sequence[str] = (),
 ) -> Conclusion:
-    """Judge a run.
+    """Judge a run: the first reason that rules it out gives the verdict.
 
-    Args:
-        selector: What was declared.
-        mode: What the run is meant to show.
-        runs: The processes of the selector itself, repeats included; at least one.
-        expected: Exact ids where they are known.
-        guards: The protected selectors' processes.
-        red: The RED that a GREEN answers.
-        identities: Identities of the tests now.
-        artifact_problems: What the artifact audit found missing.
-
-    Returns:
-        The conclusion; the first reason that rules the run out gives the verdict.
+    `runs` are the processes of the selector itself, repeats included, and `guards` those of what it protects;
+    `expected` are the exact ids where they are known; `red` is what a GREEN answers, compared with the `identities` of
+    the tests now.
     """
     judgements = [judge(evidence, selector, mode, expected) for evidence in runs]
     first = judgements[0]

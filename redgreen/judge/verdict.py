@@ -34,16 +34,9 @@ class Judgement:
 
 
 def judge(evidence: Evidence, selector: Selector, mode: Mode, expected: Sequence[str] | None = None) -> Judgement:
-    """Judge one process.
+    """Judge one process; `expected` are the exact ids where they are known (frozen, or those of the RED).
 
-    Args:
-        evidence: What both witnesses saw.
-        selector: What was declared.
-        mode: What the run is meant to show.
-        expected: Exact ids, where they are known (frozen, or those of the RED).
-
-    Returns:
-        The first verdict that applies, from "did the session run at all" down to the failure's own reason.
+    The first verdict that applies counts, from "did the session run at all" down to the failure's own reason.
     """
     for step in (_session, _ids, _witnesses, _phases):
         found = step(evidence, selector, expected)
@@ -69,17 +62,14 @@ def names(rule: Rule, nodeid: str) -> bool:
 def _session(evidence: Evidence, _selector: Selector, _expected: Sequence[str] | None) -> Judgement | None:
     """Did pytest start, collect and come to its end by itself? The first sign that it did not decides."""
     unfinished = evidence.finish_rc is None
+    uncollected = tuple(f"cannot collect {node}" for node in evidence.collect_errors)
     signs: tuple[tuple[object, Verdict, tuple[str, ...]], ...] = (
         (evidence.interrupted, Verdict.INTERRUPTED, (f"the runner got {evidence.interrupted}",)),
         (evidence.timed_out, Verdict.TIMEOUT, ("the budget was used up and the run was ended",)),
         (evidence.rc < 0, Verdict.CRASHED, (f"pytest was ended by signal {-evidence.rc}",)),
         (evidence.conftest_error, Verdict.CONFTEST_ERROR, (f"conftest: {evidence.conftest_error}",)),
         (evidence.internal_error, Verdict.PYTEST_BROKE, (f"pytest or a plugin broke: {evidence.internal_error}",)),
-        (
-            evidence.collect_errors,
-            Verdict.COLLECTION_ERROR,
-            tuple(f"cannot collect {n}" for n in evidence.collect_errors),
-        ),
+        (evidence.collect_errors, Verdict.COLLECTION_ERROR, uncollected),
         (evidence.interrupt, Verdict.EXITED_EARLY, (f"cut short from inside the session: {evidence.interrupt}",)),
         (evidence.rc == 4, Verdict.USAGE_ERROR, ("pytest refused the command line (option, file or test id)",)),
         (unfinished, Verdict.EXITED_EARLY, ("the process ended before pytest finished its session",)),
@@ -192,33 +182,22 @@ def _judge_passing(evidence: Evidence, selector: Selector, mode: Mode) -> Judgem
 
 
 def _judge_red(evidence: Evidence, selector: Selector) -> Judgement:
-    declared = declared_ids(evidence.collected, selector)
-    records = evidence.tests
+    declared, records = declared_ids(evidence.collected, selector), evidence.tests
+    rules = selector.red.reasons if selector.red else ()
     failed = [record for record in records.values() if record.outcome == "failed"]
-    unnamed = (
-        [rule.tests for rule in selector.red.reasons if not any(names(rule, nodeid) for nodeid in declared)]
-        if selector.red
-        else []
-    )
+    unnamed = [rule.tests for rule in rules if not any(names(rule, nodeid) for nodeid in declared)]
     if not declared or unnamed:
-        return Judgement(
-            Verdict.IDS_DISAGREE,
-            tuple(f"no collected test is named by '{name}'" for name in unnamed) or ("no RED is declared",),
-        )
+        told = tuple(f"no collected test is named by '{name}'" for name in unnamed) or ("no RED is declared",)
+        return Judgement(Verdict.IDS_DISAGREE, told)
     if not failed:
         return Judgement(Verdict.NOTHING_FAILED, (f"{len(records)} tests, none failed",), declared)
     reasons: list[str] = []
     verdict = Verdict.VALID_RED
     matched: dict[str, int] = {}
     for record in failed:
-        problem = (
-            _against_rules(record, selector, matched)
-            if record.id in declared
-            else (
-                Verdict.WRONG_REASON,
-                "failed, and no RED is declared for it",
-            )
-        )
+        problem: tuple[Verdict, str] | None = Verdict.WRONG_REASON, "failed, and no RED is declared for it"
+        if record.id in declared:
+            problem = _against_rules(record, selector, matched)
         if problem is not None:
             verdict = problem[0] if verdict is Verdict.VALID_RED else verdict
             reasons.append(f"{record.id}: {problem[1]}")
@@ -270,14 +249,8 @@ def raised_in(failure: Failure, selector: Selector) -> str:
         return "third_party"
     path = PurePosixPath(failure.file)
     support = {part.partition("::")[0] for part in selector.test_support}
-    in_tests = any(path.is_relative_to(root) for root in selector.tests_roots)
-    if (
-        in_tests
-        or path.name == "conftest.py"
-        or failure.file in support
-        or path.match("test_*.py")
-        or path.match("*_test.py")
-    ):
+    in_tests = any(path.is_relative_to(root) for root in selector.tests_roots) or failure.file in support
+    if in_tests or path.name == "conftest.py" or path.match("test_*.py") or path.match("*_test.py"):
         return "tests"
     if selector.product and not any(fnmatch.fnmatchcase(failure.file, glob) for glob in selector.product):
         return "elsewhere"

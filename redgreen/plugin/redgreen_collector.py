@@ -50,9 +50,6 @@ def underlying(function: object) -> object:
     return getattr(function, "__func__", function)
 
 
-# --- before the session -------------------------------------------------------------------------------------------
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests() -> Generator[None, object, object]:
     """Tell a conftest that cannot be imported from a wrong option: pytest ends both with code 4."""
@@ -69,9 +66,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     global _root
     _root = session.config.rootpath
     emit(e="start", pytest=pytest.__version__)
-
-
-# --- collection ---------------------------------------------------------------------------------------------------
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -132,9 +126,6 @@ def covers(prefix: str, nodeid: str) -> bool:
     """Whether a selection (folder, file, class or test) holds the test."""
     prefix = prefix.rstrip("/")
     return nodeid == prefix or any(nodeid.startswith(prefix + mark) for mark in ("/", "::", "["))
-
-
-# --- running ------------------------------------------------------------------------------------------------------
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -209,9 +200,6 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     emit(**event)
 
 
-# --- the end ------------------------------------------------------------------------------------------------------
-
-
 def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
     """Write that the session was cut short from inside."""
     emit(e="interrupt", type=type(excinfo.value).__name__)
@@ -232,9 +220,6 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         if file:
             origins[name] = "repo" if is_inside(Path(file)) else "outside"
     emit(e="finish", rc=int(exitstatus), collected=session.testscollected, origins=origins)
-
-
-# --- exceptions ---------------------------------------------------------------------------------------------------
 
 
 def describe(error: BaseException, traceback: TracebackType | None) -> dict[str, Any]:

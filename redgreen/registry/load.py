@@ -6,9 +6,8 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Any, Final
 
 from redgreen.codes import GREEN, GUARD, RED
 from redgreen.errors import Problem, RegistryError
@@ -32,22 +31,6 @@ REGISTRY_NAME: Final = "plans/registry.yaml"
 LOCK_NAME: Final = "plans/registry.lock.json"
 PASS_ENV: Final = ("PATH", "HOME", "LANG", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """What every selector starts from."""
-
-    env: dict[str, str]
-    pass_env: tuple[str, ...]
-    pytest_args: tuple[str, ...]
-    plugins: tuple[str, ...]
-    budget_s: float
-    repeat_red: int
-    repeat_green: int
-    max_skipped: int
-    max_xfailed: int
-    tests_roots: tuple[str, ...]
 
 
 def load_registry(root: Path, name: str = REGISTRY_NAME) -> Registry:
@@ -89,23 +72,45 @@ def find_selector(registry: Registry, name: str) -> Selector:
         raise RegistryError(f"{registry.file}: no selector is called '{name}'{hint}") from None
 
 
-def _defaults(fields: Fields) -> Defaults:
+DEFAULTS: Final[dict[str, Any]] = {
+    "env": {},
+    "pass_env": PASS_ENV,
+    "pytest_args": ("-vv", "--tb=short"),
+    "plugins": (),
+    "budget_s": 60.0,
+    "repeat_red": 1,
+    "repeat_green": 1,
+    "max_skipped": 0,
+    "max_xfailed": 0,
+}
+
+
+def _common(fields: Fields, base: dict[str, Any], *, adding: bool) -> dict[str, Any]:
+    """Read what both the defaults and a selector may set; a selector adds to the variables and plugins of its base."""
     repeat, expect = fields.child("repeat"), fields.child("expect")
-    defaults = Defaults(
-        env=fields.pairs("env"),
-        pass_env=fields.texts("pass_env", PASS_ENV),
-        pytest_args=fields.texts("pytest_args", ("-vv", "--tb=short")),
-        plugins=fields.texts("plugins"),
-        budget_s=fields.number("budget_s", 60, least=0.1),
-        repeat_red=repeat.whole("red", 1, least=1),
-        repeat_green=repeat.whole("green", 1, least=1),
-        max_skipped=expect.whole("skipped", 0),
-        max_xfailed=expect.whole("xfailed", 0),
-        tests_roots=fields.texts("tests_roots", ("tests",)),
-    )
-    for part in (repeat, expect, fields):
-        part.done()
-    return defaults
+    values = {
+        "env": base["env"] | fields.pairs("env"),
+        "pass_env": fields.texts("pass_env", () if adding else base["pass_env"]),
+        "pytest_args": fields.texts("pytest_args", base["pytest_args"]),
+        "plugins": fields.texts("plugins"),
+        "budget_s": fields.number("budget_s", base["budget_s"], least=0.1),
+        "repeat_red": repeat.whole("red", base["repeat_red"], least=1),
+        "repeat_green": repeat.whole("green", base["repeat_green"], least=1),
+        "max_skipped": expect.whole("skipped", base["max_skipped"]),
+        "max_xfailed": expect.whole("xfailed", base["max_xfailed"]),
+    }
+    for key in ("pass_env", "plugins") if adding else ():
+        values[key] = tuple(dict.fromkeys(base[key] + values[key]))
+    repeat.done()
+    expect.done()
+    return values
+
+
+def _defaults(fields: Fields) -> dict[str, Any]:
+    values = _common(fields, DEFAULTS, adding=False)
+    values["tests_roots"] = fields.texts("tests_roots", ("tests",))
+    fields.done()
+    return values
 
 
 def _initiative(name: str, fields: Fields) -> Initiative:
@@ -118,10 +123,10 @@ def _initiative(name: str, fields: Fields) -> Initiative:
     return found
 
 
-def _selector(name: str, fields: Fields, defaults: Defaults) -> Selector:
+def _selector(name: str, fields: Fields, defaults: dict[str, Any]) -> Selector:
     if not NAME.match(name):
         fields.problem("", f"selectors: '{name}' must be letters, digits, '.', '_' and '-'")
-    repeat, expect, log = fields.child("repeat"), fields.child("expect"), fields.child("log")
+    log = fields.child("log")
     stem = re.sub(r"[^A-Za-z0-9]+", "_", name)
     phase = fields.text("phase")
     selector = Selector(
@@ -133,15 +138,6 @@ def _selector(name: str, fields: Fields, defaults: Defaults) -> Selector:
         select=fields.required_texts("select"),
         k=fields.text("k", ""),
         m=fields.text("m", ""),
-        env=defaults.env | fields.pairs("env"),
-        pass_env=tuple(dict.fromkeys(defaults.pass_env + fields.texts("pass_env"))),
-        pytest_args=fields.texts("pytest_args", defaults.pytest_args),
-        plugins=tuple(dict.fromkeys(defaults.plugins + fields.texts("plugins"))),
-        budget_s=fields.number("budget_s", defaults.budget_s, least=0.1),
-        repeat_red=repeat.whole("red", defaults.repeat_red, least=1),
-        repeat_green=repeat.whole("green", defaults.repeat_green, least=1),
-        max_skipped=expect.whole("skipped", defaults.max_skipped),
-        max_xfailed=expect.whole("xfailed", defaults.max_xfailed),
         count=_count(fields),
         role=fields.text("role", "guard", among=("guard", "target")),
         state=fields.text("state", "live", among=("live", "planned")),
@@ -154,12 +150,13 @@ def _selector(name: str, fields: Fields, defaults: Defaults) -> Selector:
         log_green=log.text("green", f"pytest_{stem}_green.log"),
         log_guard=log.text("guard", f"pytest_{stem}.log"),
         subdir=fields.text("subdir", f"phase_{phase.lower()}"),
-        tests_roots=defaults.tests_roots,
+        tests_roots=defaults["tests_roots"],
         line=fields.mapping.line,
+        **_common(fields, defaults, adding=True),
     )
     _check_selector(selector, fields, log)
-    for part in (repeat, expect, log, fields):
-        part.done()
+    log.done()
+    fields.done()
     return selector
 
 

@@ -17,14 +17,7 @@ PLACES: Final = ("tests", "product", "third_party")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One declared reason: these tests fail with this exception, this message, at this place.
-
-    Attributes:
-        tests: Glob over test ids.
-        type: Name of the exception, bare or with its module.
-        match: Regular expression searched in the message.
-        raised_in: `tests`, `product` or `third_party`.
-    """
+    """One declared reason: these tests (a glob) fail with this exception, a message that matches, at this place."""
 
     tests: str
     type: str
@@ -141,15 +134,10 @@ class Initiative:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """The whole selector map.
+    """The whole selector map, in the order of the file.
 
-    Attributes:
-        file: Path relative to the repository root, for messages.
-        sha256: Digest of the file's bytes.
-        initiatives: By name.
-        selectors: By name, in the order of the file.
-        frozen: Exact test ids by selector, where `lint --freeze` wrote them.
-        ignored: Globs of test files that need no entry.
+    `file` is its path for messages, `sha256` its digest; `frozen` holds the exact test ids that `lint --freeze` wrote,
+    `ignored` the globs of test files that need no entry.
     """
 
     file: str

@@ -56,11 +56,7 @@ LineLoader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
 
 
 def load_yaml(path: Path, shown: str) -> LineDict:
-    """Read one YAML file whose top level is a mapping.
-
-    Args:
-        path: File to read.
-        shown: The name of the file in messages.
+    """Read one YAML file whose top level is a mapping; messages call it `shown`.
 
     Raises:
         RegistryError: The file is missing, empty, not text, not YAML, or not a mapping.

@@ -23,18 +23,10 @@ DISTRIBUTION: Final = re.compile(r"(.+?)-([^-]+)\.dist-info\Z")
 def child_environment(
     selector: Selector, parent: Mapping[str, str], *, run_id: str, events: Path, tmp: Path
 ) -> dict[str, str]:
-    """Environment of the pytest process.
+    """Compose the environment of the pytest process; `run_id` marks it, `events` is what the collector writes.
 
-    Args:
-        selector: Whose `pass_env` and `env` apply.
-        parent: Environment of the runner.
-        run_id: Marks every process of the run, so that leftovers can be found.
-        events: File that the collector writes.
-        tmp: Temporary folder of the run.
-
-    Returns:
-        Allowed variables, the registry's own, and the pins: no options from outside, no plugins but the listed ones,
-        a fixed hash seed.
+    It holds the allowed variables, the registry's own, and the pins: no options from outside, no plugins but the listed
+    ones, a fixed hash seed.
     """
     env = {name: parent[name] for name in selector.pass_env if name in parent}
     env |= selector.env

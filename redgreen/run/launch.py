@@ -6,6 +6,7 @@ import glob
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from redgreen.errors import ReportError
@@ -18,7 +19,7 @@ from redgreen.run.environment import child_environment
 from redgreen.run.logfile import PlainLog
 from redgreen.run.process import Finished, Interrupts, run_child
 
-__all__ = ["launch", "pytest_argv"]
+__all__ = ["Launcher", "pytest_argv"]
 
 HOSTNAME = re.compile(r' hostname="[^"]*"')
 
@@ -50,63 +51,51 @@ def expand(root: Path, selector: Selector) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def launch(
-    project: Project,
-    selector: Selector,
-    *,
-    label: str,
-    log: str,
-    folder: Path,
-    tmp: Path,
-    run_id: str,
-    scrubber: Scrubber,
-    parent: Mapping[str, str],
-    show: Callable[[bytes], object],
-    interrupts: Interrupts,
-    start: Callable[..., Finished] = run_child,
-) -> Attempt:
-    """Run pytest and keep its log, events and junit in the folder.
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """Runs the pytest processes of one run and keeps their log, events and junit, scrubbed, in its report folder.
 
-    Args:
-        project: Repository to run in.
-        selector: What to run.
-        label: What this process is for.
-        log: File name of the log.
-        folder: Report folder being written.
-        tmp: Fresh temporary folder of this process.
-        run_id: Id of the run.
-        scrubber: Applied to everything that is kept.
-        parent: Environment to take the allowed variables from.
-        show: Takes the raw output for the terminal.
-        interrupts: Signals to the runner.
-        start: Runs the process to its end, as `run_child` does.
-
-    Raises:
-        ReportError: A file of the report cannot be written, or the process cannot be started.
+    The attributes `parent` (the environment), `show`, `interrupts` and `start` are those of the `Session`.
     """
-    (tmp / "tmp").mkdir(parents=True)
-    events, junit = tmp / "events.jsonl", tmp / "junit.xml"
-    env = child_environment(selector, parent, run_id=run_id, events=events, tmp=tmp / "tmp")
-    with written(folder / log):
-        plain = PlainLog(folder / log, scrubber.line)
-        try:
-            ended = start(
-                pytest_argv(project, selector, tmp=tmp, junit=junit),
-                env=env,
-                cwd=project.root,
-                budget_s=selector.budget_s,
-                outputs=[show, plain.feed],
-                interrupts=interrupts,
-                folder=tmp.parent,
-            )
-        finally:
-            plain.close()
-    stem = log.removesuffix(".log")
-    write_text(folder / f"{stem}.events.jsonl", scrubber.text(_read(events) or ""))
-    if (raw := _read(junit)) is not None:
-        write_text(folder / f"{stem}.junit.xml", scrubber.xml(HOSTNAME.sub("", raw)))
-    process = Process(label, selector.name, log, ended.rc, ended.timed_out, ended.interrupted, round(ended.wall_s, 3))
-    return read_attempt(lambda name: _bytes(folder / name), process)
+
+    project: Project
+    folder: Path
+    run_id: str
+    scrubber: Scrubber
+    parent: Mapping[str, str]
+    show: Callable[[bytes], object]
+    interrupts: Interrupts
+    start: Callable[..., Finished] = run_child
+
+    def launch(self, selector: Selector, *, label: str, log: str, tmp: Path) -> Attempt:
+        """Run pytest once on a selector, with a temporary folder that does not exist yet.
+
+        Raises:
+            ReportError: A file of the report cannot be written, or the process cannot be started.
+        """
+        (tmp / "tmp").mkdir(parents=True)
+        events, junit = tmp / "events.jsonl", tmp / "junit.xml"
+        with written(self.folder / log):
+            plain = PlainLog(self.folder / log, self.scrubber.line)
+            try:
+                ended = self.start(
+                    pytest_argv(self.project, selector, tmp=tmp, junit=junit),
+                    env=child_environment(selector, self.parent, run_id=self.run_id, events=events, tmp=tmp / "tmp"),
+                    cwd=self.project.root,
+                    budget_s=selector.budget_s,
+                    outputs=[self.show, plain.feed],
+                    interrupts=self.interrupts,
+                    folder=tmp.parent,
+                )
+            finally:
+                plain.close()
+        stem = log.removesuffix(".log")
+        write_text(self.folder / f"{stem}.events.jsonl", self.scrubber.text(_read(events) or ""))
+        if (raw := _read(junit)) is not None:
+            write_text(self.folder / f"{stem}.junit.xml", self.scrubber.xml(HOSTNAME.sub("", raw)))
+        seconds = round(ended.wall_s, 3)
+        process = Process(label, selector.name, log, ended.rc, ended.timed_out, ended.interrupted, seconds)
+        return read_attempt(lambda name: _bytes(self.folder / name), process)
 
 
 def _read(path: Path) -> str | None:

@@ -25,13 +25,7 @@ CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class PlainLog:
-    """Writes the plain, scrubbed form of a byte stream; keeps head and tail when it grows beyond the cap.
-
-    Args:
-        path: File to write.
-        scrub: Applied to each finished line.
-        head: Bytes kept from the beginning.
-        tail: Bytes kept from the end once the head is full.
+    """Writes the plain form of a byte stream, each line scrubbed; the middle is left out beyond `head` + `tail`.
 
     Raises:
         OSError: The file cannot be written (from any method).

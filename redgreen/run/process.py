@@ -26,14 +26,7 @@ STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a child ended.
-
-    Attributes:
-        rc: Return code as `subprocess` gives it: negative for a signal.
-        timed_out: Whether the runner ended it because its time was up.
-        interrupted: Name of the signal that made the runner end it, or empty.
-        wall_s: Seconds by the monotonic clock.
-    """
+    """How a child ended: `rc` is negative for a signal; `interrupted` names the signal that made the runner end it."""
 
     rc: int
     timed_out: bool
@@ -77,14 +70,8 @@ def run_child(
 ) -> Finished:
     """Run a child to its end, or to the end of its time.
 
-    Args:
-        argv: Command line.
-        env: Its whole environment; `REDGREEN_RUN_ID` in it marks the processes of the run.
-        cwd: Its working folder.
-        budget_s: Seconds after which it is ended.
-        outputs: Called with every chunk of its output, in order.
-        interrupts: Signals to the runner, which end the child.
-        folder: The run's temporary folder, removed if the runner itself is killed.
+    `REDGREEN_RUN_ID` in its environment marks the processes of the run. Every chunk of its output goes to `outputs`, in
+    order; `interrupts` end it; `folder`, the run's temporary one, is removed if the runner itself is killed.
 
     Raises:
         OSError: The child cannot be started, or an output cannot be written.

@@ -31,18 +31,18 @@ from redgreen.evidence.record import (
     Times,
     read_record,
 )
-from redgreen.evidence.reds import find_red
 from redgreen.evidence.scrub import Scrubber
 from redgreen.evidence.summary import render_summary
+from redgreen.evidence.verify import find_red
 from redgreen.gitrepo import Snapshot, snapshot
-from redgreen.judge.attempt import Attempt
+from redgreen.judge.attempt import PROTECTS, Attempt
 from redgreen.judge.conclusion import Conclusion, RedSide
 from redgreen.judge.identity import identify
 from redgreen.judge.pairing import Guarded, conclude
 from redgreen.project import Project
 from redgreen.registry.model import Registry, Selector
 from redgreen.run.environment import describe_environment
-from redgreen.run.launch import launch, pytest_argv
+from redgreen.run.launch import Launcher, pytest_argv
 from redgreen.run.process import Finished, Interrupts, run_child
 
 __all__ = ["Outcome", "Session", "run_selector"]
@@ -65,14 +65,8 @@ class Outcome:
 class Session:
     """One invocation: its moment, its terminal, and the `<UTC>` folders that it reserved, one an initiative.
 
-    Attributes:
-        project: Repository to run in.
-        registry: Its registry.
-        show: Takes the raw output of pytest.
-        clock: The time now.
-        environ: Environment to take the allowed variables from.
-        interrupts: Signals to the runner; entered by the caller.
-        start: Runs a process to its end, as `run_child` does.
+    `show` takes the raw output of pytest, `environ` is where the allowed variables come from, `interrupts` is entered
+    by the caller, `start` runs a process to its end, as `run_child` does.
     """
 
     project: Project
@@ -100,9 +94,7 @@ class _Run:
     mode: Mode
     red: RedSide | None
     code: Snapshot | None
-    scrubber: Scrubber
-    run_id: str
-    partial: Path
+    launcher: Launcher
     started: datetime
     begun: float
     expected: tuple[str, ...] | None
@@ -112,13 +104,9 @@ class _Run:
 
 
 def run_selector(session: Session, selector: Selector, mode: Mode, red_ref: str = "") -> Outcome:
-    """Run a selector and seal what happened.
+    """Run a selector and seal what happened; a GREEN of a guard is a guard run.
 
-    Args:
-        session: The invocation.
-        selector: What to run.
-        mode: What the run is meant to show; a GREEN of a guard is a guard run.
-        red_ref: The RED that a GREEN answers, as run id or folder; by default the newest valid one.
+    `red_ref` names the RED that a GREEN answers, by run id or folder; by default it is the newest valid one.
 
     Raises:
         PlannedError: The selector is planned.
@@ -139,9 +127,10 @@ def run_selector(session: Session, selector: Selector, mode: Mode, red_ref: str 
     with running(project, run_id):
         partial = open_partial(stamp, selector.subdir)
         expected = session.registry.frozen.get(selector.name) or (tuple(red.outcomes) if red else None)
-        run = _Run(
-            session, selector, mode, red, code, scrubber, run_id, partial, session.clock(), time.monotonic(), expected
+        launcher = Launcher(
+            project, partial, run_id, scrubber, session.environ, session.show, session.interrupts, session.start
         )
+        run = _Run(session, selector, mode, red, code, launcher, session.clock(), time.monotonic(), expected)
         _write_intent(run)
         tmp = Path(tempfile.mkdtemp(prefix="rg-"))
         try:
@@ -185,8 +174,8 @@ def _write_intent(run: _Run) -> None:
     guards = [registry.selectors[name] for name in selector.protects]
     intent = Intent(
         schema=SCHEMA,
-        run_id=run.run_id,
-        folder=f"{run.partial.parent.name}/{selector.subdir}",
+        run_id=run.launcher.run_id,
+        folder=f"{run.launcher.folder.parent.name}/{selector.subdir}",
         initiative=selector.initiative,
         selector=selector.name,
         mode=run.mode,
@@ -202,10 +191,10 @@ def _write_intent(run: _Run) -> None:
         guards=tuple(to_json(guard) for guard in guards if not guard.planned),
         guards_planned=tuple(guard.name for guard in guards if guard.planned),
     )
-    write_text(run.partial / INTENT, run.scrubber.text(to_text(intent)))
+    write_text(run.launcher.folder / INTENT, run.launcher.scrubber.text(to_text(intent)))
     if run.code is not None and run.code.patch:
-        with written(run.partial / "worktree.patch"):
-            (run.partial / "worktree.patch").write_bytes(run.code.patch)
+        with written(run.launcher.folder / "worktree.patch"):
+            (run.launcher.folder / "worktree.patch").write_bytes(run.code.patch)
 
 
 def _launch_all(run: _Run, tmp: Path) -> None:
@@ -215,8 +204,7 @@ def _launch_all(run: _Run, tmp: Path) -> None:
         stem = selector.log_name(run.mode).removesuffix(".log")
         label = "main" if number == 1 else f"repeat {number}"
         log = f"{stem}.log" if number == 1 else f"{stem}.repeat{number}.log"
-        attempt = _launch(run, selector, label, log, tmp / str(number))
-        run.attempts.append(attempt)
+        run.attempts.append(run.launcher.launch(selector, label=label, log=log, tmp=tmp / str(number)))
         _audit(run, label, tmp / str(number))
         so_far = conclude(selector, run.mode, [each.evidence for each in run.attempts], expected=run.expected)
         if not so_far.verdict.is_valid:
@@ -224,24 +212,8 @@ def _launch_all(run: _Run, tmp: Path) -> None:
     for name in selector.protects:
         guard = session.registry.selectors[name]
         if not guard.planned and not session.interrupts.name:
-            run.guards.append(_launch(run, guard, f"protects {name}", f"protects_{name}.log", tmp / f"guard-{name}"))
-
-
-def _launch(run: _Run, selector: Selector, label: str, log: str, tmp: Path) -> Attempt:
-    return launch(
-        run.session.project,
-        selector,
-        label=label,
-        log=log,
-        folder=run.partial,
-        tmp=tmp,
-        run_id=run.run_id,
-        scrubber=run.scrubber,
-        parent=run.session.environ,
-        show=run.session.show,
-        interrupts=run.session.interrupts,
-        start=run.session.start,
-    )
+            label, log = f"{PROTECTS}{name}", f"protects_{name}.log"
+            run.guards.append(run.launcher.launch(guard, label=label, log=log, tmp=tmp / f"guard-{name}"))
 
 
 def _audit(run: _Run, label: str, tmp: Path) -> None:
@@ -254,6 +226,7 @@ def _audit(run: _Run, label: str, tmp: Path) -> None:
 
 def _finish(run: _Run) -> Outcome:
     """Judge, write what was concluded, and seal."""
+    folder, scrubber = run.launcher.folder, run.launcher.scrubber
     nodeids = {nodeid for attempt in run.attempts for nodeid in attempt.evidence.collected}
     identities = identify(run.session.project.root, sorted(nodeids), run.selector.test_support)
     done = conclude(
@@ -266,19 +239,19 @@ def _finish(run: _Run) -> Outcome:
         identities=identities,
         artifact_problems=run.audit.problems,
     )
-    write_text(run.partial / "tests.json", run.scrubber.text(_rows(to_json(identities))))
-    environment = json.loads(run.scrubber.text(json.dumps(describe_environment(run.selector, run.session.environ))))
+    write_text(folder / "tests.json", scrubber.text(_rows(to_json(identities))))
+    environment = json.loads(scrubber.text(json.dumps(describe_environment(run.selector, run.session.environ))))
     environment["sha256"] = digest(environment)
-    write_json(run.partial / "env.json", environment)
+    write_json(folder / "env.json", environment)
     if run.selector.artifacts and run.mode.audited:
-        write_text(run.partial / "artifact_audit.json", run.scrubber.text(to_text(run.audit)))
-        write_text(run.partial / "artifact_audit.md", run.scrubber.text(audit_table(run.audit.artifacts)))
-    text = run.scrubber.text(to_text(_result(run, done, environment["sha256"])))
-    result = replace(read_record(Result, text, RESULT), redactions=run.scrubber.redactions)
-    write_json(run.partial / RESULT, result)
-    write_text(run.partial / "summary.md", render_summary(result, run.selector))
+        write_text(folder / "artifact_audit.json", scrubber.text(to_text(run.audit)))
+        write_text(folder / "artifact_audit.md", scrubber.text(audit_table(run.audit.artifacts)))
+    text = scrubber.text(to_text(_result(run, done, environment["sha256"])))
+    result = replace(read_record(Result, text, RESULT), redactions=scrubber.redactions)
+    write_json(folder / RESULT, result)
+    write_text(folder / "summary.md", render_summary(result, run.selector))
     _check_clean(run)
-    return Outcome(seal(run.partial, run.run_id, result.verdict), result)
+    return Outcome(seal(folder, run.launcher.run_id, result.verdict), result)
 
 
 def _result(run: _Run, done: Conclusion, env_sha256: str) -> Result:
@@ -287,7 +260,7 @@ def _result(run: _Run, done: Conclusion, env_sha256: str) -> Result:
     wall = time.monotonic() - run.begun
     return Result(
         schema=SCHEMA,
-        run_id=run.run_id,
+        run_id=run.launcher.run_id,
         initiative=run.selector.initiative,
         phase=run.selector.phase,
         selector=run.selector.name,
@@ -326,10 +299,10 @@ def _check_clean(run: _Run) -> None:
     Raises:
         SecretError: One was found.
     """
-    for path in sorted(run.partial.iterdir()):
+    for path in sorted(run.launcher.folder.iterdir()):
         if path.name == "worktree.patch":
             continue  # looked at before the run
-        found = run.scrubber.find(path.read_text(encoding="utf-8", errors="replace"))
+        found = run.launcher.scrubber.find(path.read_text(encoding="utf-8", errors="replace"))
         if found:
             path.unlink()
             raise SecretError(f"{path.name}, line {found[0][0]}: {found[0][1]} would be sealed; the file was removed")

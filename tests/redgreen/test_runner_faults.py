@@ -17,7 +17,7 @@ from redgreen.evidence.scrub import Scrubber
 from redgreen.judge.verdict import Judgement, judge
 from redgreen.project import Project
 from redgreen.registry.model import Count, RedSpec, Rule, Selector
-from redgreen.run.launch import launch
+from redgreen.run.launch import Launcher
 from redgreen.run.process import Finished, Interrupts, run_child
 
 V = Verdict
@@ -530,11 +530,11 @@ def launched(
     """Run a case as redgreen runs a selector, and judge it in every mode."""
     write_case(case, tmp_path / "repo")
     (tmp_path / "report").mkdir()
-    attempt = launch(
-        Project(tmp_path / "repo"), selector_of(case), label="main", log="case.log", folder=tmp_path / "report",
-        tmp=tmp_path / "run" / "1", run_id=f"fault-{tmp_path.name}", scrubber=Scrubber(tmp_path / "repo", {}),
+    launcher = Launcher(
+        Project(tmp_path / "repo"), tmp_path / "report", f"fault-{tmp_path.name}", Scrubber(tmp_path / "repo", {}),
         parent={"PATH": "/usr/bin:/bin"}, show=lambda chunk: None, interrupts=interrupts, start=start,
     )  # fmt: skip
+    attempt = launcher.launch(selector_of(case), label="main", log="case.log", tmp=tmp_path / "run" / "1")
     return {mode: judge(attempt.evidence, selector_of(case), mode, case.expected) for mode in (RED, GREEN, GUARD)}
 
 

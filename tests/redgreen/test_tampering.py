@@ -39,7 +39,7 @@ class Evidence:
         record = json.loads((folder / SEAL).read_text(encoding="utf-8"))
         (folder / MANIFEST).unlink()
         (folder / SEAL).unlink()
-        verdict = Verdict(json.loads((folder / "result.json").read_text(encoding="utf-8"))["verdict"])
+        verdict = Verdict[json.loads((folder / "result.json").read_text(encoding="utf-8"))["verdict"]]
         partial = folder.rename(folder.with_name(f".{folder.name}.partial"))
         return seal(partial, record["run_id"], verdict)
 
