@@ -70,11 +70,10 @@ def reserve(project: Project, initiative: str, now: datetime) -> Path:
             project.make_state()
         base.mkdir(parents=True, exist_ok=True)
         names = os.listdir(base)
-    newest = max((name[: len(stamp)] for name in names if name[:1].isdigit()), default="")
+    newest = max([name for name in names if name[:1].isdigit()], default="")[: len(stamp)]
     if STAMP.match(newest) and newest > stamp_of(now + CLOCK_TOLERANCE):
         raise ClockError(f"the clock says {stamp}, the newest report of {initiative} is {newest}: set the clock")
-    taken = [name[len(stamp) + 1 :] or "0" for name in names if name.startswith(stamp)]
-    number = max((int(suffix) + 1 for suffix in taken if suffix.isdigit()), default=0)
+    number = len([name for name in names if name.startswith(stamp)])
     while True:
         folder = base / (f"{stamp}-{number:02d}" if number else stamp)
         try:

@@ -307,14 +307,17 @@ def fix_product(sandbox: Sandbox) -> None:
 
 
 class Copier:
-    """Seals reports of the same content as one that is there, through the code that reserves and seals."""
+    """Seals reports of the same content as one that is there, through the code that reserves and seals.
 
-    def __init__(self, project: Project, source: Path) -> None:
+    Bare ones hold nothing but the record, which is all that the ledger reads.
+    """
+
+    def __init__(self, project: Project, source: Path, *, bare: bool = False) -> None:
         self.project = project
         self.source = source
         self.run = load_run(source)
         own = (*UNSEALED, INTENT, RESULT, "summary.md")
-        self.files = {path.name: path.read_bytes() for path in source.iterdir() if path.name not in own}
+        self.files = {path.name: path.read_bytes() for path in source.iterdir() if not bare and path.name not in own}
 
     def seal(self, now: datetime) -> Path:
         """Seal another report under another time."""
@@ -331,11 +334,11 @@ class Copier:
         return seal(partial, run_id, result.verdict)
 
 
-def seal_many(root: str, number: int, now: datetime, add: bool = False) -> None:
+def seal_many(root: str, number: int, now: datetime, add: bool = False, bare: bool = False) -> None:
     """Seal copies of the first report under one frozen clock, and add their rows when asked."""
     os.fsync = lambda fd: None  # power cuts are not the question here, and waiting for the disk takes a minute
     project = Project(Path(root))
-    copier, registry = Copier(project, min(project.folders())), load_registry(project.root)
+    copier, registry = Copier(project, min(project.folders()), bare=bare), load_registry(project.root)
     for _ in range(number):
         folder = copier.seal(now)
         if add:
