@@ -48,7 +48,7 @@ def run_one(project: Project, name: str, mode: Mode, red: str, show: Callable[[b
     session = Session(project, registry, show)
     with session.interrupts:
         outcome = run_selector(session, selector, mode, red)
-    return _answer(project, outcome)
+    return _make_answer(project, outcome)
 
 
 def run_map(project: Project, mode: Mode, initiative: str, show: Callable[[bytes], object]) -> Answer:
@@ -56,7 +56,7 @@ def run_map(project: Project, mode: Mode, initiative: str, show: Callable[[bytes
     registry = load_registry(project.root)
     if initiative and initiative not in registry.initiatives:
         raise RegistryError(f"{registry.file}: no initiative is called '{initiative}'")
-    selectors = status.waiting(project, registry, mode, initiative)
+    selectors = status.list_waiting(project, registry, mode, initiative)
     if not selectors:
         active = [f"{one.name} {one.active_phase}" for one in registry.initiatives.values() if one.active_phase]
         where = ", ".join(active) or "no initiative has an active phase"
@@ -67,7 +67,7 @@ def run_map(project: Project, mode: Mode, initiative: str, show: Callable[[bytes
     rows: list[tuple[str, str, int, str]] = []
     for selector, outcome in done:
         if isinstance(outcome, Outcome):
-            path = project.relative(outcome.folder)
+            path = project.relativize(outcome.folder)
             rows.append((selector.name, outcome.verdict.value, outcome.verdict.exit_code, path))
         else:
             rows.append((selector.name, outcome.label, outcome.code, str(outcome)))
@@ -79,11 +79,11 @@ def run_map(project: Project, mode: Mode, initiative: str, show: Callable[[bytes
     return Answer(worst[2], worst[1] if worst[2] else "ALL_AS_ASKED", lines, values)
 
 
-def _answer(project: Project, outcome: Outcome) -> Answer:
+def _make_answer(project: Project, outcome: Outcome) -> Answer:
     verdict = outcome.verdict
     proof = " (characterisation: the RED came from a stub)" if outcome.result.proof else ""
     lines = ["", f"{verdict}{proof}", *(f"  {reason}" for reason in outcome.result.reasons[:20])]
-    path = project.relative(outcome.folder)
+    path = project.relativize(outcome.folder)
     return Answer(verdict.exit_code, verdict.value, lines, to_json(outcome.result) | {"folder": path}, path)
 
 
@@ -139,10 +139,10 @@ def rebuild_ledger(project: Project) -> Answer:
 
 
 def show_status(project: Project) -> Answer:
-    """Where everything stands."""
+    """Show the state of every selector and what to run next."""
     registry = load_registry(project.root)
-    rows = status.standings(project, registry)
-    open_runs = abandoned.unfinished(project)
+    rows = status.list_standings(project, registry)
+    open_runs = abandoned.find_unfinished(project)
     width = max(len(row.selector) for row in rows)
     lines = []
     for initiative in registry.initiatives.values():
@@ -154,14 +154,14 @@ def show_status(project: Project) -> Answer:
                 told += f"  last: {row.last}" if row.last else ""
                 told += f"  ({row.invalid} of {row.attempts} invalid)" if row.invalid else ""
                 lines.append(f" {mark} {row.phase:3} {row.selector:{width}}  {row.state}{told}")
-    lines += [f"unfinished: {project.relative(folder)}{' (running)' if alive else ''}" for folder, alive in open_runs]
+    lines += [f"unfinished: {project.relativize(folder)}{' (running)' if alive else ''}" for folder, alive in open_runs]
     steps = [row.next for row in rows if row.active and row.next]
     if any(not alive for _, alive in open_runs):
         steps.insert(0, "python -m redgreen close")
     lines += ["", *(f"next: {step}" for step in steps)] if steps else ["", "next: nothing waits in the active phases"]
     values = {
         "selectors": to_json(rows),
-        "unfinished": [{"folder": project.relative(folder), "running": alive} for folder, alive in open_runs],
+        "unfinished": [{"folder": project.relativize(folder), "running": alive} for folder, alive in open_runs],
         "next": steps,
     }
     return Answer(0, "STATUS", lines, values)
@@ -172,7 +172,7 @@ def close(project: Project) -> Answer:
     folders = abandoned.close(project)
     if folders and not project.scratch:
         ledger.rebuild(project, load_registry(project.root))
-    names = [project.relative(folder) for folder in folders]
+    names = [project.relativize(folder) for folder in folders]
     lines = [f"sealed as abandoned: {name}" for name in names] or ["no run was left unfinished"]
     return Answer(0, "CLOSED", lines, {"sealed": names})
 
@@ -180,7 +180,7 @@ def close(project: Project) -> Answer:
 def generate_docs(project: Project, *, check: bool) -> Answer:
     """Write the documents that come from the registry, or compare them with it."""
     registry = load_registry(project.root)
-    different = documents.different(project, registry)
+    different = documents.find_outdated(project, registry)
     if check:
         if different:
             lines = [f"{name}: differs from the registry; run `python -m redgreen docs`" for name in different]
@@ -192,7 +192,7 @@ def generate_docs(project: Project, *, check: bool) -> Answer:
 
 
 def examine(project: Project) -> Answer:
-    """Look whether this machine and repository can record runs."""
+    """Check whether this machine and repository can record runs."""
     rows = doctor.examine(project)
     bad = [row for row in rows if not row.good]
     lines = [f"{'ok ' if row.good else 'BAD'}  {row.subject}: {row.finding}" for row in rows]
@@ -201,6 +201,6 @@ def examine(project: Project) -> Answer:
     return Answer(code, "UNFIT" if bad else "FIT", lines, values)
 
 
-def refusal(error: RedgreenError) -> Answer:
-    """An error as an answer."""
+def refuse(error: RedgreenError) -> Answer:
+    """Turn an error into an answer."""
     return Answer(error.code, error.label, [], {"error": str(error)})

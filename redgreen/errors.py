@@ -86,7 +86,7 @@ class PairError(RedgreenError):
 
 
 class ClockError(RedgreenError):
-    """The clock lies behind the newest report of the initiative."""
+    """The clock is behind the newest report of the initiative."""
 
     code, label = 27, "CLOCK_BACK"
 

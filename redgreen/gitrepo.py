@@ -13,7 +13,7 @@ from typing import Final
 
 from redgreen.errors import RepositoryError
 
-__all__ = ["Revision", "Snapshot", "git", "snapshot"]
+__all__ = ["Revision", "Snapshot", "git", "take_snapshot"]
 
 PATCH_CAP: Final = 8 * 1024 * 1024
 EVIDENCE: Final = ("(glob)plans/active/*/reports/**", "(glob)docs/fix_plan.md")
@@ -60,7 +60,7 @@ def git(root: Path, *words: str, env: dict[str, str] | None = None) -> bytes:
     return done.stdout
 
 
-def snapshot(root: Path) -> Snapshot:
+def take_snapshot(root: Path) -> Snapshot:
     """Describe the working files of a repository.
 
     Raises:

@@ -55,16 +55,16 @@ class Project:
         """The ledger document."""
         return self.root / "docs" / "fix_plan.md"
 
-    def reports(self, initiative: str) -> Path:
-        """Folder that holds the `<UTC>` folders of one initiative."""
+    def locate_reports(self, initiative: str) -> Path:
+        """Return the folder that holds the `<UTC>` folders of one initiative."""
         return self.base / initiative / "reports"
 
-    def relative(self, path: Path) -> str:
-        """A path below the root in the form that goes into files."""
+    def relativize(self, path: Path) -> str:
+        """Return a path relative to the root, with forward slashes."""
         return path.relative_to(self.root).as_posix()
 
-    def folders(self, *, unsealed: bool = False) -> Iterator[Path]:
-        """Report folders in the order of initiative, time and name; the unfinished ones when asked for."""
+    def list_folders(self, *, unsealed: bool = False) -> Iterator[Path]:
+        """Yield report folders in the order of initiative, time and name; the unfinished ones when asked for."""
         for stamp in sorted(self.base.glob("*/reports/*")):
             if not stamp.is_dir():
                 continue

@@ -1,4 +1,4 @@
-"""Look whether this machine and this repository can record runs."""
+"""Check whether this machine and this repository can record runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import tempfile
 from dataclasses import dataclass
 
 from redgreen.errors import RedgreenError, ReportError
-from redgreen.evidence.abandoned import unfinished
-from redgreen.gitrepo import git, snapshot
+from redgreen.evidence.abandoned import find_unfinished
+from redgreen.gitrepo import git, take_snapshot
 from redgreen.project import Project
 from redgreen.registry.load import load_registry
 
@@ -29,11 +29,11 @@ class Finding:
 
 
 def examine(project: Project) -> list[Finding]:
-    """Look at the interpreter, pytest and its plugins, git, the registry, the report folders and unfinished runs."""
+    """Check the interpreter, pytest and its plugins, git, the registry, the report folders and unfinished runs."""
     rows = [
         Finding("python", sys.version_info >= (3, 11), platform.python_version(), 30),
         Finding("pytest", True, importlib.metadata.version("pytest")),
-        _git(project),
+        _check_git(project),
     ]
     try:
         registry = load_registry(project.root)
@@ -45,27 +45,27 @@ def examine(project: Project) -> list[Finding]:
         for name in plugins:
             there = importlib.util.find_spec(name.partition(".")[0]) is not None
             rows.append(Finding("plugin", there, name if there else f"{name} cannot be imported", 48))
-    rows.append(_writable(project))
-    left = [project.relative(folder) for folder, alive in unfinished(project) if not alive]
+    rows.append(_check_writable(project))
+    left = [project.relativize(folder) for folder, alive in find_unfinished(project) if not alive]
     told = f"{len(left)} unfinished, first {left[0]}: run `python -m redgreen close`" if left else "none unfinished"
     rows.append(Finding("runs", not left, told, 56))
     return rows
 
 
-def _git(project: Project) -> Finding:
+def _check_git(project: Project) -> Finding:
     try:
         version = git(project.root, "--version").decode().strip()
-        code = snapshot(project.root).revision
+        code = take_snapshot(project.root).revision
     except RedgreenError as error:
         return Finding("git", False, str(error), error.code)
     where = f"on {code.branch}" if code.branch else "detached"
     return Finding("git", True, f"{version}, {where}, {'with' if code.dirty else 'without'} uncommitted changes")
 
 
-def _writable(project: Project) -> Finding:
+def _check_writable(project: Project) -> Finding:
     folder = next(path for path in (project.base, *project.base.parents) if path.is_dir())
     try:
         with tempfile.NamedTemporaryFile(dir=folder):
-            return Finding("reports", True, f"{project.relative(project.base)} can be written")
+            return Finding("reports", True, f"{project.relativize(project.base)} can be written")
     except OSError as error:
-        return Finding("reports", False, f"{project.relative(folder)}: {error.strerror}", ReportError.code)
+        return Finding("reports", False, f"{project.relativize(folder)}: {error.strerror}", ReportError.code)

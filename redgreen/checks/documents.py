@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Iterable
 from typing import Final
 
-from redgreen.evidence.folder import write_text, written
+from redgreen.evidence.folder import translate_errors, write_text
 from redgreen.project import Project
 from redgreen.registry.model import Registry, Selector
 
-__all__ = ["different", "render", "write"]
+__all__ = ["find_outdated", "render", "write"]
 
 INDEX: Final = "docs/development/TEST_SUITE_INDEX.md"
 SELECTOR_MAP: Final = "docs/development/SELECTOR_MAP.md"
@@ -18,12 +18,12 @@ NOTICE: Final = "<!-- Generated from plans/registry.yaml by `python -m redgreen 
 
 
 def render(registry: Registry) -> dict[str, str]:
-    """Text of each document by its path."""
-    return {INDEX: _index(registry), SELECTOR_MAP: _selector_map(registry)}
+    """Render each document by its path."""
+    return {INDEX: _render_index(registry), SELECTOR_MAP: _render_map(registry)}
 
 
-def different(project: Project, registry: Registry) -> list[str]:
-    """Documents whose bytes are not what the registry gives."""
+def find_outdated(project: Project, registry: Registry) -> list[str]:
+    """Find the documents that differ from what the registry gives."""
     found = []
     for name, text in render(registry).items():
         try:
@@ -43,13 +43,13 @@ def write(project: Project, registry: Registry, names: Iterable[str]) -> None:
     """
     texts = render(registry)
     for name in names:
-        with written(project.root / name):
+        with translate_errors(project.root / name):
             (project.root / name).parent.mkdir(parents=True, exist_ok=True)
         write_text(project.root / name, texts[name])
 
 
 def command(selector: Selector) -> str:
-    """The plain pytest command that selects the same tests, with the environment that differs from a bare shell's."""
+    """Format the plain pytest command that selects the same tests, with the variables that the registry sets."""
     env = " ".join(f"{name}={shlex.quote(value)}" for name, value in sorted(selector.env.items()))
     words = ["pytest", *selector.select]
     words += ["-k", selector.k] if selector.k else []
@@ -57,7 +57,7 @@ def command(selector: Selector) -> str:
     return f"{env} {shlex.join([*words, *selector.pytest_args])}".strip()
 
 
-def _index(registry: Registry) -> str:
+def _render_index(registry: Registry) -> str:
     lines = [
         NOTICE,
         "",
@@ -100,7 +100,7 @@ def _index(registry: Registry) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _selector_map(registry: Registry) -> str:
+def _render_map(registry: Registry) -> str:
     live = sum(not selector.planned for selector in registry.selectors.values())
     lines = [
         NOTICE,
@@ -114,11 +114,11 @@ def _selector_map(registry: Registry) -> str:
     for initiative in registry.initiatives.values():
         lines += [f"## {initiative.name}", ""]
         for selector in registry.of(initiative.name):
-            lines += _entry(selector)
+            lines += _render_entry(selector)
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _entry(selector: Selector) -> list[str]:
+def _render_entry(selector: Selector) -> list[str]:
     verb = "run red|green" if selector.role == "target" else "guard"
     lines = [f"### `{selector.name}`", ""]
     lines += [selector.title, ""] if selector.title else []

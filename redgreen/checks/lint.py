@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from redgreen.errors import Problem, RegistryError
 from redgreen.evidence.folder import write_json
-from redgreen.judge.verdict import names
+from redgreen.judge.verdict import is_named_by
 from redgreen.project import Project
 from redgreen.registry.load import LOCK_NAME
 from redgreen.registry.model import Registry, Selector
@@ -180,7 +180,7 @@ def _check_live(registry: Registry, selector: Selector, collected: Collected) ->
 
 def _check_reasons(selector: Selector, chosen: list[str]) -> Iterator[tuple[bool, str]]:
     for rule in selector.red.reasons if selector.red else ():
-        if not any(names(rule, nodeid) for nodeid in chosen):
+        if not any(is_named_by(rule, nodeid) for nodeid in chosen):
             yield True, f"the reason for '{rule.tests}' names none of the selected tests"
 
 

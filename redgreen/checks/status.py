@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from redgreen.codes import RED, Mode, Verdict
-from redgreen.evidence.sealed import SealedRun, sealed_runs
+from redgreen.evidence.sealed import SealedRun, load_runs
 from redgreen.project import Project
 from redgreen.registry.model import Registry, Selector
 
-__all__ = ["Standing", "standings", "waiting"]
+__all__ = ["Standing", "list_standings", "list_waiting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +35,18 @@ class Standing:
     next: str
 
 
-def standings(project: Project, registry: Registry) -> list[Standing]:
-    """The standing of every selector, in the order of the registry."""
+def list_standings(project: Project, registry: Registry) -> list[Standing]:
+    """Return the standing of every selector, in the order of the registry."""
     runs: dict[str, list[SealedRun]] = {}
-    for run in sealed_runs(project):
+    for run in load_runs(project):
         runs.setdefault(run.result.selector, []).append(run)
     return [
-        _standing(registry, selector, sorted(runs.get(selector.name, []), key=lambda run: run.key))
+        _describe(registry, selector, sorted(runs.get(selector.name, []), key=lambda run: run.key))
         for selector in registry.selectors.values()
     ]
 
 
-def waiting(project: Project, registry: Registry, mode: Mode, initiative: str = "") -> list[Selector]:
+def list_waiting(project: Project, registry: Registry, mode: Mode, initiative: str = "") -> list[Selector]:
     """Return what a run without a selector takes from the active phases.
 
     For a RED: live targets without a valid one. For a GREEN: live targets that are red, and the live guards.
@@ -57,16 +57,16 @@ def waiting(project: Project, registry: Registry, mode: Mode, initiative: str = 
         wanted = {("target", "red"), ("guard", "unrun"), ("guard", "held"), ("guard", "invalid")}
     return [
         registry.selectors[each.selector]
-        for each in standings(project, registry)
+        for each in list_standings(project, registry)
         if each.active and (each.role, each.state) in wanted and initiative in ("", each.initiative)
     ]
 
 
-def _standing(registry: Registry, selector: Selector, runs: list[SealedRun]) -> Standing:
+def _describe(registry: Registry, selector: Selector, runs: list[SealedRun]) -> Standing:
     newest = runs[-1] if runs else None
     valid = [run for run in runs if run.verdict.is_valid]
-    state = _state(selector, runs, valid)
-    stale = bool(valid) and _promise(valid[-1]) != selector.promise()
+    state = _find_state(selector, runs, valid)
+    stale = bool(valid) and _read_promise(valid[-1]) != selector.digest_promise()
     return Standing(
         selector=selector.name,
         initiative=selector.initiative,
@@ -78,11 +78,11 @@ def _standing(registry: Registry, selector: Selector, runs: list[SealedRun]) -> 
         stale=stale and not selector.planned,
         attempts=len(runs),
         invalid=len(runs) - len(valid),
-        next=_next(selector, state, stale),
+        next=_suggest(selector, state, stale),
     )
 
 
-def _state(selector: Selector, runs: list[SealedRun], valid: list[SealedRun]) -> str:
+def _find_state(selector: Selector, runs: list[SealedRun], valid: list[SealedRun]) -> str:
     if selector.planned:
         return "planned"
     if selector.role == "guard":
@@ -94,7 +94,7 @@ def _state(selector: Selector, runs: list[SealedRun], valid: list[SealedRun]) ->
     return "invalid" if runs else "waiting"
 
 
-def _next(selector: Selector, state: str, stale: bool) -> str:
+def _suggest(selector: Selector, state: str, stale: bool) -> str:
     if state == "planned" or (state in ("green", "held") and not stale):
         return ""
     if selector.role == "guard":
@@ -103,8 +103,8 @@ def _next(selector: Selector, state: str, stale: bool) -> str:
     return f"python -m redgreen run {mode} {selector.name}"
 
 
-def _promise(run: SealedRun) -> str:
+def _read_promise(run: SealedRun) -> str:
     try:
-        return run.intent.declared().promise()
+        return run.intent.load_selector().digest_promise()
     except ValueError:
         return ""

@@ -9,21 +9,22 @@ from typing import Final
 
 from redgreen.codec import digest
 from redgreen.codes import UNKNOWN, Verdict
-from redgreen.evidence.folder import MANIFEST, is_running, seal, stamp_of, write_json, write_text, written
+from redgreen.evidence.folder import MANIFEST, format_stamp, is_running, seal, translate_errors, write_json, write_text
 from redgreen.evidence.record import INTENT, RESULT, SCHEMA, SEAL, Intent, Result, Times
 from redgreen.evidence.scrub import Scrubber
 from redgreen.evidence.sealed import load_intent
 from redgreen.project import PARTIAL, Project
 
-__all__ = ["close", "unfinished"]
+__all__ = ["close", "find_unfinished"]
 
 KEPT: Final = (INTENT, "worktree.patch", "NOTES.md")  # what was whole before pytest began
 TEXTS: Final = (".log", ".jsonl", ".xml", ".json", ".md")
 
 
-def unfinished(project: Project) -> list[tuple[Path, bool]]:
+def find_unfinished(project: Project) -> list[tuple[Path, bool]]:
     """List the folders of runs without a seal, each with whether its run is still alive on this machine."""
-    return [(folder, is_running(project, _intent(folder).run_id)) for folder in project.folders(unsealed=True)]
+    folders = project.list_folders(unsealed=True)
+    return [(folder, is_running(project, _read_intent(folder).run_id)) for folder in folders]
 
 
 def close(project: Project) -> list[Path]:
@@ -35,11 +36,11 @@ def close(project: Project) -> list[Path]:
     Raises:
         ReportError: A folder cannot be written.
     """
-    return [_seal_abandoned(project, folder) for folder, alive in unfinished(project) if not alive]
+    return [_seal_abandoned(project, folder) for folder, alive in find_unfinished(project) if not alive]
 
 
-def _intent(folder: Path) -> Intent:
-    """The intent of a run; a substitute when the run died before it had written one."""
+def _read_intent(folder: Path) -> Intent:
+    """Read the intent of a run; make a substitute when the run died before it had written one."""
     try:
         intent = load_intent(folder)
         if digest(intent.entry) == intent.entry_sha256:
@@ -63,28 +64,28 @@ def _intent(folder: Path) -> Intent:
 
 
 def _seal_abandoned(project: Project, folder: Path) -> Path:
-    intent = _intent(folder)
+    intent = _read_intent(folder)
     scrubber = Scrubber(project.root, dict(os.environ))
-    with written(folder):
+    with translate_errors(folder):
         for path in sorted(folder.iterdir()):
             if path.name in (MANIFEST, SEAL) or (path.name not in KEPT and path.suffix not in TEXTS):
                 path.unlink()
             elif path.name not in KEPT:
                 text = path.read_bytes().decode("utf-8", "replace")
-                clean = scrubber.xml(text) if path.suffix == ".xml" else scrubber.text(text)
+                clean = scrubber.scrub_xml(text) if path.suffix == ".xml" else scrubber.scrub_text(text)
                 path.write_text(clean, encoding="utf-8", newline="\n")
         if intent.git is None:
             (folder / "worktree.patch").unlink(missing_ok=True)
-    result = _result(intent)
+    result = _make_result(intent)
     write_json(folder / INTENT, intent)
     write_json(folder / RESULT, result)
-    write_text(folder / "summary.md", _summary(result))
+    write_text(folder / "summary.md", _render_summary(result))
     return seal(folder, intent.run_id, Verdict.ABANDONED)
 
 
-def _result(intent: Intent) -> Result:
-    start = stamp_of(datetime.fromisoformat(intent.started)) if intent.started else ""
-    end = max(start, stamp_of(datetime.now(UTC)))
+def _make_result(intent: Intent) -> Result:
+    start = format_stamp(datetime.fromisoformat(intent.started)) if intent.started else ""
+    end = max(start, format_stamp(datetime.now(UTC)))
     return Result(
         schema=SCHEMA,
         run_id=intent.run_id,
@@ -109,7 +110,7 @@ def _result(intent: Intent) -> Result:
     )
 
 
-def _summary(result: Result) -> str:
+def _render_summary(result: Result) -> str:
     return (
         f"# ABANDONED: {result.selector} ({result.mode.name.upper()})\n\n"
         "The run was interrupted before it could be judged. It shows nothing; what it had written is kept here.\n\n"

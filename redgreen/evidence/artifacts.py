@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final
 from redgreen.codec import OMITTED
 from redgreen.registry.model import ArtifactSpec
 
-__all__ = ["Artifact", "Audit", "audit", "audit_table", "missing_artifacts"]
+__all__ = ["Artifact", "Audit", "audit", "find_missing", "render_audit"]
 
 PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 MOST_CONTENTS: Final = 200  # arrays listed of one file
@@ -48,7 +48,7 @@ class Artifact:
     glob: str | None = field(default=None, metadata=OMITTED)
     contents: tuple[ArrayFacts, ...] | None = field(default=None, metadata=OMITTED)
 
-    def brief(self) -> Artifact:
+    def shorten(self) -> Artifact:
         """Return what result.json says about it."""
         return replace(self, glob=None, contents=None)
 
@@ -72,12 +72,12 @@ def audit(folder: Path, specs: Iterable[ArtifactSpec], process: str = "main") ->
             kind, contents = describe_file(path)
             size = path.stat().st_size
             found[name] = Artifact(
-                process, name, size, file_sha256(path), kind, spec.glob, tuple(contents[:MOST_CONTENTS])
+                process, name, size, hash_file(path), kind, spec.glob, tuple(contents[:MOST_CONTENTS])
             )
     return list(found.values())
 
 
-def missing_artifacts(entries: Iterable[Artifact], specs: Iterable[ArtifactSpec]) -> list[str]:
+def find_missing(entries: Iterable[Artifact], specs: Iterable[ArtifactSpec]) -> list[str]:
     """Say what was declared and is not there, is too small, or is damaged."""
     listed = list(entries)
     problems = []
@@ -93,7 +93,7 @@ def missing_artifacts(entries: Iterable[Artifact], specs: Iterable[ArtifactSpec]
     return problems
 
 
-def audit_table(entries: Iterable[Artifact]) -> str:
+def render_audit(entries: Iterable[Artifact]) -> str:
     """Render the audit as a Markdown document."""
     lines = [
         "# Artifact audit",
@@ -111,11 +111,11 @@ def audit_table(entries: Iterable[Artifact]) -> str:
 
 def describe_file(path: Path) -> tuple[str, list[ArrayFacts]]:
     """Return the kind of a file and its arrays; a kind that ends in `?!` means that the file is damaged."""
-    suffix = path.suffix.lower()
-    reader = {".npy": _npy_file, ".npz": _npz, ".png": _png, ".ckpt": _checkpoint, ".pt": _checkpoint}.get(suffix)
+    kind = path.suffix.lower()[1:]
+    readers = {"npy": _read_npy, "npz": _read_npz, "png": _read_png, "ckpt": _read_checkpoint, "pt": _read_checkpoint}
+    reader = readers.get(kind)
     if reader is None:
         return "file", []
-    kind = suffix[1:]
     try:
         return kind, reader(path)
     except (OSError, ValueError, LookupError, EOFError, SyntaxError, struct.error, zipfile.BadZipFile):
@@ -124,16 +124,16 @@ def describe_file(path: Path) -> tuple[str, list[ArrayFacts]]:
         return f"{kind}?!", []
 
 
-def _npy_header(stream: BinaryIO | Any) -> tuple[str, tuple[int, ...]]:  # noqa: ANN401 - zip members are streams too
+def _read_npy_header(stream: BinaryIO | Any) -> tuple[str, tuple[int, ...]]:  # noqa: ANN401 - zip members are streams too
     if stream.read(6) != b"\x93NUMPY":
-        raise ValueError("no npy file")
+        raise ValueError("not an npy file")
     major = stream.read(2)[0]
     size = struct.unpack("<H", stream.read(2))[0] if major == 1 else struct.unpack("<I", stream.read(4))[0]
     header = ast.literal_eval(stream.read(size).decode("latin1" if major < 3 else "utf-8"))
-    return _dtype(header["descr"]), tuple(header["shape"])
+    return _name_dtype(header["descr"]), tuple(header["shape"])
 
 
-def _dtype(code: object) -> str:
+def _name_dtype(code: object) -> str:
     names = {"f2": "float16", "f4": "float32", "f8": "float64", "c8": "complex64", "c16": "complex128", "b1": "bool"}
     names |= {
         f"{sign}{size}": f"{word}{size * 8}" for sign, word in (("i", "int"), ("u", "uint")) for size in (1, 2, 4, 8)
@@ -141,29 +141,29 @@ def _dtype(code: object) -> str:
     return names.get(str(code)[1:], str(code))
 
 
-def _npy_file(path: Path) -> list[ArrayFacts]:
+def _read_npy(path: Path) -> list[ArrayFacts]:
     with path.open("rb") as stream:
-        dtype, shape = _npy_header(stream)
+        dtype, shape = _read_npy_header(stream)
     return [ArrayFacts("", dtype, shape)]
 
 
-def _npz(path: Path) -> list[ArrayFacts]:
+def _read_npz(path: Path) -> list[ArrayFacts]:
     contents = []
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             if name.endswith(".npy"):
                 with archive.open(name) as stream:
-                    dtype, shape = _npy_header(stream)
+                    dtype, shape = _read_npy_header(stream)
                 contents.append(ArrayFacts(name[:-4], dtype, shape))
     return contents
 
 
-def _png(path: Path) -> list[ArrayFacts]:
+def _read_png(path: Path) -> list[ArrayFacts]:
     with path.open("rb") as stream:
         head = stream.read(33)
         stream.seek(-12, io.SEEK_END)
         if head[:8] != b"\x89PNG\r\n\x1a\n" or stream.read()[4:8] != b"IEND":
-            raise ValueError("no whole png file")
+            raise ValueError("not a whole png file")
     width, height, depth, colour = struct.unpack(">IIBB", head[16:26])
     return [ArrayFacts("", f"uint{max(8, depth)}", (height, width, PNG_CHANNELS[colour]))]
 
@@ -190,11 +190,11 @@ class _Stub:
         """Ignore what a list-like object would take."""
 
 
-def _tensor(storage: tuple[str, int], _offset: int, shape: tuple[int, ...], *_: object) -> _Tensor:
+def _make_tensor(storage: tuple[str, int], _offset: int, shape: tuple[int, ...], *_: object) -> _Tensor:
     return _Tensor(storage, shape)
 
 
-def _parameter(value: object, *_: object) -> object:
+def _unwrap_parameter(value: object, *_: object) -> object:
     return value
 
 
@@ -203,9 +203,9 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - whatever the pickle names
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _tensor
+            return _make_tensor
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return _parameter
+            return _unwrap_parameter
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict  # a state_dict carries attributes, which a plain dict cannot
         if module == "torch" and name.endswith("Storage"):
@@ -220,11 +220,11 @@ class _Unpickler(pickle.Unpickler):
         return words.get(name, name), int(pid[4])
 
 
-def _checkpoint(path: Path) -> list[ArrayFacts]:
+def _read_checkpoint(path: Path) -> list[ArrayFacts]:
     with zipfile.ZipFile(path) as archive:
         members = [name for name in archive.namelist() if name.endswith("/data.pkl") or name == "data.pkl"]
         if not members:
-            raise ValueError("no torch archive")
+            raise ValueError("not a torch archive")
         member = members[0]
         if archive.getinfo(member).file_size > LARGEST_PICKLE:
             return []
@@ -245,8 +245,8 @@ def _collect(name: str, value: object, contents: list[ArrayFacts], depth: int) -
             _collect(f"{name}[{index}]", inner, contents, depth + 1)
 
 
-def file_sha256(path: Path) -> str:
-    """Digest of a file's bytes.
+def hash_file(path: Path) -> str:
+    """Hash a file's bytes with SHA-256.
 
     Raises:
         OSError: The file cannot be read.

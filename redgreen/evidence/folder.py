@@ -20,7 +20,7 @@ from redgreen.errors import ClockError, ReportError
 from redgreen.evidence.record import SCHEMA, SEAL, Seal
 from redgreen.project import PARTIAL, Project
 
-__all__ = ["MANIFEST", "NOTES", "STAMP", "open_partial", "reserve", "running", "seal", "write_json", "write_text"]
+__all__ = ["MANIFEST", "NOTES", "STAMP", "hold_lock", "open_partial", "reserve", "seal", "write_json", "write_text"]
 
 MANIFEST: Final = "MANIFEST.sha256"
 NOTES: Final = "NOTES.md"  # for people; deliberately outside of the seal
@@ -29,19 +29,19 @@ STAMP: Final = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{6}Z)(?:-(\d{2,}))?\Z")
 CLOCK_TOLERANCE: Final = timedelta(minutes=2)  # clocks of two machines that share a repository
 
 
-def stamp_of(now: datetime) -> str:
-    """Name of a report folder for a moment."""
+def format_stamp(now: datetime) -> str:
+    """Format a moment as the name of a report folder."""
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H%M%SZ")
 
 
-def stamp_key(stamp: str) -> tuple[str, int]:
-    """Second and suffix of a `<UTC>` folder's name, for sorting; other names sort by themselves."""
+def parse_stamp(stamp: str) -> tuple[str, int]:
+    """Parse the name of a `<UTC>` folder into second and suffix, for sorting; other names sort by themselves."""
     match = STAMP.match(stamp)
     return (match[1], int(match[2] or 0)) if match else (stamp, 0)
 
 
 @contextmanager
-def written(path: Path) -> Iterator[None]:
+def translate_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals into one clear error.
 
     Raises:
@@ -60,18 +60,18 @@ def reserve(project: Project, initiative: str, now: datetime) -> Path:
     """Make the `<UTC>` folder of one invocation, with a suffix when the second is taken.
 
     Raises:
-        ClockError: The clock lies behind the newest report.
+        ClockError: The clock is behind the newest report.
         ReportError: The folder cannot be made.
     """
-    base = project.reports(initiative)
-    stamp = stamp_of(now)
-    with written(base / stamp):
+    base = project.locate_reports(initiative)
+    stamp = format_stamp(now)
+    with translate_errors(base / stamp):
         if project.scratch:
             project.make_state()
         base.mkdir(parents=True, exist_ok=True)
         names = os.listdir(base)
     newest = max([name for name in names if name[:1].isdigit()], default="")[: len(stamp)]
-    if STAMP.match(newest) and newest > stamp_of(now + CLOCK_TOLERANCE):
+    if STAMP.match(newest) and newest > format_stamp(now + CLOCK_TOLERANCE):
         raise ClockError(f"the clock says {stamp}, the newest report of {initiative} is {newest}: set the clock")
     number = len([name for name in names if name.startswith(stamp)])
     while True:
@@ -82,7 +82,7 @@ def reserve(project: Project, initiative: str, now: datetime) -> Path:
             number += 1
             continue
         except OSError as error:
-            raise ReportError(f"cannot make {project.relative(folder)}: {error.strerror}") from error
+            raise ReportError(f"cannot make {project.relativize(folder)}: {error.strerror}") from error
         return folder
 
 
@@ -93,7 +93,7 @@ def open_partial(stamp: Path, subdir: str) -> Path:
         ReportError: The folder cannot be made.
     """
     partial = stamp / f".{subdir}{PARTIAL}"
-    with written(partial):
+    with translate_errors(partial):
         partial.mkdir()
     return partial
 
@@ -104,7 +104,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         ReportError: It cannot be written.
     """
-    with written(path):
+    with translate_errors(path):
         path.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -117,8 +117,8 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, to_text(value))
 
 
-def sealed_files(folder: Path) -> list[str]:
-    """Names of the files that the seal covers, relative to the folder, sorted."""
+def list_sealed(folder: Path) -> list[str]:
+    """List the files that the seal covers, relative to the folder, sorted."""
     names = []
     for base, _, files in os.walk(folder):
         for name in files:
@@ -140,11 +140,11 @@ def seal(partial: Path, run_id: str, verdict: Verdict) -> Path:
         ReportError: It cannot be written, or the final name is taken.
     """
     final = partial.with_name(partial.name[1 : -len(PARTIAL)])
-    with written(final):
+    with translate_errors(final):
         if final.exists():
             raise ReportError(f"the report {final.name} is there already")
         lines = []
-        for name in sealed_files(partial):
+        for name in list_sealed(partial):
             with (partial / name).open("rb") as stream:
                 lines.append(f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {name}\n")
                 os.fsync(stream.fileno())
@@ -170,14 +170,14 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def running(project: Project, run_id: str) -> Iterator[None]:
-    """Hold the lock that says that a run is alive; the operating system lets go of it when the runner dies.
+def hold_lock(project: Project, run_id: str) -> Iterator[None]:
+    """Hold the lock that marks a run as alive; the operating system releases it when the runner dies.
 
     Raises:
         ReportError: The lock file cannot be made.
     """
-    path = lock_path(project, run_id)
-    with written(path):
+    path = locate_lock(project, run_id)
+    with translate_errors(path):
         (project.make_state() / "locks").mkdir(exist_ok=True)
         lock = FileLock(path)
         lock.acquire(timeout=10)
@@ -189,8 +189,8 @@ def running(project: Project, run_id: str) -> Iterator[None]:
 
 
 def is_running(project: Project, run_id: str) -> bool:
-    """Whether the run of that id is still alive on this machine."""
-    path = lock_path(project, run_id)
+    """Return whether the run of that id is still alive on this machine."""
+    path = locate_lock(project, run_id)
     if not path.exists():
         return False
     try:
@@ -200,6 +200,6 @@ def is_running(project: Project, run_id: str) -> bool:
         return True
 
 
-def lock_path(project: Project, run_id: str) -> Path:
-    """Lock file of a run."""
+def locate_lock(project: Project, run_id: str) -> Path:
+    """Return the path of the lock file of a run."""
     return project.state / "locks" / f"{run_id}.lock"

@@ -14,13 +14,13 @@ from filelock import FileLock
 
 from redgreen.codes import Verdict
 from redgreen.errors import LedgerError
-from redgreen.evidence.folder import stamp_key, written
-from redgreen.evidence.sealed import SealedRun, load_run, sealed_runs
-from redgreen.evidence.summary import tests_cell
+from redgreen.evidence.folder import parse_stamp, translate_errors
+from redgreen.evidence.sealed import SealedRun, load_run, load_runs
+from redgreen.evidence.summary import count_outcomes
 from redgreen.project import Project
 from redgreen.registry.model import Registry
 
-__all__ = ["add", "check", "ledger_rows", "rebuild"]
+__all__ = ["add", "check", "read_rows", "rebuild"]
 
 BEGIN: Final = re.compile(r"<!-- redgreen:begin (\S+) \(generated; edit outside\) -->\r?\n?\Z")
 END: Final = re.compile(r"<!-- redgreen:end (\S+) -->\r?\n?\Z")
@@ -41,16 +41,16 @@ What was run, in which phase, and what it showed. The tables are generated from 
 
 
 def check(project: Project, registry: Registry) -> list[str]:
-    """Differences between the ledger and what the sealed folders say; empty when there are none.
+    """Compare the ledger with the sealed folders and return the differences.
 
     Raises:
         LedgerError: The ledger is missing or its blocks are broken.
     """
     text = _read(project)
-    wanted = _rendered(project, registry, text)
+    wanted = _render(project, registry, text)
     if wanted == text:
         return []
-    have, want = ledger_rows(text), ledger_rows(wanted)
+    have, want = read_rows(text), read_rows(wanted)
     problems = [f"{folder}: sealed, and without a row" for folder in want if folder not in have]
     problems += [f"{folder}: has a row, and no sealed folder" for folder in have if folder not in want]
     problems += [
@@ -69,9 +69,9 @@ def rebuild(project: Project, registry: Registry) -> bool:
         LedgerError: The blocks are broken.
         ReportError: The file cannot be written.
     """
-    with _locked(project):
+    with _lock(project):
         text = _read(project, missing_ok=True)
-        wanted = _rendered(project, registry, text)
+        wanted = _render(project, registry, text)
         if wanted != text:
             _replace(project.ledger, wanted)
         return wanted != text
@@ -85,31 +85,31 @@ def add(project: Project, registry: Registry, folder: Path) -> None:
         ReportError: The file cannot be written.
     """
     run = load_run(folder)
-    with _locked(project):
+    with _lock(project):
         text = _read(project, missing_ok=True)
-        blocks = _blocks(text)
+        blocks = _find_blocks(text)
         if run.initiative not in blocks:
-            wanted = _rendered(project, registry, text)
+            wanted = _render(project, registry, text)
         else:
-            rows = {row_key(line): line for line in _body(text, blocks[run.initiative]) if LINK.search(line)}
+            rows = {parse_row(line): line for line in _read_block(text, blocks[run.initiative]) if LINK.search(line)}
             rows[run.key] = render_row(run)
-            wanted = _with_block(text, run.initiative, [rows[key] for key in sorted(rows)], registry)
+            wanted = _replace_block(text, run.initiative, [rows[key] for key in sorted(rows)], registry)
         _replace(project.ledger, wanted)
 
 
-def ledger_rows(text: str) -> dict[str, str]:
-    """Rows of a ledger by the folder that they link to."""
+def read_rows(text: str) -> dict[str, str]:
+    """Return the rows of a ledger by the folder that they link to."""
     return {match[1]: line for line in text.splitlines() if (match := LINK.search(line))}
 
 
-def row_key(line: str) -> tuple[str, int, str]:
-    """Time and name of the run that a row shows."""
+def parse_row(line: str) -> tuple[str, int, str]:
+    """Return the time and name of the run that a row shows."""
     match = LINK.search(line)
-    return (*stamp_key(match[2]), match[3]) if match else ("", 0, "")
+    return (*parse_stamp(match[2]), match[3]) if match else ("", 0, "")
 
 
 def render_row(run: SealedRun) -> str:
-    """One row of the table."""
+    """Render one row of the table."""
     result, git = run.result, run.result.git
     verdict = str(result.verdict)
     kinds = sorted({row.error.kind for row in result.tests if row.error and row.id in result.declared})
@@ -123,7 +123,7 @@ def render_row(run: SealedRun) -> str:
         result.selector,
         result.mode.name.upper(),
         verdict,
-        tests_cell(result),
+        count_outcomes(result),
         str(len(result.transition.lost)) if result.transition else "-",
         f"{result.time.pytest_s:.1f}/{result.time.budget_s:g} s",
         f"{git.tree[:7]}{'*' if git.dirty else ''}" if git else "-",
@@ -134,22 +134,22 @@ def render_row(run: SealedRun) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _rendered(project: Project, registry: Registry, text: str) -> str:
-    """The text with every block rendered from the folders; missing blocks come at the end."""
+def _render(project: Project, registry: Registry, text: str) -> str:
+    """Render every block from the folders; missing blocks are added at the end."""
     rows: dict[str, list[SealedRun]] = {name: [] for name in registry.initiatives}
-    for run in sealed_runs(project):
+    for run in load_runs(project):
         rows.setdefault(run.initiative, []).append(run)
     for initiative, runs in rows.items():
         lines = [render_row(run) for run in sorted(runs, key=lambda run: run.key)]
-        text = _with_block(text or TITLE, initiative, lines, registry)
+        text = _replace_block(text or TITLE, initiative, lines, registry)
     return text
 
 
-def _with_block(text: str, initiative: str, rows: list[str], registry: Registry) -> str:
+def _replace_block(text: str, initiative: str, rows: list[str], registry: Registry) -> str:
     known = registry.initiatives.get(initiative)
     plan = [f"Plan: [{known.plan}](../{known.plan})", ""] if known else []
     body = [*plan, *((*HEAD, *rows) if rows else (EMPTY,))]
-    blocks = _blocks(text)
+    blocks = _find_blocks(text)
     newline = "\r\n" if "\r\n" in text else "\n"
     block = newline.join(
         (
@@ -167,8 +167,8 @@ def _with_block(text: str, initiative: str, rows: list[str], registry: Registry)
     return "".join(lines[:first]) + block + tail + "".join(lines[last + 1 :])
 
 
-def _blocks(text: str) -> dict[str, tuple[int, int]]:
-    """First and last line of each generated block.
+def _find_blocks(text: str) -> dict[str, tuple[int, int]]:
+    """Find the first and last line of each generated block.
 
     Raises:
         LedgerError: A mark is broken, doubled or without its partner; the line is named.
@@ -192,7 +192,7 @@ def _blocks(text: str) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _body(text: str, block: tuple[int, int]) -> list[str]:
+def _read_block(text: str, block: tuple[int, int]) -> list[str]:
     return text.splitlines()[block[0] + 1 : block[1]]
 
 
@@ -208,7 +208,7 @@ def _read(project: Project, *, missing_ok: bool = False) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    with written(path):
+    with translate_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=".fix_plan.", dir=path.parent)
         try:
@@ -224,9 +224,9 @@ def _replace(path: Path, text: str) -> None:
 
 
 @contextmanager
-def _locked(project: Project) -> Iterator[None]:
+def _lock(project: Project) -> Iterator[None]:
     path = project.state / "ledger.lock"
-    with written(path):
+    with translate_errors(path):
         project.make_state()
         lock = FileLock(path)
         lock.acquire()

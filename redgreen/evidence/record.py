@@ -58,7 +58,7 @@ class Intent:
     guards: tuple[JsonObject, ...] = ()
     guards_planned: tuple[str, ...] = ()
 
-    def declared(self) -> Selector:
+    def load_selector(self) -> Selector:
         """Return the selector as it was declared.
 
         Raises:
@@ -66,7 +66,7 @@ class Intent:
         """
         return from_json(Selector, self.entry)
 
-    def protected(self) -> dict[str, Selector]:
+    def load_guards(self) -> dict[str, Selector]:
         """Return the protected selectors by name.
 
         Raises:
@@ -138,9 +138,9 @@ class Result:
     repeat: Repeat | None = field(default=None, metadata=OMITTED)
     env_sha256: str | None = field(default=None, metadata=OMITTED)
 
-    def differences(self, done: Conclusion) -> list[str]:
+    def compare(self, done: Conclusion) -> list[str]:
         """Return the names of the values that a conclusion from the same evidence gives differently."""
-        return [name for name, value in done.facts().items() if value != getattr(self, name)]
+        return [name for name, value in done.to_dict().items() if value != getattr(self, name)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from typing import Final
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
-__all__ = ["GENERIC_PATHS", "Scrubber", "machine_traces"]
+__all__ = ["GENERIC_PATHS", "Scrubber", "find_traces"]
 
 SECRET_NAME: Final = re.compile(
     r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|_KEY\Z|_PAT\Z|AUTH|COOKIE|DSN\Z"
@@ -61,8 +61,8 @@ SHAPE_HINTS: Final = tuple(WORDS.split(" "))  # one of them stands in every text
 PATH_HINTS: Final = (b"/home/", b"/Users/", b"/root", b"/tmp/", b"/folders/", b":\\Users\\")  # bytes in any of them
 
 
-def machine_traces(root: Path) -> dict[str, str]:
-    """The paths and names of this machine, longest first, each with the word that stands for it."""
+def find_traces(root: Path) -> dict[str, str]:
+    """Find the paths and names of this machine, longest first, each with the word that replaces it."""
     needles: dict[str, str] = {}
 
     def add(path: str | os.PathLike[str] | None, word: str) -> None:
@@ -86,7 +86,7 @@ def machine_traces(root: Path) -> dict[str, str]:
     return dict(sorted(kept.items(), key=lambda item: -len(item[0])))
 
 
-def _forms(value: str) -> Iterable[str]:
+def _list_forms(value: str) -> Iterable[str]:
     lines = [line for line in value.splitlines() if len(line.strip()) >= SHORTEST_SECRET]
     for text in {value, *lines}:
         yield from (text, repr(text)[1:-1], json.dumps(text)[1:-1], escape(text, {'"': "&quot;"}), quote(text, safe=""))
@@ -107,7 +107,7 @@ class Scrubber:
         pieces: list[str] = []
         for name, value in sorted(environ.items()):
             if SECRET_NAME.search(name.upper()) and len(value.strip()) >= SHORTEST_SECRET and not os.path.exists(value):
-                for form in _forms(value.strip()):
+                for form in _list_forms(value.strip()):
                     self._names.setdefault(form, name)
                     if len(form) >= 2 * PIECE:
                         pieces.append(f"{re.escape(form[:PIECE])}{REST}|{REST}{re.escape(form[-PIECE:])}")
@@ -117,9 +117,9 @@ class Scrubber:
             environ[name].rstrip(os.sep): f"<{name}>" for name in passed if environ.get(name, "").count(os.sep) > 1
         }
         given = {path: word for path, word in given.items() if os.path.isabs(path) and os.pathsep not in path}
-        traces = given | machine_traces(root)
+        traces = given | find_traces(root)
         self._traces = dict(sorted(traces.items(), key=lambda item: -len(item[0])))
-        self._machine = self._machine_pattern(self._traces)
+        self._machine = self._compile_traces(self._traces)
         # Searching for plain texts is far faster than the expressions, and most lines hold none of them.
         starts = [form[:PIECE] for form in self._names] + [
             form[-PIECE:] for form in self._names if len(form) >= 2 * PIECE
@@ -128,48 +128,48 @@ class Scrubber:
         self._hints = tuple(dict.fromkeys([*SHAPE_HINTS, *starts, *paths, *self._traces]))
 
     @staticmethod
-    def _machine_pattern(traces: dict[str, str]) -> re.Pattern[str]:
+    def _compile_traces(traces: dict[str, str]) -> re.Pattern[str]:
         own = "|".join(re.escape(trace) for trace in traces) or r"(?!)"
         return re.compile(f"{BEFORE}(?P<own>{own})(?![A-Za-z0-9_-])|{BEFORE}(?P<home>{HOMES})|{BEFORE}(?P<tmp>{TEMPS})")
 
-    def text(self, text: str) -> str:
-        """The text without secrets and machine paths."""
+    def scrub_text(self, text: str) -> str:
+        """Return the text without secrets and machine paths."""
         return self._clean(text, str)
 
-    def xml(self, text: str) -> str:
-        """Like `text` for a whole XML file; the words that stand for something are escaped."""
+    def scrub_xml(self, text: str) -> str:
+        """Scrub a whole XML file; the replacements are escaped."""
         return self._clean(text, escape)
 
     def _clean(self, text: str, write: Callable[[str], str]) -> str:
-        if not self._suspicious(text):
+        if not self._is_suspicious(text):
             return text
         if "\n" in text and not KEY_BEGIN.search(text):
             return "\n".join(self._clean(line, write) for line in text.split("\n"))
-        without = self._secrets.sub(lambda match: write(self._redacted(match)), text)
-        return self._machine.sub(lambda match: write(self._word(match)), without)
+        without = self._secrets.sub(lambda match: write(self._redact(match)), text)
+        return self._machine.sub(lambda match: write(self._name_trace(match)), without)
 
-    def _suspicious(self, text: str) -> bool:
+    def _is_suspicious(self, text: str) -> bool:
         return any(hint in text for hint in self._hints)
 
-    def line(self, line: str) -> str:
-        """Like `text` for one line of a stream; a private key that spans lines is redacted to its end."""
+    def scrub_line(self, line: str) -> str:
+        """Scrub one line of a stream; a private key that spans lines is redacted to its end."""
         if self._inside_key:
             self._inside_key = KEY_END.search(line) is None
             return "<secret>"
         if KEY_BEGIN.search(line) and not KEY_END.search(line):
             self._inside_key = True
-        return self.text(line)
+        return self.scrub_text(line)
 
     def find(self, text: str) -> list[tuple[int, str]]:
-        """Lines (from 1) that hold a secret or a machine path, for text that must not be altered.
+        """Find the lines (from 1) with a secret or a machine path, in text that must not be altered.
 
         The bare temporary folder is no trace here: sources may name it.
         """
         found: list[tuple[int, str]] = []
-        if not self._suspicious(text):
+        if not self._is_suspicious(text):
             return found
         for number, line in enumerate(text.splitlines(), 1):
-            if not self._suspicious(line):
+            if not self._is_suspicious(line):
                 continue
             if self._secrets.search(line):
                 found.append((number, "a secret"))
@@ -180,12 +180,12 @@ class Scrubber:
                 found.append((number, "a path or name of this machine"))
         return found
 
-    def _redacted(self, match: re.Match[str]) -> str:
+    def _redact(self, match: re.Match[str]) -> str:
         self.redactions += 1
         name = self._names.get(match.group())
         return f"<secret:{name}>" if name else "<secret>"
 
-    def _word(self, match: re.Match[str]) -> str:
+    def _name_trace(self, match: re.Match[str]) -> str:
         if match.lastgroup == "home":
             return "<home>"
         if match.lastgroup == "tmp":

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from redgreen.codec import from_json, parse_object
 from redgreen.codes import Verdict
-from redgreen.evidence.folder import stamp_key
+from redgreen.evidence.folder import parse_stamp
 from redgreen.evidence.record import INTENT, RESULT, SEAL, Intent, Result, Seal, read_record
 from redgreen.judge.conclusion import RedSide
 from redgreen.judge.identity import Identity
 from redgreen.project import Project
 
-__all__ = ["SealedRun", "load_intent", "load_run", "read_identities", "red_side", "sealed_runs"]
+__all__ = ["SealedRun", "load_intent", "load_run", "load_runs", "make_red_side", "read_identities"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class SealedRun:
     @property
     def key(self) -> tuple[str, int, str]:
         """Sorts runs by time, then by name."""
-        return (*stamp_key(self.stamp), self.folder.name)
+        return (*parse_stamp(self.stamp), self.folder.name)
 
     @property
     def short_seal(self) -> str:
@@ -80,9 +80,9 @@ def load_run(folder: Path, contents: Mapping[str, bytes] | None = None) -> Seale
     return SealedRun(folder, folder.parents[2].name, folder.parent.name, intent, result, seal)
 
 
-def sealed_runs(project: Project) -> Iterator[SealedRun]:
+def load_runs(project: Project) -> Iterator[SealedRun]:
     """Yield every sealed folder that can be read, in the order of initiative and time."""
-    for folder in project.folders():
+    for folder in project.list_folders():
         try:
             yield load_run(folder)
         except ValueError:
@@ -98,7 +98,7 @@ def read_identities(data: bytes | None) -> dict[str, Identity]:
     return from_json(dict[str, Identity], parse_object(data or b"", "tests.json"))
 
 
-def red_side(project: Project, run: SealedRun) -> RedSide:
+def make_red_side(project: Project, run: SealedRun) -> RedSide:
     """Take what a GREEN must know from a sealed RED.
 
     Raises:
@@ -108,7 +108,7 @@ def red_side(project: Project, run: SealedRun) -> RedSide:
     return RedSide(
         run_id=result.run_id,
         seal=run.seal.manifest_sha256,
-        folder=project.relative(run.folder),
+        folder=project.relativize(run.folder),
         outcomes={row.id: row.outcome for row in result.tests},
         declared=result.declared,
         kinds={row.id: row.error.kind for row in result.tests if row.id in result.declared and row.error},

@@ -7,7 +7,7 @@ from typing import Final
 from redgreen.evidence.record import Result
 from redgreen.registry.model import Selector
 
-__all__ = ["render_summary", "tests_cell"]
+__all__ = ["count_outcomes", "render_summary"]
 
 MEANING: Final = {
     "VALID_RED": "Every declared test failed in its call, with the declared exception, message and place.",
@@ -30,21 +30,21 @@ def render_summary(result: Result, selector: Selector) -> str:
             "",
         ]
     if result.reasons:
-        lines += ["## Why", "", *(f"- {_plain(reason)}" for reason in result.reasons[:MOST_ROWS]), ""]
+        lines += ["## Why", "", *(f"- {_escape(reason)}" for reason in result.reasons[:MOST_ROWS]), ""]
         if len(result.reasons) > MOST_ROWS:
             lines += [f"… and {len(result.reasons) - MOST_ROWS} more in result.json.", ""]
-    lines += _facts(result, selector)
-    lines += _tests(result)
-    lines += _transition(result)
-    lines += _processes(result)
+    lines += _render_facts(result, selector)
+    lines += _render_tests(result)
+    lines += _render_transition(result)
+    lines += _render_processes(result)
     if result.artifacts:
         lines += ["", f"Artifacts: {len(result.artifacts)}, described in artifact_audit.md."]
     lines += ["", "Check the folder with `sha256sum -c MANIFEST.sha256`; notes for people go into NOTES.md."]
     return "\n".join(lines) + "\n"
 
 
-def tests_cell(result: Result) -> str:
-    """The outcomes in a few words: `1 failed`, `3 F2P, 2 P2P`."""
+def count_outcomes(result: Result) -> str:
+    """Count the outcomes in a few words: `1 failed`, `3 F2P, 2 P2P`."""
     if result.transition:
         kept = result.transition.p2p
         return f"{result.transition.f2p} F2P" + (f", {kept} P2P" if kept else "")
@@ -54,7 +54,7 @@ def tests_cell(result: Result) -> str:
     return ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items())) or "none"
 
 
-def _facts(result: Result, selector: Selector) -> list[str]:
+def _render_facts(result: Result, selector: Selector) -> list[str]:
     git = result.git
     time = result.time
     code = f"commit `{git.head[:12]}`, tree `{git.tree[:12]}`" if git else "not recorded (scratch)"
@@ -66,7 +66,7 @@ def _facts(result: Result, selector: Selector) -> list[str]:
         ("run", f"`{result.run_id}`"),
         ("initiative, phase", f"{result.initiative}, {result.phase}"),
         ("selection", f"`{select}`"),
-        ("tests", tests_cell(result)),
+        ("tests", count_outcomes(result)),
         ("time", f"{time.pytest_s:.1f} s of pytest, budget {time.budget_s:g} s"),
         ("code", code),
     ]
@@ -74,10 +74,10 @@ def _facts(result: Result, selector: Selector) -> list[str]:
         rows.append(("answers the RED", f"`{result.pairs_with.run_id}`"))
     if not time.monotonic:
         rows.append(("clock", "the clock was set while the run went on; durations are by the monotonic clock"))
-    return ["| | |", "|---|---|", *(f"| {name} | {_plain(value)} |" for name, value in rows), ""]
+    return ["| | |", "|---|---|", *(f"| {name} | {_escape(value)} |" for name, value in rows), ""]
 
 
-def _tests(result: Result) -> list[str]:
+def _render_tests(result: Result) -> list[str]:
     lines = ["## Tests", ""]
     if not result.tests:
         return [*lines, "No test was reported.", ""]
@@ -88,13 +88,13 @@ def _tests(result: Result) -> list[str]:
         told = f"{error.type} ({error.kind}): {(error.message.splitlines() or [''])[0][:160]}" if error else "-"
         place = f"{error.raised_in}, {error.at}" if error else "-"
         outcome = row.outcome + (f" ({row.transition})" if row.transition else "")
-        lines.append(f"| `{_plain(row.id)}` | {outcome} | {_plain(told)} | {_plain(place)} |")
+        lines.append(f"| `{_escape(row.id)}` | {outcome} | {_escape(told)} | {_escape(place)} |")
     if len(order) > MOST_ROWS:
         lines.append(f"| … {len(order) - MOST_ROWS} more in result.json | | | |")
     return [*lines, ""]
 
 
-def _transition(result: Result) -> list[str]:
+def _render_transition(result: Result) -> list[str]:
     change = result.transition
     if not change:
         return []
@@ -104,12 +104,12 @@ def _transition(result: Result) -> list[str]:
         f"- fail to pass: {change.f2p} of {change.declared} declared; still failing: {change.still_failing}",
         f"- pass to pass: {change.p2p}; lost: {len(change.lost)}; newly skipped: {len(change.new_skips)}",
     ]
-    lines += [f"- changed test: {_plain(nodeid)}" for nodeid in change.test_changed]
-    lines += [f"- note: {_plain(note)}" for note in change.notes]
+    lines += [f"- changed test: {_escape(nodeid)}" for nodeid in change.test_changed]
+    lines += [f"- note: {_escape(note)}" for note in change.notes]
     return [*lines, ""]
 
 
-def _processes(result: Result) -> list[str]:
+def _render_processes(result: Result) -> list[str]:
     lines = ["## Processes", "", "| process | selector | code | seconds | log |", "|---|---|---|---|---|"]
     lines += [
         f"| {run.label} | {run.selector} | {run.rc} | {run.wall_s:.1f} | [{run.log}]({run.log}) |"
@@ -118,5 +118,5 @@ def _processes(result: Result) -> list[str]:
     return lines
 
 
-def _plain(text: str) -> str:
+def _escape(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")

@@ -12,11 +12,11 @@ from typing import Final
 from redgreen.codec import digest, from_json, parse_object
 from redgreen.codes import GREEN, Verdict
 from redgreen.errors import PairError, VerifyError
-from redgreen.evidence.artifacts import Audit, missing_artifacts
-from redgreen.evidence.folder import MANIFEST, STAMP, UNSEALED, stamp_key
+from redgreen.evidence.artifacts import Audit, find_missing
+from redgreen.evidence.folder import MANIFEST, STAMP, UNSEALED, parse_stamp
 from redgreen.evidence.record import SEAL, Seal, read_record
 from redgreen.evidence.scrub import GENERIC_PATHS, PATH_HINTS
-from redgreen.evidence.sealed import SealedRun, load_run, read_identities, red_side, sealed_runs
+from redgreen.evidence.sealed import SealedRun, load_run, load_runs, make_red_side, read_identities
 from redgreen.evidence.summary import render_summary
 from redgreen.judge.attempt import read_attempt
 from redgreen.judge.conclusion import RedSide
@@ -33,7 +33,7 @@ def verify_folder(project: Project, folder: Path) -> list[str]:
     """Return everything that is wrong with one sealed folder; an empty list when nothing is."""
     if folder.name.endswith(PARTIAL):
         return ["the run was never finished; seal it as abandoned with `redgreen close`"]
-    files, problems = _walk(folder)
+    files, problems = _list_files(folder)
     contents: dict[str, bytes] = {}
     for name in files:
         contents[name] = (folder / name).read_bytes()
@@ -51,8 +51,8 @@ def verify_folder(project: Project, folder: Path) -> list[str]:
     return problems
 
 
-def _walk(folder: Path) -> tuple[list[str], list[str]]:
-    """Files of a folder, and what must not be in one."""
+def _list_files(folder: Path) -> tuple[list[str], list[str]]:
+    """List the files of a folder, and what must not be in one."""
     files: list[str] = []
     problems: list[str] = []
     with os.scandir(folder) as entries:
@@ -79,7 +79,7 @@ def _check_manifest(contents: dict[str, bytes]) -> list[str]:
     except ValueError:
         return ["the seal is not readable"]
     problems = []
-    if _sha256(contents[MANIFEST]) != sealed_manifest:
+    if _hash(contents[MANIFEST]) != sealed_manifest:
         problems.append("the manifest does not match the seal")
     named: set[str] = set()
     for line in listed:
@@ -90,18 +90,18 @@ def _check_manifest(contents: dict[str, bytes]) -> list[str]:
         named.add(match[2])
         if match[2] not in contents:
             problems.append(f"{match[2]} is missing")
-        elif _sha256(contents[match[2]]) != match[1]:
+        elif _hash(contents[match[2]]) != match[1]:
             problems.append(f"{match[2]} was changed")
     problems += [f"{name} is not in the manifest" for name in contents if name not in named and name not in UNSEALED]
     return problems
 
 
 def _check_claims(run: SealedRun, contents: dict[str, bytes]) -> list[str]:
-    """Names, ids and digests that several files repeat."""
+    """Compare the names, ids and digests that several files repeat."""
     result, intent = run.result, run.intent
     pairs: list[tuple[str, object, object]] = [
         ("the folder is not where it was written", intent.folder, f"{run.stamp}/{run.folder.name}"),
-        ("the folder lies in another initiative", intent.initiative, run.initiative),
+        ("the folder is in another initiative", intent.initiative, run.initiative),
         ("run.json and result.json differ about the run", intent.run_id, result.run_id),
         ("SEAL.json is of another run", run.seal.run_id, result.run_id),
         ("SEAL.json names another verdict", run.seal.verdict, result.verdict),
@@ -113,7 +113,7 @@ def _check_claims(run: SealedRun, contents: dict[str, bytes]) -> list[str]:
     ]
     patch = contents.get("worktree.patch")
     claimed = result.git.patch_sha256 if result.git else None
-    pairs.append(("worktree.patch is not the one that the result names", patch and _sha256(patch), claimed))
+    pairs.append(("worktree.patch is not the one that the result names", patch and _hash(patch), claimed))
     if run.verdict is not Verdict.ABANDONED:
         environment = parse_object(contents["env.json"], "env.json")
         environment.pop("sha256", None)
@@ -129,7 +129,7 @@ def _check_claims(run: SealedRun, contents: dict[str, bytes]) -> list[str]:
     return problems
 
 
-def _sha256(data: bytes) -> str:
+def _hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
@@ -151,14 +151,14 @@ def _check_traces(project: Project, contents: dict[str, bytes]) -> list[str]:
 
 def _check_evidence(project: Project, run: SealedRun, contents: dict[str, bytes]) -> list[str]:
     """Judge the sealed witnesses again and compare with what the result and the summary say."""
-    result, intent, selector = run.result, run.intent, run.intent.declared()
+    result, intent, selector = run.result, run.intent, run.intent.load_selector()
     problems = []
     if contents["summary.md"].decode("utf-8") != render_summary(result, selector):
         problems.append("summary.md does not say what result.json says")
     attempts = [read_attempt(contents.get, process) for process in result.runs]
     if tuple(attempt.process for attempt in attempts) != result.runs:
         return [*problems, "the numbers in result.json are not those of the events"]
-    guards = intent.protected()
+    guards = intent.load_guards()
     red, complaints = _load_red(project, run)
     artifact_problems, complaint = _check_artifacts(run, selector, contents)
     if complaints or complaint:
@@ -173,19 +173,19 @@ def _check_evidence(project: Project, run: SealedRun, contents: dict[str, bytes]
         identities=read_identities(contents.get("tests.json")),
         artifact_problems=artifact_problems,
     )
-    return problems + [f"the evidence gives another '{key}' than result.json" for key in result.differences(done)]
+    return problems + [f"the evidence gives another '{key}' than result.json" for key in result.compare(done)]
 
 
 def _check_artifacts(run: SealedRun, selector: Selector, contents: dict[str, bytes]) -> tuple[list[str], list[str]]:
-    """What the audit finds missing, and whether the audit is that of the result."""
+    """Derive what the audit finds missing, and compare the audit with the result."""
     if not selector.artifacts or not run.result.mode.audited:
         return [], []
     audit = from_json(Audit, parse_object(contents.get("artifact_audit.json", b""), "artifact_audit.json"))
     found: list[str] = []
     for label in [process.label for process in run.result.runs if not process.protects]:
         entries = [entry for entry in audit.artifacts if entry.process == label]
-        found += [f"{label}: {each}" for each in missing_artifacts(entries, selector.artifacts)]
-    same = audit.problems == tuple(found) and tuple(each.brief() for each in audit.artifacts) == run.result.artifacts
+        found += [f"{label}: {each}" for each in find_missing(entries, selector.artifacts)]
+    same = audit.problems == tuple(found) and tuple(each.shorten() for each in audit.artifacts) == run.result.artifacts
     return found, [] if same else ["the artifact audit is not the one that the result names"]
 
 
@@ -204,9 +204,9 @@ def _load_red(project: Project, run: SealedRun) -> tuple[RedSide | None, list[st
     problems = []
     if red.verdict is not Verdict.VALID_RED or red.result.selector != run.result.selector:
         problems.append(f"{pair.run_id} is no valid RED of this selector")
-    if stamp_key(red.stamp) > stamp_key(run.stamp):
+    if parse_stamp(red.stamp) > parse_stamp(run.stamp):
         problems.append("the GREEN is older than its RED")
-    return red_side(project, red), problems
+    return make_red_side(project, red), problems
 
 
 def find_red(project: Project, selector: Selector, reference: str = "") -> RedSide:
@@ -232,7 +232,7 @@ def find_red(project: Project, selector: Selector, reference: str = "") -> RedSi
 
 def _find_newest(project: Project, selector: Selector) -> SealedRun | None:
     found = None
-    for run in sealed_runs(project):
+    for run in load_runs(project):
         if run.result.selector == selector.name and run.verdict is Verdict.VALID_RED:
             found = run if found is None or run.key > found.key else found
     return found
@@ -245,7 +245,7 @@ def _find_named(project: Project, reference: str) -> SealedRun | None:
                 return load_run(folder)
             except ValueError as error:
                 raise VerifyError(f"{reference}: {error}") from None
-    return next((run for run in sealed_runs(project) if run.result.run_id == reference), None)
+    return next((run for run in load_runs(project) if run.result.run_id == reference), None)
 
 
 def _check_red(project: Project, selector: Selector, run: SealedRun) -> RedSide:
@@ -255,9 +255,9 @@ def _check_red(project: Project, selector: Selector, run: SealedRun) -> RedSide:
     problems = verify_folder(project, run.folder)
     if problems:
         raise VerifyError(f"the RED {name} does not hold: {problems[0]}")
-    before = run.intent.declared()
-    if before.promise() != selector.promise():
+    before = run.intent.load_selector()
+    if before.digest_promise() != selector.digest_promise():
         raise PairError(
             f"the registry entry of {selector.name} has changed what it declares since the RED {name}; record a new RED"
         )
-    return red_side(project, run)
+    return make_red_side(project, run)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from redgreen.errors import RedgreenError, RepositoryError, VerifyError
 from redgreen.evidence.folder import STAMP, is_running
-from redgreen.evidence.ledger import check, ledger_rows
+from redgreen.evidence.ledger import check, read_rows
 from redgreen.evidence.record import SEAL
 from redgreen.evidence.sealed import load_intent
 from redgreen.evidence.verify import verify_folder
@@ -29,53 +29,53 @@ def verify_all(project: Project, path: str = "", against: str = "") -> tuple[lis
         VerifyError: The path holds no report folder.
         RepositoryError: The reference cannot be read.
     """
-    folders = _folders(project, path)
+    folders = _find_folders(project, path)
     problems: list[str] = []
     for folder in folders:
-        shown = project.relative(folder) if folder.is_relative_to(project.root) else folder.name
+        shown = project.relativize(folder) if folder.is_relative_to(project.root) else folder.name
         problems += [f"{shown}: {problem}" for problem in verify_folder(project, folder)]
     if not path:
-        problems += _strays(project)
+        problems += _find_strays(project)
         if not project.scratch:
             problems += _check_ledger(project)
     if against:
-        problems += _against(project, against)
+        problems += _compare_with(project, against)
     return problems, len(folders)
 
 
-def _folders(project: Project, path: str) -> list[Path]:
+def _find_folders(project: Project, path: str) -> list[Path]:
     if not path:
-        unfinished = [folder for folder in project.folders(unsealed=True) if not _alive(project, folder)]
-        return [*project.folders(), *unfinished]
+        unfinished = [folder for folder in project.list_folders(unsealed=True) if not _is_alive(project, folder)]
+        return [*project.list_folders(), *unfinished]
     start = next((p for p in (Path(path).resolve(), project.root / path) if p.is_dir()), None)
     if start is None:
         raise VerifyError(f"{path}: there is no such folder")
     if (start / SEAL).exists() or start.name.endswith(PARTIAL) or STAMP.match(start.parent.name):
         return [start]
-    found = [folder for folder in project.folders() if folder.is_relative_to(start)]
+    found = [folder for folder in project.list_folders() if folder.is_relative_to(start)]
     if not found:
         raise VerifyError(f"{path}: no report folder there")
     return found
 
 
-def _alive(project: Project, folder: Path) -> bool:
+def _is_alive(project: Project, folder: Path) -> bool:
     try:
         return is_running(project, load_intent(folder).run_id)
     except ValueError:
         return False
 
 
-def _strays(project: Project) -> list[str]:
-    """What lies among the reports and belongs to none."""
+def _find_strays(project: Project) -> list[str]:
+    """Find files and folders among the reports that belong to none."""
     problems = []
     for entry in sorted(project.base.glob("*/reports/*")):
         if not entry.is_dir() or entry.is_symlink():
-            problems.append(f"{project.relative(entry)}: belongs to no report")
+            problems.append(f"{project.relativize(entry)}: belongs to no report")
         elif not STAMP.match(entry.name):
-            problems.append(f"{project.relative(entry)}: is not named by a time; was it renamed?")
+            problems.append(f"{project.relativize(entry)}: is not named by a time; was it renamed?")
         else:
             problems += [
-                f"{project.relative(inner)}: belongs to no report"
+                f"{project.relativize(inner)}: belongs to no report"
                 for inner in sorted(entry.iterdir())
                 if not inner.is_dir() or inner.is_symlink()
             ]
@@ -84,7 +84,7 @@ def _strays(project: Project) -> list[str]:
 
 def _check_ledger(project: Project) -> list[str]:
     """Compare the ledger with the folders."""
-    if not project.ledger.is_file() and not any(project.folders()):
+    if not project.ledger.is_file() and not any(project.list_folders()):
         return []
     try:
         return check(project, load_registry(project.root))
@@ -92,8 +92,8 @@ def _check_ledger(project: Project) -> list[str]:
         return [str(error)]
 
 
-def _against(project: Project, reference: str) -> list[str]:
-    """Nothing that an earlier state recorded may be gone or different."""
+def _compare_with(project: Project, reference: str) -> list[str]:
+    """Compare with an earlier commit: nothing that it recorded may be gone or different."""
     problems = []
     listed = git(project.root, "ls-tree", "-r", "-z", reference, "--", "plans/active").decode().split("\0")
     for line in filter(None, listed):
@@ -110,8 +110,8 @@ def _against(project: Project, reference: str) -> list[str]:
         before = git(project.root, "show", f"{reference}:docs/fix_plan.md").decode()
     except RepositoryError:
         return problems
-    now = ledger_rows(project.ledger.read_text(encoding="utf-8")) if project.ledger.is_file() else {}
-    for name, row in ledger_rows(before).items():
+    now = read_rows(project.ledger.read_text(encoding="utf-8")) if project.ledger.is_file() else {}
+    for name, row in read_rows(before).items():
         if now.get(name) != row:
             problems.append(f"{name}: its ledger row at {reference} is {'different' if name in now else 'gone'} now")
     return problems

@@ -83,7 +83,7 @@ class Conclusion:
     transition: Transition | None
     repeat: Repeat | None
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the values by name."""
         return {name: getattr(self, name) for name in Conclusion.__slots__}
 

@@ -38,7 +38,7 @@ class Failure:
         return "exception"
 
     def is_named(self, name: str) -> bool:
-        """Whether the exception is of the declared type, given bare or with its module."""
+        """Return whether the exception is of the declared type, given bare or with its module."""
         return name in (self.type, f"{self.module}.{self.type}")
 
 
@@ -129,7 +129,7 @@ def _take(evidence: Evidence, event: dict[str, Any]) -> None:
 
 def _take_test(evidence: Evidence, event: dict[str, Any]) -> None:
     record = evidence.tests.setdefault(event["id"], TestRecord(event["id"]))
-    outcome, lie = _outcome(event)
+    outcome, lie = _find_outcome(event)
     record.lie = record.lie or lie
     record.subtests = record.subtests or bool(event.get("subtests"))
     record.strict = record.strict or bool(event.get("xpass_strict"))
@@ -157,18 +157,18 @@ def _take_test(evidence: Evidence, event: dict[str, Any]) -> None:
         record.timeout = raw["type"] == "Failed" and raw["message"].startswith("Timeout (>")
 
 
-def _outcome(event: dict[str, Any]) -> tuple[str, str]:
-    """The outcome of a phase, and how it contradicts what was seen."""
+def _find_outcome(event: dict[str, Any]) -> tuple[str, str]:
+    """Return the outcome of a phase, and how it contradicts what was seen."""
     if event.get("xpass_strict"):
         return "xpassed", ""
     if event.get("xfail"):
         return ("xpassed" if event["outcome"] == "passed" else "xfailed"), ""
     outcome = "error" if event["outcome"] == "failed" and event["when"] != "call" else event["outcome"]
-    return outcome, _lie(event)
+    return outcome, _find_lie(event)
 
 
-def _lie(event: dict[str, Any]) -> str:
-    """How a phase's reported outcome contradicts what was seen; empty when it does not."""
+def _find_lie(event: dict[str, Any]) -> str:
+    """Describe how a reported outcome contradicts what was seen; empty when it does not."""
     reported, when = event["outcome"], event["when"]
     raw: dict[str, Any] = event.get("raw") or {"kind": "nothing", "type": "nothing"}
     body: dict[str, Any] = event.get("body") or {"entered": True, "raised": None, "replaced": False}
@@ -187,7 +187,7 @@ def _lie(event: dict[str, Any]) -> str:
 
 
 def _read_junit(text: str) -> list[tuple[str, str, str]] | None:
-    """Class name, name and outcome of each test case; None when the file is not whole."""
+    """Read class name, name and outcome of each test case; None when the file is not whole."""
     try:
         root = ET.fromstring(text)
     except ET.ParseError:
@@ -203,8 +203,8 @@ def _read_junit(text: str) -> list[tuple[str, str, str]] | None:
     return cases
 
 
-def junit_key(nodeid: str) -> tuple[str, str]:
-    """Class name and name that pytest gives a test in junit."""
+def make_junit_key(nodeid: str) -> tuple[str, str]:
+    """Return the class name and name that pytest gives a test in junit."""
     path, bracket, params = nodeid.partition("[")
     names = path.split("::")
     names[0] = names[0].replace("/", ".").removesuffix(".py")

@@ -38,14 +38,14 @@ def identify(root: Path, nodeids: Iterable[str], test_support: Iterable[str] = (
     `test_support` names helpers (`file::name`) or whole files that are no part of a test's identity.
     """
     reader = _Reader(root, frozenset(test_support))
-    return {nodeid: reader.identity(nodeid) for nodeid in nodeids}
+    return {nodeid: reader.identify(nodeid) for nodeid in nodeids}
 
 
-def _sha(parts: Iterable[str]) -> str:
+def _hash(parts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _bytes(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError:
@@ -68,7 +68,7 @@ class _Module:
         """Top-level statements by the names that they define."""
         found: dict[str, list[ast.stmt]] = {}
         for statement in self.tree.body:
-            for name in _bound(statement):
+            for name in _find_bound(statement):
                 found.setdefault(name, []).append(statement)
         return found
 
@@ -91,7 +91,7 @@ def _drop_docstring(node: ast.AST) -> None:
             node.body[0:1] = [] if len(node.body) > 1 or isinstance(node, ast.Module) else [ast.Pass()]
 
 
-def _bound(statement: ast.stmt) -> Iterator[str]:
+def _find_bound(statement: ast.stmt) -> Iterator[str]:
     if isinstance(statement, Definition):
         yield statement.name
     elif isinstance(statement, ast.Import | ast.ImportFrom):
@@ -107,7 +107,7 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
                 yield (node.asname or node.name).partition(".")[0]
 
 
-def _used(node: ast.AST) -> set[str]:
+def _find_used(node: ast.AST) -> set[str]:
     """Names that code refers to: variables, arguments (fixtures), and texts (usefixtures, getfixturevalue)."""
     used: set[str] = set()
     for inner in ast.walk(node):
@@ -137,7 +137,7 @@ class _Reader:
             folders = []
         self.search = [root / folder for folder in (folders.split() if isinstance(folders, str) else map(str, folders))]
 
-    def module(self, path: Path) -> _Module | None:
+    def load(self, path: Path) -> _Module | None:
         """A parsed file; None when it is missing or not Python."""
         if path not in self.modules:
             try:
@@ -146,39 +146,39 @@ class _Reader:
                 self.modules[path] = None
         return self.modules[path]
 
-    def identity(self, nodeid: str) -> Identity:
+    def identify(self, nodeid: str) -> Identity:
         """Digests of one test; parameters of one function share them."""
         name = nodeid.partition("[")[0]
         if name not in self.known:
             file, _, rest = name.partition("::")
             path = self.root / file
-            module = self.module(path)
-            whole = hashlib.sha256(module.bytes if module else _bytes(path)).hexdigest()
-            code = _sha(self._code(module, rest.split("::"))) if module else whole
+            module = self.load(path)
+            whole = hashlib.sha256(module.bytes if module else _read_bytes(path)).hexdigest()
+            code = _hash(self._collect_code(module, rest.split("::"))) if module else whole
             if file not in self.supports:
-                self.supports[file] = self._support(path)
+                self.supports[file] = self._hash_support(path)
             self.known[name] = Identity(whole, code, self.supports[file])
         return self.known[name]
 
-    def _conftests(self, path: Path) -> list[_Module]:
+    def _load_conftests(self, path: Path) -> list[_Module]:
         folders = [folder for folder in (path.parent, *path.parent.parents) if folder.is_relative_to(self.root)]
-        return [module for folder in folders if (module := self.module(folder / "conftest.py"))]
+        return [module for folder in folders if (module := self.load(folder / "conftest.py"))]
 
-    def _support(self, path: Path) -> str:
-        parts = [hashlib.sha256(module.bytes).hexdigest() for module in self._conftests(path)]
+    def _hash_support(self, path: Path) -> str:
+        parts = [hashlib.sha256(module.bytes).hexdigest() for module in self._load_conftests(path)]
         for name in CONFIGS:
             config = self.root / name
             if config.is_file():
                 parts.append(hashlib.sha256(config.read_bytes()).hexdigest())
-        return _sha([*parts, self.config])
+        return _hash([*parts, self.config])
 
-    def _code(self, module: _Module, names: list[str]) -> Iterator[str]:
-        start = self._test_nodes(module, names)
+    def _collect_code(self, module: _Module, names: list[str]) -> Iterator[str]:
+        start = self._find_nodes(module, names)
         yield from (ast.unparse(node) for node in start)
-        waiting: list[tuple[_Module, str]] = [(module, name) for node in start for name in sorted(_used(node))]
-        scopes = [module, *self._conftests(module.path)]
+        waiting: list[tuple[_Module, str]] = [(module, name) for node in start for name in sorted(_find_used(node))]
+        scopes = [module, *self._load_conftests(module.path)]
         waiting += [(scope, name) for scope in scopes for name in scope.everywhere]
-        waiting += [(scope, name) for scope in scopes[1:] for node in start for name in sorted(_used(node))]
+        waiting += [(scope, name) for scope in scopes[1:] for node in start for name in sorted(_find_used(node))]
         met: set[tuple[str, str]] = set()
         found: list[str] = []
         while waiting:
@@ -188,14 +188,14 @@ class _Reader:
             met.add((scope.relative, name))
             for statement in scope.defined.get(name, []):
                 found.append(f"{scope.relative}::{ast.unparse(statement)}")
-                found += self._imported(statement, scope.path.parent)
-                reached = sorted(_used(statement))
+                found += self._collect_imports(statement, scope.path.parent)
+                reached = sorted(_find_used(statement))
                 waiting += [
                     (place, each) for each in reached for place in {id(m): m for m in (scope, *scopes)}.values()
                 ]
         yield from sorted(set(found))
 
-    def _test_nodes(self, module: _Module, names: list[str]) -> list[ast.AST]:
+    def _find_nodes(self, module: _Module, names: list[str]) -> list[ast.AST]:
         """The test function, and its classes without their other tests; the whole module when it is not found there."""
         body: list[ast.stmt] = module.tree.body
         nodes: list[ast.AST] = []
@@ -223,7 +223,7 @@ class _Reader:
             body = found.body
         return nodes
 
-    def _imported(self, statement: ast.stmt, folder: Path) -> list[str]:
+    def _collect_imports(self, statement: ast.stmt, folder: Path) -> list[str]:
         """Sources of the local test modules that a statement imports, and of those that they import."""
         found: list[str] = []
         waiting = [(statement, folder)]
@@ -239,7 +239,7 @@ class _Reader:
                 if path in met or not path.is_relative_to(self.root) or not path.is_file():
                     continue
                 met.add(path)
-                module = self.module(path)
+                module = self.load(path)
                 if module and self._is_test_code(module) and module.relative not in self.left_out:
                     found.append(f"{module.relative}::{ast.unparse(module.tree)}")
                     waiting += [

@@ -9,7 +9,7 @@ from redgreen.codes import GREEN, GUARD, Mode, Verdict
 from redgreen.judge.conclusion import Conclusion, ErrorRow, Outcomes, RedSide, Repeat, TestRow, Transition
 from redgreen.judge.events import Evidence, TestRecord
 from redgreen.judge.identity import Identity
-from redgreen.judge.verdict import Judgement, judge, raised_in
+from redgreen.judge.verdict import Judgement, find_place, judge
 from redgreen.registry.model import Selector
 
 __all__ = ["Guarded", "conclude"]
@@ -58,23 +58,23 @@ def conclude(
         reasons,
         proof="CHARACTERISATION" if from_stub else None,
         declared=first.declared,
-        tests=tuple(_row(record, selector, first, red) for record in runs[0].tests.values()),
-        guards={guard.selector.name: _outcomes(guard.evidence) for guard in guards},
+        tests=tuple(_make_row(record, selector, first, red) for record in runs[0].tests.values()),
+        guards={guard.selector.name: _list_outcomes(guard.evidence) for guard in guards},
         transition=transition,
         repeat=Repeat(len(runs), flaky),
     )
 
 
-def _outcomes(evidence: Evidence) -> Outcomes:
+def _list_outcomes(evidence: Evidence) -> Outcomes:
     return {nodeid: record.outcome for nodeid, record in evidence.tests.items()}
 
 
 def _compare_repeats(
     judgements: Sequence[Judgement], runs: Sequence[Evidence]
 ) -> tuple[tuple[str, ...], Verdict, tuple[str, ...]]:
-    """Every repeat must tell the same story, test by test: the tests that do not, the verdict and its reasons."""
+    """Compare the repeats test by test: the tests that differ, the verdict and its reasons."""
     first = judgements[0]
-    outcomes = [_outcomes(evidence) for evidence in runs]
+    outcomes = [_list_outcomes(evidence) for evidence in runs]
     nodeids = {nodeid for each in outcomes for nodeid in each}
     flaky = tuple(sorted(nodeid for nodeid in nodeids if len({each.get(nodeid) for each in outcomes}) > 1))
     for number, judgement in enumerate(judgements[1:], 2):
@@ -89,22 +89,22 @@ def _compare_repeats(
     return flaky, first.verdict, first.reasons
 
 
-def _row(record: TestRecord, selector: Selector, judgement: Judgement, red: RedSide | None) -> TestRow:
+def _make_row(record: TestRecord, selector: Selector, judgement: Judgement, red: RedSide | None) -> TestRow:
     failure, error = record.failure, None
     if failure is not None:
         error = ErrorRow(
             failure.type,
             failure.kind,
             failure.message[:500],
-            raised_in(failure, selector),
+            find_place(failure, selector),
             f"{failure.file}:{failure.line}",
             judgement.matched.get(record.id),
         )
-    transition = _letters(red.outcomes.get(record.id), record.outcome) if red is not None else None
+    transition = _name_transition(red.outcomes.get(record.id), record.outcome) if red is not None else None
     return TestRow(record.id, record.outcome, record.phase, record.duration_s, error, transition)
 
 
-def _letters(before: str | None, now: str) -> str:
+def _name_transition(before: str | None, now: str) -> str:
     letters = {"passed": "P", "failed": "F"}
     return f"{letters.get(before or '', 'N' if before is None else 'O')}2{letters.get(now, 'O')}"
 
@@ -113,7 +113,7 @@ def _compare(
     evidence: Evidence, red: RedSide, guards: Sequence[Guarded], identities: Identities
 ) -> tuple[Transition, list[str], list[str]]:
     """Compare a GREEN with its RED: the transition, then lost and newly skipped tests in the order of the RED."""
-    now, before = _outcomes(evidence), red.outcomes
+    now, before = _list_outcomes(evidence), red.outcomes
     passed = [nodeid for nodeid, outcome in before.items() if outcome == "passed"]
     lost = [nodeid for nodeid in before if nodeid not in now]
     lost += [nodeid for nodeid in passed if now.get(nodeid) in ("failed", "error")]
@@ -154,7 +154,7 @@ def _rule_out(
 
 
 def _compare_guards(guards: Sequence[Guarded], red: RedSide) -> tuple[list[str], list[str], int]:
-    """Protected tests that were lost, newly skipped, and the number kept."""
+    """Return the protected tests that were lost, those newly skipped, and the number kept."""
     lost: list[str] = []
     skips: list[str] = []
     kept = 0
@@ -162,7 +162,7 @@ def _compare_guards(guards: Sequence[Guarded], red: RedSide) -> tuple[list[str],
         before = red.guards.get(guard.selector.name)
         if before is None:
             continue  # not protected, or planned, when the RED was recorded: there is nothing to compare with
-        now = _outcomes(guard.evidence)
+        now = _list_outcomes(guard.evidence)
         whole = judge(guard.evidence, guard.selector, GUARD).verdict
         for nodeid, outcome in before.items():
             if outcome != "passed":
@@ -177,7 +177,7 @@ def _compare_guards(guards: Sequence[Guarded], red: RedSide) -> tuple[list[str],
 
 
 def _compare_identities(red: RedSide, identities: Identities) -> tuple[list[str], list[str]]:
-    """Tests whose code changed, and notes about changes that leave the code of the tests as it was."""
+    """Return the tests whose code changed, and notes about changes that leave the code of the tests as it was."""
     changed = []
     notes = set()
     for nodeid in red.outcomes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from redgreen.codes import GREEN, RED, Mode, Verdict
-from redgreen.judge.events import Evidence, Failure, TestRecord, junit_key
+from redgreen.judge.events import Evidence, Failure, TestRecord, make_junit_key
 from redgreen.registry.model import Rule, Selector
 
 __all__ = ["Judgement", "judge"]
@@ -38,7 +38,7 @@ def judge(evidence: Evidence, selector: Selector, mode: Mode, expected: Sequence
 
     The first verdict that applies counts, from "did the session run at all" down to the failure's own reason.
     """
-    for step in (_session, _ids, _witnesses, _phases):
+    for step in (_check_session, _check_ids, _check_witnesses, _check_phases):
         found = step(evidence, selector, expected)
         if found is not None:
             return found
@@ -47,19 +47,19 @@ def judge(evidence: Evidence, selector: Selector, mode: Mode, expected: Sequence
     return _judge_passing(evidence, selector, mode)
 
 
-def declared_ids(ids: Iterable[str], selector: Selector) -> tuple[str, ...]:
-    """Which of the tests the reasons of the RED name."""
+def find_declared(ids: Iterable[str], selector: Selector) -> tuple[str, ...]:
+    """Find the tests that the reasons of the RED name."""
     rules = selector.red.reasons if selector.red else ()
-    return tuple(nodeid for nodeid in ids if any(names(rule, nodeid) for rule in rules))
+    return tuple(nodeid for nodeid in ids if any(is_named_by(rule, nodeid) for rule in rules))
 
 
-def names(rule: Rule, nodeid: str) -> bool:
-    """Whether a reason is about the test."""
+def is_named_by(rule: Rule, nodeid: str) -> bool:
+    """Return whether a reason is about the test."""
     pattern = rule.tests.replace("[", "[[]")  # brackets in ids are parameters, not sets of characters
     return fnmatch.fnmatchcase(nodeid, pattern)
 
 
-def _session(evidence: Evidence, _selector: Selector, _expected: Sequence[str] | None) -> Judgement | None:
+def _check_session(evidence: Evidence, _selector: Selector, _expected: Sequence[str] | None) -> Judgement | None:
     """Did pytest start, collect and come to its end by itself? The first sign that it did not decides."""
     unfinished = evidence.finish_rc is None
     uncollected = tuple(f"cannot collect {node}" for node in evidence.collect_errors)
@@ -85,7 +85,7 @@ def _session(evidence: Evidence, _selector: Selector, _expected: Sequence[str] |
     return None
 
 
-def _ids(evidence: Evidence, selector: Selector, expected: Sequence[str] | None) -> Judgement | None:
+def _check_ids(evidence: Evidence, selector: Selector, expected: Sequence[str] | None) -> Judgement | None:
     """Do the collected, expected and reported ids agree?"""
     reasons = [f"dropped at collection without a word: {nodeid}" for nodeid in evidence.dropped]
     collected = set(evidence.collected)
@@ -107,8 +107,8 @@ def _ids(evidence: Evidence, selector: Selector, expected: Sequence[str] | None)
     return Judgement(Verdict.IDS_DISAGREE, tuple(reasons)) if reasons else None
 
 
-def _witnesses(evidence: Evidence, _selector: Selector, _expected: Sequence[str] | None) -> Judgement | None:
-    """Do the events, junit and the exit code tell the same story?"""
+def _check_witnesses(evidence: Evidence, _selector: Selector, _expected: Sequence[str] | None) -> Judgement | None:
+    """Do the events, junit and the exit code agree?"""
     records = list(evidence.tests.values())
     lies = [f"{record.id}: {record.lie}" for record in records if record.lie]
     broken = any(record.outcome in ("failed", "error") or record.strict for record in records)
@@ -121,7 +121,7 @@ def _witnesses(evidence: Evidence, _selector: Selector, _expected: Sequence[str]
     if evidence.junit is None:
         return Judgement(Verdict.WITNESSES_DISAGREE, ("the junit file is missing or not whole",))
     said = Counter(evidence.junit)
-    seen = Counter((*junit_key(record.id), _junit_outcome(record)) for record in records)
+    seen = Counter((*make_junit_key(record.id), _find_junit_outcome(record)) for record in records)
     if any(record.subtests or record.phase == "teardown" for record in records):
         return None  # junit writes several cases for one test here, and neither can be valid
     if said != seen:
@@ -133,13 +133,13 @@ def _witnesses(evidence: Evidence, _selector: Selector, _expected: Sequence[str]
     return None
 
 
-def _junit_outcome(record: TestRecord) -> str:
+def _find_junit_outcome(record: TestRecord) -> str:
     if record.outcome == "xpassed":
         return "failed" if record.strict else "passed"
     return {"xfailed": "skipped"}.get(record.outcome, record.outcome)
 
 
-def _phases(evidence: Evidence, selector: Selector, _expected: Sequence[str] | None) -> Judgement | None:
+def _check_phases(evidence: Evidence, selector: Selector, _expected: Sequence[str] | None) -> Judgement | None:
     """Did everything that broke break in a test's own call?"""
     if evidence.outside:
         names = ", ".join(evidence.outside)
@@ -152,7 +152,7 @@ def _phases(evidence: Evidence, selector: Selector, _expected: Sequence[str] | N
         (Verdict.XPASSED, [r for r in records if r.outcome == "xpassed"]),
     ):
         if chosen:
-            return Judgement(verdict, tuple(_line(record) for record in chosen))
+            return Judgement(verdict, tuple(_format(record) for record in chosen))
     for verdict, outcome, allowed in (
         (Verdict.SKIPPED, "skipped", selector.max_skipped),
         (Verdict.XFAILED, "xfailed", selector.max_xfailed),
@@ -163,18 +163,18 @@ def _phases(evidence: Evidence, selector: Selector, _expected: Sequence[str] | N
     return None
 
 
-def _line(record: TestRecord) -> str:
+def _format(record: TestRecord) -> str:
     told = record.failure
     what = f": {told.type}: {told.message.splitlines()[0][:120]}" if told and told.message.strip() else ""
     return f"{record.id} {record.outcome} in {record.phase}{what}"
 
 
 def _judge_passing(evidence: Evidence, selector: Selector, mode: Mode) -> Judgement:
-    declared = declared_ids(evidence.collected, selector)
+    declared = find_declared(evidence.collected, selector)
     failed = [record for record in evidence.tests.values() if record.outcome == "failed"]
     if not failed:
         return Judgement(mode.success, (), declared)
-    reasons = tuple(_line(record) for record in failed)
+    reasons = tuple(_format(record) for record in failed)
     if mode is not GREEN:
         return Judgement(Verdict.GUARD_BROKEN, reasons, declared)
     still = any(record.id in declared for record in failed)
@@ -182,10 +182,10 @@ def _judge_passing(evidence: Evidence, selector: Selector, mode: Mode) -> Judgem
 
 
 def _judge_red(evidence: Evidence, selector: Selector) -> Judgement:
-    declared, records = declared_ids(evidence.collected, selector), evidence.tests
+    declared, records = find_declared(evidence.collected, selector), evidence.tests
     rules = selector.red.reasons if selector.red else ()
     failed = [record for record in records.values() if record.outcome == "failed"]
-    unnamed = [rule.tests for rule in rules if not any(names(rule, nodeid) for nodeid in declared)]
+    unnamed = [rule.tests for rule in rules if not any(is_named_by(rule, nodeid) for nodeid in declared)]
     if not declared or unnamed:
         told = tuple(f"no collected test is named by '{name}'" for name in unnamed) or ("no RED is declared",)
         return Judgement(Verdict.IDS_DISAGREE, told)
@@ -197,7 +197,7 @@ def _judge_red(evidence: Evidence, selector: Selector) -> Judgement:
     for record in failed:
         problem: tuple[Verdict, str] | None = Verdict.WRONG_REASON, "failed, and no RED is declared for it"
         if record.id in declared:
-            problem = _against_rules(record, selector, matched)
+            problem = _check_rules(record, selector, matched)
         if problem is not None:
             verdict = problem[0] if verdict is Verdict.VALID_RED else verdict
             reasons.append(f"{record.id}: {problem[1]}")
@@ -208,7 +208,7 @@ def _judge_red(evidence: Evidence, selector: Selector) -> Judgement:
     return Judgement(verdict, tuple(reasons), declared, {} if reasons else matched)
 
 
-def _against_rules(record: TestRecord, selector: Selector, matched: dict[str, int]) -> tuple[Verdict, str] | None:
+def _check_rules(record: TestRecord, selector: Selector, matched: dict[str, int]) -> tuple[Verdict, str] | None:
     """Compare a failure with the reasons declared for its test; None when one of them is met."""
     failure = record.failure
     assert selector.red is not None
@@ -223,8 +223,8 @@ def _against_rules(record: TestRecord, selector: Selector, matched: dict[str, in
         )
     complaints = []
     for index, rule in enumerate(selector.red.reasons):
-        if names(rule, record.id):
-            complaint = _against_rule(failure, rule, selector)
+        if is_named_by(rule, record.id):
+            complaint = _check_rule(failure, rule, selector)
             if not complaint:
                 matched[record.id] = index
                 return None
@@ -232,19 +232,19 @@ def _against_rules(record: TestRecord, selector: Selector, matched: dict[str, in
     return Verdict.WRONG_REASON, "; ".join(complaints)
 
 
-def _against_rule(failure: Failure, rule: Rule, selector: Selector) -> str:
+def _check_rule(failure: Failure, rule: Rule, selector: Selector) -> str:
     if not failure.is_named(rule.type):
         return f"raised {failure.type}, declared {rule.type}"
     if not re.search(rule.match, failure.message):
         return f"the message {failure.message.splitlines()[:1]} does not match '{rule.match}'"
-    where = raised_in(failure, selector)
+    where = find_place(failure, selector)
     if where != rule.raised_in:
         return f"raised in {where} ({failure.file}:{failure.line}), declared {rule.raised_in}"
     return ""
 
 
-def raised_in(failure: Failure, selector: Selector) -> str:
-    """Whose code raised it: tests, product, third_party, or elsewhere (in the repository, and not declared product)."""
+def find_place(failure: Failure, selector: Selector) -> str:
+    """Return whose code raised it: tests, product, third_party, or elsewhere (in the repository, but no product)."""
     if not failure.inside:
         return "third_party"
     path = PurePosixPath(failure.file)

@@ -9,13 +9,13 @@ from typing import Any, Final
 from redgreen.errors import Problem
 from redgreen.registry.yamlfile import LineDict
 
-__all__ = ["Fields", "nearest"]
+__all__ = ["Fields", "suggest"]
 
 _MISSING: Final = object()
 
 
-def nearest(name: str, known: list[str]) -> str:
-    """A hint that names the closest known names, or an empty text."""
+def suggest(name: str, known: list[str]) -> str:
+    """Suggest the closest known names; an empty text when there is none."""
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     return f"; did you mean {', '.join(close)}?" if close else ""
 
@@ -37,10 +37,10 @@ class Fields:
 
     def problem(self, key: str, message: str) -> None:
         """Note a problem at the line of a key."""
-        self.problems.append(Problem(self.file, self.mapping.line_of(key), message))
+        self.problems.append(Problem(self.file, self.mapping.find_line(key), message))
 
     def has(self, key: str) -> bool:
-        """Whether the key is written down."""
+        """Return whether the key is present."""
         return key in self.mapping
 
     def _get(self, key: str, default: object) -> Any:  # noqa: ANN401 - YAML values
@@ -56,8 +56,8 @@ class Fields:
     def _wrong(self, key: str, expected: str, value: object) -> None:
         self.problem(key, f"{self.where}.{key}: expected {expected}, found {value!r}")
 
-    def text(self, key: str, default: object = _MISSING, *, among: tuple[str, ...] = ()) -> str:
-        """A text, optionally one of a few."""
+    def read_text(self, key: str, default: object = _MISSING, *, among: tuple[str, ...] = ()) -> str:
+        """Read a text, optionally one of a few."""
         value = self._get(key, default)
         if value is None:
             return ""
@@ -69,10 +69,10 @@ class Fields:
             return among[0]
         return value
 
-    def texts(
+    def read_texts(
         self, key: str, default: tuple[str, ...] | object = (), *, among: tuple[str, ...] = ()
     ) -> tuple[str, ...]:
-        """A list of texts; a single text stands for a list of one."""
+        """Read a list of texts; a single text stands for a list of one."""
         value = self._get(key, default)
         if value is None:
             return ()
@@ -86,40 +86,40 @@ class Fields:
                 self._wrong(key, f"values among {', '.join(among)}", item)
         return tuple(value)
 
-    def required_texts(self, key: str) -> tuple[str, ...]:
-        """A list of texts that must be there and must not be empty."""
-        value = self.texts(key, _MISSING)
+    def read_required(self, key: str) -> tuple[str, ...]:
+        """Read a list of texts that must be there and must not be empty."""
+        value = self.read_texts(key, _MISSING)
         if self.has(key) and not value:
             self.problem(key, f"{self.where}.{key}: the list is empty")
         return value
 
-    def number(self, key: str, default: float, *, least: float = 0) -> float:
-        """A number not below `least`."""
+    def read_number(self, key: str, default: float, *, least: float = 0) -> float:
+        """Read a number not below `least`."""
         value = self._get(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
             self._wrong(key, f"a number from {least:g} on", value)
             return default
         return float(value)
 
-    def whole(self, key: str, default: int, *, least: int = 0) -> int:
-        """A whole number not below `least`."""
+    def read_whole(self, key: str, default: int, *, least: int = 0) -> int:
+        """Read a whole number not below `least`."""
         value = self._get(key, default)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             self._wrong(key, f"a whole number from {least} on", value)
             return default
         return value
 
-    def pairs(self, key: str) -> dict[str, str]:
-        """A mapping from name to text."""
+    def read_pairs(self, key: str) -> dict[str, str]:
+        """Read a mapping from name to text."""
         value = self._get(key, {})
         if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
             self._wrong(key, 'a mapping of names to texts (quote numbers, write "" for empty)', value)
             return {}
         return dict(value)
 
-    def regex(self, key: str, default: object = _MISSING) -> str:
-        """A regular expression that compiles."""
-        value = self.text(key, default)
+    def read_regex(self, key: str, default: object = _MISSING) -> str:
+        """Read a regular expression, which must compile."""
+        value = self.read_text(key, default)
         try:
             re.compile(value)
         except re.error as error:
@@ -127,36 +127,37 @@ class Fields:
             return ""
         return value
 
-    def child(self, key: str) -> Fields:
-        """The mapping below a key, or an empty one."""
-        return Fields(self._get(key, None), f"{self.where}.{key}", self.file, self.problems, self.mapping.line_of(key))
+    def read_child(self, key: str) -> Fields:
+        """Read the mapping below a key, or an empty one."""
+        line = self.mapping.find_line(key)
+        return Fields(self._get(key, None), f"{self.where}.{key}", self.file, self.problems, line)
 
-    def children(self, key: str) -> list[Fields]:
-        """The list of mappings below a key."""
+    def read_children(self, key: str) -> list[Fields]:
+        """Read the list of mappings below a key."""
         value = self._get(key, [])
         if not isinstance(value, list):
             self._wrong(key, "a list", value)
             return []
-        line = self.mapping.line_of(key)
+        line = self.mapping.find_line(key)
         return [
             Fields(item if item is not None else "", f"{self.where}.{key}[{index}]", self.file, self.problems, line)
             for index, item in enumerate(value)
         ]
 
-    def named(self, key: str) -> dict[str, Fields]:
-        """The mapping of names to mappings below a key."""
-        below = self.child(key)
+    def read_named(self, key: str) -> dict[str, Fields]:
+        """Read the mapping of names to mappings below a key."""
+        below = self.read_child(key)
         below.asked.update(below.mapping)
         for name, value in below.mapping.items():
             if isinstance(value, LineDict):
-                value.line = below.mapping.line_of(name)  # an entry begins with its name
+                value.line = below.mapping.find_line(name)  # an entry begins with its name
         return {
-            name: Fields(value, f"{key}.{name}", self.file, self.problems, below.mapping.line_of(name))
+            name: Fields(value, f"{key}.{name}", self.file, self.problems, below.mapping.find_line(name))
             for name, value in below.mapping.items()
         }
 
-    def done(self) -> None:
-        """Report every key that nobody asked for."""
+    def finish(self) -> None:
+        """Report every key that was not read."""
         for key in self.mapping:
             if key not in self.asked:
-                self.problem(key, f"{self.where}: unknown key '{key}'{nearest(key, sorted(self.asked))}")
+                self.problem(key, f"{self.where}: unknown key '{key}'{suggest(key, sorted(self.asked))}")

@@ -47,7 +47,7 @@ class Count:
     maximum: int | None = None
 
     def allows(self, number: int) -> bool:
-        """Whether that many tests are expected."""
+        """Return whether that many tests are expected."""
         return number >= self.minimum and (self.maximum is None or number <= self.maximum)
 
     def __str__(self) -> str:
@@ -106,15 +106,15 @@ class Selector:
         """Whether the tests come with later work, so that no run of it may count."""
         return self.state == "planned"
 
-    def log_name(self, mode: Mode) -> str:
+    def name_log(self, mode: Mode) -> str:
         """Return the file name of the log of a run in that mode."""
         return {"red": self.log_red, "green": self.log_green, "guard": self.log_guard}[mode.name]
 
-    def repeats(self, mode: Mode) -> int:
+    def count_repeats(self, mode: Mode) -> int:
         """Return how many fresh processes a run in that mode takes."""
         return {"red": self.repeat_red, "green": self.repeat_green}.get(mode.name, 1)
 
-    def promise(self) -> str:
+    def digest_promise(self) -> str:
         """Digest what a RED promises: the tests, the reasons and what must stay whole, not names or budgets."""
         entry: JsonObject = to_json(self)
         keys = ("select", "k", "m", "red", "protects", "product", "test_support", "pytest_args", "plugins", "env")
@@ -148,5 +148,5 @@ class Registry:
     ignored: tuple[str, ...]
 
     def of(self, initiative: str) -> list[Selector]:
-        """The selectors of one initiative in the order of the file."""
+        """Return the selectors of one initiative in the order of the file."""
         return [selector for selector in self.selectors.values() if selector.initiative == initiative]

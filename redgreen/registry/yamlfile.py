@@ -21,8 +21,8 @@ class LineDict(dict[str, Any]):
         self.line = line
         self.lines: dict[str, int] = {}
 
-    def line_of(self, key: str) -> int:
-        """Line of a key, or of the mapping when the key is missing."""
+    def find_line(self, key: str) -> int:
+        """Return the line of a key, or of the mapping when the key is missing."""
         return self.lines.get(key, self.line)
 
 

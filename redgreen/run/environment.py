@@ -41,21 +41,21 @@ def child_environment(
         "TMPDIR": str(tmp),
         "REDGREEN_EVENTS": str(events),
         "REDGREEN_RUN_ID": run_id,
-        "REDGREEN_PRODUCTS": ",".join(product_packages(selector)),
+        "REDGREEN_PRODUCTS": ",".join(find_products(selector)),
     }
     for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         env.pop(name, None)
     return env
 
 
-def product_packages(selector: Selector) -> list[str]:
-    """Top-level packages that the selector calls its product."""
+def find_products(selector: Selector) -> list[str]:
+    """Find the top-level packages that the selector declares as its product."""
     names = [glob.removeprefix("src/").split("/")[0].removesuffix(".py") for glob in selector.product]
     return sorted({name for name in names if name.isidentifier()})
 
 
 def describe_environment(selector: Selector, parent: Mapping[str, str]) -> dict[str, Any]:
-    """What the record says: the allowed values, how many were withheld, versions, and the kind of machine."""
+    """Describe it for the record: allowed values, how many were withheld, versions, kind of machine."""
     allowed = {name: parent[name] for name in selector.pass_env if name in parent} | selector.env
     shown = {name: f"<{name.lower()}>" if name in PERSONAL else value for name, value in sorted(allowed.items())}
     return {
@@ -67,12 +67,12 @@ def describe_environment(selector: Selector, parent: Mapping[str, str]) -> dict[
         "system": platform.system(),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
-        "packages": installed_packages(),
+        "packages": list_packages(),
     }
 
 
-def installed_packages() -> dict[str, str]:
-    """Names and versions of what is installed, read from folder names because the full metadata takes long."""
+def list_packages() -> dict[str, str]:
+    """Return names and versions of what is installed, read from folder names because the full metadata takes long."""
     found: dict[str, str] = {}
     for key in ("purelib", "platlib"):
         folder = sysconfig.get_paths()[key]

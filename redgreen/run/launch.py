@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from redgreen.errors import ReportError
-from redgreen.evidence.folder import write_text, written
+from redgreen.evidence.folder import translate_errors, write_text
 from redgreen.evidence.scrub import Scrubber
 from redgreen.judge.attempt import Attempt, Process, read_attempt
 from redgreen.project import Project
@@ -19,12 +19,12 @@ from redgreen.run.environment import child_environment
 from redgreen.run.logfile import PlainLog
 from redgreen.run.process import Finished, Interrupts, run_child
 
-__all__ = ["Launcher", "pytest_argv"]
+__all__ = ["Launcher", "build_argv"]
 
 HOSTNAME = re.compile(r' hostname="[^"]*"')
 
 
-def pytest_argv(project: Project, selector: Selector, *, tmp: Path, junit: Path) -> list[str]:
+def build_argv(project: Project, selector: Selector, *, tmp: Path, junit: Path) -> list[str]:
     """Command line of the pytest process; patterns in `select` are expanded here, as a shell would."""
     argv = [project.python, "-m", "pytest", "-p", "redgreen_collector"]
     for plugin in selector.plugins:
@@ -39,7 +39,7 @@ def pytest_argv(project: Project, selector: Selector, *, tmp: Path, junit: Path)
 
 
 def expand(root: Path, selector: Selector) -> list[str]:
-    """The selected files, classes and tests; a pattern that fits nothing stays as it is, for pytest to refuse."""
+    """Expand the patterns of `select`; one that matches nothing stays as it is, and pytest refuses it."""
     found: list[str] = []
     for part in selector.select:
         path, mark, rest = part.partition("::")
@@ -75,11 +75,11 @@ class Launcher:
         """
         (tmp / "tmp").mkdir(parents=True)
         events, junit = tmp / "events.jsonl", tmp / "junit.xml"
-        with written(self.folder / log):
-            plain = PlainLog(self.folder / log, self.scrubber.line)
+        with translate_errors(self.folder / log):
+            plain = PlainLog(self.folder / log, self.scrubber.scrub_line)
             try:
                 ended = self.start(
-                    pytest_argv(self.project, selector, tmp=tmp, junit=junit),
+                    build_argv(self.project, selector, tmp=tmp, junit=junit),
                     env=child_environment(selector, self.parent, run_id=self.run_id, events=events, tmp=tmp / "tmp"),
                     cwd=self.project.root,
                     budget_s=selector.budget_s,
@@ -90,9 +90,9 @@ class Launcher:
             finally:
                 plain.close()
         stem = log.removesuffix(".log")
-        write_text(self.folder / f"{stem}.events.jsonl", self.scrubber.text(_read(events) or ""))
+        write_text(self.folder / f"{stem}.events.jsonl", self.scrubber.scrub_text(_read(events) or ""))
         if (raw := _read(junit)) is not None:
-            write_text(self.folder / f"{stem}.junit.xml", self.scrubber.xml(HOSTNAME.sub("", raw)))
+            write_text(self.folder / f"{stem}.junit.xml", self.scrubber.scrub_xml(HOSTNAME.sub("", raw)))
         seconds = round(ended.wall_s, 3)
         process = Process(label, selector.name, log, ended.rc, ended.timed_out, ended.interrupted, seconds)
         return read_attempt(lambda name: _bytes(self.folder / name), process)

@@ -73,7 +73,7 @@ class PlainLog:
 
     @staticmethod
     def _overwrite(line: str) -> str:
-        """What a terminal shows of a line with carriage returns: the last part that is not empty."""
+        """Return what a terminal shows of a line with carriage returns: the last part that is not empty."""
         trailing = "\r" if line.endswith("\r") else ""
         parts = [part for part in line.split("\r") if ESCAPES.sub("", part).strip()]
         return (parts[-1] if parts else "") + trailing

@@ -89,7 +89,7 @@ def run_child(
     mark = env["REDGREEN_RUN_ID"]
     assert child.stdout is not None
     reader = Reader(child.stdout, outputs)
-    with _watched(child.pid, mark, folder):
+    with _watch(child.pid, mark, folder):
         try:
             reader.thread.start()
             timed_out = _wait(child, reader, begun + budget_s, interrupts)
@@ -143,7 +143,7 @@ def _wait(child: subprocess.Popen[bytes], reader: Reader, deadline: float, inter
 
 
 @contextlib.contextmanager
-def _watched(group: int, mark: str, folder: Path) -> Iterator[None]:
+def _watch(group: int, mark: str, folder: Path) -> Iterator[None]:
     """Keep a watchdog beside the child that outlives the runner."""
     dog = subprocess.Popen(
         [sys.executable, "-I", "-S", watchdog.__file__, str(group), mark, str(folder)],

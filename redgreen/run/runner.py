@@ -17,8 +17,17 @@ from redgreen.codec import JsonObject, digest, to_json, to_text
 from redgreen.codes import GREEN, GUARD, Mode, Verdict
 from redgreen.errors import PlannedError, RedgreenError, RegistryError, SecretError
 from redgreen.evidence import ledger
-from redgreen.evidence.artifacts import Audit, audit, audit_table, missing_artifacts
-from redgreen.evidence.folder import open_partial, reserve, running, seal, stamp_of, write_json, write_text, written
+from redgreen.evidence.artifacts import Audit, audit, find_missing, render_audit
+from redgreen.evidence.folder import (
+    format_stamp,
+    hold_lock,
+    open_partial,
+    reserve,
+    seal,
+    translate_errors,
+    write_json,
+    write_text,
+)
 from redgreen.evidence.record import (
     INTENT,
     RESULT,
@@ -34,7 +43,7 @@ from redgreen.evidence.record import (
 from redgreen.evidence.scrub import Scrubber
 from redgreen.evidence.summary import render_summary
 from redgreen.evidence.verify import find_red
-from redgreen.gitrepo import Snapshot, snapshot
+from redgreen.gitrepo import Snapshot, take_snapshot
 from redgreen.judge.attempt import PROTECTS, Attempt
 from redgreen.judge.conclusion import Conclusion, RedSide
 from redgreen.judge.identity import identify
@@ -42,7 +51,7 @@ from redgreen.judge.pairing import Guarded, conclude
 from redgreen.project import Project
 from redgreen.registry.model import Registry, Selector
 from redgreen.run.environment import describe_environment
-from redgreen.run.launch import Launcher, pytest_argv
+from redgreen.run.launch import Launcher, build_argv
 from redgreen.run.process import Finished, Interrupts, run_child
 
 __all__ = ["Outcome", "Session", "run_selector"]
@@ -78,8 +87,8 @@ class Session:
     start: Callable[..., Finished] = run_child
     stamps: dict[str, Path] = field(default_factory=dict)
 
-    def stamp(self, initiative: str) -> Path:
-        """The `<UTC>` folder of this invocation for an initiative."""
+    def reserve_stamp(self, initiative: str) -> Path:
+        """Return the `<UTC>` folder of this invocation for an initiative, reserved when it is first needed."""
         if initiative not in self.stamps:
             self.stamps[initiative] = reserve(self.project, initiative, self.clock())
         return self.stamps[initiative]
@@ -87,7 +96,7 @@ class Session:
 
 @dataclass(slots=True)
 class _Run:
-    """Everything that the steps of one run share."""
+    """The values that the steps of one run share."""
 
     session: Session
     selector: Selector
@@ -119,12 +128,12 @@ def run_selector(session: Session, selector: Selector, mode: Mode, red_ref: str 
     project = session.project
     red = find_red(project, selector, red_ref) if mode is GREEN else None
     scrubber = Scrubber(project.root, session.environ, selector.pass_env)
-    code = None if project.scratch else snapshot(project.root)
+    code = None if project.scratch else take_snapshot(project.root)
     if code is not None:
         _check_patch(code, scrubber)
-    stamp = session.stamp(selector.initiative)
+    stamp = session.reserve_stamp(selector.initiative)
     run_id = f"{stamp.name}-{selector.name}-{mode}-{secrets.token_hex(2)}"
-    with running(project, run_id):
+    with hold_lock(project, run_id):
         partial = open_partial(stamp, selector.subdir)
         expected = session.registry.frozen.get(selector.name) or (tuple(red.outcomes) if red else None)
         launcher = Launcher(
@@ -185,23 +194,23 @@ def _write_intent(run: _Run) -> None:
         git=run.code.revision if run.code else None,
         started=run.started.astimezone(UTC).isoformat(timespec="milliseconds"),
         scratch=project.scratch,
-        command=("python", *pytest_argv(project, selector, tmp=tmp, junit=tmp / "junit.xml")[1:]),
+        command=("python", *build_argv(project, selector, tmp=tmp, junit=tmp / "junit.xml")[1:]),
         registry=RegistryFile(registry.file, registry.sha256),
         expected=run.expected,
         guards=tuple(to_json(guard) for guard in guards if not guard.planned),
         guards_planned=tuple(guard.name for guard in guards if guard.planned),
     )
-    write_text(run.launcher.folder / INTENT, run.launcher.scrubber.text(to_text(intent)))
+    write_text(run.launcher.folder / INTENT, run.launcher.scrubber.scrub_text(to_text(intent)))
     if run.code is not None and run.code.patch:
-        with written(run.launcher.folder / "worktree.patch"):
+        with translate_errors(run.launcher.folder / "worktree.patch"):
             (run.launcher.folder / "worktree.patch").write_bytes(run.code.patch)
 
 
 def _launch_all(run: _Run, tmp: Path) -> None:
-    """The selector, its repeats, then what it protects; the first process that fails its purpose ends the series."""
+    """Run the selector, its repeats, then what it protects; the first invalid process ends the series."""
     selector, session = run.selector, run.session
-    for number in range(1, selector.repeats(run.mode) + 1):
-        stem = selector.log_name(run.mode).removesuffix(".log")
+    for number in range(1, selector.count_repeats(run.mode) + 1):
+        stem = selector.name_log(run.mode).removesuffix(".log")
         label = "main" if number == 1 else f"repeat {number}"
         log = f"{stem}.log" if number == 1 else f"{stem}.repeat{number}.log"
         run.attempts.append(run.launcher.launch(selector, label=label, log=log, tmp=tmp / str(number)))
@@ -220,7 +229,7 @@ def _audit(run: _Run, label: str, tmp: Path) -> None:
     if not run.selector.artifacts or not run.mode.audited:
         return
     entries = audit(tmp, run.selector.artifacts, label)
-    problems = (f"{label}: {each}" for each in missing_artifacts(entries, run.selector.artifacts))
+    problems = (f"{label}: {each}" for each in find_missing(entries, run.selector.artifacts))
     run.audit = Audit((*run.audit.artifacts, *entries), (*run.audit.problems, *problems))
 
 
@@ -239,14 +248,14 @@ def _finish(run: _Run) -> Outcome:
         identities=identities,
         artifact_problems=run.audit.problems,
     )
-    write_text(folder / "tests.json", scrubber.text(_rows(to_json(identities))))
-    environment = json.loads(scrubber.text(json.dumps(describe_environment(run.selector, run.session.environ))))
+    write_text(folder / "tests.json", scrubber.scrub_text(_format_rows(to_json(identities))))
+    environment = json.loads(scrubber.scrub_text(json.dumps(describe_environment(run.selector, run.session.environ))))
     environment["sha256"] = digest(environment)
     write_json(folder / "env.json", environment)
     if run.selector.artifacts and run.mode.audited:
-        write_text(folder / "artifact_audit.json", scrubber.text(to_text(run.audit)))
-        write_text(folder / "artifact_audit.md", scrubber.text(audit_table(run.audit.artifacts)))
-    text = scrubber.text(to_text(_result(run, done, environment["sha256"])))
+        write_text(folder / "artifact_audit.json", scrubber.scrub_text(to_text(run.audit)))
+        write_text(folder / "artifact_audit.md", scrubber.scrub_text(render_audit(run.audit.artifacts)))
+    text = scrubber.scrub_text(to_text(_make_result(run, done, environment["sha256"])))
     result = replace(read_record(Result, text, RESULT), redactions=scrubber.redactions)
     write_json(folder / RESULT, result)
     write_text(folder / "summary.md", render_summary(result, run.selector))
@@ -254,7 +263,7 @@ def _finish(run: _Run) -> Outcome:
     return Outcome(seal(folder, run.launcher.run_id, result.verdict), result)
 
 
-def _result(run: _Run, done: Conclusion, env_sha256: str) -> Result:
+def _make_result(run: _Run, done: Conclusion, env_sha256: str) -> Result:
     main, evidence = run.attempts[0].process, run.attempts[0].evidence
     ended = run.session.clock()
     wall = time.monotonic() - run.begun
@@ -270,31 +279,31 @@ def _result(run: _Run, done: Conclusion, env_sha256: str) -> Result:
         git=run.code.revision if run.code else None,
         runs=tuple(attempt.process for attempt in (*run.attempts, *run.guards)),
         time=Times(
-            start=stamp_of(run.started),
-            end=stamp_of(ended),
+            start=format_stamp(run.started),
+            end=format_stamp(ended),
             wall_s=round(wall, 3),
             pytest_s=main.wall_s,
             budget_s=run.selector.budget_s,
             monotonic=abs((ended - run.started).total_seconds() - wall) < 2,
         ),
         redactions=0,
-        artifacts=tuple(entry.brief() for entry in run.audit.artifacts),
+        artifacts=tuple(entry.shorten() for entry in run.audit.artifacts),
         registry_sha256=run.session.registry.sha256,
         entry_sha256=digest(run.selector),
         pytest=PytestFacts(main.rc, evidence.finish_rc is not None, main.collected),
         env_sha256=env_sha256,
-        **done.facts(),
+        **done.to_dict(),
     )
 
 
-def _rows(values: JsonObject) -> str:
-    """A JSON object with one line a key: it reads well, and a large one stays small."""
+def _format_rows(values: JsonObject) -> str:
+    """Format a JSON object with one line per key."""
     lines = [f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(value)}" for key, value in values.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _check_clean(run: _Run) -> None:
-    """Nothing may be sealed that still holds a secret; the file that does is removed.
+    """Refuse to seal a file that still holds a secret, and remove it.
 
     Raises:
         SecretError: One was found.

@@ -1,7 +1,7 @@
 """Kill what a run left behind: by process group, and by the mark that every process of a run carries.
 
 As a program (`python watchdog.py GROUP MARK FOLDER`, a pipe from the runner on standard input) it waits until the
-runner says that all is well or is gone; when the runner is gone it ends the child's processes and removes the run's
+runner says that it is done, or has gone; when the runner is gone it ends the child's processes and removes the run's
 temporary folder. It imports nothing of redgreen, so that it starts fast.
 """
 
@@ -44,12 +44,12 @@ def end_marked(mark: str) -> int:
             os.kill(process, signal.SIGKILL)
             found += 1
         except OSError:
-            continue  # gone meanwhile, or somebody else's
+            continue  # gone meanwhile, or of another user
     return found
 
 
 def main(group: int, mark: str, folder: str) -> None:
-    """Wait for the runner's word; its end without a word means that it was killed."""
+    """Wait until the runner says that it is done; if it ends without saying so, it was killed."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     if not sys.stdin.buffer.read(1):

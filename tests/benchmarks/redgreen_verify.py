@@ -50,7 +50,7 @@ def main() -> None:
             worker.join()
         sealed = time.perf_counter() - begun
         ledger.rebuild(sandbox.project, sandbox.loaded())
-        rows = len(ledger.ledger_rows(sandbox.project.ledger.read_text(encoding="utf-8")))
+        rows = len(ledger.read_rows(sandbox.project.ledger.read_text(encoding="utf-8")))
         print(f"16 x 200 results sealed in {sealed:.1f} s, rendered in {time.perf_counter() - begun - sealed:.1f} s")
         print(f"rows: {rows} of {16 * 200 + 1}")
 

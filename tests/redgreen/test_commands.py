@@ -190,4 +190,4 @@ def test_this_repositorys_own_map_is_whole() -> None:
     assert {"smoke", "full_suite", "integration", "error_recovery", "config"} <= categories
     for selector in registry.selectors.values():
         assert "CUDA_VISIBLE_DEVICES" in selector.env
-        assert selector.log_name(GUARD).endswith(".log")
+        assert selector.name_log(GUARD).endswith(".log")

@@ -14,7 +14,7 @@ from redgreen.judge.conclusion import Conclusion, RedSide
 from redgreen.judge.events import Evidence, read_evidence
 from redgreen.judge.identity import Identity, identify
 from redgreen.judge.pairing import Guarded, conclude
-from redgreen.judge.verdict import judge, raised_in
+from redgreen.judge.verdict import find_place, judge
 from redgreen.registry.model import Count, RedSpec, Rule, Selector
 
 V = Verdict
@@ -123,8 +123,8 @@ def test_a_junit_file_that_says_something_else_rules_a_run_out(junit: str | None
 def test_whose_code_raised_is_told_by_the_file() -> None:
     failure = session(FAILED).tests[f"{FILE}::test_a"].failure
     assert failure is not None
-    assert raised_in(failure, selector()) == "tests"
-    assert raised_in(failure, selector(tests_roots=())) == "tests", "by the name of the file"
+    assert find_place(failure, selector()) == "tests"
+    assert find_place(failure, selector(tests_roots=())) == "tests", "by the name of the file"
 
 
 def red_side(evidence: Evidence, **changes: Any) -> RedSide:

@@ -55,7 +55,7 @@ def sandbox(recorded: Path, tmp_path: Path) -> Sandbox:
 
 def report_of(sandbox: Sandbox) -> Path:
     """The one sealed folder."""
-    return next(iter(sandbox.project.folders()))
+    return next(iter(sandbox.project.list_folders()))
 
 
 def test_adding_row_by_row_equals_rendering_from_the_folders(sandbox: Sandbox) -> None:
@@ -147,7 +147,7 @@ def in_processes(function: Callable[..., None], count: int, *arguments: object) 
 def test_sixteen_writers_of_two_hundred_results_lose_none(sandbox: Sandbox) -> None:
     in_processes(seal_many, 16, str(sandbox.root), 200, NOW, False, True)
     ledger.rebuild(sandbox.project, sandbox.loaded())
-    rows = ledger.ledger_rows(sandbox.project.ledger.read_text(encoding="utf-8"))
+    rows = ledger.read_rows(sandbox.project.ledger.read_text(encoding="utf-8"))
     assert len(rows) == 16 * 200 + 1
     assert len({row.rpartition("`")[0][-12:] for row in rows.values()}) == len(rows), "every seal is its own"
 
@@ -155,7 +155,7 @@ def test_sixteen_writers_of_two_hundred_results_lose_none(sandbox: Sandbox) -> N
 def test_writers_that_add_their_rows_at_once_lose_none(sandbox: Sandbox) -> None:
     in_processes(seal_many, 8, str(sandbox.root), 10, NOW, True)
     added = sandbox.project.ledger.read_bytes()
-    assert len(ledger.ledger_rows(added.decode())) == 81
+    assert len(ledger.read_rows(added.decode())) == 81
     assert not ledger.rebuild(sandbox.project, sandbox.loaded())
 
 

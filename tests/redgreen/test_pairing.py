@@ -224,7 +224,7 @@ def test_an_earlier_red_can_be_named_by_id_or_folder(sandbox: Sandbox) -> None:
     fix_product(sandbox)
     green = sandbox.record("green", red=first.result.run_id)
     assert answered(green) == first.result.run_id
-    green = sandbox.record("green", red=sandbox.project.relative(first.folder))
+    green = sandbox.record("green", red=sandbox.project.relativize(first.folder))
     assert answered(green) == first.result.run_id
     with pytest.raises(PairError, match="no sealed run"):
         sandbox.record("green", red="nothing-like-it")

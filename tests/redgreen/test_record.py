@@ -87,7 +87,7 @@ def test_every_folder_of_this_repository_is_read_and_written_as_it_is() -> None:
             data = (folder / name).read_bytes()
             assert to_json(read_record(kind, data, name)) == json.loads(data), folder
         intent = load_run(folder).intent
-        assert to_json(intent.declared()) == intent.entry
+        assert to_json(intent.load_selector()) == intent.entry
 
 
 def test_every_selector_of_this_repository_survives() -> None:
@@ -105,7 +105,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
 
 
 def test_what_was_just_recorded_is_read_as_it_was_written(recorded: Sandbox) -> None:
-    for folder in recorded.project.folders():
+    for folder in recorded.project.list_folders():
         run = load_run(folder)
         assert to_json(run.result) == json.loads((folder / RESULT).read_bytes())
         assert to_json(run.intent) == json.loads((folder / INTENT).read_bytes())
@@ -132,7 +132,7 @@ DAMAGES: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_malformed_record_is_refused_in_one_line(recorded: Sandbox, tmp_path: Path, damage: str) -> None:
     sandbox = recorded.copy(tmp_path / "repo")
-    folder = min(sandbox.project.folders())
+    folder = min(sandbox.project.list_folders())
     name, change = DAMAGES[damage]
     value = json.loads((folder / name).read_bytes())
     change(value)
@@ -145,4 +145,4 @@ def test_a_malformed_record_is_refused_in_one_line(recorded: Sandbox, tmp_path: 
     assert "Traceback" not in done.err
     assert sandbox.run("status").code == 0
     with pytest.raises(ValueError, match=r"(run|result|SEAL)\.json|key|regular expression"):
-        load_run(folder).intent.declared()
+        load_run(folder).intent.load_selector()

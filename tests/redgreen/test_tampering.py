@@ -29,7 +29,7 @@ class Evidence:
 
     def __init__(self, root: Path) -> None:
         self.sandbox = Sandbox(root)
-        folders = sorted(self.sandbox.project.folders())
+        folders = sorted(self.sandbox.project.list_folders())
         self.red, self.green = (folder for folder in folders if folder.name == "demo")
         self.held = next(folder for folder in folders if folder.name == "held")
         self.ledger = self.sandbox.project.ledger
@@ -124,7 +124,7 @@ def patch_resealed(e: Evidence) -> None:
 
 def drop_row(e: Evidence) -> None:
     """Take a row and its folder away together."""
-    name = e.sandbox.project.relative(e.held)
+    name = e.sandbox.project.relativize(e.held)
     lines = e.ledger.read_text(encoding="utf-8").splitlines(keepends=True)
     e.ledger.write_text("".join(line for line in lines if f"{name}/" not in line), encoding="utf-8")
     shutil.rmtree(e.held.parent)

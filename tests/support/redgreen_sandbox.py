@@ -330,7 +330,7 @@ class Copier:
         folder = f"{stamp.name}/{self.source.name}"
         write_json(partial / INTENT, replace(self.run.intent, run_id=run_id, folder=folder))
         write_json(partial / RESULT, result)
-        write_text(partial / "summary.md", render_summary(result, self.run.intent.declared()))
+        write_text(partial / "summary.md", render_summary(result, self.run.intent.load_selector()))
         return seal(partial, run_id, result.verdict)
 
 
@@ -338,7 +338,7 @@ def seal_many(root: str, number: int, now: datetime, add: bool = False, bare: bo
     """Seal copies of the first report under one frozen clock, and add their rows when asked."""
     os.fsync = lambda fd: None  # power cuts are not the question here, and waiting for the disk takes a minute
     project = Project(Path(root))
-    copier, registry = Copier(project, min(project.folders()), bare=bare), load_registry(project.root)
+    copier, registry = Copier(project, min(project.list_folders()), bare=bare), load_registry(project.root)
     for _ in range(number):
         folder = copier.seal(now)
         if add:
