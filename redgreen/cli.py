@@ -21,7 +21,6 @@ from redgreen.run.logfile import ESCAPES
 __all__ = ["main"]
 
 RUNS: Final = ("run", "guard")
-
 WRITING: Final = ("run", "guard", "close", "doctor")
 
 
@@ -142,11 +141,8 @@ def _make_parser() -> Parser:
     run.add_argument("--initiative", default="", help="without a selector: only this initiative")
     guard = verb("guard", "run a guard: everything in it must pass", _run)
     guard.add_argument("selector")
-    lint = verb(
-        "lint",
-        "check the registry against what pytest collects",
-        lambda p, a: commands.lint_registry(p, freeze=a.freeze),
-    )
+    text = "check the registry against what pytest collects"
+    lint = verb("lint", text, lambda p, a: commands.lint_registry(p, freeze=a.freeze))
     lint.add_argument("--freeze", action="store_true", help="write the exact ids of every live target")
     verify = verb("verify", "check sealed folders and the ledger", lambda p, a: commands.verify(p, a.path, a.against))
     verify.add_argument("path", nargs="?", default="", help="a report folder, or a folder above some")

@@ -26,11 +26,8 @@ def find_outdated(project: Project, registry: Registry) -> list[str]:
     """Find the documents that differ from what the registry gives."""
     found = []
     for name, text in render(registry).items():
-        try:
-            same = (project.root / name).read_bytes() == text.encode()
-        except OSError:
-            same = False
-        if not same:
+        path = project.root / name
+        if not path.is_file() or path.read_bytes() != text.encode():
             found.append(name)
     return found
 

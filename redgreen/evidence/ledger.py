@@ -91,7 +91,8 @@ def add(project: Project, registry: Registry, folder: Path) -> None:
         if run.initiative not in blocks:
             wanted = _render(project, registry, text)
         else:
-            rows = {parse_row(line): line for line in _read_block(text, blocks[run.initiative]) if LINK.search(line)}
+            first, last = blocks[run.initiative]
+            rows = {parse_row(line): line for line in text.splitlines()[first + 1 : last] if LINK.search(line)}
             rows[run.key] = render_row(run)
             wanted = _replace_block(text, run.initiative, [rows[key] for key in sorted(rows)], registry)
         _replace(project.ledger, wanted)
@@ -190,10 +191,6 @@ def _find_blocks(text: str) -> dict[str, tuple[int, int]]:
     if opened is not None:
         raise LedgerError(f"docs/fix_plan.md:{opened[1] + 1}: the block of {opened[0]} has no end")
     return found
-
-
-def _read_block(text: str, block: tuple[int, int]) -> list[str]:
-    return text.splitlines()[block[0] + 1 : block[1]]
 
 
 def _read(project: Project, *, missing_ok: bool = False) -> str:

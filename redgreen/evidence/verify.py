@@ -34,9 +34,7 @@ def verify_folder(project: Project, folder: Path) -> list[str]:
     if folder.name.endswith(PARTIAL):
         return ["the run was never finished; seal it as abandoned with `redgreen close`"]
     files, problems = _list_files(folder)
-    contents: dict[str, bytes] = {}
-    for name in files:
-        contents[name] = (folder / name).read_bytes()
+    contents = {name: (folder / name).read_bytes() for name in files}
     problems += _check_manifest(contents)
     if problems:
         return problems

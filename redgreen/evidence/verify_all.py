@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from redgreen.errors import RedgreenError, RepositoryError, VerifyError
-from redgreen.evidence.folder import STAMP, is_running
+from redgreen.evidence.abandoned import find_unfinished
+from redgreen.evidence.folder import STAMP
 from redgreen.evidence.ledger import check, read_rows
 from redgreen.evidence.record import SEAL
-from redgreen.evidence.sealed import load_intent
 from redgreen.evidence.verify import verify_folder
 from redgreen.gitrepo import git
 from redgreen.project import PARTIAL, Project
@@ -45,8 +45,8 @@ def verify_all(project: Project, path: str = "", against: str = "") -> tuple[lis
 
 def _find_folders(project: Project, path: str) -> list[Path]:
     if not path:
-        unfinished = [folder for folder in project.list_folders(unsealed=True) if not _is_alive(project, folder)]
-        return [*project.list_folders(), *unfinished]
+        abandoned = [folder for folder, alive in find_unfinished(project) if not alive]
+        return [*project.list_folders(), *abandoned]
     start = next((p for p in (Path(path).resolve(), project.root / path) if p.is_dir()), None)
     if start is None:
         raise VerifyError(f"{path}: there is no such folder")
@@ -56,13 +56,6 @@ def _find_folders(project: Project, path: str) -> list[Path]:
     if not found:
         raise VerifyError(f"{path}: no report folder there")
     return found
-
-
-def _is_alive(project: Project, folder: Path) -> bool:
-    try:
-        return is_running(project, load_intent(folder).run_id)
-    except ValueError:
-        return False
 
 
 def _find_strays(project: Project) -> list[str]:

@@ -45,7 +45,11 @@ def load_registry(root: Path, name: str = REGISTRY_NAME) -> Registry:
     if fields.read_whole("schema", 0) != 1:
         fields.problem("schema", "registry.schema: this redgreen reads schema 1")
     ignored = fields.read_texts("ignored")
-    defaults = _read_defaults(fields.read_child("defaults"))
+    below = fields.read_child("defaults")
+    defaults = _read_common(below, DEFAULTS, adding=False) | {
+        "tests_roots": below.read_texts("tests_roots", ("tests",))
+    }
+    below.finish()
     initiatives = {key: _read_initiative(key, below) for key, below in fields.read_named("initiatives").items()}
     selectors = {key: _read_selector(key, below, defaults) for key, below in fields.read_named("selectors").items()}
     fields.finish()
@@ -103,13 +107,6 @@ def _read_common(fields: Fields, base: dict[str, Any], *, adding: bool) -> dict[
         values[key] = tuple(dict.fromkeys(base[key] + values[key]))
     repeat.finish()
     expect.finish()
-    return values
-
-
-def _read_defaults(fields: Fields) -> dict[str, Any]:
-    values = _read_common(fields, DEFAULTS, adding=False)
-    values["tests_roots"] = fields.read_texts("tests_roots", ("tests",))
-    fields.finish()
     return values
 
 

@@ -90,20 +90,17 @@ class Launcher:
             finally:
                 plain.close()
         stem = log.removesuffix(".log")
-        write_text(self.folder / f"{stem}.events.jsonl", self.scrubber.scrub_text(_read(events) or ""))
-        if (raw := _read(junit)) is not None:
-            write_text(self.folder / f"{stem}.junit.xml", self.scrubber.scrub_xml(HOSTNAME.sub("", raw)))
+        seen = (_read_bytes(events) or b"").decode("utf-8", "replace")
+        write_text(self.folder / f"{stem}.events.jsonl", self.scrubber.scrub_text(seen))
+        if (raw := _read_bytes(junit)) is not None:
+            cases = HOSTNAME.sub("", raw.decode("utf-8", "replace"))
+            write_text(self.folder / f"{stem}.junit.xml", self.scrubber.scrub_xml(cases))
         seconds = round(ended.wall_s, 3)
         process = Process(label, selector.name, log, ended.rc, ended.timed_out, ended.interrupted, seconds)
-        return read_attempt(lambda name: _bytes(self.folder / name), process)
+        return read_attempt(lambda name: _read_bytes(self.folder / name), process)
 
 
-def _read(path: Path) -> str | None:
-    data = _bytes(path)
-    return None if data is None else data.decode("utf-8", "replace")
-
-
-def _bytes(path: Path) -> bytes | None:
+def _read_bytes(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
     except FileNotFoundError:
