@@ -112,6 +112,17 @@ def test_what_was_just_recorded_is_read_as_it_was_written(recorded: Sandbox) -> 
         assert run.intent.schema == run.result.schema == run.seal.schema == 1
 
 
+def test_a_run_that_died_before_its_intent_has_a_record_of_few_keys() -> None:
+    entry = {"name": "demo", "phase": "?", "budget_s": 0.0}
+    plain = {
+        "schema": 1, "run_id": "t-demo-unknown", "folder": "t/demo", "initiative": "DEMO-001", "selector": "demo",
+        "mode": "unknown", "entry": entry, "entry_sha256": digest(entry), "answers": None, "git": None,
+    }  # fmt: skip
+    intent = read_record(Intent, json.dumps(plain), INTENT)
+    assert to_json(intent).items() >= plain.items()
+    assert (intent.mode.success, intent.guards, intent.started) == (Verdict.ABANDONED, (), "")
+
+
 DAMAGES: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
     "another schema": (RESULT, lambda v: v.update(schema=2)),
     "no schema": (INTENT, lambda v: v.pop("schema")),
