@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from ptycho_torch.config import SimulationSettings as SimulationSettings
     from ptycho_torch.config import TrainingSettings as TrainingSettings
     from ptycho_torch.data.canvas import Canvas as Canvas
-    from ptycho_torch.data.readers import read_scans as read_scans
     from ptycho_torch.data.scan import Scan as Scan
-    from ptycho_torch.data.writer import write_object as write_object
-    from ptycho_torch.data.writer import write_scan as write_scan
     from ptycho_torch.errors import PtychoError as PtychoError
+    from ptycho_torch.formats import read_scans as read_scans
+    from ptycho_torch.formats.npz import write_object as write_object
+    from ptycho_torch.formats.npz import write_scan as write_scan
     from ptycho_torch.simulate.scan import simulate_scan as simulate_scan
     from ptycho_torch.workflows.reconstruction import reconstruct_scan as reconstruct_scan
     from ptycho_torch.workflows.refinement import refine_scan as refine_scan
@@ -48,13 +48,13 @@ _HOMES = {
     "Scan": "data.scan",
     "SimulationSettings": "config",
     "TrainingSettings": "config",
-    "read_scans": "data.readers",
+    "read_scans": "formats",
     "reconstruct_scan": "workflows.reconstruction",
     "refine_scan": "workflows.refinement",
     "simulate_scan": "simulate.scan",
     "train_network": "workflows.training",
-    "write_object": "data.writer",
-    "write_scan": "data.writer",
+    "write_object": "formats.npz",
+    "write_scan": "formats.npz",
 }
 __all__ = [*_HOMES]
 

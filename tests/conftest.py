@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ptycho_torch.config import legacy
+from ptycho_torch.contracts.legacy import parameters as legacy
 
 # modules of tests/torch that are collected without torch and pass what needs none; `nox -s torch_free` holds them to it
 TORCH_OPTIONAL_MODULES = [

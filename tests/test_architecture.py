@@ -2,49 +2,50 @@ from __future__ import annotations
 
 import ast
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LEAVES = {"claims", "errors", "files", "progress"}
-CLIENT_FILES = {"persistence.product", "persistence.diffraction", "persistence.workflow_directory"}
-TORCH_FREE = {"config", "numpy", "scipy"} | LEAVES
-# what a folder or file of the package may import beside the standard library and itself; the longest entry counts
-ALLOWED: dict[str, set[str]] = {
-    "errors": set(),
-    "claims": set(),
-    "files": {"errors"},
-    "progress": set(),
-    "logs": set(),
-    "device": {"errors", "torch"},
-    "config": {"errors"},
-    "physics": {"torch", "jaxtyping", "errors"},
-    "networks": {"torch", "jaxtyping", "errors"},
-    "losses": {"torch", "jaxtyping", "errors", "physics"},
-    "metrics": {"torch", "numpy", "scipy", "torchmetrics", "errors", "physics"},
-    "data": TORCH_FREE,
-    # the client's formats are described in persistence, which knows of data only what a product and a scan are
-    "data.readers": TORCH_FREE | CLIENT_FILES,
-    "data.dataset": TORCH_FREE | {"torch"},
-    "data.datamodule": TORCH_FREE | {"torch", "lightning"},
-    "simulate": {"physics", "data.canvas", "data.scan", "config", "errors", "numpy", "scipy", "torch"},
-    "refine": {"torch", "numpy", "physics", "losses", "metrics", "config", "data.scan", "data.canvas"} | LEAVES,
-    "training": {"torch", "numpy", "jaxtyping", "lightning", "config", "data", "networks", "physics", "losses"}
-    | {"metrics", "refine", "device"}
-    | LEAVES,
-    "persistence": {"numpy", "h5py", "config", "data.scan", "data.canvas", "data.product"} | LEAVES,
-    "persistence.checkpoint": {"torch", "numpy", "lightning", "config", "networks", "training"} | LEAVES,
-    "persistence.bundle": {"torch", "numpy", "config", "networks", "training"} | LEAVES,
-    "reconstruct": {"torch", "numpy", "matplotlib", "config", "data", "metrics", "networks", "physics", "refine"}
-    | {"persistence"}
-    | LEAVES,
-    "workflows": {"torch", "numpy", "lightning", "config", "data", "device", "losses", "metrics", "networks"}
-    | {"persistence", "physics", "reconstruct", "refine", "simulate", "training"}
-    | LEAVES,
+# the package from the bottom up: a line may import what stands above it, and the folders of its own line
+LAYERS = (
+    ("errors",),
+    ("storage",),
+    ("config",),
+    ("physics", "networks"),
+    ("data",),
+    ("formats",),
+    ("runtime",),
+    ("solve", "simulate"),
+    ("evaluate",),
+    ("models",),
+    ("training",),
+    ("workflows",),
+    ("contracts.ptychodus",),
+    ("contracts.legacy",),
+    ("cli",),
+)
+# import paths that other programs know; they only re-export
+CLIENT_PATHS = ("api", "config.legacy", "config_params", "lightning_utils", "model", "train", "inference")
+# what each folder may import beside this package and the standard library
+LIBRARIES: dict[str, set[str]] = {
+    "storage": {"numpy", "h5py"},
+    "physics": {"torch", "jaxtyping"},
+    "networks": {"torch", "jaxtyping"},
+    "data": {"numpy", "scipy"},
+    "formats": {"numpy"},
+    "runtime": {"torch", "lightning"},
+    "solve": {"torch", "numpy"},
+    "simulate": {"torch", "numpy", "scipy"},
+    "evaluate": {"torch", "numpy", "scipy", "matplotlib"},
+    "models": {"torch", "numpy"},
+    "training": {"torch", "numpy", "jaxtyping", "lightning"},
+    "workflows": {"numpy"},
+    "contracts": {"torch", "numpy"},
+    "cli": {"tqdm"},
 }
-# entrances: they may import everything and nothing imports them
-DOORS = ("cli", "api", "train", "inference", "config_params", "model", "lightning_utils", "__main__", "__init__")
+TORCH_FREE = ("errors", "storage", "config", "data", "formats", "models.archive", "models.record")
 
 
 def imported(path: Path) -> set[str]:
@@ -75,34 +76,63 @@ def lies_in(name: str, parts: set[str] | tuple[str, ...]) -> bool:
 MODULES = modules("ptycho_torch")
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if not lies_in(name, DOORS)])
-def test_a_module_imports_only_what_lies_below_it(name: str) -> None:
-    rules = [rule for rule in ALLOWED if lies_in(name, (rule,))]
-    assert rules, f"{name} has no place in the table"
-    rule = max(rules, key=len)
-    own = rule.split(".")[0]
-    above = {wanted for wanted in imported(MODULES[name]) if not lies_in(wanted, ALLOWED[rule] | {own})}
-    assert not above
+def layer(name: str) -> int:
+    """How high a module stands; files at the top of the package stand above every folder."""
+    return next((height for height, folders in enumerate(LAYERS) if lies_in(name, folders)), len(LAYERS))
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if lies_in(name, ("data",))])
-def test_scans_and_readers_work_without_torch(name: str) -> None:
-    heavy = {"data.dataset", "data.datamodule"}
-    if name not in heavy:
-        assert not any(lies_in(wanted, heavy | {"torch", "lightning"}) for wanted in imported(MODULES[name]))
-
-
-@pytest.mark.parametrize("name", [name for name in MODULES if lies_in(name, ("persistence",))])
-def test_archives_are_read_without_torch(name: str) -> None:
-    heavy = {"persistence.checkpoint", "persistence.bundle"}
-    if name not in heavy:
-        assert not any(lies_in(wanted, heavy | {"torch", "lightning"}) for wanted in imported(MODULES[name]))
+def folder(name: str) -> str:
+    """The folder that a module belongs to: the two contracts count as folders of their own."""
+    return next((own for folders in LAYERS for own in folders if lies_in(name, (own,))), name)
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_nobody_imports_an_entrance(name: str) -> None:
-    if not lies_in(name, DOORS):
-        assert not any(lies_in(wanted, DOORS) for wanted in imported(MODULES[name]))
+def test_a_module_imports_only_what_stands_below_it(name: str) -> None:
+    if lies_in(name, CLIENT_PATHS) or name == "__init__":
+        return
+    own = [wanted for wanted in imported(MODULES[name]) if lies_in(wanted, tuple(MODULES))]
+    assert not [wanted for wanted in own if layer(wanted) >= layer(name) and folder(wanted) != folder(name)]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_folder_uses_only_its_libraries(name: str) -> None:
+    own = name.split(".")[0]
+    used = {wanted.split(".")[0] for wanted in imported(MODULES[name])} - {module.split(".")[0] for module in MODULES}
+    assert not used - LIBRARIES.get(own, set()) - {"ptycho_torch"}
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    wanted = {
+        name: {
+            max((module for module in MODULES if lies_in(target, (module,))), key=len, default="")
+            for target in imported(path)
+        }
+        - {"", name}
+        for name, path in MODULES.items()
+        if name != "__init__"
+    }
+    TopologicalSorter(wanted).prepare()  # raises CycleError with the circle
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if lies_in(name, TORCH_FREE)])
+def test_torch_stays_out_of_what_works_without_it(name: str) -> None:
+    heavy = ("torch", "lightning", "jaxtyping", "physics", "networks", "solve", "simulate", "training")
+    assert not any(lies_in(wanted, heavy) for wanted in imported(MODULES[name]))
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if lies_in(name, CLIENT_PATHS)])
+def test_a_clients_import_path_only_re_exports(name: str) -> None:
+    for statement in ast.parse(MODULES[name].read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.With):
+            assert all(isinstance(inner, ast.ImportFrom) for inner in statement.body)
+        else:
+            assert isinstance(statement, ast.Import | ast.ImportFrom | ast.Expr | ast.If)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nobody_imports_a_clients_import_path(name: str) -> None:
+    if not lies_in(name, CLIENT_PATHS):
+        assert not any(lies_in(wanted, CLIENT_PATHS) for wanted in imported(MODULES[name]))
 
 
 @pytest.mark.parametrize(
@@ -123,8 +153,11 @@ def test_no_test_folder_hides_a_package() -> None:
     assert not list((ROOT / "tests").rglob("__init__.py"))
 
 
+FLAT_PARAMETERS = ("ptycho_torch.contracts.legacy.parameters", "ptycho_torch.config.legacy")
+
+
 def readers_of_the_flat_parameters(source: str) -> list[int]:
-    """Lines that touch `config.legacy.cfg`, or copy it, other than to hand it to the function that writes it."""
+    """Lines that touch the flat parameters, or copy it, other than to hand it to the function that writes it."""
     tree = ast.parse(source)
     handed_over = {
         id(call.args[0])
@@ -136,21 +169,28 @@ def readers_of_the_flat_parameters(source: str) -> list[int]:
     }
     own: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "ptycho_torch.config.legacy":
+        if isinstance(node, ast.ImportFrom) and node.module in FLAT_PARAMETERS:
             own |= {alias.asname or alias.name for alias in node.names if alias.name in ("cfg", "snapshot")}
     return [
         node.lineno
         for node in ast.walk(tree)
         if id(node) not in handed_over
         and (
-            (isinstance(node, ast.Attribute) and ast.unparse(node).endswith(("legacy.cfg", "legacy.snapshot")))
+            (
+                isinstance(node, ast.Attribute)
+                and ast.unparse(node).endswith(
+                    ("legacy.cfg", "legacy.snapshot", "parameters.cfg", "parameters.snapshot")
+                )
+            )
             or (isinstance(node, ast.Name) and node.id in own)
         )
     ]
 
 
 # this holds [API-4.55]
-@pytest.mark.parametrize("name", [name for name in MODULES if name != "config.legacy"])
+@pytest.mark.parametrize(
+    "name", [name for name in MODULES if not lies_in(name, ("config.legacy", "contracts.legacy.parameters"))]
+)
 def test_the_flat_parameters_are_written_and_never_read(name: str) -> None:
     assert readers_of_the_flat_parameters(MODULES[name].read_text(encoding="utf-8")) == []
 
@@ -162,9 +202,9 @@ def test_the_flat_parameters_are_written_and_never_read(name: str) -> None:
         ("from ptycho_torch.config.legacy import cfg, update_legacy_dict\nupdate_legacy_dict(cfg, section)", []),
         ("from ptycho_torch.config import legacy\nsize = legacy.cfg['N']", [2]),
         ("import ptycho_torch.config.legacy\nsize = ptycho_torch.config.legacy.cfg.get('N')", [2]),
-        ("from ptycho_torch.config.legacy import cfg as p\nsize = p['N']", [2]),
+        ("from ptycho_torch.contracts.legacy.parameters import cfg as p\nsize = p['N']", [2]),
         ("from ptycho_torch.config import legacy\nold = legacy.snapshot()", [2]),
-        ("from ptycho_torch.config.legacy import snapshot\nold = snapshot()", [2]),
+        ("from ptycho_torch.contracts.legacy.parameters import snapshot\nold = snapshot()", [2]),
     ],
 )
 def test_a_reader_of_the_flat_parameters_would_be_found(source: str, lines: list[int]) -> None:

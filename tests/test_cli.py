@@ -15,7 +15,7 @@ import torch
 
 import ptycho_torch as pt
 from ptycho_torch.cli.main import main
-from ptycho_torch.persistence.archive import open_bundle
+from ptycho_torch.models.archive import open_bundle
 
 SMALL = ["--object_px", "64", "--patch_px", "32", "--step_px", "6", "--probe_diameter_px", "12", "--photons", "1e5"]
 NETWORK = ["--width", "4", "--depth", "2", "--group_size", "8", "--bootstrap_epochs", "2"]

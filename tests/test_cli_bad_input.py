@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from ptycho_torch.cli.main import main
 from ptycho_torch.config import Experiment, ModelSettings, SimulationSettings
-from ptycho_torch.data.readers import read_npz
-from ptycho_torch.data.writer import write_scan
-from ptycho_torch.persistence.workflow_directory import write_workflow_directory
+from ptycho_torch.formats import read_npz
+from ptycho_torch.formats.npz import write_scan
+from ptycho_torch.formats.ptychodus_folder import write_workflow_directory
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.training.build import build_module
 from ptycho_torch.training.module import ReconstructionModule

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ptycho_torch.errors import OutputError
-from ptycho_torch.files import claim_folder, write_json, write_whole
+from ptycho_torch.storage.writing import claim_folder, write_json, write_whole
 
 
 def names(folder: Path) -> list[str]:

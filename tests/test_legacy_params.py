@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ptycho_torch.config import Experiment
-from ptycho_torch.config.legacy_params import legacy_params
+from ptycho_torch.contracts.legacy.from_experiment import legacy_params
 
 
 def flat(**sections: dict[str, Any]) -> dict[str, Any]:

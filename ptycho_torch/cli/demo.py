@@ -28,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Simulate two scans, train on one, reconstruct both in new processes, say what came out."""
-    from ptycho_torch.device import find_device
-    from ptycho_torch.files import claim_folder
-    from ptycho_torch.workflows.record import RunRecord
+    from ptycho_torch.runtime.device import find_device
+    from ptycho_torch.runtime.run_record import RunRecord
+    from ptycho_torch.storage.writing import claim_folder
 
     find_device(arguments.device)
     folder: Path = arguments.output_dir

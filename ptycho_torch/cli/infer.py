@@ -12,7 +12,7 @@ from ptycho_torch.config import DataSettings, InferenceSettings, RefineSettings
 from ptycho_torch.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ptycho_torch.persistence.checkpoint import TrainedNetwork
+    from ptycho_torch.models.checkpoint import TrainedNetwork
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,11 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Read, predict, polish, write."""
     reading = settings_from(arguments, DataSettings)
-    from ptycho_torch.data.readers import read_one_scan, scan_files
-    from ptycho_torch.device import find_device, limit_threads
-    from ptycho_torch.files import claim_folder
+    from ptycho_torch.formats import read_one_scan, scan_files
+    from ptycho_torch.runtime.device import find_device, limit_threads
+    from ptycho_torch.runtime.run_record import RunRecord
+    from ptycho_torch.storage.writing import claim_folder
     from ptycho_torch.workflows.reconstruction import check_size, reconstruct_scan, write_reconstruction
-    from ptycho_torch.workflows.record import RunRecord
 
     limit_threads(arguments.threads)
     find_device(arguments.device)
@@ -72,9 +72,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _network(arguments: argparse.Namespace) -> tuple[Path, TrainedNetwork]:
     """The network that the options name, or that lies beside the data, and the file it is from."""
-    from ptycho_torch.persistence.archive import bundle_file
-    from ptycho_torch.persistence.bundle import load_torch_bundle
-    from ptycho_torch.persistence.checkpoint import load_network
+    from ptycho_torch.models.archive import bundle_file
+    from ptycho_torch.models.bundle import load_torch_bundle
+    from ptycho_torch.models.checkpoint import load_network
 
     if arguments.model_path:
         return bundle_file(arguments.model_path), load_torch_bundle(arguments.model_path)[0]

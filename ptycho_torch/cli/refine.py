@@ -24,10 +24,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Read, solve, write."""
     settings = settings_from(arguments, RefineSettings)
     reading = settings_from(arguments, DataSettings)
-    from ptycho_torch.data.readers import read_one_scan, scan_files
-    from ptycho_torch.device import find_device, limit_threads
-    from ptycho_torch.files import claim_folder
-    from ptycho_torch.workflows.record import RunRecord
+    from ptycho_torch.formats import read_one_scan, scan_files
+    from ptycho_torch.runtime.device import find_device, limit_threads
+    from ptycho_torch.runtime.run_record import RunRecord
+    from ptycho_torch.storage.writing import claim_folder
     from ptycho_torch.workflows.refinement import refine_scan, write_refinement
 
     limit_threads(arguments.threads)

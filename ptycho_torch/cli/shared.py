@@ -12,7 +12,7 @@ from ptycho_torch.cli.options import add_settings
 from ptycho_torch.config.schema import DataSettings
 
 if TYPE_CHECKING:
-    from ptycho_torch.progress import Progress, Stages
+    from ptycho_torch.runtime.progress import Progress, Stages
 
 
 def add_input(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +41,7 @@ def add_input(parser: argparse.ArgumentParser) -> None:
 
 def default_checkpoint(data: Path) -> Path:
     """Where the model of a workflow directory lies; either the folder or a file in it names it."""
-    from ptycho_torch.persistence.workflow_directory import MODEL_NAME
+    from ptycho_torch.formats.ptychodus_folder import MODEL_NAME
 
     return (data if data.is_dir() else data.parent) / MODEL_NAME
 

@@ -28,9 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Simulate and write."""
     settings = settings_from(arguments, SimulationSettings)
-    from ptycho_torch.api.settings_file import SETTINGS_NAME, ClientSettings, write_settings
-    from ptycho_torch.data.writer import write_scan
-    from ptycho_torch.persistence.workflow_directory import DIFFRACTION_NAME, PRODUCT_NAME, write_workflow_directory
+    from ptycho_torch.contracts.ptychodus.settings_file import SETTINGS_NAME, ClientSettings, write_settings
+    from ptycho_torch.formats.npz import write_scan
+    from ptycho_torch.formats.ptychodus_folder import DIFFRACTION_NAME, write_workflow_directory
+    from ptycho_torch.formats.ptychodus_product import PRODUCT_NAME
     from ptycho_torch.simulate.scan import simulate_scan
 
     output: Path = arguments.output

@@ -19,10 +19,10 @@ from ptycho_torch.cli.shared import (
 )
 from ptycho_torch.config import DataSettings, Experiment, ModelSettings, RefineSettings, TrainingSettings
 from ptycho_torch.errors import ConfigError
-from ptycho_torch.logs import quiet_lightning
+from ptycho_torch.runtime.logs import quiet_lightning
 
 if TYPE_CHECKING:
-    from ptycho_torch.api.translate import ClientExperiment
+    from ptycho_torch.contracts.ptychodus.translate import ClientExperiment
 
 _log = logging.getLogger(__name__)
 
@@ -58,10 +58,10 @@ def run(arguments: argparse.Namespace) -> None:
         inference=base.inference,
         refine=settings_from(arguments, RefineSettings, only=_REFINE),
     )
-    from ptycho_torch.api.preparation import prepare
-    from ptycho_torch.data.readers import read_scans, scan_files
-    from ptycho_torch.device import limit_threads
-    from ptycho_torch.persistence.archive import bundle_file
+    from ptycho_torch.contracts.ptychodus.preparation import prepare
+    from ptycho_torch.formats import read_scans, scan_files
+    from ptycho_torch.models.archive import bundle_file
+    from ptycho_torch.runtime.device import limit_threads
     from ptycho_torch.workflows.training import leave_model, train_network
 
     quiet_lightning()
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     folder = arguments.output_dir
     paths = {"checkpoint": result.last, "best": result.best, "index": result.index, "bundle": bundle_file(folder)}
-    if scans[0].product is not None:
+    if scans[0].source is not None:
         paths["model"] = leave_model(result, folder)
     files = {name: str(path.relative_to(folder)) for name, path in paths.items()}
     figures = {"steps": float(result.steps), "patterns_per_second": result.patterns_per_second}
@@ -97,8 +97,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _settings_file(data: Path) -> Path | None:
     """The settings file of a workflow directory; None where there is no such file."""
-    from ptycho_torch.api.settings_file import SETTINGS_NAME
-    from ptycho_torch.data.readers import scan_files
+    from ptycho_torch.contracts.ptychodus.settings_file import SETTINGS_NAME
+    from ptycho_torch.formats import scan_files
 
     path = (data if data.is_dir() else data.parent) / SETTINGS_NAME
     in_use = path.is_file() and all(file.suffix == ".h5" for file in scan_files(data))
@@ -107,8 +107,8 @@ def _settings_file(data: Path) -> Path | None:
 
 def _client_experiment(path: Path) -> ClientExperiment:
     """What a settings file asks for."""
-    from ptycho_torch.api.settings_file import read_settings
-    from ptycho_torch.api.translate import translate
+    from ptycho_torch.contracts.ptychodus.settings_file import read_settings
+    from ptycho_torch.contracts.ptychodus.translate import translate
 
     _log.info("%s: training begins with its settings; options override them", path)
     found = read_settings(path)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.data.canvas import Canvas, Frame
-from ptycho_torch.data.product import Product
 from ptycho_torch.errors import DataError
 
 SMALLEST_PATCH_PX = 16
 LARGEST_PHOTONS_PER_PIXEL = 1e12
+
+
+class ScanSource(Protocol):
+    """What a scan was read from, where it has a form of its own for results."""
+
+    def write_result(
+        self, folder: Path, canvas: Canvas, probe: NDArray[np.complex64], losses: Sequence[float]
+    ) -> dict[str, Path]:
+        """Write an object, its (mode, h, w) probe and one loss an epoch; returns the files by what they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +39,7 @@ class Scan:
         pixel_m: side of an object pixel in metres, where it is known.
         name: how to refer to the scan in logs and figures.
         stored_as: what the patterns were where they came from, `counts` or `amplitude`.
-        product: what lay beside the patterns in a client's folder, so that a result can be written back in its place.
+        source: what the patterns came from, where a result can be written in the same form.
     """
 
     counts: NDArray[np.float32]
@@ -40,7 +50,7 @@ class Scan:
     pixel_m: float | None = None
     name: str = "scan"
     stored_as: str = "counts"
-    product: Product | None = None
+    source: ScanSource | None = None
 
     def __post_init__(self) -> None:
         """Check every array and make it read-only.

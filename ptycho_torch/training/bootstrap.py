@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ptycho_torch.config import Experiment
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.progress import Stages
-from ptycho_torch.refine.problem import Problem
-from ptycho_torch.refine.solve import refine
+from ptycho_torch.runtime.progress import Stages
+from ptycho_torch.solve.scan_model import Problem
+from ptycho_torch.solve.solve import refine
 
 
 def bootstrap_probes(

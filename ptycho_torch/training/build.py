@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from ptycho_torch.config import Experiment, TrainingSettings
-from ptycho_torch.config.record import make_record
-from ptycho_torch.losses import (
+from ptycho_torch.models.build import build_network
+from ptycho_torch.models.record import make_record
+from ptycho_torch.physics.losses import (
     AMPLITUDE_PENALTIES,
     LOSSES,
     PHASE_PENALTIES,
@@ -19,7 +20,6 @@ from ptycho_torch.losses import (
     amplitude_variance,
     total_variation,
 )
-from ptycho_torch.training.generator import build_network
 from ptycho_torch.training.module import ReconstructionModule
 from ptycho_torch.training.objective import Objective, patterns, true_object
 from ptycho_torch.training.optim import StepSizes

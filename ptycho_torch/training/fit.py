@@ -20,11 +20,11 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from numpy.typing import NDArray
 
 from ptycho_torch.config import Experiment
-from ptycho_torch.data.datamodule import ScanDataModule
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.runtime.tracking import mlflow_logger
 from ptycho_torch.training.build import build_module
+from ptycho_torch.training.datamodule import ScanDataModule
 from ptycho_torch.training.module import ReconstructionModule
-from ptycho_torch.training.tracking import mlflow_logger
 
 _log = logging.getLogger(__name__)
 

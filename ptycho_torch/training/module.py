@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from ptycho_torch.data.dataset import Batch
 from ptycho_torch.errors import DivergenceError
 from ptycho_torch.networks.build import Generator
 from ptycho_torch.physics.probe import probe_intensity
 from ptycho_torch.physics.scale import network_input
+from ptycho_torch.training.dataset import Batch
 from ptycho_torch.training.objective import Objective
 from ptycho_torch.training.optim import StepSizes
 

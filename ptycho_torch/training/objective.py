@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from ptycho_torch.data.dataset import Batch
-from ptycho_torch.losses import Loss, Prior, mean_phase, object_mae
 from ptycho_torch.physics.forward import expected_counts
+from ptycho_torch.physics.losses import Loss, Prior, mean_phase, object_mae
 from ptycho_torch.physics.merge import merge
 from ptycho_torch.physics.patches import gather, patch_index
 from ptycho_torch.physics.probe import probe_intensity, shift_pairs
+from ptycho_torch.training.dataset import Batch
 
 Misfit = Callable[[Tensor], Tensor]
 Target = Callable[[Batch, Tensor, Tensor, Tensor], Misfit]

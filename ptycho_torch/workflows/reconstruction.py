@@ -13,19 +13,17 @@ from ptycho_torch.config import InferenceSettings, RefineSettings
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.grouping import nearest_groups
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.data.writer import write_object
-from ptycho_torch.device import find_device
 from ptycho_torch.errors import CheckpointError
-from ptycho_torch.files import write_json, write_whole
-from ptycho_torch.persistence.checkpoint import TrainedNetwork, load_network
-from ptycho_torch.persistence.product import write_product
-from ptycho_torch.persistence.workflow_directory import PRODUCT_NAME
-from ptycho_torch.progress import Stages
-from ptycho_torch.reconstruct.evaluate import evaluate, lit_area
-from ptycho_torch.reconstruct.figures import Panel, save_comparison, save_object
-from ptycho_torch.reconstruct.predict import Prediction, Predictor
-from ptycho_torch.refine.problem import Solution
-from ptycho_torch.refine.solve import refine
+from ptycho_torch.evaluate.figures import Panel, save_comparison, save_object
+from ptycho_torch.evaluate.scores import evaluate, lit_area
+from ptycho_torch.formats.npz import write_object
+from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
+from ptycho_torch.models.predict import Prediction, Predictor
+from ptycho_torch.runtime.device import find_device
+from ptycho_torch.runtime.progress import Stages
+from ptycho_torch.solve.scan_model import Solution
+from ptycho_torch.solve.solve import refine
+from ptycho_torch.storage.writing import write_json, write_whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,10 +159,9 @@ def write_reconstruction(result: Reconstruction, folder: Path) -> dict[str, str]
         np.savez_compressed(file, patches=result.sample, patterns=result.sample_patterns)
     write_json(result.metrics, paths["metrics"])
     save_comparison(_panels(result), result.prediction.light, mask, _title(result), paths["comparison"])
-    if result.scan.product is not None:
-        paths["product"] = folder / PRODUCT_NAME
+    if result.scan.source is not None:
         losses = result.polished.errors if result.polished else ()
-        write_product(result.scan.product.with_object(result.canvas, result.final_probe, losses), paths["product"])
+        paths |= result.scan.source.write_result(folder, result.canvas, result.final_probe, losses)
     return {name: path.name for name, path in paths.items()}
 
 

@@ -12,17 +12,15 @@ from numpy.typing import NDArray
 from ptycho_torch.config import RefineSettings
 from ptycho_torch.data.canvas import Frame
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.data.writer import write_object
-from ptycho_torch.device import find_device
-from ptycho_torch.files import write_json, write_whole
-from ptycho_torch.metrics.frc import RingCorrelation, ring_correlation
-from ptycho_torch.persistence.product import write_product
-from ptycho_torch.persistence.workflow_directory import PRODUCT_NAME
-from ptycho_torch.progress import Progress
-from ptycho_torch.reconstruct.evaluate import evaluate, illumination, lit_area
-from ptycho_torch.reconstruct.figures import Panel, save_comparison, save_object
-from ptycho_torch.refine.problem import Solution
-from ptycho_torch.refine.solve import refine
+from ptycho_torch.evaluate.figures import Panel, save_comparison, save_object
+from ptycho_torch.evaluate.frc import RingCorrelation, ring_correlation
+from ptycho_torch.evaluate.scores import evaluate, illumination, lit_area
+from ptycho_torch.formats.npz import write_object
+from ptycho_torch.runtime.device import find_device
+from ptycho_torch.runtime.progress import Progress
+from ptycho_torch.solve.scan_model import Solution
+from ptycho_torch.solve.solve import refine
+from ptycho_torch.storage.writing import write_json, write_whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,9 +110,8 @@ def write_refinement(result: Refinement, folder: Path) -> dict[str, str]:
     if scan.truth is not None:
         panels.insert(0, Panel("truth", scan.truth.window(frame.origin_px, frame.shape_px)))
     save_comparison(panels, light, mask, scan.name, paths["comparison"])
-    if scan.product is not None:
-        paths["product"] = folder / PRODUCT_NAME
-        write_product(scan.product.with_object(solution.canvas, solution.probe, solution.errors), paths["product"])
+    if scan.source is not None:
+        paths |= scan.source.write_result(folder, solution.canvas, solution.probe, solution.errors)
     return {name: path.name for name, path in paths.items()}
 
 

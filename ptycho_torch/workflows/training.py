@@ -12,19 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.config import Experiment
-from ptycho_torch.config.legacy_params import legacy_params
+from ptycho_torch.contracts.legacy.from_experiment import legacy_params
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.device import find_device
 from ptycho_torch.errors import CheckpointError, DataError, OutputError
-from ptycho_torch.files import claim_folder, write_whole
-from ptycho_torch.persistence.bundle import save_torch_bundle
-from ptycho_torch.persistence.checkpoint import TrainedNetwork, load_network
-from ptycho_torch.persistence.workflow_directory import MODEL_NAME
-from ptycho_torch.progress import Stages
+from ptycho_torch.formats.ptychodus_folder import MODEL_NAME
+from ptycho_torch.models.build import build_network
+from ptycho_torch.models.bundle import save_torch_bundle
+from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
+from ptycho_torch.runtime.device import find_device
+from ptycho_torch.runtime.progress import Stages
+from ptycho_torch.runtime.run_record import RECORD_NAME, RunRecord
+from ptycho_torch.storage.writing import claim_folder, write_whole
 from ptycho_torch.training.bootstrap import bootstrap_probes
 from ptycho_torch.training.fit import LAST_NAME, TrainingResult, fit
-from ptycho_torch.training.generator import build_network
-from ptycho_torch.workflows.record import RECORD_NAME, RunRecord
 
 
 def train_network(

@@ -28,9 +28,9 @@ def coverage(scan: ClientScan) -> NDArray[np.float32]:
     """Photons that fell on each pixel of the array that the client expects."""
     from ptychodus_client import client_positions
 
-    from ptycho_torch.api.client_data import scan_in_memory
+    from ptycho_torch.contracts.ptychodus.scans import scan_in_memory
     from ptycho_torch.data.canvas import Frame
-    from ptycho_torch.reconstruct.evaluate import illumination
+    from ptycho_torch.evaluate.scores import illumination
 
     probe = scan.start.probes.get_probe_no_opr().get_array()
     ours, place = scan_in_memory(scan.data.get_patterns(), probe, client_positions(scan))
@@ -48,8 +48,8 @@ def main() -> None:
     from ptychodus_client import client_positions, lit, reconstructor, registration_error_px
     from ptychodus_scan import simulate_client_scan
 
-    from ptycho_torch.metrics.objects import complex_correlation, complex_error, phase_correlation
-    from ptycho_torch.reconstruct.figures import Panel, save_comparison
+    from ptycho_torch.evaluate.figures import Panel, save_comparison
+    from ptycho_torch.evaluate.objects import complex_correlation, complex_error, phase_correlation
 
     header("what Ptychodus gets back with its default settings")
     scan = simulate_client_scan()

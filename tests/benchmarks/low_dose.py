@@ -8,9 +8,9 @@ import torch
 from report import header
 
 from ptycho_torch.config import RefineSettings, SimulationSettings
-from ptycho_torch.reconstruct.evaluate import evaluate
-from ptycho_torch.refine.solve import refine
+from ptycho_torch.evaluate.scores import evaluate
 from ptycho_torch.simulate.scan import simulate_scan
+from ptycho_torch.solve.solve import refine
 
 EPOCHS = 30
 

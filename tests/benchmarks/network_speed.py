@@ -14,8 +14,8 @@ import torch
 from report import header
 
 from ptycho_torch.config import Experiment, SimulationSettings, TrainingSettings
-from ptycho_torch.persistence.checkpoint import load_network
-from ptycho_torch.reconstruct.predict import Predictor
+from ptycho_torch.models.checkpoint import load_network
+from ptycho_torch.models.predict import Predictor
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.workflows.training import train_network
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from report import header
 
 from ptycho_torch.config import Experiment, InferenceSettings, RefineSettings, TrainingSettings
-from ptycho_torch.data.readers import read_npz
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.formats import read_npz
 from ptycho_torch.workflows.reconstruction import reconstruct_scan, write_reconstruction
 from ptycho_torch.workflows.refinement import refine_scan, write_refinement
 from ptycho_torch.workflows.training import train_network

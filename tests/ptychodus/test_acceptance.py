@@ -13,7 +13,7 @@ import pytest
 from client_child import reconstruct_like_client
 
 from ptycho_torch.errors import ConfigError
-from ptycho_torch.metrics.objects import complex_correlation
+from ptycho_torch.evaluate.objects import complex_correlation
 
 if TYPE_CHECKING:
     from ptychodus_scan import ClientScan

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ptycho_torch.metrics.objects import complex_correlation
+from ptycho_torch.evaluate.objects import complex_correlation
 
 if TYPE_CHECKING:
     from ptychodus_scan import ClientScan

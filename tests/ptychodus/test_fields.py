@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ptycho_torch.api.client_fields import CONFIG_CLASSES, FIELDS, ClientField
+from ptycho_torch.contracts.ptychodus.fields import CONFIG_CLASSES, FIELDS, ClientField
 
 pytestmark = pytest.mark.ptychodus
 

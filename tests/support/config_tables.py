@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 from pathlib import Path
 
-from ptycho_torch.api.config_bridge import SOURCES
 from ptycho_torch.config.fields import Settings
+from ptycho_torch.contracts.legacy.from_client import SOURCES
 
 HEAD = "| canonical | legacy key | default | source | group |\n|---|---|---|---|---|\n"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ptycho_torch.api.client_configs import DataConfig, InferenceConfig, ModelConfig, TrainingConfig
-from ptycho_torch.api.client_fields import CONFIG_CLASSES, FIELDS
+from ptycho_torch.contracts.ptychodus.configs import DataConfig, InferenceConfig, ModelConfig, TrainingConfig
+from ptycho_torch.contracts.ptychodus.fields import CONFIG_CLASSES, FIELDS
 
 PAGE = Path(__file__).parents[2] / "docs" / "ptychodus.md"
 _MARKS = "<!-- fields:begin -->", "<!-- fields:end -->"

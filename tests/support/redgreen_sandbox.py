@@ -281,7 +281,8 @@ def template() -> tempfile.TemporaryDirectory[str]:
     sandbox.root.mkdir()
     sandbox.write("pyproject.toml", '[tool.pytest.ini_options]\ntestpaths = ["tests"]\n')
     sandbox.write(".gitignore", ".redgreen/\n__pycache__/\n")
-    sandbox.write(".gitattributes", "plans/active/*/reports/** -text -diff linguist-generated export-ignore\n")
+    marks = "plans/active/*/reports/** -text -diff linguist-generated=true\nplans/active/*/reports export-ignore\n"
+    sandbox.write(".gitattributes", marks)
     sandbox.write("plans/active/DEMO-001/implementation.md", "# Demo\n")
     sandbox.write("product.py", "def answer():\n    return 41\n")
     sandbox.write("tests/test_demo.py", RED_TEST)

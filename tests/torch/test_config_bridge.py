@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 from config_tables import table
 
-from ptycho_torch.api.client_configs import DataConfig, InferenceConfig, ModelConfig, TrainingConfig
 from ptycho_torch.api.config_bridge import to_inference_config, to_model_config, to_training_config
-from ptycho_torch.config import legacy
 from ptycho_torch.config.fields import Settings
-from ptycho_torch.config.legacy import (
+from ptycho_torch.contracts.legacy import parameters as legacy
+from ptycho_torch.contracts.legacy.parameters import (
     LegacyInference,
     LegacyModel,
     LegacyTraining,
     flatten,
     update_legacy_dict,
 )
+from ptycho_torch.contracts.ptychodus.configs import DataConfig, InferenceConfig, ModelConfig, TrainingConfig
 from ptycho_torch.errors import ConfigError
 
 HERE = Path(__file__).parent

@@ -21,23 +21,22 @@ from numpy_groups import allowed, by_distance, shared_fairly
 from numpy_physics import patterns
 from torch import Tensor, nn
 
-from ptycho_torch import losses
 from ptycho_torch.config.schema import RefineSettings, SimulationSettings
 from ptycho_torch.data.canvas import Canvas, Frame
-from ptycho_torch.data.grouping import nearest_groups
-from ptycho_torch.data.neighbourhood import GroupRule, ruled_groups
+from ptycho_torch.data.grouping import GroupRule, nearest_groups, ruled_groups
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.metrics.residual import residual
+from ptycho_torch.evaluate.residual import residual
+from ptycho_torch.models.predict import Prediction, Predictor
 from ptycho_torch.networks.build import Generator
+from ptycho_torch.physics import losses
 from ptycho_torch.physics.forward import expected_counts
 from ptycho_torch.physics.patches import gather, patch_index
 from ptycho_torch.physics.probe import probe_intensity, shift_probe
-from ptycho_torch.reconstruct.predict import Prediction, Predictor
-from ptycho_torch.refine.least_squares import LeastSquares
-from ptycho_torch.refine.problem import Problem
-from ptycho_torch.refine.solve import refine
 from ptycho_torch.simulate import scan as simulated
 from ptycho_torch.simulate.scan import simulate_scan
+from ptycho_torch.solve.least_squares import LeastSquares
+from ptycho_torch.solve.scan_model import Problem
+from ptycho_torch.solve.solve import refine
 
 #                      double  single
 TOLERANCES = {

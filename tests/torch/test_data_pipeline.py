@@ -16,9 +16,9 @@ from numpy_grouping import grouped, is_group, nearest, on_grid
 from torch_optional import requires_torch
 
 from ptycho_torch.api.data_bridge import MemmapDatasetBridge, PtychoDataContainerTorch, RawDataTorch
-from ptycho_torch.config.legacy import LegacyInference, LegacyModel, LegacyTraining
-from ptycho_torch.data.readers import read_npz
+from ptycho_torch.contracts.legacy.parameters import LegacyInference, LegacyModel, LegacyTraining
 from ptycho_torch.errors import ConfigError, DataError, GroupingError, ScanFileError
+from ptycho_torch.formats import read_npz
 
 N = 16
 PATTERNS = 30
@@ -728,7 +728,7 @@ class TestMemmapBridgeParity:
             MemmapDatasetBridge(path).generate_grouped_data(N)
 
     def test_memmap_refuses_files_that_claim_too_much(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("ptycho_torch.data.readers.mapped.LARGEST_ARRAY_BYTES", 1000)
+        monkeypatch.setattr("ptycho_torch.storage.mapped.LARGEST_ARRAY_BYTES", 1000)
         with pytest.raises(ScanFileError, match=r"diff3d\.npy claims 0 GiB; at most 64 GiB are read"):
             MemmapDatasetBridge(stored(tmp_path / "scan.npz")).generate_grouped_data(N)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy_samples import complex_noise
 
-from ptycho_torch.losses import (
+from ptycho_torch.physics.losses import (
     AMPLITUDE_PENALTIES,
     LOSSES,
     PHASE_PENALTIES,

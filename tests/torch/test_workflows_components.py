@@ -20,10 +20,10 @@ from numpy_samples import LOPSIDED, compact_probe
 from torch_optional import requires_torch
 
 from ptycho_torch.api.data_bridge import PtychoDataContainerTorch, RawDataTorch
-from ptycho_torch.api.legacy_experiment import experiment_of
-from ptycho_torch.api.workflow_data import as_scan, ensure_container
-from ptycho_torch.config import legacy
-from ptycho_torch.config.legacy import LegacyModel, LegacyTraining
+from ptycho_torch.contracts.legacy import parameters as legacy
+from ptycho_torch.contracts.legacy.inputs import as_scan, ensure_container
+from ptycho_torch.contracts.legacy.parameters import LegacyModel, LegacyTraining
+from ptycho_torch.contracts.legacy.to_experiment import experiment_of
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError, DataError, GroupingError
@@ -82,7 +82,7 @@ def spy(monkeypatch: pytest.MonkeyPatch, home: Any, name: str, calls: list[tuple
 class TestWorkflowsComponentsScaffold:
     def test_run_cdi_example_calls_update_legacy_dict(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The flat parameters are written first, before data or model are touched (CONFIG-001)."""
-        from ptycho_torch.api import components
+        from ptycho_torch.contracts.legacy import workflows as components
 
         calls: list[tuple[str, tuple[Any, ...]]] = []
         for name in ("update_legacy_dict", "ensure_container", "train_network"):
@@ -103,7 +103,7 @@ class TestWorkflowsComponentsTraining:
         """The containers are made first, and Lightning is what trains. [API-4.58]"""
         import lightning
 
-        from ptycho_torch.api import components
+        from ptycho_torch.contracts.legacy import workflows as components
 
         calls: list[tuple[str, tuple[Any, ...]]] = []
         spy(monkeypatch, components, "ensure_container", calls)
@@ -117,7 +117,7 @@ class TestWorkflowsComponentsTraining:
         assert all(math.isfinite(loss) for losses in results["history"].values() for loss in losses)
 
     def test_a_training_leaves_what_inference_needs(self, tmp_path: Path) -> None:
-        from ptycho_torch.api import components
+        from ptycho_torch.contracts.legacy import workflows as components
 
         results = components.train_cdi_model_torch(raw_data(), None, config(tmp_path))
         assert results["test_container"] is None
@@ -131,7 +131,7 @@ class TestWorkflowsComponentsTraining:
 class TestWorkflowsComponentsRun:
     def test_run_cdi_example_invokes_training(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A run trains; only where it is asked to stitch does it reconstruct as well."""
-        from ptycho_torch.api import components
+        from ptycho_torch.contracts.legacy import workflows as components
 
         calls: list[tuple[str, tuple[Any, ...]]] = []
         for name in ("train_cdi_model_torch", "reconstruct_scan"):
@@ -144,7 +144,7 @@ class TestWorkflowsComponentsRun:
 
     def test_a_bundle_is_loaded_with_its_parameters(self, tmp_path: Path) -> None:
         """[API-4.64]"""
-        from ptycho_torch.api import components
+        from ptycho_torch.contracts.legacy import workflows as components
 
         trained = components.train_cdi_model_torch(raw_data(), None, config(tmp_path))
         legacy.cfg.clear()
@@ -160,8 +160,8 @@ class TestOrchestrationRegression:
     @requires_torch
     def test_run_cdi_example_end_to_end(self, tmp_path: Path) -> None:
         """Train, stitch, polish: the object that comes back is the specimen. [API-4.59]"""
-        from ptycho_torch.api import components
-        from ptycho_torch.metrics.objects import complex_correlation
+        from ptycho_torch.contracts.legacy import workflows as components
+        from ptycho_torch.evaluate.objects import complex_correlation
 
         data = raw_data()
         amplitude, phase, results = components.run_cdi_example_torch(data, None, config(tmp_path), do_stitching=True)
@@ -179,8 +179,8 @@ class TestOrchestrationRegression:
     @pytest.mark.parametrize("kind", ["RawDataTorch", "raw data of others", "container", "scan", "file"])
     def test_ensure_container_all_input_types(self, kind: str, tmp_path: Path) -> None:
         """Whatever the data come as, the same patterns are trained on. [API-4.57]"""
-        from ptycho_torch.api import components
-        from ptycho_torch.data.writer import write_scan
+        from ptycho_torch.contracts.legacy import workflows as components
+        from ptycho_torch.formats.npz import write_scan
 
         raw, asked = raw_data(), config(tmp_path)
         grouped = raw.generate_grouped_data(SIDE, 6, None, 2)
@@ -206,7 +206,7 @@ class TestOrchestrationRegression:
     @requires_torch
     def test_config_bridge_automatic_invocation(self, tmp_path: Path) -> None:
         """Nobody has to write the flat parameters by hand before training or loading. [API-4.56]"""
-        from ptycho_torch.api import components
+        from ptycho_torch.contracts.legacy import workflows as components
 
         legacy.cfg.clear()
         components.train_cdi_model_torch(raw_data(), None, config(tmp_path, nphotons=3e4))
@@ -292,7 +292,7 @@ class TestOrchestrationRegression:
 
 def reference_loss(folder: Path) -> float:
     """Training loss of the same patterns handed over as a scan, in a folder of its own."""
-    from ptycho_torch.api import components
+    from ptycho_torch.contracts.legacy import workflows as components
 
     asked = replace(config(folder), output_dir=folder / "reference")
     loss: float = components.train_cdi_model_torch(raw_data().scan(), None, asked)["history"]["train_loss"][0]
@@ -318,8 +318,8 @@ def test_normalised_patterns_get_the_dose_of_the_parameters(kind: str, tmp_path:
 @pytest.mark.usefixtures("params_cfg_snapshot")
 def test_the_files_of_the_configuration_are_used_where_no_data_are_given(tmp_path: Path) -> None:
     """[API-4.63]"""
-    from ptycho_torch.api import components
-    from ptycho_torch.data.writer import write_scan
+    from ptycho_torch.contracts.legacy import workflows as components
+    from ptycho_torch.formats.npz import write_scan
 
     write_scan(raw_data().scan(), tmp_path / "scan.npz")
     write_scan(raw_data(9).scan(), tmp_path / "test.npz")
@@ -333,7 +333,7 @@ def test_the_files_of_the_configuration_are_used_where_no_data_are_given(tmp_pat
 @pytest.mark.usefixtures("params_cfg_snapshot")
 def test_the_bundle_holds_exactly_the_parameters_that_were_written(tmp_path: Path) -> None:
     """[API-4.65]"""
-    from ptycho_torch.api import components
+    from ptycho_torch.contracts.legacy import workflows as components
 
     model = LegacyModel(
         gridsize=2, amp_activation="softplus", n_filters_scale=1, object_big=False, probe_big=False, probe_scale=3.0
@@ -364,7 +364,7 @@ def test_training_writes_the_parameters_before_it_looks_at_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without `run_cdi_example_torch` around it (CONFIG-001). [API-4.56]"""
-    from ptycho_torch.api import components
+    from ptycho_torch.contracts.legacy import workflows as components
 
     calls: list[tuple[str, tuple[Any, ...]]] = []
     spy(monkeypatch, components, "update_legacy_dict", calls)
@@ -439,7 +439,7 @@ def test_a_container_gets_the_first_of_several_modes(tmp_path: Path, caplog: pyt
 @pytest.mark.parametrize("trainable", [False, True])
 def test_a_training_takes_all_modes_of_a_probe(trainable: bool, tmp_path: Path) -> None:
     """[API-4.57]"""
-    from ptycho_torch.api import components
+    from ptycho_torch.contracts.legacy import workflows as components
 
     scan = of_modes(raw_data().scan(), 3)
     asked = config(tmp_path, probe_trainable=trainable)
@@ -475,7 +475,7 @@ def test_a_container_was_sampled_when_it_was_made(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("params_cfg_snapshot")
 def test_numbers_of_the_training_do_not_sample_the_test_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """[API-4.61]"""
-    from ptycho_torch.api import components
+    from ptycho_torch.contracts.legacy import workflows as components
 
     calls: list[tuple[str, tuple[Any, ...]]] = []
     spy(monkeypatch, components, "reconstruct_scan", calls)

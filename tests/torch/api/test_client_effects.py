@@ -13,10 +13,10 @@ import pytest
 import torch
 from client_child import HALF_PIXEL, client_configs, export_scan, reconstruct_like_client, train_like_client
 
-from ptycho_torch.api.placement import ClientCanvas
-from ptycho_torch.api.preparation import prepare, within_bounds
-from ptycho_torch.api.translate import ClientExperiment, translate
 from ptycho_torch.config.schema import SimulationSettings
+from ptycho_torch.contracts.ptychodus.placement import ClientCanvas
+from ptycho_torch.contracts.ptychodus.preparation import prepare, within_bounds
+from ptycho_torch.contracts.ptychodus.translate import ClientExperiment, translate
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError, PtychoError
@@ -167,7 +167,7 @@ def test_modes_of_the_scans_own_probe_are_refined(
 
 def _lit_by(probe: np.ndarray, scan: Scan) -> np.ndarray:
     """Noise-free counts of a scan's truth under another probe."""
-    from ptycho_torch.refine.problem import Problem  # noqa: PLC0415
+    from ptycho_torch.solve.scan_model import Problem  # noqa: PLC0415
 
     problem = Problem(replace(scan, probe=probe.astype(np.complex64)), torch.device("cpu"))
     image, wave = problem.start_object(scan.truth), problem.start_probe(probe.astype(np.complex64), len(probe))

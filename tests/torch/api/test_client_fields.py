@@ -20,13 +20,13 @@ OTHER: dict[type, Any] = {bool: lambda value: not value, int: lambda value: valu
 
 
 def translate(configs: ClientConfigs) -> Any:
-    from ptycho_torch.api.translate import translate as under_test
+    from ptycho_torch.contracts.ptychodus.translate import translate as under_test
 
     return under_test(configs.data, configs.model, configs.training, configs.inference)
 
 
 def table() -> Any:
-    from ptycho_torch.api.client_fields import FIELDS
+    from ptycho_torch.contracts.ptychodus.fields import FIELDS
 
     return FIELDS
 

@@ -24,7 +24,7 @@ from client_child import (
 )
 
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.metrics.objects import complex_correlation, phase_correlation
+from ptycho_torch.evaluate.objects import complex_correlation, phase_correlation
 
 QUICK = {"training__epochs": 2, "training__batch_size": 4}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ptycho_torch.api.settings_file import ClientSettings, read_settings, write_settings
 from ptycho_torch.config_params import DataConfig, InferenceConfig, ModelConfig, TrainingConfig
+from ptycho_torch.contracts.ptychodus.settings_file import ClientSettings, read_settings, write_settings
 from ptycho_torch.errors import ConfigError
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptycho_torch.data.readers import read_npz
+from ptycho_torch.formats import read_npz
 
 ROWS, COLUMNS = np.array([7.5, 7.75, 9.0, 11.25]), np.array([8.5, 10.0, 8.25, 12.0])
 

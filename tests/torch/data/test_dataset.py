@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from ptycho_torch.config.schema import TrainingSettings
-from ptycho_torch.data.datamodule import GroupSampler, ScanDataModule
-from ptycho_torch.data.dataset import GroupDataset
 from ptycho_torch.data.grouping import nearest_groups
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.training.datamodule import GroupSampler, ScanDataModule
+from ptycho_torch.training.dataset import GroupDataset
 
 
 def test_a_group_holds_its_patterns_and_their_places(small_scan: Scan) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptycho_torch.data.readers import read_npz
+from ptycho_torch.formats import read_npz
 
 DEAD = [1, 4]
 

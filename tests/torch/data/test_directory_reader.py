@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptycho_torch.data.readers import read_one_scan, read_probe, read_scans, scan_files
 from ptycho_torch.errors import ScanFileError
+from ptycho_torch.formats import read_one_scan, read_probe, read_scans, scan_files
 
 
 def write(path: Path, level: int, side: int = 16) -> Path:

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from ptycho_torch.api.data_bridge import MemmapDatasetBridge
-from ptycho_torch.data.readers import read_npz, read_probe
 from ptycho_torch.errors import ScanFileError
-from ptycho_torch.persistence.hdf5 import open_hdf5
+from ptycho_torch.formats import read_npz, read_probe
+from ptycho_torch.storage.hdf5 import open_hdf5
 
 PAIRS = np.zeros(6, [("a", "f4"), ("b", "f4")])
 DAYS = np.zeros(6, "M8[D]")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ptycho_torch.data.neighbourhood import GroupRule, ruled_groups
+from ptycho_torch.data.grouping import GroupRule, ruled_groups
 
 GRID = np.stack(np.meshgrid(np.arange(0.0, 60, 6), np.arange(0.0, 60, 6), indexing="ij"), axis=-1).reshape(-1, 2)
 POSITIONS = GRID + np.random.default_rng(8).uniform(-1, 1, GRID.shape)

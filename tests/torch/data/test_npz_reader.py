@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from ptycho_torch.config.schema import DataSettings
-from ptycho_torch.data.readers.arrays import as_modes
-from ptycho_torch.data.readers.npz import read_npz
+from ptycho_torch.data.make_scan import as_modes
 from ptycho_torch.errors import DataError, ScanFileError
+from ptycho_torch.formats.npz import read_npz
 
 PATTERNS = 6
 
@@ -255,7 +255,7 @@ def test_a_compressed_file_with_spoiled_bytes_is_refused(tmp_path: Path, place: 
 
 
 def test_a_file_that_claims_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ptycho_torch.data.readers.npz.LARGEST_ARRAY_BYTES", 1000)
+    monkeypatch.setattr("ptycho_torch.formats.npz.LARGEST_ARRAY_BYTES", 1000)
     with pytest.raises(ScanFileError, match="its arrays claim 0 GiB; at most 64 GiB are read"):
         read_npz(stored(tmp_path, canonical()))
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptycho_torch.data.readers import read_npz
 from ptycho_torch.errors import DataError
+from ptycho_torch.formats import read_npz
 
 
 @pytest.mark.parametrize("step", [1e-9, 4e-7, 2e-5])

@@ -24,12 +24,13 @@ from numpy_physics import far_field
 from numpy_samples import LOPSIDED, compact_probe
 
 from ptycho_torch.config.schema import DataSettings
-from ptycho_torch.data.readers import read_one_scan, read_scans, scan_files
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError, DataError, ScanFileError
-from ptycho_torch.persistence.diffraction import read_diffraction, write_diffraction
-from ptycho_torch.persistence.workflow_directory import write_workflow_directory
-from ptycho_torch.reconstruct.evaluate import evaluate
+from ptycho_torch.evaluate.scores import evaluate
+from ptycho_torch.formats import read_one_scan, read_scans, scan_files
+from ptycho_torch.formats.ptychodus_diffraction import read_diffraction, write_diffraction
+from ptycho_torch.formats.ptychodus_folder import write_workflow_directory
+from ptycho_torch.formats.ptychodus_product import Product
 
 INDEXES = np.array([3, 4, 7, 8, 11])
 
@@ -68,8 +69,8 @@ def test_a_folder_becomes_a_scan(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scan.truth.pixels, product().arrays["object"][0].astype(np.complex64))
     assert list(scan.truth.origin_px) == [0, 0]
     assert scan.name == "sample"
-    assert scan.product is not None
-    assert scan.product.name == "Prüfling 7"
+    assert isinstance(scan.source, Product)
+    assert scan.source.name == "Prüfling 7"
 
 
 @pytest.mark.parametrize(("height_m", "expected"), [(2e-8, 2e-8), (1e-8, None)])
@@ -227,7 +228,7 @@ def test_npz_files_come_first(tmp_path: Path) -> None:
     np.savez(folder / "a.npz", data=counts(), scan=np.arange(10.0).reshape(5, 2), probe=np.ones((16, 16), complex))
     (scan,) = read_scans(folder)
     assert scan.name == "a.npz"
-    assert scan.product is None
+    assert scan.source is None
     assert [path.name for path in scan_files(folder)] == ["a.npz"]
 
 

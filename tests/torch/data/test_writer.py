@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from ptycho_torch.data.canvas import Canvas
-from ptycho_torch.data.readers import read_npz
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.data.writer import write_object, write_scan
 from ptycho_torch.errors import OutputError
+from ptycho_torch.formats import read_npz
+from ptycho_torch.formats.npz import write_object, write_scan
 
 
 @pytest.mark.parametrize("dose", [3.0, 1e3, 1e7])

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from numpy_samples import complex_noise
 
-from ptycho_torch.metrics.frc import ring_correlation
+from ptycho_torch.evaluate.frc import ring_correlation
 
 SIDE = 64
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from numpy_samples import LOPSIDED, complex_noise
 
-from ptycho_torch.metrics.objects import (
+from ptycho_torch.evaluate.objects import (
     amplitude_correlation,
     complex_correlation,
     complex_error,

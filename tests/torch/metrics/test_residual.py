@@ -5,7 +5,7 @@ import numpy_physics
 import pytest
 import torch
 
-from ptycho_torch.metrics.residual import Residual, residual
+from ptycho_torch.evaluate.residual import Residual, residual
 
 
 def seeded() -> torch.Generator:

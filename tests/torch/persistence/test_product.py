@@ -13,7 +13,7 @@ from client_files import Content, assert_same, client_product, metres, object_pi
 
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.errors import OutputError, ScanFileError
-from ptycho_torch.persistence.product import read_product, write_product
+from ptycho_torch.formats.ptychodus_product import read_product, write_product
 
 Spoil = Callable[[Path], object]
 

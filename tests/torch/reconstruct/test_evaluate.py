@@ -9,7 +9,7 @@ from numpy_physics import patterns, residual
 
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.reconstruct.evaluate import evaluate
+from ptycho_torch.evaluate.scores import evaluate
 
 CPU = torch.device("cpu")
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.image import imread
 from numpy_samples import LOPSIDED
 
-from ptycho_torch.reconstruct.figures import Panel, save_comparison, save_object, save_picture
+from ptycho_torch.evaluate.figures import Panel, save_comparison, save_object, save_picture
 
 IMAGE = LOPSIDED.pixels(40, 48)
 MASK = np.zeros((40, 48), bool)

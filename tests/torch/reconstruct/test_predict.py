@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from ptycho_torch.data.canvas import Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DataError
+from ptycho_torch.models.predict import Prediction, Predictor
 from ptycho_torch.networks.build import Generator, build_generator
-from ptycho_torch.reconstruct.predict import Prediction, Predictor
 
 CPU = torch.device("cpu")
 

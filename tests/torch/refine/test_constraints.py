@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.refine.constraints import centroid_px, keep_centre, keep_power, keep_ramp, level_phase
-from ptycho_torch.refine.problem import Problem
+from ptycho_torch.solve.constraints import centroid_px, keep_centre, keep_power, keep_ramp, level_phase
+from ptycho_torch.solve.scan_model import Problem
 
 SIDE = 24
 

@@ -12,8 +12,8 @@ from numpy_samples import LOPSIDED, compact_probe
 from ptycho_torch.config.schema import RefineSettings
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.refine.least_squares import LeastSquares
-from ptycho_torch.refine.problem import Problem
+from ptycho_torch.solve.least_squares import LeastSquares
+from ptycho_torch.solve.scan_model import Problem
 
 ONE_BATCH = RefineSettings(method="least_squares", epochs=4, batches=1, probe_start=1, regularisation=0.05)
 

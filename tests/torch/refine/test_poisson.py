@@ -12,9 +12,9 @@ from ptycho_torch.config.schema import RefineSettings
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DivergenceError
-from ptycho_torch.losses import total_variation
-from ptycho_torch.refine.poisson import PoissonAdam
-from ptycho_torch.refine.problem import Problem
+from ptycho_torch.physics.losses import total_variation
+from ptycho_torch.solve.poisson import PoissonAdam
+from ptycho_torch.solve.scan_model import Problem
 
 ONE_BATCH = RefineSettings(
     method="poisson", epochs=6, batches=1, probe_start=1, total_variation=0.0, learning_rate=0.02

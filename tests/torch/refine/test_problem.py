@@ -11,7 +11,7 @@ from numpy_samples import LOPSIDED, compact_probe
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DataError
-from ptycho_torch.refine.problem import Problem
+from ptycho_torch.solve.scan_model import Problem
 
 CPU = torch.device("cpu")
 

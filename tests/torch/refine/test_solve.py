@@ -12,11 +12,11 @@ from ptycho_torch.config.schema import RefineSettings, SimulationSettings
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DataError, DivergenceError
-from ptycho_torch.metrics.objects import complex_error
-from ptycho_torch.reconstruct.evaluate import evaluate, illumination, lit_area
-from ptycho_torch.refine.problem import Solution
-from ptycho_torch.refine.solve import chosen_method, refine
+from ptycho_torch.evaluate.objects import complex_error
+from ptycho_torch.evaluate.scores import evaluate, illumination, lit_area
 from ptycho_torch.simulate.scan import simulate_scan
+from ptycho_torch.solve.scan_model import Solution
+from ptycho_torch.solve.solve import chosen_method, refine
 
 FIXED = RefineSettings(method="least_squares", epochs=25, batches=6, probe_start=1)
 CPU = torch.device("cpu")

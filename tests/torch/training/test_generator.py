@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ptycho_torch.config import Experiment, ModelSettings, TrainingSettings
-from ptycho_torch.config.record import make_record, read_record
-from ptycho_torch.training.generator import build_network, restored_network
+from ptycho_torch.models.build import build_network, restored_network
+from ptycho_torch.models.record import make_record, read_record
 
 CHOICES: list[dict[str, Any]] = [
     {"depth": 1},

@@ -11,11 +11,11 @@ from numpy_samples import compact_probe, complex_noise
 from torch import Tensor, nn
 
 from ptycho_torch.config import TrainingSettings
-from ptycho_torch.data.dataset import Batch
 from ptycho_torch.errors import DivergenceError
-from ptycho_torch.losses import LossName
 from ptycho_torch.networks.build import Generator, build_generator
+from ptycho_torch.physics.losses import LossName
 from ptycho_torch.training.build import build_objective
+from ptycho_torch.training.dataset import Batch
 from ptycho_torch.training.module import ReconstructionModule
 from ptycho_torch.training.objective import Objective
 from ptycho_torch.training.optim import StepSizes

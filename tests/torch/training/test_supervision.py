@@ -14,11 +14,11 @@ from numpy_samples import compact_probe, complex_noise
 
 from ptycho_torch.config import Experiment, ModelSettings, TrainingSettings
 from ptycho_torch.data.canvas import Canvas
-from ptycho_torch.data.datamodule import ScanDataModule
-from ptycho_torch.data.dataset import Batch
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DataError
 from ptycho_torch.training.build import build_objective
+from ptycho_torch.training.datamodule import ScanDataModule
+from ptycho_torch.training.dataset import Batch
 from ptycho_torch.training.fit import fit
 from ptycho_torch.workflows.training import train_network
 

@@ -7,7 +7,7 @@ import pytest
 from lightning.pytorch.loggers import MLFlowLogger
 
 from ptycho_torch.cli.main import main
-from ptycho_torch.training.tracking import mlflow_logger
+from ptycho_torch.runtime.tracking import mlflow_logger
 
 INSTALLED = importlib.util.find_spec("mlflow") is not None
 TRAIN = ["--steps", "2", "--width", "4", "--depth", "2", "--bootstrap_epochs", "1", "--device", "cpu", "--quiet"]

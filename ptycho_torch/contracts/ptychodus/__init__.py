@@ -1,0 +1,1 @@
+"""The contract of Ptychodus: its configuration classes, data loader, model and trainer."""

@@ -1,0 +1,93 @@
+"""The client's trainer and its inference: the last steps of its two child processes."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptycho_torch.contracts.ptychodus.checkpoints import find_best_checkpoint
+from ptycho_torch.contracts.ptychodus.lightning_module import PtychoPINN_Lightning
+from ptycho_torch.contracts.ptychodus.loader import PtychoDataLoader, ScanInMemory
+from ptycho_torch.contracts.ptychodus.manager import ConfigManager
+from ptycho_torch.contracts.ptychodus.model import PtychoModel
+from ptycho_torch.runtime.logs import quiet_lightning
+from ptycho_torch.training.fit import CHECKPOINT_FOLDER, INDEX_NAME, build_trainer, run
+from ptycho_torch.workflows.reconstruction import check_size, reconstruct_scan
+
+_log = logging.getLogger(__name__)
+
+
+class Trainer:
+    """A Lightning trainer, made and ready; the client adds its callbacks to `_trainer` before it calls `train`."""
+
+    def __init__(self, module: PtychoPINN_Lightning, loader: PtychoDataLoader) -> None:
+        self._module = module
+        self._loader = loader
+        quiet_lightning()
+        self._trainer: Any = build_trainer(
+            loader.data, loader.experiment, loader.output_dir, device=loader.device, track=False, bar=False
+        )
+
+    @classmethod
+    def _from_lightning(
+        cls, model: PtychoModel, dataloader: PtychoDataLoader, orchestration: str, config_manager: ConfigManager
+    ) -> Self:
+        return cls(model.model, dataloader)
+
+    def train(self, orchestration: str = "lightning", experiment_name: str = "") -> None:
+        """Train in this process until done; everything is on disk afterwards.
+
+        Raises:
+            DivergenceError: the loss is not finite any more.
+        """
+        folder = self._loader.output_dir
+        self._loader.data.write_index(folder / INDEX_NAME)
+        run(self._trainer, self._module, self._loader.data, folder / CHECKPOINT_FOLDER)
+        best = find_best_checkpoint(folder)
+        _log.info("the best checkpoint is %s; copy it to model.ckpt beside the data to reconstruct with it", best)
+
+
+class InferenceEngine:
+    """Reconstructs scans with a loaded network."""
+
+    def __init__(self, config_manager: ConfigManager, ptycho_model: PtychoModel) -> None:
+        self._network = ptycho_model.network
+        self._inference = replace(self._network.experiment.inference, control=False)
+
+    def predict_and_stitch(self, loader: ScanInMemory, *, polish: bool = True) -> NDArray[np.complex64]:
+        """The object on the client's array, finished by the physics solver unless `polish` is off.
+
+        Of the probe that comes with the scan and the one that training found, the one that explains the patterns
+        better is used.
+
+        Raises:
+            CheckpointError: the network takes patterns of another size.
+            DivergenceError: the solver met a value that is not finite.
+        """
+        scan = loader.scan
+        check_size(self._network, scan)
+        unpolished = replace(self._inference, polish=False)
+        tries = [
+            reconstruct_scan(self._network, scan, inference=unpolished, probe=probe) for probe in (None, scan.probe)
+        ]
+        residuals = [result.metrics["network"]["R"] for result in tries]
+        _log.info("R of the network's object with the probe of training %.4f, with the scan's own %.4f", *residuals)
+        better = tries[int(np.argmin(residuals))]
+        if not polish:
+            return loader.place.cut(better.canvas)
+        # whichever probe it begins with, as many modes are refined as the scan's own probe has
+        refine = self._network.experiment.refine
+        modes = max(refine.probe_modes, 1 if scan.probe is None else len(scan.probe))
+        finished = reconstruct_scan(
+            self._network,
+            scan,
+            inference=replace(self._inference, polish=True),
+            polish=replace(refine, probe_modes=modes),
+            probe=better.probe,
+        )
+        _log.info("R after the physics solver %.4f", finished.metrics["network_polish"]["R"])
+        return loader.place.cut(finished.canvas)

@@ -1,0 +1,110 @@
+"""Pictures of reconstructions."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import image as matplotlib_image
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ptycho_torch.evaluate.objects import matched, without_ramp
+from ptycho_torch.storage.writing import write_whole
+
+_PANEL_INCH = 2.9
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """An object to show.
+
+    Attributes:
+        title: what it is.
+        image: (height, width) complex.
+        note: figures of merit to print below.
+    """
+
+    title: str
+    image: NDArray[np.complexfloating]
+    note: str = ""
+
+
+def save_picture(values: NDArray[Any], path: Path, mask: NDArray[np.bool_]) -> None:
+    """Write an image in grey, cropped to the mask's extent, its range taken from the central 98 % inside the mask."""
+    low, high = _range(values, mask)
+    buffer = io.BytesIO()
+    matplotlib_image.imsave(buffer, values[_extent(mask)], cmap="gray", vmin=low, vmax=high, format="png")
+    with write_whole(path) as file:
+        file.write(buffer.getvalue())
+
+
+def save_object(image: NDArray[np.complexfloating], folder: Path, mask: NDArray[np.bool_]) -> tuple[Path, Path]:
+    """Write `recon_amp.png` and `recon_phase.png`, the phase against its mean and without its mean slope."""
+    amplitude, phase = folder / "recon_amp.png", folder / "recon_phase.png"
+    save_picture(np.abs(image), amplitude, mask)
+    save_picture(_phase(_level(image, mask), mask), phase, mask)
+    return amplitude, phase
+
+
+def save_comparison(
+    panels: Sequence[Panel], coverage: NDArray[np.float32], mask: NDArray[np.bool_], title: str, path: Path
+) -> None:
+    """Write objects side by side, amplitude above phase, with the coverage last.
+
+    All are brought to the first panel's overall factor and share its grey scale; phases are shown without the first
+    panel's mean slope, which would only wrap them.
+    """
+    reference = _level(panels[0].image, mask)
+    figure = Figure(figsize=((len(panels) + 1) * _PANEL_INCH + 1.8, 2 * _PANEL_INCH + 0.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2, len(panels) + 1, squeeze=False)
+    part = _extent(mask)
+    ranges = [_range(np.abs(reference), mask), _range(_phase(reference, mask), mask)]
+    for column, panel in enumerate(panels):
+        image = matched(without_ramp(panel.image, reference, mask), reference, mask)
+        for row, values in enumerate((np.abs(image), _phase(image, mask, reference))):
+            shown = np.where(mask, values, np.nan)[part]
+            drawn = axes[row, column].imshow(shown, cmap="gray", vmin=ranges[row][0], vmax=ranges[row][1])
+            if column == len(panels) - 1:
+                figure.colorbar(drawn, ax=axes[row, column], shrink=0.8, label=("amplitude", "phase / rad")[row])
+        axes[0, column].set_title(panel.title, fontsize=10)
+        axes[1, column].set_xlabel(panel.note, fontsize=8)
+    drawn = axes[0, -1].imshow(coverage[part], cmap="viridis")
+    axes[0, -1].set_title("coverage", fontsize=10)
+    figure.colorbar(drawn, ax=axes[0, -1], shrink=0.8, label="photons / px")
+    axes[1, -1].axis("off")
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    figure.suptitle(title, fontsize=11)
+    with write_whole(path) as file:
+        figure.savefig(file, format="png", dpi=110)
+
+
+def _level(image: NDArray[np.complexfloating], mask: NDArray[np.bool_]) -> NDArray[np.complexfloating]:
+    return without_ramp(image, np.ones_like(image), mask)
+
+
+def _phase(
+    image: NDArray[np.complexfloating],
+    mask: NDArray[np.bool_],
+    reference: NDArray[np.complexfloating] | None = None,
+) -> NDArray[np.floating]:
+    mean = (image if reference is None else reference)[mask].mean()
+    return np.angle(image * np.conj(mean))
+
+
+def _range(values: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[float, float]:
+    low, high = np.percentile(values[mask], [1, 99])
+    return float(low), float(high) if high > low else float(low) + 1e-6
+
+
+def _extent(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

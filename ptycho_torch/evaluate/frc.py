@@ -1,0 +1,86 @@
+"""Fourier ring correlation of two independent reconstructions, and the resolution that it tells.
+
+M. van Heel, M. Schatz, Journal of Structural Biology 151, 250 (2005), for the ½-bit threshold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import fourier_shift
+from scipy.signal.windows import tukey
+
+from ptycho_torch.evaluate.objects import Image, without_ramp
+
+_WINDOW_TAPER = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class RingCorrelation:
+    """Correlation ring by ring.
+
+    Attributes:
+        frequency: ring radius as a share of the Nyquist frequency.
+        correlation: real part of the normalised cross-spectrum of each ring.
+        threshold: ½-bit threshold of each ring.
+    """
+
+    frequency: NDArray[np.float64]
+    correlation: NDArray[np.float64]
+    threshold: NDArray[np.float64]
+
+    @property
+    def crossing(self) -> float:
+        """Share of Nyquist at which the correlation first falls below the threshold; 1 where it never does."""
+        below = np.flatnonzero(self.correlation < self.threshold)
+        below = below[below > 0]
+        if below.size == 0:
+            return 1.0
+        after = below[0]
+        gap = self.correlation - self.threshold
+        part = gap[after - 1] / (gap[after - 1] - gap[after]) if gap[after - 1] > gap[after] else 0.0
+        step = self.frequency[after] - self.frequency[after - 1]
+        return float(self.frequency[after - 1] + np.clip(part, 0, 1) * step)
+
+
+def ring_correlation(first: Image, second: Image) -> RingCorrelation:
+    """Correlate two square images of the same view, after removing what is open between them.
+
+    The second is shifted (to a fraction of a pixel), freed of a phase ramp and scaled to the first; both are windowed
+    towards their edges. A flat pair correlates perfectly and means nothing: look at the images too.
+    """
+    mask = np.ones(first.shape, bool)
+    second = without_ramp(_registered(without_ramp(second, first, mask), first), first, mask)
+    taper = tukey(first.shape[0], _WINDOW_TAPER)[:, None] * tukey(first.shape[1], _WINDOW_TAPER)
+    spectra = [np.fft.fft2((image - image.mean()) * taper) for image in (first, second)]
+    frequency = np.hypot(np.fft.fftfreq(first.shape[0])[:, None], np.fft.fftfreq(first.shape[1]))
+    side = min(first.shape)
+    ring = np.round(frequency * side).astype(int).ravel()
+    rings = side // 2 + 1
+    cross = np.bincount(ring, (spectra[0] * spectra[1].conj()).real.ravel(), rings)[:rings]
+    cross_imaginary = np.bincount(ring, (spectra[0] * spectra[1].conj()).imag.ravel(), rings)[:rings]
+    powers = [np.bincount(ring, np.abs(s.ravel()) ** 2, rings)[:rings] for s in spectra]
+    overall = np.angle(cross.sum() + 1j * cross_imaginary.sum())
+    aligned = cross * np.cos(overall) + cross_imaginary * np.sin(overall)
+    correlation = aligned / np.sqrt(powers[0] * powers[1] + 1e-30)
+    root = np.sqrt(np.maximum(np.bincount(ring, minlength=rings)[:rings], 1))
+    threshold = (0.2071 + 1.9102 / root) / (1.2071 + 0.9102 / root)
+    return RingCorrelation(2 * np.arange(rings) / side, correlation, np.minimum(threshold, 1.0))
+
+
+def _registered(image: Image, reference: Image) -> Image:
+    """Shift an image onto the reference by the peak of their cross-correlation, refined by a parabola."""
+    spectrum = np.fft.fft2(image - image.mean())
+    cross = np.abs(np.fft.ifft2(np.fft.fft2(reference - reference.mean()) * spectrum.conj()))
+    peak = np.unravel_index(np.argmax(cross), cross.shape)
+    shift = []
+    for axis, place in enumerate(peak):
+        line = np.take(cross, peak[1 - axis], axis=1 - axis)
+        before, at, after = (line[(place + step) % len(line)] for step in (-1, 0, 1))
+        curve = before - 2 * at + after
+        offset = place + (0.5 * (before - after) / curve if curve else 0.0)
+        shift.append(offset - len(line) if offset > len(line) / 2 else offset)
+    moved: Image = np.fft.ifft2(fourier_shift(np.fft.fft2(image), shift))
+    return moved

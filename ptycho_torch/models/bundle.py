@@ -1,0 +1,75 @@
+"""Trained networks to bundles and back; the names are those of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho_torch.contracts.legacy.parameters import restored
+from ptycho_torch.errors import BundleError, OutputError, explain_missing_torch
+from ptycho_torch.models.archive import BUNDLE_NAME, NETWORK_PREFIX, Bundle, bundle_file, open_bundle, write_bundle
+
+with explain_missing_torch():
+    import torch
+
+    from ptycho_torch.models.checkpoint import TrainedNetwork, assemble, load_network
+
+
+def save_torch_bundle(
+    network: TrainedNetwork | Path | str, path: Path | str, params: Mapping[str, Any], *, overwrite: bool = False
+) -> Path:
+    """Write a trained network and the flat parameters as one file.
+
+    Args:
+        network: a checkpoint or what was loaded from one.
+        path: the file, its name ending with `.zip`, or a folder, which then gets `wts.h5.zip`.
+        params: the flat parameters that legacy code reads.
+        overwrite: replace a bundle that is there.
+
+    Returns:
+        The file.
+
+    Raises:
+        BundleError: a parameter is no plain value.
+        CheckpointError: the checkpoint cannot be used.
+        OutputError: there is a bundle already, or it cannot be written.
+    """
+    file = Path(path)
+    if file.suffix != ".zip":
+        file = file / BUNDLE_NAME
+    if file.exists() and not overwrite:
+        raise OutputError(f"{file}: is there already; name another place")
+    trained = network if isinstance(network, TrainedNetwork) else load_network(network)
+    weights = {NETWORK_PREFIX + name: value.cpu().numpy() for name, value in trained.generator.state_dict().items()}
+    weights |= {
+        "probes": trained.probes,
+        "photons": np.array(trained.photons, np.float32),
+        "good": trained.good.astype(np.float32),
+    }
+    write_bundle(Bundle(weights, params, trained.experiment, trained.patch_px, trained.steps), file)
+    return file
+
+
+def load_torch_bundle(path: Path | str) -> tuple[TrainedNetwork, dict[str, Any]]:
+    """Read a trained network, on any machine, and restore the flat parameters first (CONFIG-001).
+
+    Args:
+        path: the file, or the folder that holds `wts.h5.zip`.
+
+    Returns:
+        The network and the flat parameters.
+
+    Raises:
+        BundleError: it cannot be used; the flat parameters are then what they were.
+    """
+    bundle = open_bundle(path)
+    weights = {name: torch.from_numpy(np.array(value)) for name, value in bundle.weights.items()}
+    try:
+        with restored(bundle.params):
+            trained = assemble(bundle.experiment, bundle.patch_px, weights, bundle.steps)
+    except ValueError as error:
+        raise BundleError(f"{bundle_file(path)}: its content does not fit together ({error})") from error
+    return trained, dict(bundle.params)

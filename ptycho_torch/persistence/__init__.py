@@ -1,1 +1,0 @@
-"""Trained models and the client's products as files."""

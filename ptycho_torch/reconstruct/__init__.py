@@ -1,1 +1,0 @@
-"""From a trained network to an object and its pictures."""

@@ -1,0 +1,60 @@
+"""The record of a run: enough to know what was done and to do it again."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ptycho_torch.storage.writing import write_json
+
+RECORD_NAME = "run.json"
+_PACKAGES = ("ptycho-torch", "torch", "lightning", "numpy", "scipy")
+
+
+class RunRecord:
+    """Collects what a run was given and writes it to `run.json`, before the work and again after it.
+
+    The record of an earlier part of the same run moves to `run-1.json`, and so on.
+
+    Args:
+        folder: the run's folder.
+        command: name of the command.
+        settings: all settings as plain values.
+        inputs: files that were read.
+    """
+
+    def __init__(self, folder: Path, command: str, settings: Mapping[str, Any], inputs: Iterable[Path]) -> None:
+        self._path = folder / RECORD_NAME
+        if self._path.exists():
+            # a resumed run: what its earlier part was given is kept
+            earlier = sum(1 for _ in folder.glob("run*.json"))
+            self._path.rename(folder / f"run-{earlier}.json")
+        self._values: dict[str, Any] = {
+            "command": command,
+            "arguments": sys.argv[1:],
+            "status": "running",
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "python": platform.python_version(),
+            "versions": {name: version(name) for name in _PACKAGES},
+            "settings": dict(settings),
+            "inputs": [{"path": str(path), "sha256": checksum(path)} for path in inputs],
+        }
+        write_json(self._values, self._path)
+
+    def finish(self, **results: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
+        """Mark the run as finished and add what came out of it."""
+        finished = datetime.now(UTC).isoformat(timespec="seconds")
+        self._values |= {"status": "finished", "finished": finished, **results}
+        write_json(self._values, self._path)
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
