@@ -110,7 +110,7 @@ def test_a_killed_runner_leaves_no_process_and_nothing_valid(sandbox: Sandbox) -
 
 
 def test_a_budget_that_is_used_up_ends_the_group(sandbox: Sandbox) -> None:
-    sandbox.registry(target(extra="pass_env: [REDGREEN_TEST_FLAG]\n    budget_s: 3"))
+    sandbox.registry(target(extra="pass_env: [REDGREEN_TEST_FLAG]\n    budget_s: 1.5"))
     done = sandbox.run("run", "red", "demo")
     assert (done.code, done.verdict) == (16, "TIMEOUT")
     assert left_over(sandbox) == []

@@ -277,7 +277,7 @@ FAULTS = (
         V.IDS_DISAGREE,
         args=("-q", "-x"),
     ),
-    Case("budget used up", "import time\ndef test_it():\n    time.sleep(60)\n", V.TIMEOUT, V.TIMEOUT, budget_s=2.0),
+    Case("budget used up", "import time\ndef test_it():\n    time.sleep(60)\n", V.TIMEOUT, V.TIMEOUT, budget_s=1.0),
     Case(
         "pytest-timeout by signal",
         "import time\ndef test_it():\n    time.sleep(60)\n",
