@@ -66,6 +66,13 @@ class DivergenceError(PtychoError):
     """A solver or a training run met a value that is not finite."""
 
 
+def require_torch() -> None:
+    """Raise MissingTorchError where torch is not installed; it is not imported."""
+    with explain_missing_torch():
+        if find_spec("torch") is None:
+            raise ModuleNotFoundError(name="torch")
+
+
 @contextmanager
 def explain_missing_torch() -> Iterator[None]:
     """Let imports that need torch fail with the way to install it; other imports fail as ever.
