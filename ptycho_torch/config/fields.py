@@ -21,6 +21,7 @@ from ptycho_torch.errors import ConfigError
 _log = logging.getLogger(__name__)
 
 _CONVERTED = (float, Path)
+_LONGEST_SHOWN = 500
 # how a setting without effect is named in the log: its name, its value, what it needs
 IDLE = "%s is %r and acts only with %s"
 
@@ -158,8 +159,12 @@ class Settings:
 
 
 def _shown(value: object) -> str:
-    # what came from outside may be nested without end
-    return repr(value) if isinstance(value, (str, int, float, Path, NoneType)) else reprlib.repr(value)
+    # what came from outside may be nested without end, or a number of more digits than Python writes
+    try:
+        text = repr(value) if isinstance(value, (str, int, float, Path, NoneType)) else reprlib.repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _is_finite(value: object) -> bool:
