@@ -78,11 +78,12 @@ def _parse(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             text = file.read(_LARGEST_BYTES + 1)
-        if len(text) > _LARGEST_BYTES:
-            raise ConfigError(f"{path}: is larger than 1 MiB; a settings file is a few lines")
-        content = yaml.load(text, _Loader)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if len(text) > _LARGEST_BYTES:
+        raise ConfigError(f"{path}: is larger than 1 MiB; a settings file is a few lines")
+    try:
+        content = yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}, " if error.problem_mark else ""
         raise ConfigError(f"{path}: {line}{error.problem}; YAML with a mapping for each section is needed") from error
