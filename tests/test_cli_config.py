@@ -70,6 +70,7 @@ def shown(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
 def test_printed_settings_are_read_back(
     command: str, options: list[str], changed: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """[WF-9.1]"""
     text = shown(capsys, command, *options)
     found = yaml.safe_load(text)
     for section, values in changed.items():
@@ -80,6 +81,7 @@ def test_printed_settings_are_read_back(
 def test_options_override_the_file_and_the_file_overrides_the_network(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """[WF-9.2]"""
     file = written(tmp_path / "some.yaml", "refine: {seed: 5, batches: 9}\ninference: {control: false}\ndata:\n")
     words = ("infer", "--checkpoint", checkpoint, "--config", file, "--polish_batches", "8", "--control")
     found = yaml.safe_load(shown(capsys, *words))
@@ -128,6 +130,7 @@ DEEP = "[" * 100_000
 def test_a_file_of_settings_that_cannot_be_used_is_told(
     text: str | None, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """[WF-9.3]"""
     file = tmp_path / "wrong.yaml"
     if text is not None:
         written(file, text)
@@ -150,6 +153,7 @@ def test_a_file_of_settings_that_cannot_be_used_is_told(
 def test_an_error_names_the_option_that_was_typed(
     words: list[str], complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
+    """[WF-9.3]"""
     monkeypatch.chdir(tmp_path)
     try:
         code = main(words)
@@ -169,6 +173,7 @@ def test_an_error_deep_inside_names_the_option_or_the_key(
 
 
 def test_a_setting_that_does_nothing_is_named_as_it_was_given(scan_path: Path, tmp_path: Path) -> None:
+    """[WF-9.4]"""
     file = written(tmp_path / "idle.yaml", "refine: {learning_rate: 0.2}\nmodel: {width: 8}")
     words = ["refine", "--data", scan_path, "--output_dir", tmp_path / "o", "--config", file, "--epochs", "1"]
     options = ["--method", "least_squares", "--total_variation", "7", "--quiet"]
@@ -250,6 +255,7 @@ for words in json.load(sys.stdin):
 def test_a_file_that_cannot_be_used_is_refused_before_torch_is_loaded(
     scan_path: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
+    """[WF-8.5]"""
     used, output, cut, changed = (tmp_path / name for name in ("used", "o", "cut.npz", "changed.ckpt"))
     used.mkdir()
     (used / "precious.txt").touch()
