@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from ptycho_torch.formats.npz import write_object
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Progress
 from ptycho_torch.solve.scan_model import Solution
-from ptycho_torch.solve.solve import refine
+from ptycho_torch.solve.solve import chosen_method, refine
 from ptycho_torch.storage.writing import write_json, write_whole
 
 
@@ -63,6 +63,7 @@ def refine_scan(
         DivergenceError: the solver met a value that is not finite.
     """
     settings, place = settings or RefineSettings(), find_device(device)
+    replace(settings, method=chosen_method(settings, scan.photons_per_pattern)).warn_idle()
     started = time.perf_counter()
     solution = refine(scan, settings, device=place, progress=progress)
     metrics = {"seconds": time.perf_counter() - started}
