@@ -170,7 +170,9 @@ class InferenceSettings(Settings):
         "light", help="how overlapping patches are averaged: by the light that each had, or alike wherever it had any"
     )
     polish: bool = setting(True, help="finish the network's object with the physics solver")
-    control: bool = setting(True, help="also solve from empty space, to show what the network added")
+    control: bool = setting(
+        True, help="also solve from empty space: shows what the network adds, and is the result where that is nothing"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
