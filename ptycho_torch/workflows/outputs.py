@@ -46,7 +46,7 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
 
 def _figures(result: Reconstruction | Refinement) -> dict[str, Any]:
     if isinstance(result, Reconstruction):
-        return {**result.metrics, "start": result.start}
+        return result.metrics | ({"start": result.start} if result.polished else {})
     values: dict[str, Any] = {**result.metrics, "R_by_epoch": result.solution.errors}
     if result.resolution:
         values["frc"] = {

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 # the network's object must explain the patterns better by this share: R hardly sees slow errors of the phase, which a
 # wrong object leaves behind and empty space does not
-_LEAST_GAIN = 0.01
+_LEAST_GAIN = 0.015
 
 
 @dataclass(frozen=True, eq=False)
