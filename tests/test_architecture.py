@@ -39,7 +39,7 @@ LIBRARIES: dict[str, set[str]] = {
     "solve": {"torch", "numpy"},
     "simulate": {"torch", "numpy", "scipy"},
     "evaluate": {"torch", "numpy", "scipy", "matplotlib"},
-    "models": {"torch", "numpy"},
+    "models": {"torch", "numpy", "scipy"},
     "training": {"torch", "numpy", "jaxtyping", "lightning"},
     "workflows": {"numpy"},
     "contracts": {"torch", "numpy"},

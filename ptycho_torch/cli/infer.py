@@ -69,7 +69,8 @@ def run(arguments: argparse.Namespace) -> None:
     from ptycho_torch.runtime.device import find_device
     from ptycho_torch.runtime.run_record import RunRecord
     from ptycho_torch.storage.writing import claim_folder
-    from ptycho_torch.workflows.reconstruction import check_size, reconstruct_scan, write_reconstruction
+    from ptycho_torch.workflows.outputs import write_result
+    from ptycho_torch.workflows.reconstruction import check_size, reconstruct_scan
 
     find_device(arguments.device)
     check_size(trained, scan)
@@ -85,7 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         progress=None if arguments.quiet else bars(),
     )
-    files = write_reconstruction(result, arguments.output_dir)
+    files = write_result(result, arguments.output_dir)
     record.finish(results=result.metrics, outputs=files)
     print_results(arguments.output_dir, files, result.metrics)
 

@@ -47,7 +47,8 @@ def run(arguments: argparse.Namespace) -> None:
     from ptycho_torch.runtime.device import find_device
     from ptycho_torch.runtime.run_record import RunRecord
     from ptycho_torch.storage.writing import claim_folder
-    from ptycho_torch.workflows.refinement import refine_scan, write_refinement
+    from ptycho_torch.workflows.outputs import write_result
+    from ptycho_torch.workflows.refinement import refine_scan
 
     find_device(arguments.device)
     claim_folder(arguments.output_dir, overwrite=arguments.overwrite)
@@ -55,6 +56,6 @@ def run(arguments: argparse.Namespace) -> None:
     record = RunRecord(arguments.output_dir, "refine", stored, scan_files(arguments.data))
     progress = None if arguments.quiet else bars()("refine", settings.epochs, "epoch")
     result = refine_scan(scan, settings, device=arguments.device, halves=arguments.halves, progress=progress)
-    files = write_refinement(result, arguments.output_dir)
+    files = write_result(result, arguments.output_dir)
     record.finish(results=result.metrics, outputs=files)
     print_results(arguments.output_dir, files, {"refined": result.metrics})

@@ -217,7 +217,9 @@ class InferenceSettings(Settings):
     )
     polish: bool = setting(True, help="finish the network's object with the physics solver")
     control: bool = setting(
-        True, acts_when=one_of("polish", True), help="also solve from empty space, to show what the network added"
+        True,
+        acts_when=one_of("polish", True),
+        help="also solve from empty space: shows what the network adds, and is the result where that is nothing",
     )
 
 
