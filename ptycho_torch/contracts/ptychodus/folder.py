@@ -50,8 +50,7 @@ def prepare_scans(
     Raises:
         DataError: a scan lacks what training needs.
     """
-    # needs torch, which a refusal of the settings does not wait for
-    from ptycho_torch.contracts.ptychodus.preparation import prepare
+    from ptycho_torch.contracts.ptychodus.preparation import prepare  # noqa: PLC0415 - refusals do not wait for torch
 
     return prepare(scans, replace(asked, experiment=experiment, warmup_epochs=asked.warmup_epochs if warm_up else 0))
 
