@@ -66,11 +66,12 @@ class DivergenceError(PtychoError):
     """A solver or a training run met a value that is not finite."""
 
 
-def require_torch() -> None:
-    """Raise MissingTorchError where torch is not installed; it is not imported."""
+def require_torch(*others: str) -> None:
+    """Raise MissingTorchError where torch, or one of the others, is not installed; nothing is imported."""
     with explain_missing_torch():
-        if find_spec("torch") is None:
-            raise ModuleNotFoundError(name="torch")
+        for name in ("torch", *others):
+            if find_spec(name) is None:
+                raise ModuleNotFoundError(name=name)
 
 
 @contextmanager

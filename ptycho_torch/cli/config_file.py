@@ -34,6 +34,8 @@ class _Loader(yaml.SafeLoader):
         """Refuse a key that occurs twice, of which yaml would keep the last."""
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key is no word", problem_mark=key.start_mark)
             if key.value in seen:
                 raise yaml.MarkedYAMLError(problem=f"{key.value!r} occurs twice", problem_mark=key.start_mark)
             seen.add(key.value)
@@ -76,14 +78,17 @@ def _parse(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             text = file.read(_LARGEST_BYTES + 1)
-        if len(text) > _LARGEST_BYTES:
-            raise ConfigError(f"{path}: is larger than 1 MiB; a settings file is a few lines")
-        content = yaml.load(text, _Loader)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if len(text) > _LARGEST_BYTES:
+        raise ConfigError(f"{path}: is larger than 1 MiB; a settings file is a few lines")
+    try:
+        content = yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}, " if error.problem_mark else ""
+        raise ConfigError(f"{path}: {line}{error.problem}; YAML with a mapping for each section is needed") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ConfigError(f"{path}: is not readable YAML ({reason})") from error
+        raise ConfigError(f"{path}: is not readable YAML ({type(error).__name__})") from error
     if content is None:
         return {}
     if not isinstance(content, dict):

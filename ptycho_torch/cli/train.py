@@ -27,7 +27,7 @@ from ptycho_torch.config import (
     RefineSettings,
     TrainingSettings,
 )
-from ptycho_torch.errors import ConfigError
+from ptycho_torch.errors import ConfigError, require_torch
 from ptycho_torch.runtime.logs import quiet_lightning
 from ptycho_torch.runtime.threads import set_threads
 
@@ -76,6 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.print_config:
         print_config(**{section.name: getattr(experiment, section.name) for section in fields(experiment)})
         return
+    require_torch("lightning")
     scans = read_scans_first(arguments, experiment.data, several=True)
     _check_run(arguments, experiment, scans)
     from ptycho_torch.formats import scan_files

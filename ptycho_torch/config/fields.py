@@ -21,6 +21,7 @@ from ptycho_torch.errors import ConfigError
 _log = logging.getLogger(__name__)
 
 _CONVERTED = (float, Path)
+_LONGEST_SHOWN = 500
 # how a setting without effect is named in the log: its name, its value, what it needs
 IDLE = "%s is %r and acts only with %s"
 
@@ -134,30 +135,35 @@ class Settings:
         """The settings as plain values."""
         return dataclasses.asdict(self)
 
-    def idle(self) -> dict[str, str]:
-        """Settings that differ from their default and do nothing, each with what it needs to act."""
+    def idle(self, base: Self | None = None) -> dict[str, str]:
+        """Settings that differ from their default, or from `base`, and do nothing, each with what it needs to act."""
         conditions = {
             field.name: field.metadata["acts_when"]
             for field in dataclasses.fields(self)
             if field.metadata["acts_when"] is not None
         }
         label = f"{type(self).__name__}."
-        return {name: words.format(section=label) for name, words in find_idle(self, type(self)(), conditions)}
+        return {name: words.format(section=label) for name, words in find_idle(self, base or type(self)(), conditions)}
 
-    def warn_idle(self, *, needs: str = "") -> None:
-        """Warn of each setting that differs from its default and does nothing.
+    def warn_idle(self, base: Self | None = None, *, needs: str = "") -> None:
+        """Warn of each setting that does nothing although it differs from its default, or from `base`.
 
         Args:
+            base: settings that somebody else chose.
             needs: what the section as a whole needs to act; left empty where it acts.
         """
-        changed = [name for name, value in self.to_dict().items() if value != getattr(type(self)(), name)]
-        for name, condition in (dict.fromkeys(changed, needs) if needs else self.idle()).items():
+        changed = [name for name, value in self.to_dict().items() if value != getattr(base or type(self)(), name)]
+        for name, condition in (dict.fromkeys(changed, needs) if needs else self.idle(base)).items():
             _log.warning(IDLE, f"{type(self).__name__}.{name}", getattr(self, name), condition)
 
 
 def _shown(value: object) -> str:
-    # what came from outside may be nested without end
-    return repr(value) if isinstance(value, (str, int, float, Path, NoneType)) else reprlib.repr(value)
+    # what came from outside may be nested without end, or a number of more digits than Python writes
+    try:
+        text = repr(value) if isinstance(value, (str, int, float, Path, NoneType)) else reprlib.repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _is_finite(value: object) -> bool:

@@ -13,7 +13,7 @@ MOST_THREADS = 4096
 # Between two parallel loops OpenMP's threads spin, 300,000 times by default, before they sleep. Beside another busy
 # process that takes the processor from the very thread that is waited for; a thread that sleeps at once, though, is
 # slow to wake.
-SPINS = 10_000
+SPINS = 1_000
 _COUNT, _WAITING = "OMP_NUM_THREADS", ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 

@@ -92,10 +92,12 @@ def reconstruct_scan(
     check_size(trained, scan)
     inference = inference or trained.experiment.inference
     polish = polish or trained.experiment.refine
-    inference.warn_idle()
-    replace(polish, method=chosen_method(polish, scan.photons_per_pattern)).warn_idle(
-        needs="" if inference.polish else "InferenceSettings.polish"
-    )
+    inference.warn_idle(trained.experiment.inference)
+    if inference.polish:
+        method = chosen_method(polish, scan.photons_per_pattern)
+        replace(polish, method=method).warn_idle(trained.experiment.refine)
+    else:
+        polish.warn_idle(trained.experiment.refine, needs="InferenceSettings.polish True")
     used = _calibrated(scan, trained.probes[0] if probe is None else probe)
     polish = replace(polish, probe_modes=max(polish.probe_modes, len(used)))
     predictor = Predictor(trained.generator, used, scan.photons_per_pattern, place, inference.weighting)
