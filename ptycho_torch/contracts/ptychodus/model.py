@@ -26,6 +26,7 @@ from ptycho_torch.training.bootstrap import bootstrap_probes
 from ptycho_torch.training.build import build_module
 
 
+@dataclasses.dataclass(eq=False)
 class ConfigManager:
     """The client's five configurations together.
 
@@ -36,21 +37,13 @@ class ConfigManager:
         prepared: what to train on, once the data were read.
     """
 
-    def __init__(
-        self,
-        data_config: DataConfig,
-        model_config: ModelConfig,
-        training_config: TrainingConfig,
-        inference_config: InferenceConfig,
-        datagen_config: DatagenConfig | None = None,
-    ) -> None:
-        self.data_config = data_config
-        self.model_config = model_config
-        self.training_config = training_config
-        self.inference_config = inference_config
-        self.datagen_config = datagen_config
-        self.stored_as = "counts"
-        self.prepared: PreparedTraining | None = None
+    data_config: DataConfig
+    model_config: ModelConfig
+    training_config: TrainingConfig
+    inference_config: InferenceConfig
+    datagen_config: DatagenConfig | None = None
+    stored_as: str = "counts"
+    prepared: PreparedTraining | None = None
 
     @cached_property
     def asked(self) -> ClientExperiment:
@@ -82,6 +75,7 @@ class ConfigManager:
             raise CheckpointError(f"DataConfig.N is {self.data_config.N}; the network was trained on {patch_px} px")
 
 
+@dataclasses.dataclass(eq=False)
 class PtychoModel:
     """A network with the configurations that belong to it.
 
@@ -90,13 +84,11 @@ class PtychoModel:
         model_config, data_config, training_config, inference_config: dicts or configuration objects.
     """
 
-    model: PtychoPINN_Lightning
-
-    def __init__(self, model_config: Any, data_config: Any, training_config: Any, inference_config: Any) -> None:  # noqa: ANN401
-        self.model_config = model_config
-        self.data_config = data_config
-        self.training_config = training_config
-        self.inference_config = inference_config
+    model_config: Any
+    data_config: Any
+    training_config: Any
+    inference_config: Any
+    model: PtychoPINN_Lightning = dataclasses.field(init=False)
 
     @property
     def network(self) -> TrainedNetwork:
