@@ -43,7 +43,7 @@ LIBRARIES: dict[str, set[str]] = {
     "training": {"torch", "numpy", "jaxtyping", "lightning"},
     "workflows": {"numpy"},
     "contracts": {"torch", "numpy"},
-    "cli": {"tqdm"},
+    "cli": {"tqdm", "yaml"},
 }
 TORCH_FREE = ("errors", "storage", "config", "data", "formats", "models.archive", "models.record")
 

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ptycho_torch.errors import PtychoError
+from ptycho_torch.cli.shared import add_device
+from ptycho_torch.errors import PtychoError, require_torch
 
 STEPS = 400
 # what the network is trained on, another object of the same kind, and an object of another kind
@@ -27,19 +28,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output_dir", type=Path, default=Path("demo_output"), metavar="DIR", help="folder for all results"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier demo in the folder")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add_device(parser)
     parser.add_argument("--steps", type=int, default=STEPS, help=f"training steps (default: {STEPS})")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Simulate three scans, train on one, reconstruct all in new processes, say what came out."""
+    require_torch()
+    from ptycho_torch.storage.writing import check_folder, claim_folder
+
+    folder: Path = arguments.output_dir
+    check_folder(folder, overwrite=arguments.overwrite)
     from ptycho_torch.runtime.device import find_device
     from ptycho_torch.runtime.run_record import RunRecord
-    from ptycho_torch.storage.writing import claim_folder
 
     find_device(arguments.device)
-    folder: Path = arguments.output_dir
     claim_folder(folder, overwrite=arguments.overwrite)
     record = RunRecord(folder, "demo", {"steps": arguments.steps, "device": arguments.device}, [])
     started = time.perf_counter()

@@ -21,7 +21,7 @@ from ptycho_torch.models.predict import Prediction, Predictor
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Stages
 from ptycho_torch.solve.scan_model import Solution
-from ptycho_torch.solve.solve import refine
+from ptycho_torch.solve.solve import chosen_method, refine
 
 _log = logging.getLogger(__name__)
 
@@ -107,6 +107,12 @@ def reconstruct_scan(
     check_size(trained, scan)
     inference = inference or trained.experiment.inference
     polish = polish or trained.experiment.refine
+    inference.warn_idle(trained.experiment.inference)
+    if inference.polish:
+        method = chosen_method(polish, scan.photons_per_pattern)
+        replace(polish, method=method).warn_idle(trained.experiment.refine)
+    else:
+        polish.warn_idle(trained.experiment.refine, needs="InferenceSettings.polish True")
     used = _calibrated(scan, trained.probes[0] if probe is None else probe)
     polish = replace(polish, probe_modes=max(polish.probe_modes, len(used)))
     predictor = Predictor(trained.generator, used, scan.photons_per_pattern, place, inference.weighting)

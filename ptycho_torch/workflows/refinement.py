@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from ptycho_torch.evaluate.scores import evaluate
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Progress
 from ptycho_torch.solve.scan_model import Solution
-from ptycho_torch.solve.solve import refine
+from ptycho_torch.solve.solve import chosen_method, refine
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +58,7 @@ def refine_scan(
         DivergenceError: the solver met a value that is not finite.
     """
     settings, place = settings or RefineSettings(), find_device(device)
+    replace(settings, method=chosen_method(settings, scan.photons_per_pattern)).warn_idle()
     started = time.perf_counter()
     solution = refine(scan, settings, device=place, progress=progress)
     metrics = {"seconds": time.perf_counter() - started}
