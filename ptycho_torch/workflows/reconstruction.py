@@ -21,7 +21,7 @@ from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
 from ptycho_torch.models.predict import Prediction, Predictor
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Stages
-from ptycho_torch.solve.scan_model import Solution
+from ptycho_torch.solve.scan_model import Solution, starting_probe
 from ptycho_torch.solve.solve import refine
 from ptycho_torch.storage.writing import write_json, write_whole
 
@@ -85,14 +85,14 @@ def reconstruct_scan(
     Raises:
         CheckpointError: the checkpoint cannot be used, or not for patterns of this size.
         ConfigError: the device is not there.
-        DivergenceError: the solver met a value that is not finite.
     """
     place = find_device(device)
     trained = network if isinstance(network, TrainedNetwork) else load_network(network)
     check_size(trained, scan)
     inference = inference or trained.experiment.inference
     polish = polish or trained.experiment.refine
-    used = _calibrated(scan, trained.probes[0] if probe is None else probe)
+    given = trained.probes[0] if probe is None else probe
+    used = starting_probe(scan, given, len(given))
     polish = replace(polish, probe_modes=max(polish.probe_modes, len(used)))
     predictor = Predictor(trained.generator, used, scan.photons_per_pattern, place, inference.weighting)
     started = time.perf_counter()
@@ -163,11 +163,6 @@ def write_reconstruction(result: Reconstruction, folder: Path) -> dict[str, str]
         losses = result.polished.errors if result.polished else ()
         paths |= result.scan.source.write_result(folder, result.canvas, result.final_probe, losses)
     return {name: path.name for name, path in paths.items()}
-
-
-def _calibrated(scan: Scan, probe: NDArray[np.complex64]) -> NDArray[np.complex64]:
-    scale = (scan.photons_per_pattern / float(np.sum(np.abs(probe.astype(np.complex128)) ** 2))) ** 0.5
-    return (probe * scale).astype(np.complex64)
 
 
 def _sample_groups(scan: Scan, trained: TrainedNetwork) -> NDArray[np.int64]:

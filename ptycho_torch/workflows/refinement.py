@@ -60,7 +60,6 @@ def refine_scan(
     Raises:
         DataError: there is no probe to start from.
         ConfigError: the device is not there.
-        DivergenceError: the solver met a value that is not finite.
     """
     settings, place = settings or RefineSettings(), find_device(device)
     started = time.perf_counter()
