@@ -16,6 +16,9 @@ _TOLERANCE = 0.05
 _SHRINK, _GROW = 0.5, 1.2
 
 
+State = tuple[Tensor, Tensor]
+
+
 @dataclass(frozen=True)
 class Epoch:
     """What a visit to all patterns saw; in an epoch of steps, while object and probe moved.
@@ -40,11 +43,11 @@ class Solver(Protocol):
         """Objective and R of the present state over all patterns."""
         ...
 
-    def state(self) -> tuple[Tensor, Tensor]:
+    def state(self) -> State:
         """Object and probe as they are; later epochs leave them alone."""
         ...
 
-    def restore(self, state: tuple[Tensor, Tensor]) -> None:
+    def restore(self, state: State) -> None:
         """Take object and probe back and forget momentum."""
         ...
 
@@ -54,35 +57,50 @@ class Solver(Protocol):
 
 
 def run_safeguarded(solver: Solver, epochs: int, report: Callable[[float], None]) -> None:
-    """Run a solver; it ends at the best state that it was in.
+    """Run a solver; it never ends at a state that is worse than its start.
 
-    An epoch whose objective exceeds the best so far by more than chance is taken back: the state before it is
-    restored, momentum is forgotten and the step halved. Steps grow again with every epoch that is accepted.
+    An epoch whose objective exceeds the least so far by more than chance is taken back: the better one of the last two
+    states is restored, or an earlier one that was measured and is better still; momentum is forgotten and the step
+    halved. Steps grow again with every epoch that is accepted.
 
     Args:
         solver: it is moved in place.
         epochs: how many.
-        report: called after each epoch with R over it, or over the last accepted one.
+        report: called after each epoch with R over it; where it was taken back, with R of the state restored.
 
     Raises:
         DivergenceError: the state to start from is outside of the finite numbers.
     """
-    start = solver.measure()
-    if not math.isfinite(start.objective):
+    measured = _Measured(solver.measure(), solver.state())
+    if not math.isfinite(measured.seen.objective):
         raise DivergenceError("the object to start from predicts patterns that are not finite; start from another one")
-    best, accepted = start.objective, start.error
-    kept = best_state = solver.state()
-    share, rejected = 1.0, False
+    least, share = measured.seen.objective, 1.0
+    recent: list[State] = []
     for number in range(epochs):
         epoch = solver.epoch(number)
-        if epoch.objective <= best * (1 + _TOLERANCE):
-            kept, accepted, share = solver.state(), epoch.error, min(1.0, share * _GROW)
-            if epoch.objective <= best:
-                best, best_state = epoch.objective, kept
+        if epoch.objective <= least * (1 + _TOLERANCE):
+            least, share = min(least, epoch.objective), min(1.0, share * _GROW)
+            recent = [*recent[-1:], solver.state()]
         else:
-            rejected, share = True, share * _SHRINK
-            solver.restore(kept)
+            measured = _best(solver, recent, measured)
+            solver.restore(measured.state)
+            epoch, least, share, recent = measured.seen, measured.seen.objective, share * _SHRINK, []
         solver.trust(share)
-        report(accepted)
-    if rejected and not solver.measure().objective <= best * (1 + _TOLERANCE):
-        solver.restore(best_state)
+        report(epoch.error)
+    if share < 1:
+        solver.restore(_best(solver, recent, measured).state)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    seen: Epoch
+    state: State
+
+
+def _best(solver: Solver, states: list[State], so_far: _Measured) -> _Measured:
+    for state in states:
+        solver.restore(state)
+        seen = solver.measure()
+        if seen.objective < so_far.seen.objective:
+            so_far = _Measured(seen, state)
+    return so_far
