@@ -21,7 +21,9 @@ _COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None, command: str | None = None) -> int:
-    """Run a command; returns the exit code: 0, 2 for anything the user can mend, 130 when interrupted.
+    """Run a command; returns the exit code.
+
+    0; 2 for anything the user can mend; 3 where a reconstruction failed; 130 when interrupted.
 
     Args:
         arguments: without the program's name; those of the process by default.
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
     set_up_logging(quiet=namespace.quiet)
     try:
         with explain_missing_torch():
-            _COMMANDS[chosen][0].run(namespace)
+            return _COMMANDS[chosen][0].run(namespace) or 0
     except PtychoError as error:
         print(f"ptycho-torch {chosen}: {error}", file=sys.stderr)
         return 2

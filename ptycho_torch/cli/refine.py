@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, RefineSettings)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Read, solve, write."""
+def run(arguments: argparse.Namespace) -> int:
+    """Read, solve, write; returns 3 where the result is not worth keeping."""
     settings = settings_from(arguments, RefineSettings)
     reading = settings_from(arguments, DataSettings)
     from ptycho_torch.formats import read_one_scan, scan_files
@@ -41,3 +41,5 @@ def run(arguments: argparse.Namespace) -> None:
     files = write_refinement(result, arguments.output_dir)
     record.finish(results=result.metrics, outputs=files)
     print_results(arguments.output_dir, files, {"refined": result.metrics})
+    print(f"verdict: {result.verdict}")
+    return 3 if result.verdict.word == "failed" else 0

@@ -45,9 +45,9 @@ class RefineSettings(Settings):
         above=0,
         at_most=1,
         help="damping of weakly lit object pixels, relative to the brightest (least_squares); "
-        "without one 0.02 where the probe is fixed and 0.1 where it is refined",
+        "without one from dose and overlap, between 0.02 and 0.3",
     )
-    probe_rate: float = setting(0.5, above=0, at_most=1, help="step of the probe update (least_squares)")
+    probe_rate: float = setting(1.0, above=0, at_most=1, help="step of the probe update (least_squares)")
     learning_rate: float = setting(0.05, above=0, at_most=1, help="step of the object update (poisson)")
     total_variation: float = setting(0.3, at_least=0, help="weight of total variation (poisson)")
     seed: int = setting(0, at_least=0, at_most=LARGEST_SEED, help="seed of the mini-batches")

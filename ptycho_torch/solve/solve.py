@@ -13,7 +13,7 @@ from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.runtime.progress import Progress
 from ptycho_torch.solve.constraints import keep_ramp, level_phase
-from ptycho_torch.solve.least_squares import LeastSquares
+from ptycho_torch.solve.least_squares import LeastSquares, usual_damping
 from ptycho_torch.solve.poisson import PoissonAdam
 from ptycho_torch.solve.safeguard import run_safeguarded
 from ptycho_torch.solve.scan_model import ScanModel, Solution
@@ -66,7 +66,10 @@ def refine(
     quick = settings.epochs if method == "least_squares" else round(settings.epochs * _WARM_UP_SHARE)
     start = given
     if quick:
-        first = LeastSquares(model, canvas, given, replace(settings, epochs=quick))
+        damping = settings.regularisation or usual_damping(model, given)
+        # a likelihood that follows takes the noise away again: damp less before it
+        damping = damping if method == "least_squares" else damping / 2
+        first = LeastSquares(model, canvas, given, replace(settings, epochs=quick, regularisation=damping))
         run_safeguarded(first, quick, report)
         canvas, start = first.canvas, first.probe
     if quick < settings.epochs:

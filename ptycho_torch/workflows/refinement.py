@@ -14,7 +14,9 @@ from ptycho_torch.data.canvas import Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.evaluate.figures import Panel, save_comparison, save_object
 from ptycho_torch.evaluate.frc import RingCorrelation, ring_correlation
+from ptycho_torch.evaluate.residual import Residual
 from ptycho_torch.evaluate.scores import evaluate, illumination, lit_area
+from ptycho_torch.evaluate.verdict import Verdict, judge
 from ptycho_torch.formats.npz import write_object
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Progress
@@ -31,12 +33,14 @@ class Refinement:
         scan: the scan.
         solution: object, probe and R by epoch.
         metrics: figures of merit by name.
+        verdict: whether to trust it.
         resolution: Fourier ring correlation of the two halves of the scan, where it was asked for.
     """
 
     scan: Scan
     solution: Solution
     metrics: dict[str, float]
+    verdict: Verdict
     resolution: RingCorrelation | None
 
 
@@ -66,6 +70,8 @@ def refine_scan(
     solution = refine(scan, settings, device=place, progress=progress)
     metrics = {"seconds": time.perf_counter() - started}
     metrics |= evaluate(scan, solution.canvas, solution.probe, device=place)
+    verdict = judge(scan, solution.probe, Residual(metrics["R"], metrics["R_floor"]), None)
+    metrics |= verdict.figures
     resolution = None
     if halves:
         order = np.random.default_rng(settings.seed).permutation(len(scan))
@@ -73,7 +79,7 @@ def refine_scan(
         solutions = [refine(part, settings, device=place) for part in parts]
         resolution = ring_correlation(*(_middle(scan, half) for half in solutions))
         metrics["frc_half_bit_nyquist"] = resolution.crossing
-    return Refinement(scan, solution, metrics, resolution)
+    return Refinement(scan, solution, metrics, verdict, resolution)
 
 
 def write_refinement(result: Refinement, folder: Path) -> dict[str, str]:
@@ -96,7 +102,7 @@ def write_refinement(result: Refinement, folder: Path) -> dict[str, str]:
     write_object(solution.canvas, paths["object"])
     with write_whole(paths["probe"]) as file:
         np.save(file, solution.probe)
-    values: dict[str, object] = {**result.metrics, "R_by_epoch": solution.errors}
+    values: dict[str, object] = {**result.metrics, "R_by_epoch": solution.errors, "verdict": str(result.verdict)}
     if result.resolution:
         values["frc"] = {
             "frequency_nyquist": result.resolution.frequency.tolist(),
