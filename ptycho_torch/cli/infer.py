@@ -52,8 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, RefineSettings, prefix="polish_")
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Read, predict, polish, write."""
+def run(arguments: argparse.Namespace) -> int:
+    """Read, predict, polish, write; returns 3 where the result is not worth keeping."""
     reading = settings_from(arguments, DataSettings)
     _chosen(arguments, Experiment())  # what is unusable whatever the network is told before anything is read
     scan = None if arguments.print_config else read_scans_first(arguments, reading)[0]
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
     inference, polish = _chosen(arguments, trained.experiment)
     if scan is None:
         print_config(data=reading, inference=inference, refine=polish)
-        return
+        return 0
     from ptycho_torch.formats import scan_files
     from ptycho_torch.runtime.device import find_device
     from ptycho_torch.runtime.run_record import RunRecord
@@ -89,6 +89,8 @@ def run(arguments: argparse.Namespace) -> None:
     files = write_result(result, arguments.output_dir)
     record.finish(results=result.metrics, outputs=files)
     print_results(arguments.output_dir, files, result.metrics)
+    print(f"verdict: {result.verdict}")
+    return 3 if result.verdict.word == "failed" else 0
 
 
 def _chosen(arguments: argparse.Namespace, trained: Experiment) -> tuple[InferenceSettings, RefineSettings]:

@@ -32,7 +32,9 @@ class _Version(argparse.Action):
 
 
 def main(arguments: Sequence[str] | None = None, command: str | None = None) -> int:
-    """Run a command; returns the exit code: 0, 2 for anything the user can mend, 130 when interrupted.
+    """Run a command; returns the exit code.
+
+    0; 2 for anything the user can mend; 3 where a reconstruction failed; 130 when interrupted.
 
     Args:
         arguments: without the program's name; those of the process by default.
@@ -54,7 +56,7 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
     try:
         _read_config(namespace)
         with explain_missing_torch():
-            _COMMANDS[chosen][0].run(namespace)
+            return _COMMANDS[chosen][0].run(namespace) or 0
     except PtychoError as error:
         print(f"ptycho-torch {chosen}: {in_users_words(str(error), namespace)}", file=sys.stderr)
         return 2

@@ -33,13 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, RefineSettings)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Read, solve, write."""
+def run(arguments: argparse.Namespace) -> int:
+    """Read, solve, write; returns 3 where the result is not worth keeping."""
     settings = settings_from(arguments, RefineSettings)
     reading = settings_from(arguments, DataSettings)
     if arguments.print_config:
         print_config(data=reading, refine=settings)
-        return
+        return 0
     (scan,) = read_scans_first(arguments, reading)
     scan.known_probe()
     prepare_run(arguments)
@@ -59,3 +59,5 @@ def run(arguments: argparse.Namespace) -> None:
     files = write_result(result, arguments.output_dir)
     record.finish(results=result.metrics, outputs=files)
     print_results(arguments.output_dir, files, {"refined": result.metrics})
+    print(f"verdict: {result.verdict}")
+    return 3 if result.verdict.word == "failed" else 0

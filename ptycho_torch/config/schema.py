@@ -55,10 +55,10 @@ class RefineSettings(Settings):
         at_most=1,
         acts_when=_LEAST_SQUARES,
         help="damping of weakly lit object pixels, relative to the brightest; "
-        "without one 0.02 where the probe is fixed and 0.1 where it is refined",
+        "without one from dose and overlap, between 0.02 and 0.3",
     )
     probe_rate: float = setting(
-        0.5, above=0, at_most=1, acts_when=below("probe_start", 1), help="step of the probe update by least squares"
+        1.0, above=0, at_most=1, acts_when=below("probe_start", 1), help="step of the probe update by least squares"
     )
     learning_rate: float = setting(0.05, above=0, at_most=1, acts_when=_POISSON, help="step of the object update")
     total_variation: float = setting(0.3, at_least=0, acts_when=_POISSON, help="weight of total variation")

@@ -35,6 +35,7 @@ class Scan:
         positions_px: (pattern, 2) float64, (row, column) of the object pixel under patch pixel [h//2, w//2].
         probe: (mode, h, w) complex64 starting probe in any unit, centred at [h//2, w//2]; None where it is unknown.
         good_pixels: (h, w) bool, False where the detector cannot be trusted; bad pixels carry no weight anywhere.
+        background: (h, w) float32 mean photons that each pattern holds beside those of the sample; None for none.
         truth: the object that was simulated, where there is one.
         pixel_m: side of an object pixel in metres, where it is known.
         name: how to refer to the scan in logs and figures.
@@ -46,6 +47,7 @@ class Scan:
     positions_px: NDArray[np.float64]
     probe: NDArray[np.complex64] | None = None
     good_pixels: NDArray[np.bool_] = field(default_factory=lambda: np.ones((0, 0), bool))
+    background: NDArray[np.float32] | None = None
     truth: Canvas | None = None
     pixel_m: float | None = None
     name: str = "scan"
@@ -64,12 +66,15 @@ class Scan:
         self._set("positions_px", np.asarray(self.positions_px, np.float64))
         if self.probe is not None:
             self._set("probe", np.asarray(self.probe, np.complex64))
+        if self.background is not None:
+            self._set("background", np.asarray(self.background, np.float32))
         self._check_counts()
         self._check_positions()
         self._check_probe()
+        self._check_background()
         if self.truth is not None:
             self.truth.patch_corners(self.positions_px, self.patch_px, self.name)
-        for array in (self.counts, self.positions_px, self.good_pixels, self.probe):
+        for array in (self.counts, self.positions_px, self.good_pixels, self.probe, self.background):
             if array is not None:
                 array.flags.writeable = False
 
@@ -162,3 +167,13 @@ class Scan:
             )
         if not np.isfinite(self.probe).all() or not np.abs(self.probe).any():
             raise DataError(f"{self.name}: the probe is empty or holds NaN or infinite values")
+
+    def _check_background(self) -> None:
+        if self.background is None:
+            return
+        if self.background.shape != self.counts.shape[1:]:
+            raise DataError(
+                f"{self.name}: the background has shape {self.background.shape}; {self.counts.shape[1:]} is needed"
+            )
+        if not (np.isfinite(self.background) & (self.background >= 0)).all():
+            raise DataError(f"{self.name}: the background holds negative, NaN or infinite values")

@@ -10,7 +10,8 @@ from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.evaluate.objects import amplitude_correlation, complex_correlation, complex_error, phase_correlation
 from ptycho_torch.evaluate.residual import residual
-from ptycho_torch.solve.scan_model import Problem
+from ptycho_torch.physics.propagate import wrap
+from ptycho_torch.solve.scan_model import ScanModel
 
 LIT_SHARE = 0.05
 _BATCH = 64
@@ -18,7 +19,7 @@ _BATCH = 64
 
 def illumination(scan: Scan, probe: NDArray[np.complex64]) -> NDArray[np.float32]:
     """Photons that fell on each canvas pixel over the whole scan."""
-    problem = Problem(scan, torch.device("cpu"))
+    problem = ScanModel(scan, torch.device("cpu"))
     total = problem.illumination(problem.start_probe(probe, len(probe)), torch.arange(len(scan)))
     result: NDArray[np.float32] = total.numpy()
     return result
@@ -41,9 +42,9 @@ def evaluate(scan: Scan, canvas: Canvas, probe: NDArray[np.complex64], *, device
         probe: (mode, h, w) the probe that belongs to it, in √photons.
         device: where to compute.
     """
-    problem = Problem(scan, device)
+    problem = ScanModel(scan, device)
     image = problem.start_object(canvas)
-    wrapped = torch.fft.ifftshift(torch.from_numpy(np.array(probe)), dim=(-2, -1)).to(device)
+    wrapped = wrap(torch.from_numpy(np.array(probe))).to(device)
     batches = torch.arange(len(scan), device=device).split(_BATCH)
     # a single factor brings the object's overall scale to the measured photons: ptychography leaves it open
     expected_photons = sum(float(problem.expected(image, wrapped, batch).sum()) for batch in batches)

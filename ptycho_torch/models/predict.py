@@ -17,7 +17,8 @@ from ptycho_torch.models.phases import measure_overlaps, synchronise
 from ptycho_torch.networks.build import Generator
 from ptycho_torch.physics.merge import finish_merge
 from ptycho_torch.physics.patches import patch_index, scatter
-from ptycho_torch.physics.probe import check_probe, probe_intensity
+from ptycho_torch.physics.probe import check_probe
+from ptycho_torch.physics.propagate import intensity
 from ptycho_torch.physics.scale import network_input
 from ptycho_torch.runtime.progress import Progress
 
@@ -68,7 +69,7 @@ class Predictor:
         self._device = device
         wave = torch.from_numpy(np.array(probe))
         check_probe(wave, probe.shape[-1])
-        self.light = probe_intensity(wave.to(device))
+        self.light = intensity(wave.to(device))
         lit = (self.light > _LIT_SHARE * self.light.max()).to(self.light.dtype)
         self._weight = self.light if weighting == "light" else lit * self.light.max()
 

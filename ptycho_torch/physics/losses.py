@@ -16,7 +16,7 @@ from torch import Tensor
 LossName = Literal["poisson", "amplitude_mae", "anscombe"]
 
 # below this many expected photons a pixel's gradient is bounded rather than exact
-_LEAST_COUNTS = 1e-6
+LEAST_COUNTS = 1e-6
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 Prior = Callable[[Tensor, Tensor], Tensor]
@@ -34,7 +34,7 @@ def poisson_deviance(
 
     Where n = 0 the term is 2λ.
     """
-    lam = expected.clamp_min(_LEAST_COUNTS)
+    lam = expected.clamp_min(LEAST_COUNTS)
     return _masked_mean(2 * (lam - counts + torch.xlogy(counts, counts) - counts * lam.log()), good)
 
 
@@ -42,7 +42,7 @@ def amplitude_mae(
     expected: Float[Tensor, "*batch h w"], counts: Float[Tensor, "*batch h w"], good: Float[Tensor, "*#batch h w"]
 ) -> Float[Tensor, ""]:
     """Mean of |√λ − √n|, in units of √photon."""
-    return _masked_mean((expected.clamp_min(_LEAST_COUNTS).sqrt() - counts.sqrt()).abs(), good)
+    return _masked_mean((expected.clamp_min(LEAST_COUNTS).sqrt() - counts.sqrt()).abs(), good)
 
 
 def anscombe(

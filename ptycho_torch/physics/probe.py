@@ -1,4 +1,4 @@
-"""Probes: layout, sub-pixel Fourier shift, orthogonal modes, intensity.
+"""Probes: layout, sub-pixel Fourier shift, orthogonal modes.
 
 A probe is (mode, h, w) everywhere inside the package, also with one mode, so that a flat probe can never broadcast
 into the batch. Its centre lies at [h//2, w//2].
@@ -65,11 +65,6 @@ def unshift_sum(
     rows, columns = shift_ramps(shift_px, waves.shape[-1])
     spectrum = fft2(waves) * columns.conj()[:, None, None, :]
     return ifft2((spectrum * rows.conj()[:, None, :, None]).sum(0))
-
-
-def probe_intensity(probe: Complex[Tensor, "*batch mode h w"]) -> Float[Tensor, "*batch h w"]:
-    """Illumination Σ_m |P_m|² in photons per pixel."""
-    return (probe.real.square() + probe.imag.square()).sum(-3)
 
 
 def orthogonalise(probe: Complex[Tensor, "mode h w"]) -> Complex[Tensor, "mode h w"]:

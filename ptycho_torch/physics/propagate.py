@@ -1,12 +1,36 @@
-"""Propagation between the sample and the far-field detector."""
+"""Propagation between the sample and the far-field detector, and the intensity of waves.
+
+Waves are kept in one of two orders: centred, as everything outside is, with the middle at [h//2, w//2]; or wrapped,
+with the middle at [0, 0], the order of the FFT, which saves a solver the shifting of quadrants.
+"""
 
 from __future__ import annotations
 
-from jaxtyping import Complex
+from jaxtyping import Complex, Float, Num
 from torch import Tensor
 from torch.fft import fft2, fftshift, ifft2, ifftshift
 
 _PLANE = (-2, -1)
+
+
+def wrap(images: Num[Tensor, "*batch h w"]) -> Num[Tensor, "*batch h w"]:
+    """Centred images in wrapped order."""
+    return ifftshift(images, dim=_PLANE)
+
+
+def unwrap(images: Num[Tensor, "*batch h w"]) -> Num[Tensor, "*batch h w"]:
+    """Wrapped images in centred order."""
+    return fftshift(images, dim=_PLANE)
+
+
+def wrapped_far_field(exit_wave: Complex[Tensor, "*batch h w"]) -> Complex[Tensor, "*batch h w"]:
+    """`far_field` of waves in wrapped order."""
+    return fft2(exit_wave, norm="ortho")
+
+
+def wrapped_near_field(detector_wave: Complex[Tensor, "*batch h w"]) -> Complex[Tensor, "*batch h w"]:
+    """`near_field` of waves in wrapped order."""
+    return ifft2(detector_wave, norm="ortho")
 
 
 def far_field(exit_wave: Complex[Tensor, "*batch h w"]) -> Complex[Tensor, "*batch h w"]:
@@ -14,9 +38,14 @@ def far_field(exit_wave: Complex[Tensor, "*batch h w"]) -> Complex[Tensor, "*bat
 
     Unitary, so the total |wave|² (photons) is unchanged; zero frequency lies at [h//2, w//2].
     """
-    return fftshift(fft2(ifftshift(exit_wave, dim=_PLANE), norm="ortho"), dim=_PLANE)
+    return unwrap(wrapped_far_field(wrap(exit_wave)))
 
 
 def near_field(detector_wave: Complex[Tensor, "*batch h w"]) -> Complex[Tensor, "*batch h w"]:
     """Propagate detector waves back to the sample: the inverse and the adjoint of `far_field`."""
-    return fftshift(ifft2(ifftshift(detector_wave, dim=_PLANE), norm="ortho"), dim=_PLANE)
+    return unwrap(wrapped_near_field(wrap(detector_wave)))
+
+
+def intensity(waves: Complex[Tensor, "*batch mode h w"]) -> Float[Tensor, "*batch h w"]:
+    """Photons of waves: Σ over modes of |wave|²; modes do not interfere, so their intensities add."""
+    return (waves.real.square() + waves.imag.square()).sum(-3)

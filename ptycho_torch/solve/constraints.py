@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.fft import fftshift
 
-from ptycho_torch.physics.probe import orthogonalise, probe_intensity
+from ptycho_torch.physics.probe import orthogonalise
+from ptycho_torch.physics.propagate import intensity, unwrap, wrap
+from ptycho_torch.physics.ramp import phase_ramp, phase_slopes
 
 
 def keep_power(canvas: Tensor, probe: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     """Give the probe the power of `reference` and the object the rest, modes orthogonal, strongest first."""
-    factor = (probe_intensity(reference).sum() / probe_intensity(probe).sum()).sqrt()
+    factor = (intensity(reference).sum() / intensity(probe).sum()).sqrt()
     probe = orthogonalise(probe) if len(probe) > 1 else probe
     return canvas / factor, probe * factor
 
@@ -34,34 +35,30 @@ def keep_ramp(canvas: Tensor, probe: Tensor, reference: Tensor) -> tuple[Tensor,
     A ramp of the probe and the opposite ramp of the object cancel, so that the two drift. The probe may only turn by
     whole detector pixels, which is where a pattern's centre can lie; the rest goes back to the object.
     """
+    unit = 2 * torch.pi / probe.shape[-1]
+    now, before = phase_slopes(unwrap(probe)), phase_slopes(unwrap(reference))
+    drifts = [(first - second) / unit for first, second in zip(now, before, strict=True)]
+    rows, columns = ((drift - round(drift)) * unit for drift in drifts)
+    return _tilted(canvas, probe, (rows, columns))
+
+
+def _tilted(canvas: Tensor, probe: Tensor, slopes: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    """Take a phase ramp from the probe and give it to the object, which changes no pattern."""
+    back = (-slopes[0], -slopes[1])
     side = probe.shape[-1]
-    slopes = []
-    for axis in (-2, -1):
-        drift = (_lagged(probe, axis) * _lagged(reference, axis).conj()).angle() * side / (2 * torch.pi)
-        slopes.append(float(drift - drift.round()))
-    offset = torch.fft.fftfreq(side, 1 / side, device=probe.device)
-    turned = probe * _cycles(-slopes[0] * offset[:, None] - slopes[1] * offset, side)
-    rows, columns = (torch.arange(length, device=canvas.device) for length in canvas.shape)
-    return canvas * _cycles(slopes[0] * rows[:, None] + slopes[1] * columns, side), turned
-
-
-def _lagged(probe: Tensor, axis: int) -> Tensor:
-    return (torch.roll(probe, -1, axis) * probe.conj()).sum()
-
-
-def _cycles(turns: Tensor, side: int) -> Tensor:
-    angle = 2 * torch.pi * turns / side
-    return torch.polar(torch.ones_like(angle), angle)
+    ramp = wrap(phase_ramp((side, side), back, probe.device))
+    height, width = canvas.shape
+    return canvas * phase_ramp((height, width), slopes, canvas.device), probe * (ramp / ramp[0, 0])
 
 
 def centroid_px(probe: Tensor) -> Tensor:
     """Centre of mass (row, column) of a wrapped probe's intensity, in pixels from pixel zero."""
-    intensity = fftshift(probe_intensity(probe), dim=(-2, -1))
-    height, width = intensity.shape
+    light = unwrap(intensity(probe))
+    height, width = light.shape
     rows = torch.arange(height, device=probe.device) - height // 2
     columns = torch.arange(width, device=probe.device) - width // 2
-    total = intensity.sum()
-    return torch.stack([(intensity.sum(1) * rows).sum() / total, (intensity.sum(0) * columns).sum() / total])
+    total = light.sum()
+    return torch.stack([(light.sum(1) * rows).sum() / total, (light.sum(0) * columns).sum() / total])
 
 
 def level_phase(canvas: Tensor, probe: Tensor, light: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,16 +73,6 @@ def level_phase(canvas: Tensor, probe: Tensor, light: Tensor) -> tuple[Tensor, T
         probe: wrapped probe.
         light: (height, width) illumination of the object, the weight of each pixel.
     """
-    side = probe.shape[-1]
-    weighted = canvas * light.sqrt()
-    cycles = []
-    for axis in (0, 1):
-        ahead = weighted.narrow(axis, 1, weighted.shape[axis] - 1)
-        behind = weighted.narrow(axis, 0, weighted.shape[axis] - 1)
-        cycles.append(round(float((ahead * behind.conj()).sum().angle()) * side / (2 * torch.pi)))
-    if cycles == [0, 0]:
-        return canvas, probe
-    rows, columns = (torch.arange(length, device=canvas.device) for length in canvas.shape)
-    across = torch.arange(side, device=probe.device)
-    back = _cycles(-((rows[:, None] * cycles[0] + columns * cycles[1]) % side), side)
-    return canvas * back, probe * _cycles((across[:, None] * cycles[0] + across * cycles[1]) % side, side)
+    unit = 2 * torch.pi / probe.shape[-1]
+    rows, columns = (-round(slope / unit) * unit for slope in phase_slopes(canvas * light.sqrt()))
+    return (canvas, probe) if rows == columns == 0 else _tilted(canvas, probe, (rows, columns))

@@ -1,110 +1,154 @@
 """Mini-batch least squares on amplitudes (the rPIE / LSQ family) with momentum and a probe update.
 
-For a mini-batch of patterns k with waves Ψ_k = F(P_k·O) and residual exit waves χ_k = F⁻¹[Ψ_k(√n_k/√λ_k − 1)]
+For a mini-batch of patterns k with waves Ψ_k = F(P_k·O), expected photons λ_k and residual exit waves
+
+    χ_k = F⁻¹[Ψ_k(√(n_k+0.1)/√(λ_k+0.1) − 1)]
 
     ΔO = Σ scatter(P_k* χ_k) / (D + β·max D),           D = Σ scatter |P_k|²
     ΔP = γ · Σ shift⁻¹(O_k* χ_k) / (Σ|O_k|² + 0.1·max)
 
-(A. Maiden, D. Johnson, P. Li, Optica 4, 736 (2017), there one pattern at a time.) Long-range phase travels only from
-overlap to overlap, so the object also moves by a running sum of its steps; over the last third of the epochs step and
-momentum shrink, which averages the noise of single mini-batches away.
+(A. Maiden, D. Johnson, P. Li, Optica 4, 736 (2017), there one pattern at a time and without the 0.1, which keeps empty
+detector pixels from pulling at full strength.) Long-range phase travels only from overlap to overlap, so the object
+also moves by a running sum of its steps. A pixel moves by that sum, and forgets it, only as far as the mini-batch lit
+it: w = D / (D + β·max D). Unlit pixels would run on with nothing to stop them, which diverges as soon as a pixel is
+lit by few patterns. Over the last third of the epochs the step shrinks, which averages the noise of single
+mini-batches away.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
-from torch.fft import fft2, ifft2
 
 from ptycho_torch.config.schema import RefineSettings
-from ptycho_torch.errors import DivergenceError
-from ptycho_torch.physics.patches import gather, scatter
-from ptycho_torch.physics.probe import probe_intensity, unshift_sum
+from ptycho_torch.physics.propagate import intensity
 from ptycho_torch.solve.constraints import keep_centre, keep_power
-from ptycho_torch.solve.scan_model import Problem
+from ptycho_torch.solve.safeguard import Epoch
+from ptycho_torch.solve.scan_model import ScanModel
 
 _MOMENTUM = 0.3
-# a probe that still moves makes every step less certain: forget sooner, damp more
-_FRICTION_FIXED, _FRICTION_MOVING = 0.95, 0.9
-_REGULARISATION_FIXED, _REGULARISATION_MOVING = 0.02, 0.1
+_FRICTION = 0.05
 _SHRINK_FROM = 0.65
 _LAST_STEP = 0.1
-_LEAST_AMPLITUDE = 1e-6
+_OFFSET_COUNTS = 0.1
+_LIT_SHARE = 0.05
+# damping for one photon on the brightest pixel of a pattern and one pattern's light on every pixel
+_DAMPING, _DAMPING_RANGE = 0.72, (0.02, 0.3)
+
+
+def usual_damping(model: ScanModel, probe: Tensor) -> float:
+    """The damping β for the light of a scan: stronger in dim light, which is noisy, and where patterns overlap much."""
+    peak = intensity(probe).max()
+    light = model.illumination(probe, model.patterns)
+    overlap = float(light[light > _LIT_SHARE * light.max()].mean() / peak)
+    low, high = _DAMPING_RANGE
+    return min(high, max(low, _DAMPING * overlap**0.5 / float(peak) ** (1 / 3)))
+
+
+@dataclass
+class _Batch:
+    patterns: Tensor
+    index: Tensor
+    amplitude: Tensor
+    damped_light: Tensor
+    lit_share: Tensor
+    probes: Tensor | None
 
 
 class LeastSquares:
     """The solver's state: object, probe and momentum; `epoch` moves them.
 
     Args:
-        problem: the scan.
+        model: the scan.
         canvas: object to start from, (height, width) complex.
         probe: wrapped probe to start from, (mode, h, w) complex.
         settings: epochs, mini-batches, steps.
     """
 
-    def __init__(self, problem: Problem, canvas: Tensor, probe: Tensor, settings: RefineSettings) -> None:
-        self.problem = problem
+    def __init__(self, model: ScanModel, canvas: Tensor, probe: Tensor, settings: RefineSettings) -> None:
+        self.model = model
         self.canvas = canvas
         self.probe = probe
         self._settings = settings
         self._start_probe = probe
         self._velocity = torch.zeros_like(canvas)
-        self._batches = problem.partition(settings.batches, settings.seed)
-        self._indices = [problem.index(batch) for batch in self._batches]
-        self._amplitudes = [problem.counts[batch].sqrt() for batch in self._batches]
+        self._trust = 1.0
         self._order = torch.Generator().manual_seed(settings.seed + 1)
         self._probe_from = round(settings.probe_start * settings.epochs)
-        moves = self._probe_from < settings.epochs
-        self._friction = _FRICTION_MOVING if moves else _FRICTION_FIXED
-        self._cached = not moves and problem.fits_in_cache(len(probe))
-        self._damping = settings.regularisation or (_REGULARISATION_MOVING if moves else _REGULARISATION_FIXED)
-        self._probes = [problem.shifted(probe, batch) for batch in self._batches] if self._cached else []
-        self._refresh_illumination()
+        self._damping = settings.regularisation or usual_damping(model, probe)
+        cached = self._probe_from >= settings.epochs and model.fits_in_cache(len(probe))
+        self._batches = []
+        for patterns in model.partition(settings.batches, settings.seed):
+            amplitude = (model.counts[patterns] + _OFFSET_COUNTS).sqrt()
+            probes = model.shifted(probe, patterns) if cached else None
+            index = model.index(patterns)
+            self._batches.append(_Batch(patterns, index, amplitude, *self._light(patterns), probes))
 
-    def _refresh_illumination(self) -> None:
-        self._lights = [self.problem.illumination(self.probe, batch) for batch in self._batches]
-        self._peaks = [light.max() for light in self._lights]
+    def _light(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
+        light = self.model.illumination(self.probe, patterns)
+        damped = light + self._damping * light.max()
+        return damped, light / damped
 
-    def epoch(self, number: int) -> float:
-        """Visit every pattern once; returns R over the epoch as it went.
+    def measure(self) -> Epoch:
+        """R² and R of the object and probe as they are."""
+        squared = torch.zeros((), device=self.canvas.device)
+        for batch in self._batches:
+            expected = self.model.expected(self.canvas, self.probe, batch.patterns)
+            squared += self.model.squared_misfit(expected, batch.patterns)
+        return self._told(squared)
 
-        Raises:
-            DivergenceError: object or probe left the finite numbers.
-        """
+    def _told(self, squared: Tensor) -> Epoch:
+        finite = torch.isfinite(torch.view_as_real(self.canvas)).all()
+        mean = float(squared / self.model.counts.sum()) if finite else math.inf
+        return Epoch(mean, mean**0.5)
+
+    def state(self) -> tuple[Tensor, Tensor]:
+        """Object and probe, to `restore` them."""
+        return self.canvas, self.probe
+
+    def restore(self, state: tuple[Tensor, Tensor]) -> None:
+        """Take object and probe back, without the momentum."""
+        self.canvas, self.probe = state
+        self._velocity = torch.zeros_like(self.canvas)
+        self._refresh_light()
+
+    def trust(self, share: float) -> None:
+        """Take so much of the usual step from now on."""
+        self._trust = share
+
+    def epoch(self, number: int) -> Epoch:
+        """Visit every pattern once."""
         moves_probe = number >= self._probe_from
         progress = (number + 1) / self._settings.epochs
         step = 1.0 if progress <= _SHRINK_FROM else _LAST_STEP ** ((progress - _SHRINK_FROM) / (1 - _SHRINK_FROM))
         squared = torch.zeros((), device=self.canvas.device)
-        for batch in torch.randperm(len(self._batches), generator=self._order).tolist():
-            squared += self._visit(batch, step, moves_probe=moves_probe)
+        for number_of_batch in torch.randperm(len(self._batches), generator=self._order).tolist():
+            squared += self._visit(self._batches[number_of_batch], step * self._trust, moves_probe=moves_probe)
         if moves_probe:
             self.canvas, self.probe = keep_power(self.canvas, self.probe, self._start_probe)
             self.canvas, self.probe = keep_centre(self.canvas, self.probe, self._start_probe)
-            self._refresh_illumination()
-        error = float((squared / self.problem.counts.sum()).sqrt())
-        if not torch.isfinite(torch.view_as_real(self.canvas)).all() or not error < float("inf"):
-            raise DivergenceError(
-                f"least squares diverged in epoch {number + 1}; a larger regularisation or a smaller probe_rate helps"
-            )
-        return error
+            self._refresh_light()
+        return self._told(squared)
 
-    def _visit(self, batch: int, step: float, *, moves_probe: bool) -> Tensor:
-        problem, patterns, index = self.problem, self._batches[batch], self._indices[batch]
-        probes = self._probes[batch] if self._cached else problem.shifted(self.probe, patterns)
-        patches = gather(self.canvas, index, problem.scan.patch_px)
-        waves = fft2(patches.unsqueeze(1) * probes, norm="ortho")
-        modelled, measured = probe_intensity(waves).sqrt(), self._amplitudes[batch]
-        ratio = (measured / (modelled + _LEAST_AMPLITUDE) - 1) * problem.good
-        residual = ifft2(waves * ratio.unsqueeze(1), norm="ortho")
-        wanted = scatter((probes.conj() * residual).sum(1), index, problem.frame.shape_px)
-        wanted /= self._lights[batch] + self._damping * self._peaks[batch]
+    def _refresh_light(self) -> None:
+        for batch in self._batches:
+            batch.damped_light, batch.lit_share = self._light(batch.patterns)
+
+    def _visit(self, batch: _Batch, step: float, *, moves_probe: bool) -> Tensor:
+        model, patterns = self.model, batch.patterns
+        probes = model.shifted(self.probe, patterns) if batch.probes is None else batch.probes
+        waves = model.waves(self.canvas, probes, patterns, batch.index)
+        # bad pixels hold 0 photons, measured as well as expected: their ratio is 1
+        ratio = batch.amplitude / (waves.expected + _OFFSET_COUNTS).sqrt() - 1
+        exits = model.exit_waves(waves, ratio)
+        wanted = model.to_object(waves, exits) / batch.damped_light
         if moves_probe:
-            self._move_probe(patches, residual, patterns, step)
-        self._velocity.mul_(self._friction).add_(wanted)
-        self.canvas = self.canvas + step * (wanted + _MOMENTUM * self._velocity)
-        return ((modelled - measured) * problem.good).square().sum()
-
-    def _move_probe(self, patches: Tensor, residual: Tensor, patterns: Tensor, step: float) -> None:
-        weight = (patches.real.square() + patches.imag.square()).sum(0)
-        moved = unshift_sum(patches.conj().unsqueeze(1) * residual, self.problem.shifts_px[patterns])
-        self.probe = self.probe + step * self._settings.probe_rate * moved / (weight + 0.1 * weight.max())
+            weight = (waves.patches.real.square() + waves.patches.imag.square()).sum(0)
+            rate = step * self._settings.probe_rate / (weight + 0.1 * weight.max())
+            self.probe = self.probe + rate * model.to_probe(waves, exits, patterns)
+        self._velocity = self._velocity * (1 - _FRICTION * batch.lit_share) + wanted
+        self.canvas = self.canvas + step * (wanted + self._trust * _MOMENTUM * batch.lit_share * self._velocity)
+        return model.squared_misfit(waves.expected, patterns)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
-from torch.fft import fft2
 
 from ptycho_torch.config.schema import RefineSettings
-from ptycho_torch.errors import DivergenceError
-from ptycho_torch.physics.losses import poisson_deviance, total_variation
-from ptycho_torch.physics.patches import gather
-from ptycho_torch.physics.probe import probe_intensity
+from ptycho_torch.physics.losses import LEAST_COUNTS, poisson_deviance, total_variation
+from ptycho_torch.physics.propagate import intensity
 from ptycho_torch.solve.constraints import keep_centre, keep_power
-from ptycho_torch.solve.scan_model import Problem
+from ptycho_torch.solve.safeguard import Epoch
+from ptycho_torch.solve.scan_model import ScanModel
 
 _LAST_RATE = 0.05
 
@@ -21,32 +21,25 @@ class PoissonAdam:
     """The solver's state: object and probe under Adam; `epoch` moves them.
 
     Args:
-        problem: the scan.
+        model: the scan.
         canvas: object to start from, (height, width) complex.
         probe: wrapped probe to start from, (mode, h, w) complex.
         settings: epochs, mini-batches, steps, weight of the total variation.
     """
 
-    def __init__(self, problem: Problem, canvas: Tensor, probe: Tensor, settings: RefineSettings) -> None:
-        self.problem = problem
+    def __init__(self, model: ScanModel, canvas: Tensor, probe: Tensor, settings: RefineSettings) -> None:
+        self.model = model
         self._settings = settings
         self._start_probe = probe
         # Adam's step has the size of its rate whatever the gradient's: make one unit of the probe its usual amplitude
-        self._unit = float(probe_intensity(probe).max().sqrt())
+        self._unit = float(intensity(probe).max().sqrt())
         self._canvas = torch.view_as_real(canvas).clone().requires_grad_()
-        self._probe = torch.view_as_real(probe / self._unit).clone().requires_grad_()
-        self._batches = problem.partition(settings.batches, settings.seed)
+        self._probe = torch.view_as_real(probe / self._unit).clone()
+        self._batches = model.partition(settings.batches, settings.seed)
         self._order = torch.Generator().manual_seed(settings.seed + 1)
         self._probe_from = round(settings.probe_start * settings.epochs)
-        self._adam = torch.optim.Adam(
-            [
-                {"params": [self._canvas], "lr": settings.learning_rate},
-                {"params": [self._probe], "lr": settings.learning_rate / 10},
-            ]
-        )
-        self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-            self._adam, settings.epochs, eta_min=settings.learning_rate * _LAST_RATE
-        )
+        self._trust = 1.0
+        self._adam = torch.optim.Adam([{"params": [self._canvas]}, {"params": [self._probe]}])
 
     @property
     def canvas(self) -> Tensor:
@@ -58,43 +51,74 @@ class PoissonAdam:
         """The wrapped probe, (mode, h, w) complex."""
         return torch.view_as_complex(self._probe.detach()) * self._unit
 
-    def epoch(self, number: int) -> float:
-        """Visit every pattern once; returns R over the epoch as it went.
+    def measure(self) -> Epoch:
+        """Deviance with total variation, and R, of the object and probe as they are."""
+        canvas, probe, model = self.canvas, self.probe, self.model
+        deviance, squared = 0.0, torch.zeros((), device=canvas.device)
+        for patterns in self._batches:
+            expected = model.expected(canvas, probe, patterns)
+            deviance += float(poisson_deviance(expected, model.counts[patterns], model.good)) * len(patterns)
+            squared += model.squared_misfit(expected, patterns)
+        objective = deviance / len(model.counts) + self._settings.total_variation * float(total_variation(canvas))
+        return Epoch(objective, float(squared / model.counts.sum()) ** 0.5)
 
-        Raises:
-            DivergenceError: the likelihood is not finite any more.
-        """
+    def state(self) -> tuple[Tensor, Tensor]:
+        """Copies of object and probe, to `restore` them."""
+        return self.canvas.clone(), self.probe
+
+    def restore(self, state: tuple[Tensor, Tensor]) -> None:
+        """Take object and probe back, without the momentum."""
+        self._set(*state)
+        self._adam.state.clear()
+
+    def trust(self, share: float) -> None:
+        """Take so much of the usual step from now on."""
+        self._trust = share
+
+    def epoch(self, number: int) -> Epoch:
+        """Visit every pattern once."""
         moves_probe = number >= self._probe_from
-        self._probe.requires_grad_(moves_probe)
+        self._set_rates(number)
+        objective = 0.0
         squared = torch.zeros((), device=self._canvas.device)
-        for batch in torch.randperm(len(self._batches), generator=self._order).tolist():
-            squared += self._visit(self._batches[batch])
-        self._schedule.step()
+        for number_of_batch in torch.randperm(len(self._batches), generator=self._order).tolist():
+            patterns = self._batches[number_of_batch]
+            loss, misfit = self._visit(patterns, moves_probe=moves_probe)
+            objective += loss * len(patterns) / len(self.model.counts)
+            squared += misfit
         if moves_probe:
-            self._constrain()
-        error = float((squared / self.problem.counts.sum()).sqrt())
-        if not error < float("inf"):
-            raise DivergenceError(f"poisson diverged in epoch {number + 1}; a smaller learning_rate helps")
-        return error
+            canvas, probe = keep_power(self.canvas, self.probe, self._start_probe)
+            self._set(*keep_centre(canvas, probe, self._start_probe))
+        return Epoch(objective, float(squared / self.model.counts.sum()) ** 0.5)
 
-    @torch.enable_grad()
-    def _visit(self, patterns: Tensor) -> Tensor:
-        problem = self.problem
-        canvas, probe = torch.view_as_complex(self._canvas), torch.view_as_complex(self._probe) * self._unit
-        patches = gather(canvas, problem.index(patterns), problem.scan.patch_px)
-        waves = fft2(patches.unsqueeze(1) * problem.shifted(probe, patterns), norm="ortho")
-        expected, counts = probe_intensity(waves), problem.counts[patterns]
-        loss = poisson_deviance(expected, counts, problem.good)
+    def _set_rates(self, number: int) -> None:
+        """Rates fall along a cosine to a twentieth of the object's first; the probe's begins at a tenth of it."""
+        first, last = self._settings.learning_rate, self._settings.learning_rate * _LAST_RATE
+        falling = (1 + math.cos(math.pi * number / self._settings.epochs)) / 2
+        for group, start in zip(self._adam.param_groups, (first, first / 10), strict=True):
+            group["lr"] = self._trust * (last + (start - last) * falling)
+
+    def _visit(self, patterns: Tensor, *, moves_probe: bool) -> tuple[float, Tensor]:
+        model, canvas, probe = self.model, self.canvas, self.probe
+        waves = model.waves(canvas, model.shifted(probe, patterns), patterns)
+        counts = model.counts[patterns]
+        loss = poisson_deviance(waves.expected, counts, model.good)
+        # the derivative of the mean deviance, 2(1 − n/λ) for a pixel, back through waves whose intensity λ is
+        excess = model.good - counts / waves.expected.clamp_min(LEAST_COUNTS)
+        exits = model.exit_waves(waves, excess * (4 / (model.good.sum() * len(patterns))))
+        gradient = torch.view_as_real(model.to_object(waves, exits))
         if self._settings.total_variation:
-            loss = loss + self._settings.total_variation * total_variation(canvas)
-        self._adam.zero_grad()
-        loss.backward()
+            with torch.enable_grad():
+                roughness = self._settings.total_variation * total_variation(torch.view_as_complex(self._canvas))
+                loss, gradient = loss + roughness.detach(), gradient + torch.autograd.grad(roughness, self._canvas)[0]
+        self._canvas.grad = gradient
+        self._probe.grad = None
+        if moves_probe:
+            self._probe.grad = torch.view_as_real(model.to_probe(waves, exits, patterns)) * self._unit
         self._adam.step()
-        return ((expected.detach().sqrt() - counts.sqrt()) * problem.good).square().sum()
+        return float(loss), model.squared_misfit(waves.expected, patterns)
 
-    def _constrain(self) -> None:
-        canvas, probe = keep_power(self.canvas, self.probe, self._start_probe)
-        canvas, probe = keep_centre(canvas, probe, self._start_probe)
-        with torch.no_grad():
-            self._canvas.copy_(torch.view_as_real(canvas))
-            self._probe.copy_(torch.view_as_real(probe / self._unit))
+    @torch.no_grad()
+    def _set(self, canvas: Tensor, probe: Tensor) -> None:
+        self._canvas.copy_(torch.view_as_real(canvas))
+        self._probe.copy_(torch.view_as_real(probe / self._unit))

@@ -1,4 +1,7 @@
-"""Problem: a scan as tensors in the order that the solvers work in, and Solution: what they return."""
+"""ScanModel: the forward model of a whole scan and its adjoint, and Solution: what a solver returns.
+
+Whoever predicts the patterns of a scan from an object and a probe does it here; the operators are those of `physics`.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.fft import fft2, fftshift, ifftshift
 from torch.utils.dlpack import from_dlpack
 
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DataError
+from ptycho_torch.physics.background import add_background
+from ptycho_torch.physics.forward import detector_waves
 from ptycho_torch.physics.patches import gather, patch_index, scatter
-from ptycho_torch.physics.probe import probe_intensity, shift_probe
+from ptycho_torch.physics.probe import shift_probe, unshift_sum
+from ptycho_torch.physics.propagate import intensity, unwrap, wrap, wrapped_near_field
 from ptycho_torch.physics.scale import calibrate_probe
 
-_PLANE = (-2, -1)
 _LARGEST_CACHE_BYTES = 2**30
 _LEAST_BATCH = 6
 
@@ -31,21 +35,43 @@ class Solution:
         canvas: the object.
         probe: (mode, h, w) complex64, in √photons, centred at [h//2, w//2].
         errors: R = √(Σ(√λ−√n)² / Σn) during each epoch, while object and probe still moved.
+        method: the solver that found it.
     """
 
     canvas: Canvas
     probe: NDArray[np.complex64]
     errors: tuple[float, ...]
+    method: str
 
 
-class Problem:
-    """A scan on a device, with patterns, probe and patches wrapped into the order of `fft2` (pixel zero first).
+@dataclass(frozen=True, eq=False)
+class Waves:
+    """What a mini-batch's patterns are made of, all in wrapped order.
+
+    Attributes:
+        index: flat canvas index of every pixel of the patches.
+        patches: (pattern, h, w) object patches.
+        probes: (pattern, mode, h, w) probe at each position.
+        detector: (pattern, mode, h, w) waves at the detector.
+        expected: (pattern, h, w) photons, zero on bad pixels.
+    """
+
+    index: Tensor
+    patches: Tensor
+    probes: Tensor
+    detector: Tensor
+    expected: Tensor
+
+
+class ScanModel:
+    """A scan on a device, with patterns, probe and patches in wrapped order.
 
     Attributes:
         scan: the scan that this was made from.
         frame: where its patterns lie on the canvas.
         counts: (pattern, h, w) photons, zero on bad pixels.
         good: (h, w) 1 on good pixels, 0 on bad ones.
+        background: (h, w) photons that each pattern holds beside those of the sample, or None.
         shifts_px: (pattern, 2) sub-pixel part of the positions.
     """
 
@@ -53,10 +79,16 @@ class Problem:
         self.scan = scan
         self.device = device
         self.frame = Frame(scan.positions_px, scan.patch_px)
-        self.good = ifftshift(from_dlpack(scan.good_pixels), dim=_PLANE).float().to(device)
-        self.counts = ifftshift(from_dlpack(scan.counts), dim=_PLANE).to(device) * self.good
+        self.good = wrap(from_dlpack(scan.good_pixels)).float().to(device)
+        self.counts = wrap(from_dlpack(scan.counts)).to(device) * self.good
+        self.background = None if scan.background is None else wrap(torch.from_numpy(scan.background.copy())).to(device)
         self.shifts_px = torch.from_numpy(self.frame.shifts_px).to(device)
         self._corners_px = torch.from_numpy(self.frame.corners_px).to(device)
+
+    @property
+    def patterns(self) -> Tensor:
+        """Numbers of all patterns."""
+        return torch.arange(len(self.scan), device=self.device)
 
     def index(self, patterns: Tensor) -> Tensor:
         """Flat canvas index of the wrapped patches of some patterns."""
@@ -81,7 +113,7 @@ class Problem:
         Modes beyond those given start as weak copies of the first, tilted and made orthogonal to those before.
 
         Raises:
-            DataError: there is no probe to start from.
+            DataError: there is no probe to start from, or the background leaves it no photons.
         """
         given = self.scan.probe if probe is None else probe
         if given is None:
@@ -89,17 +121,26 @@ class Problem:
         start = torch.from_numpy(np.array(given[:modes], np.complex64)).to(self.device)
         if len(start) < modes:
             start = _with_weak_modes(start, modes)
-        return ifftshift(calibrate_probe(start, self.photons_per_pattern), dim=_PLANE)
+        return wrap(calibrate_probe(start, self.photons_per_pattern))
 
     @property
     def photons_per_pattern(self) -> float:
-        """Mean photons of a pattern on good pixels."""
-        return self.scan.photons_per_pattern
+        """Mean photons of a pattern that passed the sample, on good pixels.
+
+        Raises:
+            DataError: the background is brighter than the patterns.
+        """
+        photons = self.scan.photons_per_pattern
+        if self.background is not None:
+            photons -= float((self.background * self.good).sum())
+            if photons <= 0:
+                raise DataError(f"{self.scan.name}: the background holds more photons than the patterns")
+        return photons
 
     def illumination(self, probe: Tensor, patterns: Tensor) -> Tensor:
         """Photons that fall on each canvas pixel during some patterns, to the nearest pixel."""
-        spot = probe_intensity(probe)[None].expand(len(patterns), -1, -1)
-        return scatter(spot.reshape(-1, *probe.shape[1:]), self.index(patterns), self.frame.shape_px)
+        spot = intensity(probe).expand(len(patterns), -1, -1)
+        return scatter(spot, self.index(patterns), self.frame.shape_px)
 
     def shifted(self, probe: Tensor, patterns: Tensor) -> Tensor:
         """The probe at the sub-pixel part of some positions."""
@@ -109,17 +150,56 @@ class Problem:
         """Whether the shifted probes of all patterns may be kept."""
         return 8 * modes * self.counts.numel() < _LARGEST_CACHE_BYTES
 
+    def waves(self, canvas: Tensor, probes: Tensor, patterns: Tensor, index: Tensor | None = None) -> Waves:
+        """The forward model for some patterns.
+
+        Args:
+            canvas: the object.
+            probes: (pattern, mode, h, w) the probe at each position, from `shifted`.
+            patterns: which patterns.
+            index: their `index`, where it is known already.
+        """
+        index = self.index(patterns) if index is None else index
+        patches = gather(canvas, index, self.scan.patch_px)
+        detector = detector_waves(patches, probes, wrapped=True)
+        expected = add_background(intensity(detector), self.background) * self.good
+        return Waves(index, patches, probes, detector, expected)
+
     def expected(self, canvas: Tensor, probe: Tensor, patterns: Tensor) -> Tensor:
         """Expected photons of some patterns, wrapped like `counts`."""
-        patches = gather(canvas, self.index(patterns), self.scan.patch_px)
-        waves = fft2(patches.unsqueeze(1) * self.shifted(probe, patterns), norm="ortho")
-        return probe_intensity(waves) * self.good
+        return self.waves(canvas, self.shifted(probe, patterns), patterns).expected
 
-    def solution(self, canvas: Tensor, probe: Tensor, errors: list[float]) -> Solution:
+    def exit_waves(self, waves: Waves, factor: Tensor) -> Tensor:
+        """Detector waves times a real (pattern, h, w) factor, propagated back to the sample."""
+        return wrapped_near_field(waves.detector * factor.unsqueeze(1))
+
+    def to_object(self, waves: Waves, exits: Tensor) -> Tensor:
+        """Adjoint of canvas to exit waves: Σ scatter(P* χ)."""
+        return scatter((waves.probes.conj() * exits).sum(1), waves.index, self.frame.shape_px)
+
+    def to_probe(self, waves: Waves, exits: Tensor, patterns: Tensor) -> Tensor:
+        """Adjoint of probe to exit waves: Σ unshift(O* χ)."""
+        return unshift_sum(waves.patches.conj().unsqueeze(1) * exits, self.shifts_px[patterns])
+
+    def squared_misfit(self, expected: Tensor, patterns: Tensor) -> Tensor:
+        """Σ(√λ − √n)² of some patterns, whose expected counts are given."""
+        return (expected.sqrt() - self.counts[patterns].sqrt()).square().sum()
+
+    def solution(self, canvas: Tensor, probe: Tensor, errors: list[float], method: str) -> Solution:
         """Tensors back to arrays, the probe centred again."""
         pixels = canvas.detach().cpu().numpy()
-        centred = fftshift(probe.detach(), dim=_PLANE).cpu().numpy()
-        return Solution(Canvas(pixels, self.frame.origin_px, self.scan.pixel_m), centred, tuple(errors))
+        centred = unwrap(probe.detach()).cpu().numpy()
+        return Solution(Canvas(pixels, self.frame.origin_px, self.scan.pixel_m), centred, tuple(errors), method)
+
+
+def starting_probe(scan: Scan, probe: NDArray[np.complex64] | None, modes: int) -> NDArray[np.complex64]:
+    """A centred probe of so many modes, calibrated to the photons of a scan.
+
+    Raises:
+        DataError: there is no probe to start from.
+    """
+    found: NDArray[np.complex64] = unwrap(ScanModel(scan, torch.device("cpu")).start_probe(probe, modes)).numpy()
+    return found
 
 
 def _with_weak_modes(probe: Tensor, modes: int) -> Tensor:

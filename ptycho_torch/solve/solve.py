@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ptycho_torch.config.schema import RefineSettings
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.runtime.progress import Progress
 from ptycho_torch.solve.constraints import keep_ramp, level_phase
-from ptycho_torch.solve.least_squares import LeastSquares
+from ptycho_torch.solve.least_squares import LeastSquares, usual_damping
 from ptycho_torch.solve.poisson import PoissonAdam
-from ptycho_torch.solve.scan_model import Problem, Solution
+from ptycho_torch.solve.safeguard import run_safeguarded
+from ptycho_torch.solve.scan_model import ScanModel, Solution
 
 LOW_DOSE_PHOTONS = 1e5
 _WARM_UP_SHARE = 1 / 3
-_WARM_UP_REGULARISATION = 0.2
-
-
-class _Solver(Protocol):
-    @property
-    def canvas(self) -> Tensor: ...
-    @property
-    def probe(self) -> Tensor: ...
-    def epoch(self, number: int) -> float: ...
 
 
 def chosen_method(settings: RefineSettings, photons_per_pattern: float) -> Literal["least_squares", "poisson"]:
@@ -61,31 +52,33 @@ def refine(
 
     Raises:
         DataError: there is no probe to start from.
-        DivergenceError: the solver met a value that is not finite.
     """
-    problem = Problem(scan, torch.device(device))
-    canvas, start = problem.start_object(guess), problem.start_probe(probe, settings.probe_modes)
-    given = start
+    model = ScanModel(scan, torch.device(device))
+    canvas, given = model.start_object(guess), model.start_probe(probe, settings.probe_modes)
+    method = chosen_method(settings, model.photons_per_pattern)
     errors: list[float] = []
 
-    def run(solver: _Solver, first: int, epochs: int) -> tuple[Tensor, Tensor]:
-        for number in range(first, first + epochs):
-            errors.append(solver.epoch(number))
-            if progress:
-                progress(len(errors), errors[-1])
-        return solver.canvas, solver.probe
+    def report(error: float) -> None:
+        errors.append(error)
+        if progress:
+            progress(len(errors), error)
 
-    if chosen_method(settings, problem.photons_per_pattern) == "least_squares":
-        canvas, start = run(LeastSquares(problem, canvas, start, settings), 0, settings.epochs)
-    else:
-        # long-range phase settles much faster by least squares; strong damping keeps its noise away
-        warm_up = round(settings.epochs * _WARM_UP_SHARE)
-        quick = replace(settings, epochs=max(warm_up, 1), regularisation=_WARM_UP_REGULARISATION)
-        canvas, start = run(LeastSquares(problem, canvas, start, quick), 0, warm_up)
-        rest = replace(settings, epochs=settings.epochs - warm_up)
-        canvas, start = run(PoissonAdam(problem, canvas, start, rest), 0, rest.epochs)
+    # long-range phase settles much faster by least squares
+    quick = settings.epochs if method == "least_squares" else round(settings.epochs * _WARM_UP_SHARE)
+    start = given
+    if quick:
+        damping = settings.regularisation or usual_damping(model, given)
+        # a likelihood that follows takes the noise away again: damp less before it
+        damping = damping if method == "least_squares" else damping / 2
+        first = LeastSquares(model, canvas, given, replace(settings, epochs=quick, regularisation=damping))
+        run_safeguarded(first, quick, report)
+        canvas, start = first.canvas, first.probe
+    if quick < settings.epochs:
+        rest = replace(settings, epochs=settings.epochs - quick)
+        second = PoissonAdam(model, canvas, start, rest)
+        run_safeguarded(second, rest.epochs, report)
+        canvas, start = second.canvas, second.probe
     if settings.probe_start < 1:
         canvas, start = keep_ramp(canvas, start, given)
-        light = problem.illumination(start, torch.arange(len(scan), device=problem.device))
-        canvas, start = level_phase(canvas, start, light)
-    return problem.solution(canvas, start, errors)
+        canvas, start = level_phase(canvas, start, model.illumination(start, model.patterns))
+    return model.solution(canvas, start, errors, method)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ptycho_torch.config import Experiment
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.runtime.progress import Stages
-from ptycho_torch.solve.scan_model import Problem
+from ptycho_torch.solve.scan_model import starting_probe
 from ptycho_torch.solve.solve import refine
 
 
@@ -42,7 +42,5 @@ def bootstrap_probes(
             )
             probes.append(found.probe)
         else:
-            problem = Problem(scan, torch.device("cpu"))
-            wrapped = problem.start_probe(None, experiment.refine.probe_modes)
-            probes.append(torch.fft.fftshift(wrapped, dim=(-2, -1)).numpy())
+            probes.append(starting_probe(scan, None, experiment.refine.probe_modes))
     return probes

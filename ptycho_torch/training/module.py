@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ptycho_torch.errors import DivergenceError
 from ptycho_torch.networks.build import Generator
-from ptycho_torch.physics.probe import probe_intensity
+from ptycho_torch.physics.propagate import intensity
 from ptycho_torch.physics.scale import network_input
 from ptycho_torch.training.dataset import Batch
 from ptycho_torch.training.objective import Objective
@@ -66,7 +66,7 @@ class ReconstructionModule(lightning.LightningModule):
         """Object patches of groups of patterns, each pattern by itself."""
         groups, size = counts.shape[:2]
         amplitude = network_input(counts, self.photons[scan_index][:, None, None, None]).flatten(0, 1)
-        light = probe_intensity(self.probes[scan_index]).repeat_interleave(size, dim=0)
+        light = intensity(self.probes[scan_index]).repeat_interleave(size, dim=0)
         patches: Tensor = self.generator(amplitude, light)
         return patches.unflatten(0, (groups, size))
 

@@ -12,7 +12,8 @@ from ptycho_torch.physics.forward import expected_counts
 from ptycho_torch.physics.losses import Loss, Prior, mean_phase, object_mae
 from ptycho_torch.physics.merge import merge
 from ptycho_torch.physics.patches import gather, patch_index
-from ptycho_torch.physics.probe import probe_intensity, shift_pairs
+from ptycho_torch.physics.probe import shift_pairs
+from ptycho_torch.physics.propagate import intensity
 from ptycho_torch.training.dataset import Batch
 
 Misfit = Callable[[Tensor], Tensor]
@@ -75,7 +76,7 @@ class Objective:
             good: 1 on good detector pixels of each scan, 0 on bad ones.
         """
         scan = batch.scan_index.repeat_interleave(batch.counts.shape[1])
-        light = probe_intensity(probes)
+        light = intensity(probes)
         # as a share of each probe's brightest pixel: what is faint must not depend on the other scans of a batch
         light = (light / light.amax(dim=(-2, -1), keepdim=True))[scan]
         misfit = self._target(batch, probes[scan], good[scan], light)

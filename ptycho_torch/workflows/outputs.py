@@ -46,8 +46,9 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
 
 def _figures(result: Reconstruction | Refinement) -> dict[str, Any]:
     if isinstance(result, Reconstruction):
-        return result.metrics | ({"start": result.start} if result.polished else {})
-    values: dict[str, Any] = {**result.metrics, "R_by_epoch": result.solution.errors}
+        told = {"verdict": str(result.verdict), "diagnostics": result.verdict.figures}
+        return result.metrics | told | ({"start": result.start} if result.polished else {})
+    values: dict[str, Any] = {**result.metrics, "R_by_epoch": result.solution.errors, "verdict": str(result.verdict)}
     if result.resolution:
         values["frc"] = {
             "frequency_nyquist": result.resolution.frequency.tolist(),

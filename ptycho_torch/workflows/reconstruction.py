@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,14 @@ from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.grouping import nearest_groups
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import CheckpointError
+from ptycho_torch.evaluate.residual import Residual
 from ptycho_torch.evaluate.scores import evaluate
+from ptycho_torch.evaluate.verdict import Verdict, judge
 from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
 from ptycho_torch.models.predict import Prediction, Predictor
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Stages
-from ptycho_torch.solve.scan_model import Solution
+from ptycho_torch.solve.scan_model import Solution, starting_probe
 from ptycho_torch.solve.solve import chosen_method, refine
 
 _log = logging.getLogger(__name__)
@@ -54,6 +57,13 @@ class Reconstruction:
     sample: NDArray[np.complex64]
     sample_patterns: NDArray[np.int64]
 
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether to trust the result."""
+        polished = "network_polish" if self.start == "network" else "flat_polish"
+        found = self.metrics[polished if polished in self.metrics else "network"]
+        return judge(self.scan, self.solution.probe, Residual(found["R"], found["R_floor"]), self.probe)
+
     @property
     def start(self) -> str:
         """What the result was polished from: `network` or, where that explains the patterns no better, `empty`."""
@@ -65,7 +75,7 @@ class Reconstruction:
     def solution(self) -> Solution:
         """The result: the better of the polished objects, or the network's own where none was polished."""
         polished = self.polished if self.start == "network" else self.control
-        return polished or Solution(self.prediction.canvas, self.probe, ())
+        return polished or Solution(self.prediction.canvas, self.probe, (), "network")
 
     @property
     def canvas(self) -> Canvas:
@@ -100,7 +110,6 @@ def reconstruct_scan(
     Raises:
         CheckpointError: the checkpoint cannot be used, or not for patterns of this size.
         ConfigError: the device is not there.
-        DivergenceError: the solver met a value that is not finite.
     """
     place = find_device(device)
     trained = network if isinstance(network, TrainedNetwork) else load_network(network)
@@ -113,7 +122,8 @@ def reconstruct_scan(
         replace(polish, method=method).warn_idle(trained.experiment.refine)
     else:
         polish.warn_idle(trained.experiment.refine, needs="InferenceSettings.polish True")
-    used = _calibrated(scan, trained.probes[0] if probe is None else probe)
+    given = trained.probes[0] if probe is None else probe
+    used = starting_probe(scan, given, len(given))
     polish = replace(polish, probe_modes=max(polish.probe_modes, len(used)))
     predictor = Predictor(trained.generator, used, scan.photons_per_pattern, place, inference.weighting)
     started = time.perf_counter()
@@ -157,11 +167,6 @@ def check_size(network: TrainedNetwork, scan: Scan) -> None:
         raise CheckpointError(
             f"the network was trained on patterns of {network.patch_px} px; {scan.name} has {scan.patch_px} px"
         )
-
-
-def _calibrated(scan: Scan, probe: NDArray[np.complex64]) -> NDArray[np.complex64]:
-    scale = (scan.photons_per_pattern / float(np.sum(np.abs(probe.astype(np.complex128)) ** 2))) ** 0.5
-    return (probe * scale).astype(np.complex64)
 
 
 def _sample_groups(scan: Scan, trained: TrainedNetwork) -> NDArray[np.int64]:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from ptycho_torch.config import RefineSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.evaluate.frc import RingCorrelation, ring_correlation
+from ptycho_torch.evaluate.residual import Residual
 from ptycho_torch.evaluate.scores import evaluate
+from ptycho_torch.evaluate.verdict import Verdict, judge
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Progress
 from ptycho_torch.solve.scan_model import Solution
@@ -26,12 +28,14 @@ class Refinement:
         scan: the scan.
         solution: object, probe and R by epoch.
         metrics: figures of merit by name.
+        verdict: whether to trust it.
         resolution: Fourier ring correlation of the two halves of the scan, where it was asked for.
     """
 
     scan: Scan
     solution: Solution
     metrics: dict[str, float]
+    verdict: Verdict
     resolution: RingCorrelation | None
 
 
@@ -55,7 +59,6 @@ def refine_scan(
     Raises:
         DataError: there is no probe to start from.
         ConfigError: the device is not there.
-        DivergenceError: the solver met a value that is not finite.
     """
     settings, place = settings or RefineSettings(), find_device(device)
     replace(settings, method=chosen_method(settings, scan.photons_per_pattern)).warn_idle()
@@ -63,6 +66,8 @@ def refine_scan(
     solution = refine(scan, settings, device=place, progress=progress)
     metrics = {"seconds": time.perf_counter() - started}
     metrics |= evaluate(scan, solution.canvas, solution.probe, device=place)
+    verdict = judge(scan, solution.probe, Residual(metrics["R"], metrics["R_floor"]), None)
+    metrics |= verdict.figures
     resolution = None
     if halves:
         order = np.random.default_rng(settings.seed).permutation(len(scan))
@@ -70,7 +75,7 @@ def refine_scan(
         solutions = [refine(part, settings, device=place) for part in parts]
         resolution = ring_correlation(*(_middle(scan, half) for half in solutions))
         metrics["frc_half_bit_nyquist"] = resolution.crossing
-    return Refinement(scan, solution, metrics, resolution)
+    return Refinement(scan, solution, metrics, verdict, resolution)
 
 
 def _middle(scan: Scan, solution: Solution) -> NDArray[np.complex64]:

@@ -9,9 +9,10 @@ from numpy_physics import Real, Wave, Whole, cut, far_field, near_field, scatter
 def least_squares_step(
     specimen: Wave, probe: Wave, corners: Whole, rests: Real, counts: Real, good: Real, damping: float
 ) -> tuple[Wave, Wave]:
-    """Object step ΔO and probe step ΔP (for a rate of one) of a mini-batch.
+    """First move of the object and probe step ΔP (for a rate of one) of a mini-batch.
 
-    The illumination D is that of the probe at whole pixels.
+    The illumination D is that of the probe at whole pixels. The object moves by its step and by 0.3 times the sum of
+    its steps so far, which is the step itself, the latter as far as each pixel is lit.
 
     Args:
         specimen: (height, width).
@@ -33,7 +34,7 @@ def least_squares_step(
         moved = [shifted(mode, rest) for mode in probe]
         waves = [far_field(patch * mode) for mode in moved]
         expected = sum((np.abs(wave) ** 2 for wave in waves), start=np.zeros((side, side)))
-        ratio = good * (np.sqrt(measured) / np.sqrt(expected) - 1)
+        ratio = good * (np.sqrt(measured + 0.1) / np.sqrt(expected + 0.1) - 1)
         exits = [near_field(wave * ratio) for wave in waves]
         step = sum((mode.conj() * wave for mode, wave in zip(moved, exits, strict=True)), start=np.zeros((side, side)))
         object_sum += scattered(step[None], corner[None], (height, width))
@@ -41,7 +42,8 @@ def least_squares_step(
         weight += np.abs(patch) ** 2
         for number, wave in enumerate(exits):
             probe_sum[number] += unshifted(patch.conj() * wave, rest)
-    return object_sum / (light + damping * light.max()), probe_sum / (weight + 0.1 * weight.max())
+    damped = light + damping * light.max()
+    return object_sum / damped * (1 + 0.3 * light / damped), probe_sum / (weight + 0.1 * weight.max())
 
 
 def deviance_gradient(specimen: Wave, probe: Wave, corners: Whole, rests: Real, counts: Real) -> Wave:

@@ -31,11 +31,12 @@ from ptycho_torch.networks.build import Generator
 from ptycho_torch.physics import losses
 from ptycho_torch.physics.forward import expected_counts
 from ptycho_torch.physics.patches import gather, patch_index
-from ptycho_torch.physics.probe import probe_intensity, shift_probe
+from ptycho_torch.physics.probe import shift_probe
+from ptycho_torch.physics.propagate import intensity
 from ptycho_torch.simulate import scan as simulated
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve.least_squares import LeastSquares
-from ptycho_torch.solve.scan_model import Problem
+from ptycho_torch.solve.scan_model import ScanModel
 from ptycho_torch.solve.solve import refine
 
 #                      double  single
@@ -262,14 +263,14 @@ def test_losses_are_those_stored(name: losses.LossName, precision: Precision) ->
 @pytest.mark.parametrize("name", PRIORS)
 def test_priors_are_those_stored(name: str, precision: Precision) -> None:
     stored = stored_arrays()
-    patches, light = precision.tensor(stored["patches"]), probe_intensity(precision.tensor(stored["probe"]))
+    patches, light = precision.tensor(stored["patches"]), intensity(precision.tensor(stored["probe"]))
     found = PRIORS[name](patches, light.expand(len(patches), -1, -1))
     check("priors", found, stored[name], precision.column)
 
 
 def test_distance_to_labels_and_total_variation_are_those_stored(precision: Precision) -> None:
     stored = stored_arrays()
-    patches, light = precision.tensor(stored["patches"]), probe_intensity(precision.tensor(stored["probe"]))
+    patches, light = precision.tensor(stored["patches"]), intensity(precision.tensor(stored["probe"]))
     labels = precision.tensor(numpy_study.labels_of(stored["specimen"], stored["positions_px"]))
     found = losses.object_mae(patches, labels, light.expand(len(patches), -1, -1))
     check("priors", found, stored["object_mae"], precision.column)
@@ -337,7 +338,7 @@ def test_refine_moves_the_object_along_the_stored_step(modes: int) -> None:
 def test_the_probe_moves_along_the_stored_step() -> None:
     stored = stored_arrays()
     scan = stored_scan(stored)
-    problem = Problem(scan, torch.device("cpu"))
+    problem = ScanModel(scan, torch.device("cpu"))
     start = problem.start_probe(None, 1)
     solver = LeastSquares(problem, problem.start_object(Canvas(stored["specimen"][:, ::-1])), start, ONE_STEP)
     solver.epoch(0)

@@ -167,9 +167,9 @@ def test_modes_of_the_scans_own_probe_are_refined(
 
 def _lit_by(probe: np.ndarray, scan: Scan) -> np.ndarray:
     """Noise-free counts of a scan's truth under another probe."""
-    from ptycho_torch.solve.scan_model import Problem  # noqa: PLC0415
+    from ptycho_torch.solve.scan_model import ScanModel  # noqa: PLC0415
 
-    problem = Problem(replace(scan, probe=probe.astype(np.complex64)), torch.device("cpu"))
+    problem = ScanModel(replace(scan, probe=probe.astype(np.complex64)), torch.device("cpu"))
     image, wave = problem.start_object(scan.truth), problem.start_probe(probe.astype(np.complex64), len(probe))
     expected = problem.expected(image, wave, torch.arange(len(scan)))
     return np.round(np.fft.fftshift(expected.numpy(), axes=(-2, -1))).astype(np.uint32)

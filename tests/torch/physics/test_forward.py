@@ -7,9 +7,10 @@ from numpy_physics import Real, Wave, patterns
 from numpy_samples import LOPSIDED, compact_probe, complex_noise
 
 from ptycho_torch.data.canvas import Frame
-from ptycho_torch.physics.forward import counts_of, detector_waves, expected_counts
+from ptycho_torch.physics.forward import detector_waves, expected_counts
 from ptycho_torch.physics.patches import gather, patch_index
 from ptycho_torch.physics.probe import shift_probe
+from ptycho_torch.physics.propagate import intensity
 
 POSITIONS = np.array([[17.3, 20.8], [18.5, 19.5], [22.0, 17.0], [25.49, 24.51], [16.1, 28.9]])
 
@@ -100,4 +101,4 @@ def test_counts_are_those_of_the_waves(rng: np.random.Generator) -> None:
     patches, probes = (torch.from_numpy(complex_noise(rng, *shape)) for shape in ((2, 8, 8), (2, 3, 8, 8)))
     waves = detector_waves(patches, probes)
     assert waves.shape == (2, 3, 8, 8)
-    torch.testing.assert_close(counts_of(waves), expected_counts(patches, probes))
+    torch.testing.assert_close(intensity(waves), expected_counts(patches, probes))

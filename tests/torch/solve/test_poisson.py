@@ -11,10 +11,9 @@ from numpy_samples import LOPSIDED, compact_probe
 from ptycho_torch.config.schema import RefineSettings
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.errors import DivergenceError
 from ptycho_torch.physics.losses import total_variation
 from ptycho_torch.solve.poisson import PoissonAdam
-from ptycho_torch.solve.scan_model import Problem
+from ptycho_torch.solve.scan_model import ScanModel
 
 ONE_BATCH = RefineSettings(
     method="poisson", epochs=6, batches=1, probe_start=1, total_variation=0.0, learning_rate=0.02
@@ -23,11 +22,11 @@ ONE_BATCH = RefineSettings(
 
 def solver(scan: Scan, settings: RefineSettings, specimen: np.ndarray | None = None) -> PoissonAdam:
     """A solver that starts from the scan's own probe and a specimen whose pixel [0, 0] lies at position (0, 0)."""
-    problem = Problem(scan, torch.device("cpu"))
-    canvas = problem.start_object(None if specimen is None else Canvas(specimen.astype(np.complex64)))
+    model = ScanModel(scan, torch.device("cpu"))
+    canvas = model.start_object(None if specimen is None else Canvas(specimen.astype(np.complex64)))
     assert scan.probe is not None
     wrapped = torch.from_numpy(np.fft.ifftshift(scan.probe, axes=(1, 2)).copy())
-    return PoissonAdam(problem, canvas, wrapped, settings)
+    return PoissonAdam(model, canvas, wrapped, settings)
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +62,14 @@ def test_the_first_step_goes_down_the_gradient(lopsided_scan: Scan) -> None:
 
 def test_epochs_lower_the_error(faint_scan: Scan) -> None:
     found = solver(faint_scan, replace(ONE_BATCH, epochs=15, batches=4, learning_rate=0.05))
-    errors = [found.epoch(number) for number in range(15)]
+    errors = [found.epoch(number).error for number in range(15)]
     assert errors[-1] < 0.9 * errors[0]
 
 
 def test_bad_pixels_carry_no_weight(faint_scan: Scan) -> None:
     spoiled = replace(faint_scan, counts=np.where(faint_scan.good_pixels, faint_scan.counts, np.float32(1e6)))
     first, second = (solver(scan, replace(ONE_BATCH, probe_start=0)) for scan in (faint_scan, spoiled))
-    assert first.epoch(0) == pytest.approx(second.epoch(0), rel=1e-6)
+    assert first.epoch(0).error == pytest.approx(second.epoch(0).error, rel=1e-6)
     torch.testing.assert_close(first.canvas, second.canvas)
     torch.testing.assert_close(first.probe, second.probe)
 
@@ -94,9 +93,3 @@ def test_the_probe_waits_and_keeps_its_power(faint_scan: Scan) -> None:
         changed = (found.probe - before).norm() > 1e-5 * before.norm()
         assert bool(changed) == moves
     assert found.probe.norm().item() == pytest.approx(start.norm().item(), rel=1e-4)
-
-
-def test_divergence_is_told(faint_scan: Scan) -> None:
-    found = solver(faint_scan, ONE_BATCH, np.full((48, 48), 1e25))
-    with pytest.raises(DivergenceError, match="poisson diverged in epoch 1; a smaller learning_rate helps"):
-        found.epoch(0)

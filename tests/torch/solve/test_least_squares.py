@@ -13,7 +13,7 @@ from ptycho_torch.config.schema import RefineSettings
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.solve.least_squares import LeastSquares
-from ptycho_torch.solve.scan_model import Problem
+from ptycho_torch.solve.scan_model import ScanModel
 
 ONE_BATCH = RefineSettings(method="least_squares", epochs=4, batches=1, probe_start=1, regularisation=0.05)
 
@@ -33,10 +33,10 @@ def in_float64(scan: Scan, frame: Frame) -> tuple[Real, Real, Real]:
 
 def solver(scan: Scan, settings: RefineSettings, specimen: np.ndarray, probe: np.ndarray) -> LeastSquares:
     """A solver that starts from a specimen whose pixel [0, 0] lies at position (0, 0) and a centred probe."""
-    problem = Problem(scan, torch.device("cpu"))
-    canvas = problem.start_object(Canvas(specimen.astype(np.complex64)))
+    model = ScanModel(scan, torch.device("cpu"))
+    canvas = model.start_object(Canvas(specimen.astype(np.complex64)))
     wrapped = torch.from_numpy(np.fft.ifftshift(probe, axes=(1, 2)).astype(np.complex64))
-    return LeastSquares(problem, canvas, wrapped, settings)
+    return LeastSquares(model, canvas, wrapped, settings)
 
 
 @pytest.mark.parametrize("modes", [1, 2])
@@ -50,11 +50,7 @@ def test_the_first_object_step_follows_the_formula(lopsided_scan: Scan, modes: i
     found = solver(scan, ONE_BATCH, LOPSIDED.pixels(48, 48)[:, ::-1], probe)
     found.epoch(0)
     moved = found.canvas.numpy() - start
-    # the step may be stretched by momentum, but not turned
-    stretch = np.vdot(wanted, moved) / np.vdot(wanted, wanted)
-    assert abs(stretch.imag) < 1e-3
-    assert 1 <= stretch.real < 2
-    np.testing.assert_allclose(moved, stretch * wanted, atol=2e-3 * np.abs(wanted).max())
+    np.testing.assert_allclose(moved, wanted, atol=2e-3 * np.abs(wanted).max())
 
 
 def test_the_probe_step_follows_the_formula(lopsided_scan: Scan) -> None:
@@ -76,7 +72,7 @@ def test_the_error_told_is_that_of_the_start(lopsided_scan: Scan) -> None:
     probe = compact_probe(24, photons=1e6)
     specimen = LOPSIDED.pixels(48, 48)[:, ::-1]
     wanted = residual(patterns(specimen, probe, lopsided_scan.positions_px), lopsided_scan.counts.astype(float))
-    assert solver(lopsided_scan, ONE_BATCH, specimen, probe).epoch(0) == pytest.approx(wanted, rel=1e-3)
+    assert solver(lopsided_scan, ONE_BATCH, specimen, probe).epoch(0).error == pytest.approx(wanted, rel=1e-3)
 
 
 def test_truth_stays_where_it_is(lopsided_scan: Scan) -> None:
@@ -84,7 +80,7 @@ def test_truth_stays_where_it_is(lopsided_scan: Scan) -> None:
         lopsided_scan, replace(ONE_BATCH, probe_start=0), LOPSIDED.pixels(48, 48), compact_probe(24, photons=1e6)
     )
     start, probe = found.canvas, found.probe
-    assert max(found.epoch(number) for number in range(4)) < 1e-3
+    assert max(found.epoch(number).error for number in range(4)) < 1e-3
     assert (found.canvas - start).abs().max() < 5e-3
     assert (found.probe - probe).abs().max() < 5e-3 * probe.abs().max()
 
@@ -95,7 +91,7 @@ def test_bad_pixels_carry_no_weight(lopsided_scan: Scan) -> None:
     first, second = (
         solver(masked(lopsided_scan, spoil), settings, LOPSIDED.pixels(48, 48)[:, ::-1], probe) for spoil in (0, 5e5)
     )
-    assert first.epoch(0) == pytest.approx(second.epoch(0), rel=1e-6)
+    assert first.epoch(0).error == pytest.approx(second.epoch(0).error, rel=1e-6)
     torch.testing.assert_close(first.canvas, second.canvas)
     torch.testing.assert_close(first.probe, second.probe)
 
@@ -115,5 +111,5 @@ def test_the_probe_waits_for_its_share_of_the_epochs(lopsided_scan: Scan) -> Non
 def test_epochs_lower_the_error(lopsided_scan: Scan) -> None:
     settings = RefineSettings(method="least_squares", epochs=12, batches=6, probe_start=1)
     found = solver(lopsided_scan, settings, np.ones((48, 48)), compact_probe(24, photons=1e6))
-    errors = [found.epoch(number) for number in range(12)]
+    errors = [found.epoch(number).error for number in range(12)]
     assert errors[-1] < 0.1 * errors[0]

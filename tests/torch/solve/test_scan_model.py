@@ -11,7 +11,7 @@ from numpy_samples import LOPSIDED, compact_probe
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DataError
-from ptycho_torch.solve.scan_model import Problem
+from ptycho_torch.solve.scan_model import ScanModel
 
 CPU = torch.device("cpu")
 
@@ -20,26 +20,26 @@ def test_expected_counts_agree_with_written_out_sums(lopsided_scan: Scan) -> Non
     specimen, probe = LOPSIDED.pixels(48, 48), compact_probe(24, modes=2, photons=1e6)
     good = np.ones((24, 24), bool)
     good[3, 4] = False
-    problem = Problem(replace(lopsided_scan, good_pixels=good), CPU)
-    canvas = problem.start_object(Canvas(specimen.astype(np.complex64)))
-    wrapped = problem.start_probe(probe.astype(np.complex64), 2)
-    wrapped *= (1e6 / problem.photons_per_pattern) ** 0.5
-    found = problem.expected(canvas, wrapped, torch.arange(len(lopsided_scan)))
+    model = ScanModel(replace(lopsided_scan, good_pixels=good), CPU)
+    canvas = model.start_object(Canvas(specimen.astype(np.complex64)))
+    wrapped = model.start_probe(probe.astype(np.complex64), 2)
+    wrapped *= (1e6 / model.photons_per_pattern) ** 0.5
+    found = model.expected(canvas, wrapped, torch.arange(len(lopsided_scan)))
     wanted = patterns(specimen, probe, lopsided_scan.positions_px) * good
     np.testing.assert_allclose(np.fft.fftshift(found.numpy(), axes=(1, 2)), wanted, atol=1e-4 * wanted.max())
-    np.testing.assert_allclose(np.fft.fftshift(problem.counts.numpy(), axes=(1, 2)), lopsided_scan.counts * good)
+    np.testing.assert_allclose(np.fft.fftshift(model.counts.numpy(), axes=(1, 2)), lopsided_scan.counts * good)
 
 
 def test_the_start_is_empty_space_and_a_probe_of_the_measured_power(lopsided_scan: Scan) -> None:
-    problem = Problem(lopsided_scan, CPU)
-    assert (problem.start_object(None) == 1).all()
-    probe = problem.start_probe(np.full((1, 24, 24), 77, np.complex64), 1)
+    model = ScanModel(lopsided_scan, CPU)
+    assert (model.start_object(None) == 1).all()
+    probe = model.start_probe(np.full((1, 24, 24), 77, np.complex64), 1)
     assert probe.abs().square().sum().item() == pytest.approx(lopsided_scan.photons_per_pattern, rel=1e-5)
 
 
 @pytest.mark.parametrize("modes", [1, 2, 4])
 def test_missing_modes_start_weak_and_orthogonal(lopsided_scan: Scan, modes: int) -> None:
-    probe = Problem(lopsided_scan, CPU).start_probe(None, modes)
+    probe = ScanModel(lopsided_scan, CPU).start_probe(None, modes)
     flat = probe.reshape(modes, -1)
     overlap = (flat @ flat.mH).abs()
     power = overlap.diagonal()
@@ -51,34 +51,34 @@ def test_missing_modes_start_weak_and_orthogonal(lopsided_scan: Scan, modes: int
 
 def test_modes_beyond_those_asked_for_are_dropped(lopsided_scan: Scan) -> None:
     three = compact_probe(24, modes=3).astype(np.complex64)
-    assert len(Problem(lopsided_scan, CPU).start_probe(three, 2)) == 2
+    assert len(ScanModel(lopsided_scan, CPU).start_probe(three, 2)) == 2
 
 
 def test_mini_batches_hold_every_pattern_once(lopsided_scan: Scan) -> None:
-    problem = Problem(lopsided_scan, CPU)
+    model = ScanModel(lopsided_scan, CPU)
     assert len(lopsided_scan) == 36
     for batches, made in ((1, 1), (5, 5), (1000, 6)):
-        parts = problem.partition(batches, 1)
+        parts = model.partition(batches, 1)
         assert len(parts) == made
         assert sorted(torch.cat(parts).tolist()) == list(range(len(lopsided_scan)))
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 def test_a_few_patterns_make_one_mini_batch(lopsided_scan: Scan) -> None:
-    few = Problem(lopsided_scan.take(slice(0, 4)), CPU)
+    few = ScanModel(lopsided_scan.take(slice(0, 4)), CPU)
     assert [sorted(part.tolist()) for part in few.partition(16, 1)] == [[0, 1, 2, 3]]
 
 
 def test_a_scan_without_a_probe_needs_one(lopsided_scan: Scan) -> None:
-    problem = Problem(replace(lopsided_scan, probe=None), CPU)
+    model = ScanModel(replace(lopsided_scan, probe=None), CPU)
     with pytest.raises(DataError, match=r"there is no probe.*; give one with --probe or in the file"):
-        problem.start_probe(None, 1)
+        model.start_probe(None, 1)
 
 
 def test_solutions_know_their_place_and_are_centred(lopsided_scan: Scan) -> None:
-    problem = Problem(lopsided_scan, CPU)
-    found = problem.solution(problem.start_object(None), problem.start_probe(None, 1), [0.5])
-    assert found.canvas.origin_px == problem.frame.origin_px
+    model = ScanModel(lopsided_scan, CPU)
+    found = model.solution(model.start_object(None), model.start_probe(None, 1), [0.5], "poisson")
+    assert found.canvas.origin_px == model.frame.origin_px
     assert lopsided_scan.probe is not None
     assert np.abs(found.probe[0]).argmax() == np.abs(lopsided_scan.probe[0]).argmax()
     assert found.errors == (0.5,)

@@ -1,0 +1,13 @@
+"""Photons that reach the detector without having passed the sample."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+def add_background(
+    expected: Float[Tensor, "*batch h w"], background: Float[Tensor, "h w"] | None
+) -> Float[Tensor, "*batch h w"]:
+    """Expected counts with the same mean background in each pattern; it does not interfere with the waves."""
+    return expected if background is None else expected + background

@@ -1,0 +1,25 @@
+"""Linear phase ramps, which ptychography with an unknown probe leaves open."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Complex
+from torch import Tensor
+
+
+def phase_slopes(image: Complex[Tensor, "*batch h w"]) -> tuple[float, float]:
+    """Mean phase step from a row to the next and from a column to the next, in radians, weighted by |image|²."""
+    steps = (image[..., 1:, :] * image[..., :-1, :].conj()).sum(), (image[..., 1:] * image[..., :-1].conj()).sum()
+    return float(steps[0].angle()), float(steps[1].angle())
+
+
+def phase_ramp(
+    shape_px: tuple[int, int], slopes: tuple[float, float], device: torch.device | None = None
+) -> Complex[Tensor, "h w"]:
+    """exp(i(s₀·row + s₁·column)) for slopes s in radians per pixel, 1 at pixel [0, 0].
+
+    Angles are computed in double precision: far from the origin they are large.
+    """
+    rows, columns = (torch.arange(length, dtype=torch.float64, device=device) for length in shape_px)
+    angle = slopes[0] * rows[:, None] + slopes[1] * columns
+    return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
