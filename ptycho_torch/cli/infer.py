@@ -73,11 +73,11 @@ def run(arguments: argparse.Namespace) -> None:
 def _network(arguments: argparse.Namespace) -> tuple[Path, TrainedNetwork]:
     """The network that the options name, or that lies beside the data, and the file it is from."""
     from ptycho_torch.models.archive import bundle_file
-    from ptycho_torch.models.bundle import load_torch_bundle
+    from ptycho_torch.models.bundle import load_bundle
     from ptycho_torch.models.checkpoint import load_network
 
     if arguments.model_path:
-        return bundle_file(arguments.model_path), load_torch_bundle(arguments.model_path)[0]
+        return bundle_file(arguments.model_path), load_bundle(arguments.model_path)
     checkpoint = arguments.checkpoint or default_checkpoint(arguments.data)
     if arguments.checkpoint is None and not checkpoint.is_file():
         raise ConfigError(f"there is no {checkpoint}; put one there, or name another with --checkpoint or --model_path")

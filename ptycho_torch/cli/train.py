@@ -58,11 +58,12 @@ def run(arguments: argparse.Namespace) -> None:
         inference=base.inference,
         refine=settings_from(arguments, RefineSettings, only=_REFINE),
     )
+    from ptycho_torch.contracts.legacy.bundles import train_network
     from ptycho_torch.contracts.ptychodus.preparation import prepare
     from ptycho_torch.formats import read_scans, scan_files
     from ptycho_torch.models.archive import bundle_file
     from ptycho_torch.runtime.device import limit_threads
-    from ptycho_torch.workflows.training import leave_model, train_network
+    from ptycho_torch.workflows.training import leave_model
 
     quiet_lightning()
     limit_threads(arguments.threads)

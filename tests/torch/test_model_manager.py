@@ -156,7 +156,7 @@ class TestSaveTorchBundle:
     @requires_torch
     def test_archive_structure(self, checkpoint: Path, tmp_path: Path) -> None:
         """[PS-1.1], [PS-1.4], [PS-1.5], [PS-1.7], [PS-1.8]: the stored snapshot's tree, stable bytes."""
-        from ptycho_torch.models.bundle import save_torch_bundle
+        from ptycho_torch.contracts.legacy.bundles import save_torch_bundle
 
         path = save_torch_bundle(checkpoint, tmp_path / "one", PARAMS)
         assert path == tmp_path / "one" / "wts.h5.zip"
@@ -172,7 +172,7 @@ class TestSaveTorchBundle:
     @requires_torch
     def test_params_snapshot(self, checkpoint: Path, tmp_path: Path) -> None:
         """[PS-1.3], [PS-1.6]: both models carry the flat parameters, as any unpickler reads them."""
-        from ptycho_torch.models.bundle import save_torch_bundle
+        from ptycho_torch.contracts.legacy.bundles import save_torch_bundle
 
         members = unpacked(save_torch_bundle(checkpoint, tmp_path, PARAMS))
         for model in ("autoencoder", "diffraction_to_obj"):
@@ -192,7 +192,7 @@ class TestSaveTorchBundle:
     @requires_torch
     def test_nothing_is_replaced_unasked(self, checkpoint: Path, tmp_path: Path) -> None:
         """[PS-2.1]."""
-        from ptycho_torch.models.bundle import save_torch_bundle
+        from ptycho_torch.contracts.legacy.bundles import save_torch_bundle
 
         path = save_torch_bundle(checkpoint, tmp_path, PARAMS)
         before = path.read_bytes()
@@ -486,8 +486,8 @@ class TestLoadTorchBundle:
         self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """[PS-4.1]: yesterday's values are gone, today's are there, and were before the network was built."""
+        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
         from ptycho_torch.models import build as generator
-        from ptycho_torch.models.bundle import load_torch_bundle, save_torch_bundle
 
         build, seen = generator.build_network, []
 
@@ -619,7 +619,7 @@ class TestLoadTorchBundle:
         self, change: Callable[[Arrays], Any], checkpoint: Path, tmp_path: Path
     ) -> None:
         """[PS-3.7], [PS-4.2]."""
-        from ptycho_torch.models.bundle import load_torch_bundle, save_torch_bundle
+        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
 
         good = open_bundle(save_torch_bundle(checkpoint, tmp_path, PARAMS))
         arrays = dict(good.weights)
@@ -637,8 +637,8 @@ class TestLoadTorchBundle:
         """[PS-1.5], [PS-4.3]: batch normalisation counts its batches in an array without axes."""
         import torch
 
+        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
         from ptycho_torch.models.build import build_network
-        from ptycho_torch.models.bundle import load_torch_bundle, save_torch_bundle
         from ptycho_torch.models.checkpoint import TrainedNetwork
 
         experiment = Experiment(model=ModelSettings(width=4, depth=2, normalisation="batch", decoders="separate"))
@@ -656,8 +656,8 @@ class TestLoadTorchBundle:
     @requires_torch
     def test_settings_of_a_giant_network_cost_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """[PS-3.4]: a record that claims gigabytes of weights is refused before they are made."""
+        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle
         from ptycho_torch.models import build as generator
-        from ptycho_torch.models.bundle import load_torch_bundle
 
         build = generator.build_network
         places: set[str] = set()
@@ -686,7 +686,7 @@ class TestPersistenceRegression:
         """[PS-4.3]: what comes back is what the checkpoint holds, and predicts the same, bit for bit."""
         import torch
 
-        from ptycho_torch.models.bundle import load_torch_bundle, save_torch_bundle
+        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
         from ptycho_torch.models.checkpoint import load_network
 
         path, before = save_torch_bundle(checkpoint, tmp_path, PARAMS), load_network(checkpoint)
@@ -740,7 +740,7 @@ class TestPersistenceRegression:
         """[PS-1.5], [PS-1.6]: zipfile, pickle and NumPy read a bundle, and NumPy evaluates its network."""
         import torch
 
-        from ptycho_torch.models.bundle import save_torch_bundle
+        from ptycho_torch.contracts.legacy.bundles import save_torch_bundle
         from ptycho_torch.models.checkpoint import load_network
 
         members = unpacked(save_torch_bundle(checkpoint, tmp_path, PARAMS))
@@ -763,7 +763,7 @@ class TestPersistenceRegression:
     ) -> None:
         """[PS-4.3]: a scan reconstructed from the bundle is the one from the checkpoint."""
         from ptycho_torch.config import InferenceSettings
-        from ptycho_torch.models.bundle import load_torch_bundle, save_torch_bundle
+        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
         from ptycho_torch.workflows.reconstruction import reconstruct_scan
 
         path = save_torch_bundle(checkpoint, tmp_path, PARAMS)
