@@ -44,14 +44,14 @@ def guess_table(content: bytes) -> dict[str, Any]:
     """
     if len(content) > _LARGEST_GUESS_BYTES:
         raise ValueError(f"it is larger than {_LARGEST_GUESS_BYTES // 2**20} MiB")
-    parts = [
+    parts: list[Any] = [
         _CONSTANTS.get(instruction.name, argument)
         for instruction, argument, _ in pickletools.genops(content)
         if instruction.name not in _FRAME
     ]
     if len(parts) % 2 or not all(type(name) is str for name in parts[::2]):
         raise ValueError("its values have no names")
-    values = dict(zip(parts[::2], parts[1::2], strict=True))
+    values: dict[str, Any] = dict(zip(parts[::2], parts[1::2], strict=True))
     if dump_table(values) != content:
         raise ValueError("it holds more than single values, each under its name")
     return values

@@ -59,7 +59,7 @@ PARAMS: dict[str, Any] = {
 }
 MODELS = ("autoencoder", "diffraction_to_obj")
 VERSION = {"models": list(MODELS), "version": "2.0-pytorch"}
-RECORD = {
+RECORD: dict[str, Any] = {
     "version": 1,
     "patch_px": SIDE,
     "experiment": EXPERIMENT.to_dict(),
