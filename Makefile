@@ -7,7 +7,7 @@ NOX := $(VENV)/bin/python -m nox
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test integration red green evidence lint types ptychodus ptychodus_short track torch_free clean
+.PHONY: help demo test integration red green evidence lint types ptychodus ptychodus_short track torch_free coverage package changelog hooks clean
 
 help: ## show this list
 	@grep -hE '^[a-z_]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z_]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -55,6 +55,18 @@ track: $(STAMP) ## log a run to a real MLflow, which this installs into .nox/tra
 
 torch_free: $(STAMP) ## what must work without torch, in .nox/torch_free, which has none (0.4 GB)
 	@$(NOX) -s torch_free
+
+coverage: $(STAMP) ## the default test suite with the lines of the package that it reaches
+	@$(NOX) -s coverage
+
+package: $(STAMP) ## build sdist and wheel; use the wheel in an environment for each of python3.11, 3.12, 3.13 that is there (1.3 GB, CUDA 5 GB)
+	@TORCH_INDEX=$(TORCH_INDEX) $(NOX) -s package
+
+changelog: $(STAMP) ## what the fragments in changes/ say about the next release
+	@$(NOX) -s changelog
+
+hooks: $(STAMP) ## let git check style and types before each commit
+	@$(VENV)/bin/python -m pre_commit install
 
 clean: ## remove the environment and the caches
 	rm -rf $(VENV) .nox .pytest_cache .mypy_cache .ruff_cache

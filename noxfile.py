@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
 import sys
+import tarfile
 from pathlib import Path
 
 import nox
@@ -15,8 +18,9 @@ nox.options.sessions = ["lint", "types", "tests"]
 # sessions without an environment of their own use the one that nox itself runs in, activated or not
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
+PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 PTYCHODUS_SELECTORS = ("client.released_fields", "client.acceptance", "client.acceptance_defaults")
-BENCHMARKS = ("startup", "network_speed", "refine_known_probe", "low_dose", "siemens_star")
+BENCHMARKS = ("startup", "network_speed", "network_harm", "refine_known_probe", "low_dose", "siemens_star")
 
 
 @nox.session
@@ -40,6 +44,19 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the default suite and print which lines of the package it reaches; arguments go to pytest."""
+    arguments = ["--cov", "--cov-report=term", *session.posargs]
+    session.run("python", "-m", "pytest", "-m", "not slow and not track and not ptychodus", *arguments)
+
+
+@nox.session
+def changelog(session: nox.Session) -> None:
+    """Show what the fragments in changes/ say about the next release."""
+    session.run("towncrier", "build", "--draft", "--version", PROJECT["version"])
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """Simulate, train, save, load, infer, polish; arguments go to `ptycho-torch demo`."""
     session.run("python", "-m", "ptycho_torch", "demo", "--overwrite", *session.posargs)
@@ -51,7 +68,7 @@ def track(session: nox.Session) -> None:
     folder = Path(".nox") / "track"
     complete = folder / "complete"
     if not complete.is_file():
-        requirements = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]["track"]
+        requirements = PROJECT["optional-dependencies"]["track"]
         session.run("python", "-m", "pip", "install", "--quiet", "--upgrade", "--target", str(folder), *requirements)
         complete.touch()
     session.run("python", "-m", "pytest", "-m", "track", "tests/torch/training", env={"PYTHONPATH": str(folder)})
@@ -98,6 +115,47 @@ def torch_free(session: nox.Session) -> None:
     _install(session, "complete", *needed, *tools, constraints=("constraints.txt",))
     _install(session, "package-complete", "--no-deps", "--editable", ".", constraints=("constraints.txt",))
     session.run("python", "tests/support/torch_free.py", *session.posargs)
+
+
+@nox.session(venv_backend="venv", reuse_venv=True)
+def build(session: nox.Session) -> None:
+    """Build sdist and wheel into dist/ and check what they contain."""
+    _install(session, "complete", *PROJECT["optional-dependencies"]["release"], constraints=("constraints.txt",))
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build", silent=True)
+    session.run("python", "-m", "twine", "check", "--strict", *map(str, Path("dist").iterdir()))
+    [sdist] = Path("dist").glob("*.tar.gz")
+    _check_sdist(session, sdist)
+
+
+@nox.session(
+    venv_backend="venv", reuse_venv=True, python=["3.11", "3.12", "3.13"], download_python="never", requires=["build"]
+)
+def package(session: nox.Session) -> None:
+    """Use the wheel in an environment that holds nothing else; interpreters that are missing are skipped."""
+    index = ["--index-url", os.environ["TORCH_INDEX"]] if os.environ.get("TORCH_INDEX") else []
+    [wheel] = Path("dist").glob("*.whl")
+    _install(session, "torch-complete", *index, "torch", constraints=("constraints.txt",))
+    install = ("python", "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt")
+    session.run(*install, str(wheel))
+    session.run(*install, "--force-reinstall", "--no-deps", str(wheel))
+    session.chdir(session.create_tmp())  # away from the checkout, so that the wheel is what is imported
+    session.run("python", "-c", "import ptycho_torch; assert 'site-packages' in ptycho_torch.__file__")
+    session.run("ptycho-torch", "--help", silent=True)
+    session.run("ptycho-torch", "simulate", "--output", "scan.npz", "--object_px", "128", "--overwrite", "--quiet")
+    refine = ("refine", "--data", "scan.npz", "--output_dir", "refined", "--epochs", "3", "--overwrite", "--quiet")
+    session.run("ptycho-torch", *refine)
+
+
+def _check_sdist(session: nox.Session, archive: Path) -> None:
+    """Stop unless the sdist contains what its README links to and what its tests need, and no evidence folders."""
+    with tarfile.open(archive) as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    links = re.findall(r"\]\(([^)#:]+)\)", Path("README.md").read_text(encoding="utf-8"))
+    missing = sorted({*links, "tests/conftest.py", "constraints.txt"} - names)
+    evidence = sorted(name for name in names if "/reports/" in name)
+    if missing or evidence:
+        session.error(f"{archive.name} lacks {missing}, contains evidence {evidence[:3]}")
 
 
 @nox.session

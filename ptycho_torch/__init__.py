@@ -17,6 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ptycho_torch.errors import explain_missing_torch
+from ptycho_torch.runtime.threads import set_threads
 
 if TYPE_CHECKING:
     from ptycho_torch.config import DataSettings as DataSettings
@@ -56,12 +57,17 @@ _HOMES = {
     "write_object": "formats.npz",
     "write_scan": "formats.npz",
 }
-__all__ = [*_HOMES]
+__all__ = ["__version__", *_HOMES]
+_NEED_TORCH = ("contracts", "simulate", "workflows")
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("ptycho-torch")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if _HOMES[name].startswith(_NEED_TORCH):
+        set_threads()
     with explain_missing_torch():
         value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value

@@ -66,6 +66,14 @@ class DivergenceError(PtychoError):
     """A solver or a training run met a value that is not finite."""
 
 
+def require_torch(*others: str) -> None:
+    """Raise MissingTorchError where torch, or one of the others, is not installed; nothing is imported."""
+    with explain_missing_torch():
+        for name in ("torch", *others):
+            if find_spec(name) is None:
+                raise ModuleNotFoundError(name=name)
+
+
 @contextmanager
 def explain_missing_torch() -> Iterator[None]:
     """Let imports that need torch fail with the way to install it; other imports fail as ever.

@@ -5,22 +5,27 @@ The command line is `python -m redgreen`; the names below are what other program
 
 from __future__ import annotations
 
-from redgreen.codes import EXIT_CODES, Verdict
+from redgreen.codes import EXIT_CODES, GREEN, GUARD, RED, Mode, Verdict
 from redgreen.errors import RedgreenError
-from redgreen.events import Evidence, read_evidence
-from redgreen.model import Registry, Selector
-from redgreen.pairing import Conclusion, conclude
+from redgreen.evidence.verify import verify_folder
+from redgreen.judge.conclusion import Conclusion
+from redgreen.judge.events import Evidence, read_evidence
+from redgreen.judge.pairing import conclude
+from redgreen.judge.verdict import Judgement
 from redgreen.project import Project, find_project
-from redgreen.registry import find_selector, load_registry
-from redgreen.runner import Outcome, Session, run_selector
-from redgreen.verdict import Judgement, judge
-from redgreen.verify import verify_folder
+from redgreen.registry.load import find_selector, load_registry
+from redgreen.registry.model import Registry, Selector
+from redgreen.run.runner import Outcome, Session, run_selector
 
 __all__ = [
     "EXIT_CODES",
+    "GREEN",
+    "GUARD",
+    "RED",
     "Conclusion",
     "Evidence",
     "Judgement",
+    "Mode",
     "Outcome",
     "Project",
     "RedgreenError",
@@ -31,7 +36,6 @@ __all__ = [
     "conclude",
     "find_project",
     "find_selector",
-    "judge",
     "load_registry",
     "read_evidence",
     "run_selector",

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from redgreen import commands
+from redgreen.codes import GUARD, Mode
 from redgreen.errors import RedgreenError, RegistryError
-from redgreen.logfile import ESCAPES
 from redgreen.project import Project, find_project
+from redgreen.run.logfile import ESCAPES
 
 __all__ = ["main"]
 
 RUNS: Final = ("run", "guard")
-
 WRITING: Final = ("run", "guard", "close", "doctor")
 
 
@@ -37,28 +37,21 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        argv: Arguments; those of the process by default.
-
-    Returns:
-        The exit code: 0 as asked, else the code of the verdict or of the error.
-    """
+    """Run the command line and return the exit code: 0 as asked, else the code of the verdict or of the error."""
     words = sys.argv[1:] if argv is None else argv
     as_json = "--json" in words
     is_run = bool({*RUNS} & {*words})
     try:
-        arguments = _parser().parse_args(words)
+        arguments = _make_parser().parse_args(words)
         as_json, is_run = arguments.json, arguments.command in RUNS
-        answer: commands.Answer = arguments.run(_project(arguments), arguments)
+        answer: commands.Answer = arguments.run(_find_project(arguments), arguments)
     except RedgreenError as error:
         print(f"redgreen: {error}".replace("\n", " "), file=sys.stderr)
-        answer = commands.refusal(error)
+        answer = commands.refuse(error)
     except KeyboardInterrupt:
         print("redgreen: interrupted", file=sys.stderr)
         answer = commands.Answer(18, "INTERRUPTED")
-    except Exception as error:  # noqa: BLE001 - the last resort: one line and a code instead of a traceback
+    except Exception as error:  # noqa: BLE001 - one line and a code instead of a traceback
         if os.environ.get("REDGREEN_DEBUG"):
             traceback.print_exc()
         told = str(error).splitlines()[:1] or [""]
@@ -82,17 +75,17 @@ def _tell(answer: commands.Answer, *, as_json: bool, is_run: bool) -> None:
         if is_run:
             print(closing, file=sys.stderr if as_json else sys.stdout)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader went away, as in `| head`
+    except BrokenPipeError:  # the reader has closed the pipe, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _project(arguments: argparse.Namespace) -> Project:
+def _find_project(arguments: argparse.Namespace) -> Project:
     # CI=true throws away what a run writes; what was recorded before is checked there as anywhere else
     by_environment = None if arguments.command in WRITING else False
     return find_project(Path.cwd(), root=arguments.root, scratch=True if arguments.scratch else by_environment)
 
 
-def _show(arguments: argparse.Namespace) -> Callable[[bytes], object]:
+def _make_show(arguments: argparse.Namespace) -> Callable[[bytes], object]:
     """Where pytest's raw output goes: the terminal, or standard error when standard output is for tools."""
     stream = (sys.stderr if arguments.json else sys.stdout).buffer
     plain = bool(os.environ.get("NO_COLOR"))
@@ -106,28 +99,29 @@ def _show(arguments: argparse.Namespace) -> Callable[[bytes], object]:
         try:
             stream.write(escapes.sub(b"", chunk) if plain else chunk)
             stream.flush()
-        except OSError:  # the terminal went away; the run and its log go on
+        except OSError:  # the terminal is closed; the run and its log continue
             gone = True
 
     return show
 
 
 def _run(project: Project, arguments: argparse.Namespace) -> commands.Answer:
-    show = _show(arguments)
+    show = _make_show(arguments)
     if arguments.command == "guard":
-        return commands.run_one(project, arguments.selector, "guard", "", show)
+        return commands.run_one(project, arguments.selector, GUARD, "", show)
+    mode = Mode.parse(arguments.mode)
     if arguments.selector:
-        return commands.run_one(project, arguments.selector, arguments.mode, arguments.red, show)
+        return commands.run_one(project, arguments.selector, mode, arguments.red, show)
     if arguments.red:
         raise RegistryError("--red needs a selector")
-    return commands.run_map(project, arguments.mode, arguments.initiative, show)
+    return commands.run_map(project, mode, arguments.initiative, show)
 
 
-def _ledger(project: Project, arguments: argparse.Namespace) -> commands.Answer:
+def _run_ledger(project: Project, arguments: argparse.Namespace) -> commands.Answer:
     return commands.rebuild_ledger(project) if arguments.rebuild else commands.check_ledger(project)
 
 
-def _parser() -> Parser:
+def _make_parser() -> Parser:
     common = Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="print one JSON document; the run itself goes to stderr")
     common.add_argument("--scratch", action="store_true", help="record into an ignored folder (also with CI=true)")
@@ -147,24 +141,21 @@ def _parser() -> Parser:
     run.add_argument("--initiative", default="", help="without a selector: only this initiative")
     guard = verb("guard", "run a guard: everything in it must pass", _run)
     guard.add_argument("selector")
-    lint = verb(
-        "lint",
-        "check the registry against what pytest collects",
-        lambda p, a: commands.lint_registry(p, freeze=a.freeze),
-    )
+    text = "check the registry against what pytest collects"
+    lint = verb("lint", text, lambda p, a: commands.lint_registry(p, freeze=a.freeze))
     lint.add_argument("--freeze", action="store_true", help="write the exact ids of every live target")
     verify = verb("verify", "check sealed folders and the ledger", lambda p, a: commands.verify(p, a.path, a.against))
     verify.add_argument("path", nargs="?", default="", help="a report folder, or a folder above some")
     verify.add_argument("--against", default="", metavar="REF", help="nothing recorded at this commit may be gone")
-    ledger = verb("ledger", "compare the ledger with the sealed folders, or render it again", _ledger)
+    ledger = verb("ledger", "compare the ledger with the sealed folders, or render it again", _run_ledger)
     what = ledger.add_mutually_exclusive_group(required=True)
     what.add_argument("--check", action="store_true")
     what.add_argument("--rebuild", action="store_true")
-    verb("status", "where every selector stands, and what to run next", lambda p, a: commands.show_status(p))
+    verb("status", "show the state of every selector and what to run next", lambda p, a: commands.show_status(p))
     verb("close", "seal what interrupted runs left, as ABANDONED", lambda p, a: commands.close(p))
     docs = verb(
         "docs", "write the documents that come from the registry", lambda p, a: commands.generate_docs(p, check=a.check)
     )
     docs.add_argument("--check", action="store_true", help="compare only")
-    verb("doctor", "look whether runs can be recorded here", lambda p, a: commands.examine(p))
+    verb("doctor", "check whether runs can be recorded here", lambda p, a: commands.examine(p))
     return parser

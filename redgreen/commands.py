@@ -1,4 +1,7 @@
-"""What each command does: from plain arguments to an exit code, lines for people and values for tools."""
+"""What each command does: from plain arguments to an exit code, lines for people and values for tools.
+
+Every function raises a `RedgreenError` for what it refuses.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from redgreen import abandoned, doctor, documents, ledger, lint, status
-from redgreen.codes import Verdict
+from redgreen.checks import doctor, documents, lint, status
+from redgreen.codec import to_json
+from redgreen.codes import Mode, Verdict
 from redgreen.errors import DocsError, LedgerError, RedgreenError, RegistryError, VerifyError
-from redgreen.evidence import verify_all
+from redgreen.evidence import abandoned, ledger
+from redgreen.evidence.verify_all import verify_all
 from redgreen.project import Project
-from redgreen.registry import find_selector, load_registry
-from redgreen.runner import Outcome, Session, run_many, run_selector
+from redgreen.registry.load import find_selector, load_registry
+from redgreen.run.runner import Outcome, Session, run_many, run_selector
 
 __all__ = ["Answer"]
 
@@ -36,30 +41,22 @@ class Answer:
     path: str = "-"
 
 
-def run_one(project: Project, name: str, mode: str, red: str, show: Callable[[bytes], object]) -> Answer:
-    """Run one selector.
-
-    Raises:
-        RedgreenError: It cannot be run or recorded.
-    """
+def run_one(project: Project, name: str, mode: Mode, red: str, show: Callable[[bytes], object]) -> Answer:
+    """Run one selector."""
     registry = load_registry(project.root)
     selector = find_selector(registry, name)
     session = Session(project, registry, show)
     with session.interrupts:
         outcome = run_selector(session, selector, mode, red)
-    return _answer(project, outcome)
+    return _make_answer(project, outcome)
 
 
-def run_map(project: Project, mode: str, initiative: str, show: Callable[[bytes], object]) -> Answer:
-    """Run everything that waits in the active phases, with a closing table.
-
-    Raises:
-        RegistryError: The registry is wrong, or knows no such initiative.
-    """
+def run_map(project: Project, mode: Mode, initiative: str, show: Callable[[bytes], object]) -> Answer:
+    """Run everything that waits in the active phases, with a closing table."""
     registry = load_registry(project.root)
     if initiative and initiative not in registry.initiatives:
         raise RegistryError(f"{registry.file}: no initiative is called '{initiative}'")
-    selectors = status.waiting(project, registry, mode, initiative)
+    selectors = status.list_waiting(project, registry, mode, initiative)
     if not selectors:
         active = [f"{one.name} {one.active_phase}" for one in registry.initiatives.values() if one.active_phase]
         where = ", ".join(active) or "no initiative has an active phase"
@@ -70,7 +67,7 @@ def run_map(project: Project, mode: str, initiative: str, show: Callable[[bytes]
     rows: list[tuple[str, str, int, str]] = []
     for selector, outcome in done:
         if isinstance(outcome, Outcome):
-            path = project.relative(outcome.folder)
+            path = project.relativize(outcome.folder)
             rows.append((selector.name, outcome.verdict.value, outcome.verdict.exit_code, path))
         else:
             rows.append((selector.name, outcome.label, outcome.code, str(outcome)))
@@ -82,20 +79,16 @@ def run_map(project: Project, mode: str, initiative: str, show: Callable[[bytes]
     return Answer(worst[2], worst[1] if worst[2] else "ALL_AS_ASKED", lines, values)
 
 
-def _answer(project: Project, outcome: Outcome) -> Answer:
+def _make_answer(project: Project, outcome: Outcome) -> Answer:
     verdict = outcome.verdict
-    proof = " (characterisation: the RED came from a stub)" if outcome.result["proof"] else ""
-    lines = ["", f"{verdict}{proof}", *(f"  {reason}" for reason in outcome.result["reasons"][:20])]
-    path = project.relative(outcome.folder)
-    return Answer(verdict.exit_code, verdict.value, lines, outcome.result | {"folder": path}, path)
+    proof = " (characterisation: the RED came from a stub)" if outcome.result.proof else ""
+    lines = ["", f"{verdict}{proof}", *(f"  {reason}" for reason in outcome.result.reasons[:20])]
+    path = project.relativize(outcome.folder)
+    return Answer(verdict.exit_code, verdict.value, lines, to_json(outcome.result) | {"folder": path}, path)
 
 
 def lint_registry(project: Project, *, freeze: bool) -> Answer:
-    """Check the registry against what pytest really collects; write the frozen ids when asked.
-
-    Raises:
-        RegistryError: The file cannot be read, or pytest cannot collect.
-    """
+    """Check the registry against what pytest really collects; write the frozen ids when asked."""
     try:
         registry = load_registry(project.root)
     except RegistryError as error:
@@ -121,12 +114,7 @@ def lint_registry(project: Project, *, freeze: bool) -> Answer:
 
 
 def verify(project: Project, path: str, against: str) -> Answer:
-    """Check sealed folders, and with them the ledger.
-
-    Raises:
-        VerifyError: The path is no report folder.
-        RepositoryError: The base cannot be read.
-    """
+    """Check sealed folders, and with them the ledger."""
     problems, number = verify_all(project, path, against)
     values = {"folders": number, "problems": problems}
     if problems:
@@ -135,11 +123,7 @@ def verify(project: Project, path: str, against: str) -> Answer:
 
 
 def check_ledger(project: Project) -> Answer:
-    """Compare the ledger with the folders.
-
-    Raises:
-        LedgerError: The ledger is missing or broken.
-    """
+    """Compare the ledger with the folders."""
     problems = ledger.check(project, load_registry(project.root))
     if problems:
         hint = "run `python -m redgreen ledger --rebuild`"
@@ -148,21 +132,17 @@ def check_ledger(project: Project) -> Answer:
 
 
 def rebuild_ledger(project: Project) -> Answer:
-    """Render the ledger again.
-
-    Raises:
-        LedgerError, ReportError: It cannot be read or written.
-    """
+    """Render the ledger again."""
     changed = ledger.rebuild(project, load_registry(project.root))
     line = "docs/fix_plan.md: " + ("rendered again" if changed else "already as the folders say")
     return Answer(0, "LEDGER_REBUILT", [line], {"changed": changed})
 
 
 def show_status(project: Project) -> Answer:
-    """Where everything stands."""
+    """Show the state of every selector and what to run next."""
     registry = load_registry(project.root)
-    rows = status.standings(project, registry)
-    open_runs = abandoned.unfinished(project)
+    rows = status.list_standings(project, registry)
+    open_runs = abandoned.find_unfinished(project)
     width = max(len(row.selector) for row in rows)
     lines = []
     for initiative in registry.initiatives.values():
@@ -174,41 +154,33 @@ def show_status(project: Project) -> Answer:
                 told += f"  last: {row.last}" if row.last else ""
                 told += f"  ({row.invalid} of {row.attempts} invalid)" if row.invalid else ""
                 lines.append(f" {mark} {row.phase:3} {row.selector:{width}}  {row.state}{told}")
-    lines += [f"unfinished: {project.relative(folder)}{' (running)' if alive else ''}" for folder, alive in open_runs]
+    lines += [f"unfinished: {project.relativize(folder)}{' (running)' if alive else ''}" for folder, alive in open_runs]
     steps = [row.next for row in rows if row.active and row.next]
     if any(not alive for _, alive in open_runs):
         steps.insert(0, "python -m redgreen close")
     lines += ["", *(f"next: {step}" for step in steps)] if steps else ["", "next: nothing waits in the active phases"]
     values = {
-        "selectors": [row.facts() for row in rows],
-        "unfinished": [{"folder": project.relative(folder), "running": alive} for folder, alive in open_runs],
+        "selectors": to_json(rows),
+        "unfinished": [{"folder": project.relativize(folder), "running": alive} for folder, alive in open_runs],
         "next": steps,
     }
     return Answer(0, "STATUS", lines, values)
 
 
 def close(project: Project) -> Answer:
-    """Seal abandoned runs and put them into the ledger.
-
-    Raises:
-        ReportError: A folder cannot be written.
-    """
+    """Seal abandoned runs and put them into the ledger."""
     folders = abandoned.close(project)
     if folders and not project.scratch:
         ledger.rebuild(project, load_registry(project.root))
-    names = [project.relative(folder) for folder in folders]
+    names = [project.relativize(folder) for folder in folders]
     lines = [f"sealed as abandoned: {name}" for name in names] or ["no run was left unfinished"]
     return Answer(0, "CLOSED", lines, {"sealed": names})
 
 
 def generate_docs(project: Project, *, check: bool) -> Answer:
-    """Write the documents that come from the registry, or compare them with it.
-
-    Raises:
-        ReportError: They cannot be written.
-    """
+    """Write the documents that come from the registry, or compare them with it."""
     registry = load_registry(project.root)
-    different = documents.different(project, registry)
+    different = documents.find_outdated(project, registry)
     if check:
         if different:
             lines = [f"{name}: differs from the registry; run `python -m redgreen docs`" for name in different]
@@ -220,15 +192,15 @@ def generate_docs(project: Project, *, check: bool) -> Answer:
 
 
 def examine(project: Project) -> Answer:
-    """Look whether this machine and repository can record runs."""
+    """Check whether this machine and repository can record runs."""
     rows = doctor.examine(project)
     bad = [row for row in rows if not row.good]
     lines = [f"{'ok ' if row.good else 'BAD'}  {row.subject}: {row.finding}" for row in rows]
-    values = {"findings": [{"subject": row.subject, "good": row.good, "finding": row.finding} for row in rows]}
+    values = {"findings": to_json(rows)}
     code = bad[0].code if bad else 0
     return Answer(code, "UNFIT" if bad else "FIT", lines, values)
 
 
-def refusal(error: RedgreenError) -> Answer:
-    """An error as an answer."""
+def refuse(error: RedgreenError) -> Answer:
+    """Turn an error into an answer."""
     return Answer(error.code, error.label, [], {"error": str(error)})

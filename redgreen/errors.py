@@ -1,38 +1,11 @@
 """What can go wrong around a run, each kind with the exit code that the command line ends with.
 
-    RedgreenError                 30   something unforeseen
-    ├── RegistryError             20   the registry, or the way redgreen was called
-    ├── VerifyError               21   sealed evidence does not hold
-    ├── LedgerError               22   the ledger differs from the folders, or cannot be read
-    ├── SecretError               23   a secret or a machine path where it cannot be redacted
-    ├── PlannedError              24   the selector belongs to later work
-    ├── DocsError                 25   a generated document differs from the registry
-    ├── PairError                 26   no RED that this GREEN could answer
-    ├── ClockError                27   the clock lies behind the newest report
-    ├── ReportError               28   a report folder cannot be written
-    └── RepositoryError           29   git cannot say which code was tested
-
 How a *run* ended is not an error: see `redgreen.codes.Verdict`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-__all__ = [
-    "ClockError",
-    "DocsError",
-    "LedgerError",
-    "PairError",
-    "PlannedError",
-    "Problem",
-    "RedgreenError",
-    "RegistryError",
-    "ReportError",
-    "RepositoryError",
-    "SecretError",
-    "VerifyError",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +30,13 @@ class Problem:
 class RedgreenError(Exception):
     """Base of everything that redgreen raises on purpose."""
 
-    code = 30
-    label = "INTERNAL_ERROR"
+    code, label = 30, "INTERNAL_ERROR"
 
 
 class RegistryError(RedgreenError):
     """The registry is missing or wrong, or a command was called wrongly."""
 
-    code = 20
-    label = "REGISTRY_ERROR"
+    code, label = 20, "REGISTRY_ERROR"
 
     def __init__(self, message: str, problems: tuple[Problem, ...] = ()) -> None:
         super().__init__(message)
@@ -81,61 +52,52 @@ class RegistryError(RedgreenError):
 class VerifyError(RedgreenError):
     """Sealed evidence was changed, or does not support its verdict."""
 
-    code = 21
-    label = "VERIFY_FAILED"
+    code, label = 21, "VERIFY_FAILED"
 
 
 class LedgerError(RedgreenError):
     """The ledger differs from the sealed folders, or its blocks are broken."""
 
-    code = 22
-    label = "LEDGER_DRIFT"
+    code, label = 22, "LEDGER_DRIFT"
 
 
 class SecretError(RedgreenError):
     """A secret or a machine path stands where it cannot be redacted."""
 
-    code = 23
-    label = "SECRET_FOUND"
+    code, label = 23, "SECRET_FOUND"
 
 
 class PlannedError(RedgreenError):
     """The selector is planned: its tests come with later work."""
 
-    code = 24
-    label = "PLANNED"
+    code, label = 24, "PLANNED"
 
 
 class DocsError(RedgreenError):
     """A generated document differs from what the registry says."""
 
-    code = 25
-    label = "DOCS_DRIFT"
+    code, label = 25, "DOCS_DRIFT"
 
 
 class PairError(RedgreenError):
     """There is no RED that a GREEN run could answer."""
 
-    code = 26
-    label = "NO_RED"
+    code, label = 26, "NO_RED"
 
 
 class ClockError(RedgreenError):
-    """The clock lies behind the newest report of the initiative."""
+    """The clock is behind the newest report of the initiative."""
 
-    code = 27
-    label = "CLOCK_BACK"
+    code, label = 27, "CLOCK_BACK"
 
 
 class ReportError(RedgreenError):
     """A report folder cannot be reserved, written or sealed."""
 
-    code = 28
-    label = "REPORT_ERROR"
+    code, label = 28, "REPORT_ERROR"
 
 
 class RepositoryError(RedgreenError):
     """Git cannot say which code is being tested."""
 
-    code = 29
-    label = "REPOSITORY_ERROR"
+    code, label = 29, "REPOSITORY_ERROR"

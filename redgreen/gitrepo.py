@@ -7,13 +7,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from redgreen.errors import RepositoryError
 
-__all__ = ["Snapshot", "git", "snapshot"]
+__all__ = ["Revision", "Snapshot", "git", "take_snapshot"]
 
 PATCH_CAP: Final = 8 * 1024 * 1024
 EVIDENCE: Final = ("(glob)plans/active/*/reports/**", "(glob)docs/fix_plan.md")
@@ -21,31 +21,25 @@ WITHOUT_EVIDENCE: Final = (".", *(f":(exclude,{path[1:]}" for path in EVIDENCE))
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The code under test: a commit, and the tree that the commit and the patch give together.
+class Revision:
+    """The code under test: a commit, and the tree that the commit and the patch give together, without evidence.
 
-    Evidence (report folders, the ledger) is not part of it.
-
-    Attributes:
-        head: Commit id.
-        branch: Branch name; empty when detached.
-        tree: Tree id of the working files.
-        dirty: Whether the working files differ from the commit.
-        patch: The difference, as `git apply` takes it.
+    `branch` is empty when detached; `dirty` says that the working files differ from the commit.
     """
 
     head: str
     branch: str
     tree: str
     dirty: bool
-    patch: bytes
+    patch_sha256: str | None
 
-    def facts(self) -> dict[str, Any]:
-        """The snapshot for JSON, the patch by its digest."""
-        facts = asdict(self)
-        patch = facts.pop("patch")
-        facts["patch_sha256"] = hashlib.sha256(patch).hexdigest() if patch else None
-        return facts
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The code under test with the difference from its commit, as `git apply` takes it."""
+
+    revision: Revision
+    patch: bytes
 
 
 def git(root: Path, *words: str, env: dict[str, str] | None = None) -> bytes:
@@ -66,7 +60,7 @@ def git(root: Path, *words: str, env: dict[str, str] | None = None) -> bytes:
     return done.stdout
 
 
-def snapshot(root: Path) -> Snapshot:
+def take_snapshot(root: Path) -> Snapshot:
     """Describe the working files of a repository.
 
     Raises:
@@ -107,4 +101,5 @@ def snapshot(root: Path) -> Snapshot:
         raise RepositoryError(
             f"the uncommitted changes are {len(patch) / 1e6:.0f} MB, too large to keep as evidence; commit them first"
         )
-    return Snapshot(head, branch, tree, bool(patch), patch)
+    sha256 = hashlib.sha256(patch).hexdigest() if patch else None
+    return Snapshot(Revision(head, branch, tree, bool(patch), sha256), patch)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from redgreen.errors import RegistryError
-from redgreen.registry import REGISTRY_NAME
+from redgreen.registry.load import REGISTRY_NAME
 
 __all__ = ["Project", "find_project"]
 
@@ -19,12 +19,9 @@ PARTIAL: Final = ".partial"
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A repository with a registry.
+    """A repository with a registry; everything lies at fixed places below `root`.
 
-    Attributes:
-        root: Top folder; registry, plans and documents lie at fixed places below it.
-        scratch: Whether runs are thrown away: they go to an ignored folder, and never into plans/ or the ledger.
-        python: Interpreter that runs pytest.
+    A scratch run is thrown away: it goes to an ignored folder, and never into plans/ or the ledger.
     """
 
     root: Path
@@ -58,16 +55,16 @@ class Project:
         """The ledger document."""
         return self.root / "docs" / "fix_plan.md"
 
-    def reports(self, initiative: str) -> Path:
-        """Folder that holds the `<UTC>` folders of one initiative."""
+    def locate_reports(self, initiative: str) -> Path:
+        """Return the folder that holds the `<UTC>` folders of one initiative."""
         return self.base / initiative / "reports"
 
-    def relative(self, path: Path) -> str:
-        """A path below the root in the form that goes into files."""
+    def relativize(self, path: Path) -> str:
+        """Return a path relative to the root, with forward slashes."""
         return path.relative_to(self.root).as_posix()
 
-    def folders(self, *, unsealed: bool = False) -> Iterator[Path]:
-        """Report folders in the order of initiative, time and name; the unfinished ones when asked for."""
+    def list_folders(self, *, unsealed: bool = False) -> Iterator[Path]:
+        """Yield report folders in the order of initiative, time and name; the unfinished ones when asked for."""
         for stamp in sorted(self.base.glob("*/reports/*")):
             if not stamp.is_dir():
                 continue
@@ -77,12 +74,9 @@ class Project:
 
 
 def find_project(start: Path, *, root: Path | None = None, scratch: bool | None = None) -> Project:
-    """The project around a folder.
+    """Find the project around a folder, or take the folder `root` without looking.
 
-    Args:
-        start: Folder to look in and above.
-        root: Use this folder and do not look.
-        scratch: Throw runs away; by default the case when the environment says `CI=true`.
+    By default runs are thrown away (`scratch`) when the environment says `CI=true`.
 
     Raises:
         RegistryError: No folder here or above holds a registry.

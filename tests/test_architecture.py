@@ -39,11 +39,11 @@ LIBRARIES: dict[str, set[str]] = {
     "solve": {"torch", "numpy"},
     "simulate": {"torch", "numpy", "scipy"},
     "evaluate": {"torch", "numpy", "scipy", "matplotlib"},
-    "models": {"torch", "numpy"},
+    "models": {"torch", "numpy", "scipy"},
     "training": {"torch", "numpy", "jaxtyping", "lightning"},
     "workflows": {"numpy"},
     "contracts": {"torch", "numpy"},
-    "cli": {"tqdm"},
+    "cli": {"tqdm", "yaml"},
 }
 TORCH_FREE = ("errors", "storage", "config", "data", "formats", "models.archive", "models.record")
 

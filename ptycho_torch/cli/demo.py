@@ -8,11 +8,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-from ptycho_torch.errors import PtychoError
+from ptycho_torch.cli.shared import add_device
+from ptycho_torch.errors import PtychoError, require_torch
 
 STEPS = 400
-OWN_SEED, UNSEEN_SEED = 0, 7
+# what the network is trained on, another object of the same kind, and an object of another kind
+SCANS = {
+    "own": ("--object=dead_leaves", "--seed=0"),
+    "same_kind": ("--object=dead_leaves", "--seed=7", "--object_px=224"),
+    "other_kind": ("--object=siemens", "--seed=7", "--object_px=224"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,32 +28,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output_dir", type=Path, default=Path("demo_output"), metavar="DIR", help="folder for all results"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier demo in the folder")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add_device(parser)
     parser.add_argument("--steps", type=int, default=STEPS, help=f"training steps (default: {STEPS})")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Simulate two scans, train on one, reconstruct both in new processes, say what came out."""
+    """Simulate three scans, train on one, reconstruct all in new processes, say what came out."""
+    require_torch()
+    from ptycho_torch.storage.writing import check_folder, claim_folder
+
+    folder: Path = arguments.output_dir
+    check_folder(folder, overwrite=arguments.overwrite)
     from ptycho_torch.runtime.device import find_device
     from ptycho_torch.runtime.run_record import RunRecord
-    from ptycho_torch.storage.writing import claim_folder
 
     find_device(arguments.device)
-    folder: Path = arguments.output_dir
     claim_folder(folder, overwrite=arguments.overwrite)
     record = RunRecord(folder, "demo", {"steps": arguments.steps, "device": arguments.device}, [])
     started = time.perf_counter()
-    own, unseen, network = folder / "scan.npz", folder / "unseen.npz", folder / "network"
-    for path, seed in ((own, OWN_SEED), (unseen, UNSEEN_SEED)):
-        _step("simulate", f"--output={path}", f"--seed={seed}")
+    scans, network = {name: folder / f"{name}.npz" for name in SCANS}, folder / "network"
+    for name, options in SCANS.items():
+        _step("simulate", f"--output={scans[name]}", *options)
     machine = [f"--device={arguments.device}", *(["--quiet"] if arguments.quiet else [])]
-    _step("train", f"--data={own}", f"--output_dir={network}", f"--steps={arguments.steps}", *machine)
+    _step("train", f"--data={scans['own']}", f"--output_dir={network}", f"--steps={arguments.steps}", *machine)
     checkpoint = network / "checkpoints" / "last.ckpt"
     results = {}
-    for name, path, options in (("own", own, []), ("unseen", unseen, ["--no_control"])):
+    for name, path in scans.items():
         target = folder / f"reconstruction_{name}"
-        _step("infer", f"--checkpoint={checkpoint}", f"--data={path}", f"--output_dir={target}", *machine, *options)
+        _step("infer", f"--checkpoint={checkpoint}", f"--data={path}", f"--output_dir={target}", *machine)
         results[name] = json.loads((target / "metrics.json").read_text())
     seconds = time.perf_counter() - started
     record.finish(results=results, seconds=seconds)
@@ -60,18 +70,16 @@ def _step(*command: str) -> None:
         raise PtychoError(f"the step {command[0]!r} ended with exit code {code}, its message stands above")
 
 
-def _summarise(results: dict[str, dict[str, dict[str, float]]], folder: Path, seconds: float) -> None:
+def _summarise(results: dict[str, dict[str, Any]], folder: Path, seconds: float) -> None:
     print(f"\nfinished in {seconds:.0f} s")
-    print(f"{'':24}{'phase corr.':>12}{'error':>9}{'R':>9}{'R floor':>9}")
+    print(f"{'':28}{'phase corr.':>12}{'error':>9}{'R':>9}{'R floor':>9}")
     for name, metrics in results.items():
         for key in ("network", "network_polish", "flat_polish"):
-            if key not in metrics:
-                continue
-            row = metrics[key]
+            row, what = metrics[key], f"{name.replace('_', ' ')}: {key.replace('_', ' + ')}"
             print(
-                f"{name + ' ' + key.replace('_', ' + '):24}{row['phase_correlation']:12.3f}{row['complex_error']:9.4f}"
-                f"{row['R']:9.4f}{row['R_floor']:9.4f}"
+                f"{what:28}{row['phase_correlation']:12.3f}{row['complex_error']:9.4f}{row['R']:9.4f}{row['R_floor']:9.4f}"
             )
+        print(f"{name.replace('_', ' ')}: the result starts from {metrics['start']}")
     for name in results:
         print(f"figure: {folder / f'reconstruction_{name}' / 'comparison.png'}")
     print(f"metrics: {folder / 'run.json'}")

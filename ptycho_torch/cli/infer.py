@@ -6,13 +6,27 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho_torch.cli.options import add_settings, settings_from
-from ptycho_torch.cli.shared import add_input, add_machine, add_output, bars, default_checkpoint, print_results
-from ptycho_torch.config import DataSettings, InferenceSettings, RefineSettings
+from ptycho_torch.cli.options import add_config, add_settings, settings_from
+from ptycho_torch.cli.shared import (
+    add_input,
+    add_machine,
+    add_output,
+    bars,
+    default_checkpoint,
+    prepare_run,
+    print_config,
+    print_results,
+    read_scans_first,
+)
+from ptycho_torch.config import DataSettings, Experiment, InferenceSettings, RefineSettings
 from ptycho_torch.errors import ConfigError
 
 if TYPE_CHECKING:
     from ptycho_torch.models.checkpoint import TrainedNetwork
+
+
+# of a settings file
+SECTIONS = ("data", "inference", "refine")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_input(parser)
     add_output(parser, "inference_outputs")
     add_machine(parser)
+    add_config(parser)
     add_settings(parser, InferenceSettings)
     add_settings(parser, RefineSettings, prefix="polish_")
 
@@ -40,18 +55,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Read, predict, polish, write."""
     reading = settings_from(arguments, DataSettings)
-    from ptycho_torch.formats import read_one_scan, scan_files
-    from ptycho_torch.runtime.device import find_device, limit_threads
+    _chosen(arguments, Experiment())  # what is unusable whatever the network is told before anything is read
+    scan = None if arguments.print_config else read_scans_first(arguments, reading)[0]
+    source = _source(arguments)
+    if scan:
+        prepare_run(arguments)
+    trained = _load(source)
+    inference, polish = _chosen(arguments, trained.experiment)
+    if scan is None:
+        print_config(data=reading, inference=inference, refine=polish)
+        return
+    from ptycho_torch.formats import scan_files
+    from ptycho_torch.runtime.device import find_device
     from ptycho_torch.runtime.run_record import RunRecord
     from ptycho_torch.storage.writing import claim_folder
-    from ptycho_torch.workflows.reconstruction import check_size, reconstruct_scan, write_reconstruction
+    from ptycho_torch.workflows.outputs import write_result
+    from ptycho_torch.workflows.reconstruction import check_size, reconstruct_scan
 
-    limit_threads(arguments.threads)
     find_device(arguments.device)
-    source, trained = _network(arguments)
-    inference = settings_from(arguments, InferenceSettings, base=trained.experiment.inference)
-    polish = settings_from(arguments, RefineSettings, prefix="polish_", base=trained.experiment.refine)
-    scan = read_one_scan(arguments.data, reading, arguments.probe)
     check_size(trained, scan)
     claim_folder(arguments.output_dir, overwrite=arguments.overwrite)
     stored = {"data": reading.to_dict(), "inference": inference.to_dict(), "polish": polish.to_dict()}
@@ -65,20 +86,38 @@ def run(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         progress=None if arguments.quiet else bars(),
     )
-    files = write_reconstruction(result, arguments.output_dir)
+    files = write_result(result, arguments.output_dir)
     record.finish(results=result.metrics, outputs=files)
     print_results(arguments.output_dir, files, result.metrics)
 
 
-def _network(arguments: argparse.Namespace) -> tuple[Path, TrainedNetwork]:
-    """The network that the options name, or that lies beside the data, and the file it is from."""
-    from ptycho_torch.models.archive import bundle_file
+def _chosen(arguments: argparse.Namespace, trained: Experiment) -> tuple[InferenceSettings, RefineSettings]:
+    """Options, and what a network was trained with where they are silent."""
+    return (
+        settings_from(arguments, InferenceSettings, base=trained.inference),
+        settings_from(arguments, RefineSettings, prefix="polish_", base=trained.refine),
+    )
+
+
+def _source(arguments: argparse.Namespace) -> Path:
+    """The file of the network that the options name, or that lies beside the data, checked without torch."""
+    from ptycho_torch.models.archive import bundle_file, open_bundle
+    from ptycho_torch.models.record import check_checkpoint
+
+    if arguments.model_path:
+        open_bundle(arguments.model_path)
+        return bundle_file(arguments.model_path)
+    checkpoint: Path | None = arguments.checkpoint or (arguments.data and default_checkpoint(arguments.data))
+    if checkpoint is None:
+        raise ConfigError("there is no network; name one with --checkpoint or --model_path")
+    if arguments.checkpoint is None and not checkpoint.is_file():
+        raise ConfigError(f"there is no {checkpoint}; put one there, or name another with --checkpoint or --model_path")
+    check_checkpoint(checkpoint)
+    return checkpoint
+
+
+def _load(source: Path) -> TrainedNetwork:
     from ptycho_torch.models.bundle import load_bundle
     from ptycho_torch.models.checkpoint import load_network
 
-    if arguments.model_path:
-        return bundle_file(arguments.model_path), load_bundle(arguments.model_path)
-    checkpoint = arguments.checkpoint or default_checkpoint(arguments.data)
-    if arguments.checkpoint is None and not checkpoint.is_file():
-        raise ConfigError(f"there is no {checkpoint}; put one there, or name another with --checkpoint or --model_path")
-    return checkpoint, load_network(checkpoint)
+    return load_bundle(source) if source.suffix == ".zip" else load_network(source)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
 
+import ptycho_torch
 from ptycho_torch.cli import demo, infer, refine, simulate, train
-from ptycho_torch.cli.options import Parser, underscored
+from ptycho_torch.cli.options import Parser, in_users_words, underscored
 from ptycho_torch.cli.shared import set_up_logging
 from ptycho_torch.errors import PtychoError, explain_missing_torch
+
+_log = logging.getLogger(__name__)
 
 _COMMANDS = {
     "simulate": (simulate, "make a scan to try things with"),
@@ -18,6 +23,12 @@ _COMMANDS = {
     "refine": (refine, "reconstruct a scan with the physics solver alone"),
     "demo": (demo, "do all of it, from simulation to figures"),
 }
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"{parser.prog} {ptycho_torch.__version__}")
+        parser.exit()
 
 
 def main(arguments: Sequence[str] | None = None, command: str | None = None) -> int:
@@ -30,6 +41,7 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
     given = underscored(sys.argv[1:] if arguments is None else arguments)
     if command is None:
         parser = Parser(prog="ptycho-torch", description="Ptychographic reconstruction with physics-informed networks.")
+        parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
         choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
         for name, (module, summary) in _COMMANDS.items():
             module.add_arguments(choices.add_parser(name, help=summary, description=summary))
@@ -37,13 +49,14 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
         parser = Parser(prog=f"ptycho-torch {command}", description=_COMMANDS[command][1])
         _COMMANDS[command][0].add_arguments(parser)
     namespace = parser.parse_args(given)
-    chosen = command or namespace.command
-    set_up_logging(quiet=namespace.quiet)
+    namespace.command = chosen = command or namespace.command
+    set_up_logging(namespace)
     try:
+        _read_config(namespace)
         with explain_missing_torch():
             _COMMANDS[chosen][0].run(namespace)
     except PtychoError as error:
-        print(f"ptycho-torch {chosen}: {error}", file=sys.stderr)
+        print(f"ptycho-torch {chosen}: {in_users_words(str(error), namespace)}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # whoever read the output has gone, as `| head` does; everything is written, and nobody is left to tell
@@ -52,3 +65,15 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
         print(f"ptycho-torch {chosen}: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _read_config(namespace: argparse.Namespace) -> None:
+    """Read the settings file, if one is named, and say which of its sections the command has no use for."""
+    if not getattr(namespace, "config", None):
+        return
+    from ptycho_torch.cli.config_file import read_config
+
+    namespace.stored = read_config(namespace.config)
+    for name in namespace.stored:
+        if name not in _COMMANDS[namespace.command][0].SECTIONS:
+            _log.warning("%s: the section %s changes nothing in %s", namespace.config, name, namespace.command)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from typing import Any, NoReturn, TypeVar
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from ptycho_torch.config.fields import Settings
 
@@ -14,6 +16,7 @@ S = TypeVar("S", bound=Settings)
 
 _ALIASES = {"epochs": ["max_epochs"], "steps": ["max_steps"]}
 _EMPTY = "none"
+_LABEL = re.compile(r"\b\w+Settings\.\w+")
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,6 +31,18 @@ class Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
+class Given(NamedTuple):
+    """A value with the option that was typed for it."""
+
+    value: Any
+    option: str
+
+
+class _Keep(argparse.Action):
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:  # noqa: ANN401 - argparse's own signature
+        setattr(namespace, self.dest, Given(self.const if self.nargs == 0 else values, option_string or self.dest))
+
+
 def underscored(arguments: Iterable[str]) -> list[str]:
     """`--batch-size=4` as `--batch_size=4`; values are left alone."""
     result = []
@@ -35,6 +50,17 @@ def underscored(arguments: Iterable[str]) -> list[str]:
         name, separator, value = argument.partition("=")
         result.append("--" + name[2:].replace("-", "_") + separator + value if name.startswith("--") else argument)
     return result
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Options for settings files."""
+    group = parser.add_argument_group("Settings")
+    group.add_argument(
+        "--config", type=Path, metavar="FILE", help="YAML file of settings by section; options override it"
+    )
+    group.add_argument(
+        "--print_config", action="store_true", help="show all settings as such a file, and do nothing else"
+    )
 
 
 def add_settings(
@@ -53,8 +79,7 @@ def add_settings(
         if only is not None and name not in only:
             continue
         declared = section.__dataclass_fields__[name]
-        unit = f" [{declared.metadata['unit']}]" if declared.metadata["unit"] else ""
-        text = f"{declared.metadata['help']}{unit}".replace("%", "%%")
+        text = _help(declared.metadata, prefix)
         names = [f"--{prefix}{name}", *(f"--{alias}" for alias in ([] if prefix else _ALIASES.get(name, [])))]
         if kind.base is bool:
             _add_switch(group, prefix + name, text, on=bool(declared.default))
@@ -63,6 +88,7 @@ def add_settings(
             group.add_argument(
                 *names,
                 dest=prefix + name,
+                action=_Keep,
                 type=_or_empty(kind.base) if kind.optional else kind.base,
                 choices=kind.choices or None,
                 metavar=None if kind.choices else kind.base.__name__.upper(),
@@ -70,11 +96,18 @@ def add_settings(
             )
 
 
+def _help(metadata: Mapping[str, Any], prefix: str) -> str:
+    unit = f" [{metadata['unit']}]" if metadata["unit"] else ""
+    condition = metadata["acts_when"]
+    needs = f"; only with {condition.words.format(section=prefix)}" if condition else ""
+    return f"{metadata['help']}{needs}{unit}".replace("%", "%%")
+
+
 def _add_switch(group: Any, name: str, text: str, *, on: bool) -> None:  # noqa: ANN401 - argparse hides the class
     # both words work, since what is overridden need not be the default; the help shows the one that changes it
     yes, no = (argparse.SUPPRESS, f"do not: {text}") if on else (text, argparse.SUPPRESS)
-    group.add_argument(f"--{name}", dest=name, action="store_true", default=None, help=yes)
-    group.add_argument(f"--no_{name}", dest=name, action="store_false", default=None, help=no)
+    group.add_argument(f"--{name}", dest=name, action=_Keep, nargs=0, const=True, help=yes)
+    group.add_argument(f"--no_{name}", dest=name, action=_Keep, nargs=0, const=False, help=no)
 
 
 def _or_empty(base: type) -> Callable[[str], Any]:
@@ -98,16 +131,38 @@ def settings_from(
     only: Iterable[str] | None = None,
     base: S | None = None,
 ) -> S:
-    """Settings from parsed options; what was not given comes from `base`, or from the defaults.
+    """Settings from parsed options; what was not given comes from the settings file, then from `base` or the defaults.
+
+    The namespace gets the name under which the user gave, or would give, each setting.
+
+    Args:
+        namespace: what was parsed.
+        section: the section of the schema.
+        prefix: stands before each option's name.
+        only: names that have an option; all without it.
+        base: settings to start from.
 
     Raises:
         ConfigError: a value is unusable.
     """
     values = (base or section()).to_dict()
-    for field in fields(section):
-        if only is not None and field.name not in only:
-            continue
-        given = getattr(namespace, prefix + field.name, None)
-        if given is not None:
-            values[field.name] = None if given == _EMPTY else given
+    name_in_file = section.__name__.removesuffix("Settings").lower()
+    stored = getattr(namespace, "stored", {}).get(name_in_file, {})
+    names = namespace.__dict__.setdefault("names", {})
+    for name in (field.name for field in fields(section)):
+        option = f"--{prefix}{name}"
+        given = getattr(namespace, prefix + name, None) if only is None or name in only else None
+        if isinstance(given, Given):
+            values[name] = None if given.value == _EMPTY and section.types()[name].optional else given.value
+            option = given.option
+        elif name in stored:
+            values[name] = stored[name]
+            option = f"{namespace.config}: {name_in_file}.{name}"
+        names[f"{section.__name__}.{name}"] = option
     return section.from_dict(values)
+
+
+def in_users_words(text: str, namespace: argparse.Namespace) -> str:
+    """A message with settings named as the user gave them: by option, or by file and key."""
+    names = getattr(namespace, "names", {})
+    return _LABEL.sub(lambda found: names.get(found[0], found[0]), text)

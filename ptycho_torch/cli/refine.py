@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import argparse
 
-from ptycho_torch.cli.options import add_settings, settings_from
-from ptycho_torch.cli.shared import add_input, add_machine, add_output, bars, print_results
+from ptycho_torch.cli.options import add_config, add_settings, settings_from
+from ptycho_torch.cli.shared import (
+    add_input,
+    add_machine,
+    add_output,
+    bars,
+    prepare_run,
+    print_config,
+    print_results,
+    read_scans_first,
+)
 from ptycho_torch.config import DataSettings, RefineSettings
+
+# of a settings file
+SECTIONS = ("data", "refine")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--halves", action="store_true", help="also solve two halves of the scan and tell the resolution from them"
     )
     add_machine(parser)
+    add_config(parser)
     add_settings(parser, RefineSettings)
 
 
@@ -24,20 +37,25 @@ def run(arguments: argparse.Namespace) -> None:
     """Read, solve, write."""
     settings = settings_from(arguments, RefineSettings)
     reading = settings_from(arguments, DataSettings)
-    from ptycho_torch.formats import read_one_scan, scan_files
-    from ptycho_torch.runtime.device import find_device, limit_threads
+    if arguments.print_config:
+        print_config(data=reading, refine=settings)
+        return
+    (scan,) = read_scans_first(arguments, reading)
+    scan.known_probe()
+    prepare_run(arguments)
+    from ptycho_torch.formats import scan_files
+    from ptycho_torch.runtime.device import find_device
     from ptycho_torch.runtime.run_record import RunRecord
     from ptycho_torch.storage.writing import claim_folder
-    from ptycho_torch.workflows.refinement import refine_scan, write_refinement
+    from ptycho_torch.workflows.outputs import write_result
+    from ptycho_torch.workflows.refinement import refine_scan
 
-    limit_threads(arguments.threads)
     find_device(arguments.device)
-    scan = read_one_scan(arguments.data, reading, arguments.probe)
     claim_folder(arguments.output_dir, overwrite=arguments.overwrite)
     stored = {"data": reading.to_dict(), "refine": settings.to_dict()}
     record = RunRecord(arguments.output_dir, "refine", stored, scan_files(arguments.data))
     progress = None if arguments.quiet else bars()("refine", settings.epochs, "epoch")
     result = refine_scan(scan, settings, device=arguments.device, halves=arguments.halves, progress=progress)
-    files = write_refinement(result, arguments.output_dir)
+    files = write_result(result, arguments.output_dir)
     record.finish(results=result.metrics, outputs=files)
     print_results(arguments.output_dir, files, {"refined": result.metrics})

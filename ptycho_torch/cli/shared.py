@@ -1,4 +1,4 @@
-"""What the commands have in common: input and output options, logging, progress bars."""
+"""What the commands have in common: input, output and machine, logging, progress bars."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho_torch.cli.options import add_settings
+from ptycho_torch.cli.options import add_settings, in_users_words
+from ptycho_torch.config.fields import Settings
 from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.errors import ConfigError, require_torch
+from ptycho_torch.runtime.device_name import check_device_name
+from ptycho_torch.runtime.threads import MOST_THREADS, set_threads
 
 if TYPE_CHECKING:
+    from ptycho_torch.data.scan import Scan
     from ptycho_torch.runtime.progress import Progress, Stages
 
 
@@ -24,7 +29,6 @@ def add_input(parser: argparse.ArgumentParser) -> None:
         "--ptycho_dir",
         dest="data",
         type=Path,
-        required=True,
         metavar="PATH",
         help="NPZ file of a scan, a folder of them, or a folder with diffraction.h5 and product.h5",
     )
@@ -62,15 +66,79 @@ def add_output(parser: argparse.ArgumentParser, default: str) -> None:
 def add_machine(parser: argparse.ArgumentParser) -> None:
     """Options that say where to compute."""
     group = parser.add_argument_group("Machine")
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    group.add_argument("--threads", type=int, metavar="INT", help="processor threads (default: torch's choice)")
+    add_device(group)
+    group.add_argument("--threads", type=_threads, metavar="INT", help="processor threads (default: torch's choice)")
     group.add_argument("--quiet", action="store_true", help="no progress bars, only warnings")
 
 
-def set_up_logging(*, quiet: bool) -> None:
-    """Show this package's messages on standard error, other packages' only from warnings on."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("ptycho_torch").setLevel(logging.WARNING if quiet else logging.INFO)
+def add_device(group: argparse._ActionsContainer) -> None:
+    """The option that names a device."""
+    group.add_argument("--device", type=_device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+
+
+def _device(text: str) -> str:
+    try:
+        return check_device_name(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _threads(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"{text!r} threads; a number of at least 1 and at most {MOST_THREADS} works")
+    return int(text)
+
+
+def read_scans_first(arguments: argparse.Namespace, reading: DataSettings, *, several: bool = False) -> list[Scan]:
+    """Read the scans while torch is not loaded yet, so that a file that cannot be used is refused at once.
+
+    Raises:
+        PtychoError: torch is not installed, or the scans, their probes or the settings cannot be used.
+    """
+    if arguments.data is None:
+        raise ConfigError("--data is missing; name a file or a folder of measured data")
+    require_torch()
+    from ptycho_torch.formats import read_one_scan, read_scans
+
+    if several:
+        return read_scans(arguments.data, reading, arguments.probe)
+    return [read_one_scan(arguments.data, reading, arguments.probe)]
+
+
+def prepare_run(arguments: argparse.Namespace) -> None:
+    """Check the output folder without touching it, then say how many threads torch gets when it is loaded.
+
+    Raises:
+        OutputError: the folder is in use or cannot be written.
+    """
+    from ptycho_torch.storage.writing import check_folder
+
+    check_folder(arguments.output_dir, overwrite=arguments.overwrite)
+    set_threads(arguments.threads)
+
+
+def print_config(**sections: Settings) -> None:
+    """Show settings as a file that `--config` reads back."""
+    from ptycho_torch.cli.config_file import write_config
+
+    print(write_config(sections), end="")
+
+
+class _Formatter(logging.Formatter):
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        super().__init__("%(message)s")
+        self._arguments = arguments
+
+    def format(self, record: logging.LogRecord) -> str:
+        return in_users_words(super().format(record), self._arguments)
+
+
+def set_up_logging(arguments: argparse.Namespace) -> None:
+    """Show this package's messages on standard error, in the user's words, other packages' only from warnings on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter(arguments))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("ptycho_torch").setLevel(logging.WARNING if arguments.quiet else logging.INFO)
 
 
 def bars() -> Stages:

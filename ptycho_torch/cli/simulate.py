@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ptycho_torch.cli.options import add_settings, settings_from
+from ptycho_torch.cli.options import add_config, add_settings, settings_from
+from ptycho_torch.cli.shared import print_config
 from ptycho_torch.config.schema import SimulationSettings
-from ptycho_torch.errors import OutputError
+from ptycho_torch.errors import OutputError, require_torch
+from ptycho_torch.runtime.threads import set_threads
+
+# of a settings file
+SECTIONS = ("simulation",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,17 +27,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the files if they are there")
     parser.add_argument("--quiet", action="store_true", help="only warnings")
+    add_config(parser)
     add_settings(parser, SimulationSettings)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Simulate and write."""
     settings = settings_from(arguments, SimulationSettings)
+    if arguments.print_config:
+        print_config(simulation=settings)
+        return
+    require_torch()
     from ptycho_torch.contracts.ptychodus.settings_file import SETTINGS_NAME, ClientSettings, write_settings
     from ptycho_torch.formats.npz import write_scan
     from ptycho_torch.formats.ptychodus_folder import DIFFRACTION_NAME, write_workflow_directory
     from ptycho_torch.formats.ptychodus_product import PRODUCT_NAME
-    from ptycho_torch.simulate.scan import simulate_scan
+    from ptycho_torch.storage.writing import check_writable
 
     output: Path = arguments.output
     is_file = output.suffix == ".npz"
@@ -41,6 +51,10 @@ def run(arguments: argparse.Namespace) -> None:
     for path in [output] if is_file else [output / name for name in (DIFFRACTION_NAME, PRODUCT_NAME, SETTINGS_NAME)]:
         if path.exists() and not arguments.overwrite:
             raise OutputError(f"{path}: is there already; name another file or folder, or add --overwrite")
+    check_writable(output)
+    set_threads()
+    from ptycho_torch.simulate.scan import simulate_scan
+
     scan = simulate_scan(settings)
     (write_scan if is_file else write_workflow_directory)(scan, output)
     if not is_file:

@@ -4,30 +4,47 @@ from __future__ import annotations
 
 import argparse
 import logging
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho_torch.cli.options import add_settings, settings_from
+from ptycho_torch.cli.options import add_config, add_settings, settings_from
 from ptycho_torch.cli.shared import (
     add_input,
     add_machine,
     add_output,
     bars,
     default_checkpoint,
+    prepare_run,
+    print_config,
     print_results,
+    read_scans_first,
 )
-from ptycho_torch.config import DataSettings, Experiment, ModelSettings, RefineSettings, TrainingSettings
-from ptycho_torch.errors import ConfigError
+from ptycho_torch.config import (
+    DataSettings,
+    Experiment,
+    InferenceSettings,
+    ModelSettings,
+    RefineSettings,
+    TrainingSettings,
+)
+from ptycho_torch.errors import ConfigError, require_torch
 from ptycho_torch.runtime.logs import quiet_lightning
+from ptycho_torch.runtime.threads import set_threads
 
 if TYPE_CHECKING:
     from ptycho_torch.contracts.ptychodus.translate import ClientExperiment
+    from ptycho_torch.data.scan import Scan
 
 _log = logging.getLogger(__name__)
 
 # the rest of the section belongs to the polish, or shares its name with a training setting
 _REFINE = ("probe_modes",)
+
+
+# of a settings file
+SECTIONS = ("data", "model", "training", "inference", "refine")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--disable_mlflow", action="store_true", help="do not log to MLflow even if MLFLOW_TRACKING_URI names a place"
     )
     add_machine(parser)
+    add_config(parser)
     add_settings(parser, TrainingSettings)
     add_settings(parser, ModelSettings)
     add_settings(parser, RefineSettings, only=_REFINE)
@@ -48,26 +66,29 @@ def run(arguments: argparse.Namespace) -> None:
     """Read, train, say where things are."""
     if arguments.resume and arguments.overwrite:
         raise ConfigError("--resume and --overwrite exclude each other; go on with the run, or replace it")
-    settings_file = _settings_file(arguments.data)
+    settings_file = _settings_file(arguments.data) if arguments.data else None
     asked = _client_experiment(settings_file) if settings_file else None
     base = asked.experiment if asked else Experiment()
     experiment = Experiment(
         data=settings_from(arguments, DataSettings),
         model=settings_from(arguments, ModelSettings, base=base.model),
         training=settings_from(arguments, TrainingSettings, base=base.training),
-        inference=base.inference,
+        inference=settings_from(arguments, InferenceSettings, only=(), base=base.inference),
         refine=settings_from(arguments, RefineSettings, only=_REFINE),
     )
+    if arguments.print_config:
+        print_config(**{section.name: getattr(experiment, section.name) for section in fields(experiment)})
+        return
+    require_torch("lightning")
+    scans = read_scans_first(arguments, experiment.data, several=True)
+    _check_run(arguments, experiment, scans)
     from ptycho_torch.contracts.legacy.bundles import train_network
     from ptycho_torch.contracts.ptychodus.preparation import prepare
-    from ptycho_torch.formats import read_scans, scan_files
+    from ptycho_torch.formats import scan_files
     from ptycho_torch.models.archive import bundle_file
-    from ptycho_torch.runtime.device import limit_threads
     from ptycho_torch.workflows.training import leave_model
 
     quiet_lightning()
-    limit_threads(arguments.threads)
-    scans = read_scans(arguments.data, experiment.data, arguments.probe)
     if asked:
         warmup_epochs = asked.warmup_epochs if arguments.warmup_steps is None else 0
         asked = replace(asked, experiment=experiment, warmup_epochs=warmup_epochs)
@@ -94,6 +115,23 @@ def run(arguments: argparse.Namespace) -> None:
     print_results(folder, files, {"training": figures})
     if "model" in paths:
         print(f"to reconstruct with it, copy {paths['model']} to {default_checkpoint(arguments.data)}")
+
+
+def _check_run(arguments: argparse.Namespace, experiment: Experiment, scans: Sequence[Scan]) -> None:
+    """Everything about scans and folder that can be refused before torch is loaded."""
+    from ptycho_torch.models.record import check_checkpoint
+    from ptycho_torch.runtime.run_record import check_run
+
+    for scan in scans:
+        scan.known_probe()
+        if experiment.training.target == "object":
+            scan.known_object()
+    if arguments.resume:
+        check_run(arguments.output_dir)
+        check_checkpoint(arguments.output_dir / "checkpoints" / "last.ckpt")
+        set_threads(arguments.threads)
+    else:
+        prepare_run(arguments)
 
 
 def _settings_file(data: Path) -> Path | None:

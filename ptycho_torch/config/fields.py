@@ -1,21 +1,29 @@
 """Settings: dataclasses whose fields carry their own checks, units and help.
 
-Every value of the project is declared once, with `setting(...)`; validation, command-line flags and the table in the
-documentation are derived from that declaration.
+Every value of the project is declared once, with `setting(...)`; validation, command-line flags, keys of settings files
+and the warning about a setting that does nothing are derived from that declaration.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
+from ptycho_torch.config.conditions import Condition, find_idle
 from ptycho_torch.errors import ConfigError
 
+_log = logging.getLogger(__name__)
+
 _CONVERTED = (float, Path)
+_LONGEST_SHOWN = 500
+# how a setting without effect is named in the log: its name, its value, what it needs
+IDLE = "%s is %r and acts only with %s"
 
 
 def setting(
@@ -26,6 +34,7 @@ def setting(
     at_least: float | None = None,
     at_most: float | None = None,
     above: float | None = None,
+    acts_when: Condition | None = None,
     legacy: str = "",
 ) -> Any:  # noqa: ANN401
     """Declare one setting of a `Settings` class.
@@ -37,10 +46,12 @@ def setting(
         at_least: lowest allowed value.
         at_most: highest allowed value.
         above: value that must be exceeded.
+        acts_when: what other settings of the section must be for this one to act; it always acts without a condition.
         legacy: key of the flat parameters (`config.legacy`), if it has one.
     """
     limits = {"at_least": at_least, "at_most": at_most, "above": above}
-    return dataclasses.field(default=default, metadata={"help": help, "unit": unit, "legacy": legacy, **limits})
+    told = {"help": help, "unit": unit, "acts_when": acts_when, "legacy": legacy}
+    return dataclasses.field(default=default, metadata={**told, **limits})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,12 +101,18 @@ class Settings:
         """
         for name, kind in self.types().items():
             value = getattr(self, name)
-            metadata = self.__dataclass_fields__[name].metadata
-            problem = kind.problem(value) or (_range_problem(value, metadata) if value is not None else "")
+            problem = self.problem(name, value)
             if problem:
-                raise ConfigError(f"{type(self).__name__}.{name} is {value!r}; it {problem}")
+                raise ConfigError(f"{type(self).__name__}.{name} {problem}")
             if kind.base in _CONVERTED and value is not None:
                 object.__setattr__(self, name, kind.base(value))
+
+    @classmethod
+    def problem(cls, name: str, value: object) -> str:
+        """What is wrong with a value of a setting, to follow the setting's name; empty where nothing is."""
+        limits = cls.__dataclass_fields__[name].metadata
+        problem = cls.types()[name].problem(value) or (_range_problem(value, limits) if value is not None else "")
+        return problem and f"is {_shown(value)}; it {problem}"
 
     @classmethod
     def types(cls) -> dict[str, FieldType]:
@@ -119,6 +136,36 @@ class Settings:
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values."""
         return dataclasses.asdict(self)
+
+    def idle(self, base: Self | None = None) -> dict[str, str]:
+        """Settings that differ from their default, or from `base`, and do nothing, each with what it needs to act."""
+        conditions = {
+            field.name: field.metadata["acts_when"]
+            for field in dataclasses.fields(self)
+            if field.metadata["acts_when"] is not None
+        }
+        label = f"{type(self).__name__}."
+        return {name: words.format(section=label) for name, words in find_idle(self, base or type(self)(), conditions)}
+
+    def warn_idle(self, base: Self | None = None, *, needs: str = "") -> None:
+        """Warn of each setting that does nothing although it differs from its default, or from `base`.
+
+        Args:
+            base: settings that somebody else chose.
+            needs: what the section as a whole needs to act; left empty where it acts.
+        """
+        changed = [name for name, value in self.to_dict().items() if value != getattr(base or type(self)(), name)]
+        for name, condition in (dict.fromkeys(changed, needs) if needs else self.idle(base)).items():
+            _log.warning(IDLE, f"{type(self).__name__}.{name}", getattr(self, name), condition)
+
+
+def _shown(value: object) -> str:
+    # what came from outside may be nested without end, or a number of more digits than Python writes
+    try:
+        text = repr(value) if isinstance(value, (str, int, float, Path, NoneType)) else reprlib.repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _is_finite(value: object) -> bool:

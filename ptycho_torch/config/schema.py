@@ -5,11 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ptycho_torch.config.conditions import above, below, one_of, without
 from ptycho_torch.config.fields import Settings, setting
 
 # what torch takes
 LARGEST_SEED = 2**63 - 1
 MOST_EPOCHS = 1_000_000
+
+# conditions that several settings share
+_LEAST_SQUARES = one_of("method", "least_squares", undecided="auto")
+_POISSON = one_of("method", "poisson", undecided="auto")
+_AMPLITUDE_PHASE = one_of("output", "amplitude_phase")
+_GROUPED = above("group_size", 1)
+_BY_DISTANCE = one_of("neighbour_choice", "within", "quadrants") & _GROUPED
+_BY_PLACE = ("cbam", "spatial")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +53,15 @@ class RefineSettings(Settings):
         None,
         above=0,
         at_most=1,
-        help="damping of weakly lit object pixels, relative to the brightest (least_squares); "
+        acts_when=_LEAST_SQUARES,
+        help="damping of weakly lit object pixels, relative to the brightest; "
         "without one 0.02 where the probe is fixed and 0.1 where it is refined",
     )
-    probe_rate: float = setting(0.5, above=0, at_most=1, help="step of the probe update (least_squares)")
-    learning_rate: float = setting(0.05, above=0, at_most=1, help="step of the object update (poisson)")
-    total_variation: float = setting(0.3, at_least=0, help="weight of total variation (poisson)")
+    probe_rate: float = setting(
+        0.5, above=0, at_most=1, acts_when=below("probe_start", 1), help="step of the probe update by least squares"
+    )
+    learning_rate: float = setting(0.05, above=0, at_most=1, acts_when=_POISSON, help="step of the object update")
+    total_variation: float = setting(0.3, at_least=0, acts_when=_POISSON, help="weight of total variation")
     seed: int = setting(0, at_least=0, at_most=LARGEST_SEED, help="seed of the mini-batches")
 
 
@@ -62,9 +74,9 @@ class ModelSettings(Settings):
     depth: int = setting(3, at_least=1, at_most=6, help="levels of resolution, each half the one above")
     output: Literal["amplitude_phase", "real_imag"] = setting("amplitude_phase", help="what the two channels mean")
     amplitude: Literal["softplus", "sigmoid", "silu"] = setting(
-        "softplus", help="activation of the amplitude (amplitude_phase)"
+        "softplus", acts_when=_AMPLITUDE_PHASE, help="activation of the amplitude"
     )
-    phase: Literal["linear", "pi_tanh"] = setting("linear", help="activation of the phase (amplitude_phase)")
+    phase: Literal["linear", "pi_tanh"] = setting("linear", acts_when=_AMPLITUDE_PHASE, help="activation of the phase")
     field: Literal["whole", "centre"] = setting(
         "whole", help="what the network fills of a patch; centre leaves empty space outside of its middle half"
     )
@@ -82,7 +94,12 @@ class ModelSettings(Settings):
         "none", help="attention after each level on the way up"
     )
     attention_kernel_px: Literal[3, 5, 7, 9, 11, 13, 15] = setting(
-        7, unit="px", help="side of the convolution of attention by place (cbam, spatial)"
+        7,
+        unit="px",
+        acts_when=one_of("encoder_attention", *_BY_PLACE)
+        | one_of("bottleneck_attention", *_BY_PLACE)
+        | one_of("decoder_attention", *_BY_PLACE),
+        help="side of the convolution of attention by place",
     )
 
 
@@ -90,18 +107,23 @@ class ModelSettings(Settings):
 class TrainingSettings(Settings):
     """How a network is trained."""
 
-    epochs: int = setting(10, at_least=1, at_most=MOST_EPOCHS, help="passes over the training patterns")
+    epochs: int = setting(
+        10, at_least=1, at_most=MOST_EPOCHS, acts_when=without("steps"), help="passes over the training patterns"
+    )
     steps: int | None = setting(
         None, at_least=1, at_most=1_000_000_000, help="stop after so many optimiser steps, whatever the epoch"
     )
     batch_size: int = setting(2, at_least=1, help="groups of patterns in a step")
     group_size: int = setting(16, at_least=1, at_most=256, help="neighbouring patterns in a group (its channels)")
     neighbour_choice: Literal["nearest", "within", "quadrants"] = setting(
-        "nearest", help="where a group's patterns come from: the nearest, a range of distances, or all four quadrants"
+        "nearest",
+        acts_when=_GROUPED,
+        help="where a group's patterns come from: the nearest, a range of distances, or all four quadrants",
     )
     neighbours: int | None = setting(
         None,
         at_least=1,
+        acts_when=one_of("neighbour_choice", "nearest", "quadrants") & _GROUPED,
         help="draw each group from so many nearest patterns; without it the nearest are taken",
     )
     groups_per_pattern: int = setting(1, at_least=1, at_most=64, help="groups drawn around every pattern")
@@ -109,30 +131,44 @@ class TrainingSettings(Settings):
         None, at_least=1, help="groups that an epoch draws; without it as many as show each pattern once on average"
     )
     least_distance_px: float = setting(
-        0.0, unit="px", at_least=0, help="nearer patterns do not join a group (within, quadrants)"
+        0.0, unit="px", at_least=0, acts_when=_BY_DISTANCE, help="nearer patterns do not join a group"
     )
     greatest_distance_px: float | None = setting(
-        None, unit="px", above=0, help="farther patterns do not join a group (within, quadrants)"
+        None, unit="px", above=0, acts_when=_BY_DISTANCE, help="farther patterns do not join a group"
     )
-    by_axis: bool = setting(False, help="measure distances in steps of each axis, for scans with two step lengths")
+    by_axis: bool = setting(
+        False, acts_when=_GROUPED, help="measure distances in steps of each axis, for scans with two step lengths"
+    )
     learning_rate: float = setting(1e-3, above=0, at_most=1, help="highest step size of AdamW")
     warmup_steps: int = setting(20, at_least=0, help="steps over which the step size rises")
     schedule: Literal["cosine", "constant", "exponential"] = setting(
         "cosine", help="how the step size falls after that"
     )
     last_rate: float = setting(
-        0.01, above=0, at_most=1, help="share of the highest step size that is reached at the last step"
+        0.01,
+        above=0,
+        at_most=1,
+        acts_when=one_of("schedule", "cosine", "exponential"),
+        help="share of the highest step size that is reached at the last step",
     )
     fine_tune_epochs: int = setting(0, at_least=0, help="epochs after the last one at a small, constant step size")
-    fine_tune_rate: float = setting(0.1, above=0, at_most=1, help="that step size, as a share of the highest")
+    fine_tune_rate: float = setting(
+        0.1,
+        above=0,
+        at_most=1,
+        acts_when=above("fine_tune_epochs", 0),
+        help="that step size, as a share of the highest",
+    )
     accumulate: int = setting(1, at_least=1, help="batches whose gradients are added up for a step")
     gradient_clip: float | None = setting(1.0, above=0, help="highest norm of the gradient; none leaves it as it is")
     target: Literal["patterns", "object"] = setting(
         "patterns", help="what to learn from: the patterns alone, or the object where the scans know it"
     )
-    level_labels: bool = setting(True, help="remove the mean phase of each piece of the object (target object)")
+    level_labels: bool = setting(
+        True, acts_when=one_of("target", "object"), help="remove the mean phase of each piece of the object"
+    )
     loss: Literal["poisson", "amplitude_mae", "anscombe"] = setting(
-        "anscombe", help="likelihood of the counts (target patterns)"
+        "anscombe", acts_when=one_of("target", "patterns"), help="likelihood of the counts"
     )
     unmerged_weight: float = setting(
         0.15, at_least=0, at_most=1, help="share of the loss taken from single patches before overlaps are merged"
@@ -141,11 +177,21 @@ class TrainingSettings(Settings):
     amplitude_penalty: Literal["none", "total_variation", "mean_deviation"] = setting(
         "none", help="what is held against the amplitude of patches"
     )
-    amplitude_penalty_weight: float = setting(1.0, at_least=0, help="weight of the penalty on the amplitude")
+    amplitude_penalty_weight: float = setting(
+        1.0,
+        at_least=0,
+        acts_when=one_of("amplitude_penalty", "total_variation", "mean_deviation"),
+        help="weight of the penalty on the amplitude",
+    )
     phase_penalty: Literal["none", "total_variation", "mean_deviation"] = setting(
         "none", help="what is held against the phase of patches"
     )
-    phase_penalty_weight: float = setting(1.0, at_least=0, help="weight of the penalty on the phase")
+    phase_penalty_weight: float = setting(
+        1.0,
+        at_least=0,
+        acts_when=one_of("phase_penalty", "total_variation", "mean_deviation"),
+        help="weight of the penalty on the phase",
+    )
     amplitude_variance_weight: float = setting(
         0.0, at_least=0, help="weight of the variance of the amplitude within patches"
     )
@@ -170,7 +216,11 @@ class InferenceSettings(Settings):
         "light", help="how overlapping patches are averaged: by the light that each had, or alike wherever it had any"
     )
     polish: bool = setting(True, help="finish the network's object with the physics solver")
-    control: bool = setting(True, help="also solve from empty space, to show what the network added")
+    control: bool = setting(
+        True,
+        acts_when=one_of("polish", True),
+        help="also solve from empty space: shows what the network adds, and is the result where that is nothing",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

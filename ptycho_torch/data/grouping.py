@@ -13,9 +13,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import Delaunay, cKDTree
 
 from ptycho_torch.errors import GroupingError
+
+_FEWEST_TO_TRIANGULATE = 4
+_MOVED_PX = 0.01
 
 
 def nearest_groups(
@@ -94,6 +97,21 @@ def drawn_groups(
         for chosen in _different(others.shape[1], size - 1, int(count), rng)
     ]
     return np.array(table, np.int64)
+
+
+def neighbour_pairs(positions_px: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Pairs of patterns that lie side by side, (pair, 2) with the smaller number first, each once.
+
+    These are the edges of the Delaunay triangulation, which leave no pattern out and connect a scan in every direction
+    however different its steps are.
+    """
+    patterns = len(positions_px)
+    if patterns < _FEWEST_TO_TRIANGULATE:
+        return np.stack(np.triu_indices(patterns, 1), axis=1)
+    # patterns in one line or at one place have no triangles
+    moved = positions_px + np.random.default_rng(0).uniform(-_MOVED_PX, _MOVED_PX, positions_px.shape)
+    corners = np.sort(Delaunay(moved - moved.mean(axis=0)).simplices, axis=1)
+    return np.unique(np.concatenate([corners[:, [0, 1]], corners[:, [0, 2]], corners[:, [1, 2]]]), axis=0)
 
 
 def choose(patterns: int, count: int, rng: np.random.Generator | None) -> NDArray[np.int64]:

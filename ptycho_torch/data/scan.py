@@ -104,6 +104,16 @@ class Scan:
             )
         return self.truth
 
+    def known_probe(self) -> NDArray[np.complex64]:
+        """The probe to start from.
+
+        Raises:
+            DataError: there is none.
+        """
+        if self.probe is None:
+            raise DataError(f"{self.name}: there is no probe to start from; give one with --probe or in the file")
+        return self.probe
+
     def take(self, patterns: NDArray[np.int64] | slice) -> Scan:
         """The scan of only some of the patterns, in the order given."""
         return replace(self, counts=self.counts[patterns], positions_px=self.positions_px[patterns])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch import Tensor
 from ptycho_torch.config import Experiment
 from ptycho_torch.errors import CheckpointError, ConfigError
 from ptycho_torch.models.build import restored_network
-from ptycho_torch.models.record import read_record
+from ptycho_torch.models.record import KEY, check_checkpoint, read_record
 from ptycho_torch.networks.build import Generator
 
 _GENERATOR = "generator."
@@ -57,7 +56,7 @@ def load_network(path: Path | str) -> TrainedNetwork:
     """
     path = Path(path)
     content = _read(path)
-    record, weights = content.get("ptycho_torch"), content.get("state_dict")
+    record, weights = content.get(KEY), content.get("state_dict")
     if not isinstance(record, dict) or not isinstance(weights, dict):
         raise CheckpointError(f"{path}: is not a checkpoint of ptycho_torch; train one with: ptycho-torch train")
     try:
@@ -93,10 +92,7 @@ def assemble(experiment: Experiment, patch_px: int, weights: Mapping[str, Tensor
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such checkpoint")
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path}: is truncated or not a checkpoint")
+    check_checkpoint(path)
     try:
         with warnings.catch_warnings():
             # the restricted reader warns about strange pickles before it refuses them

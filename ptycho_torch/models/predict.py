@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ptycho_torch.data.canvas import Canvas, Frame
+from ptycho_torch.data.grouping import neighbour_pairs
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.models.phases import measure_overlaps, synchronise
 from ptycho_torch.networks.build import Generator
 from ptycho_torch.physics.merge import finish_merge
 from ptycho_torch.physics.patches import patch_index, scatter
@@ -21,6 +24,8 @@ from ptycho_torch.runtime.progress import Progress
 _LIT_SHARE = 0.05
 # patterns times pixels that the network sees at once, so that memory is bounded whatever is asked for
 _LARGEST_BATCH_PX = 2**22
+# patches beyond are made twice: to find their phases, and to merge them
+_MOST_KEPT_BYTES = 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +80,7 @@ class Predictor:
         return result
 
     def predict(self, scan: Scan, batch_size: int, progress: Progress | None = None) -> Prediction:
-        """The whole object of a scan.
+        """The whole object of a scan, each patch turned by the phase that makes it agree with its neighbours.
 
         Args:
             scan: patterns of the size that the network was made for.
@@ -83,21 +88,40 @@ class Predictor:
             progress: called after each batch with the number of patterns done.
         """
         frame = Frame(scan.positions_px, scan.patch_px)
-        shape, side = frame.shape_px, scan.patch_px
-        batch_size = min(batch_size, max(1, _LARGEST_BATCH_PX // side**2))
+        batch_size = min(batch_size, max(1, _LARGEST_BATCH_PX // scan.patch_px**2))
+        # line by line, so that neighbours come soon after one another whatever path the scan took
+        order = np.lexsort(scan.positions_px.T[::-1])
+        batches = np.split(order, range(batch_size, len(scan), batch_size))
+        kept: dict[int, Tensor] = {}
+
+        def patches(number: int) -> Tensor:
+            made = kept.get(number)
+            if made is None:
+                made = self.patches(scan, batches[number])
+                if (number + 1) * made.nbytes <= _MOST_KEPT_BYTES:
+                    kept[number] = made
+                if progress:
+                    progress(min((number + 1) * batch_size, len(scan)), None)
+            return made
+
+        pairs = neighbour_pairs(scan.positions_px)
+        overlaps = measure_overlaps(patches, batches, pairs, frame.corners_px, self._weight)
+        turns = torch.from_numpy(synchronise(pairs, overlaps, len(scan))).to(self._device)
+        turned = ((batch, turns[torch.from_numpy(batch), None, None] * patches(n)) for n, batch in enumerate(batches))
+        return self._merged(scan, frame, turned)
+
+    def _merged(self, scan: Scan, frame: Frame, turned: Iterable[tuple[NDArray[np.int64], Tensor]]) -> Prediction:
+        """The patches of some patterns after another on one canvas."""
+        shape, side = frame.shape_px, frame.patch_px
         corners = torch.from_numpy(frame.corners_px).to(self._device)
         weighted = torch.zeros(shape, dtype=torch.complex64, device=self._device)
         total, light, squares = (torch.zeros(shape, device=self._device) for _ in range(3))
-        for start in range(0, len(scan), batch_size):
-            part = slice(start, min(start + batch_size, len(scan)))
-            patches = self.patches(scan, part)
-            index = patch_index(corners[part], side, shape[1])
+        for batch, patches in turned:
+            index = patch_index(corners[torch.from_numpy(batch)], side, shape[1])
             weighted += scatter(patches * self._weight, index, shape)
             total += scatter(self._weight.expand(len(patches), -1, -1), index, shape)
             light += scatter(self.light.expand(len(patches), -1, -1), index, shape)
             squares += scatter((patches.real.square() + patches.imag.square()) * self._weight, index, shape)
-            if progress:
-                progress(part.stop, None)
         merged = finish_merge(weighted, total, self._weight)
         mean = weighted / total.clamp_min(torch.finfo(total.dtype).tiny)
         variance = squares / total.clamp_min(torch.finfo(total.dtype).tiny) - mean.abs().square()

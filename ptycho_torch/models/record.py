@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
+from pathlib import Path
 from typing import Any
 
 from ptycho_torch.config.experiment import Experiment
-from ptycho_torch.errors import ConfigError
+from ptycho_torch.errors import CheckpointError, ConfigError
 
 RECORD_VERSION = 1
+# where a checkpoint holds it
+KEY = "ptycho_torch"
 LARGEST_PATCH_PX = 2**14
 
 
 def make_record(experiment: Experiment, patch_px: int) -> dict[str, Any]:
     """What a file of weights tells about its network."""
     return {"version": RECORD_VERSION, "patch_px": patch_px, "experiment": experiment.to_dict()}
+
+
+def check_checkpoint(path: Path) -> None:
+    """Check what can be known of a checkpoint without torch: that it is whole, and one of this package.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or from elsewhere.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such checkpoint")
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path}: is truncated or not a checkpoint")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            spoilt = archive.testzip()
+            tables = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+            ours = any(KEY.encode() in archive.read(name) for name in tables)
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, NotImplementedError, EOFError) as error:
+        raise CheckpointError(f"{path}: is damaged and cannot be read ({type(error).__name__})") from error
+    if spoilt:
+        raise CheckpointError(f"{path}: is damaged and cannot be read ({spoilt!a} was changed)")
+    if not ours:
+        raise CheckpointError(f"{path}: is not a checkpoint of ptycho_torch; train one with: ptycho-torch train")
 
 
 def read_record(record: object) -> tuple[Experiment, int]:

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ptycho_torch.errors import OutputError
 from ptycho_torch.storage.writing import write_json
 
 RECORD_NAME = "run.json"
@@ -52,6 +53,12 @@ class RunRecord:
         finished = datetime.now(UTC).isoformat(timespec="seconds")
         self._values |= {"status": "finished", "finished": finished, **results}
         write_json(self._values, self._path)
+
+
+def check_run(folder: Path) -> None:
+    """Raise OutputError unless a folder holds a run that can be resumed."""
+    if not (folder / RECORD_NAME).is_file():
+        raise OutputError(f"{folder}: holds no run to resume; train without --resume")
 
 
 def checksum(path: Path) -> str:

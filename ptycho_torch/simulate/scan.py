@@ -34,7 +34,7 @@ def simulate_scan(settings: SimulationSettings) -> Scan:
     extent = (side - patch) / 2 - 1
     if extent < settings.step_px:
         raise ConfigError(
-            f"object_px is {side}; with patterns of {patch} px and steps of {settings.step_px:g} px "
+            f"SimulationSettings.object_px is {side}; with patterns of {patch} px and steps of {settings.step_px:g} px "
             f"at least {patch + 2 * int(np.ceil(settings.step_px)) + 2} is needed"
         )
     middle = extent + patch // 2 + 1

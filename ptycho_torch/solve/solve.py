@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ class _Solver(Protocol):
     def epoch(self, number: int) -> float: ...
 
 
-def chosen_method(settings: RefineSettings, photons_per_pattern: float) -> str:
+def chosen_method(settings: RefineSettings, photons_per_pattern: float) -> Literal["least_squares", "poisson"]:
     """The solver that 'auto' stands for at this dose."""
     if settings.method != "auto":
         return settings.method

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -42,11 +43,11 @@ def write_json(values: Any, path: Path) -> None:  # noqa: ANN401 - whatever JSON
         file.write((json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
-def claim_folder(folder: Path, *, overwrite: bool) -> None:
-    """Make a folder for results, or empty it where that was asked for.
+def check_folder(folder: Path, *, overwrite: bool) -> None:
+    """Check that a folder can take results, and touch nothing.
 
     Raises:
-        OutputError: it holds something already and `overwrite` is off, or it cannot be made.
+        OutputError: it holds something already and `overwrite` is off, no run wrote it, or it cannot be written.
     """
     try:
         if folder.exists() and not folder.is_dir():
@@ -54,23 +55,40 @@ def claim_folder(folder: Path, *, overwrite: bool) -> None:
         if folder.is_dir() and any(folder.iterdir()):
             if not overwrite:
                 raise OutputError(f"{folder}: is not empty; name another folder or add --overwrite")
-            _empty(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".{uuid.uuid4().hex}"
-        probe.touch()
-        probe.unlink()
+            if not (folder / "run.json").is_file():
+                raise OutputError(f"{folder}: holds files but no run.json of an earlier run; name another folder")
+        check_writable(folder)
     except OutputError:
         raise
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
 
 
-def _empty(folder: Path) -> None:
-    """Remove what a run wrote; a folder that no run wrote is left alone."""
-    if not (folder / "run.json").is_file():
-        raise OutputError(f"{folder}: holds files but no run.json of an earlier run; name another folder")
-    for entry in folder.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+def check_writable(path: Path) -> None:
+    """Raise OutputError where a file or folder cannot be made, as far as can be told without making it."""
+    place = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    if place != path and not place.is_dir():
+        raise OutputError(f"{path}: cannot be written ({place} is a file)")
+    if not os.access(place, os.W_OK):
+        raise OutputError(f"{path}: cannot be written ({os.strerror(errno.EACCES)})")
+
+
+def claim_folder(folder: Path, *, overwrite: bool) -> None:
+    """Make a folder for results, or empty it where that was asked for.
+
+    Raises:
+        OutputError: it holds something already and `overwrite` is off, no run wrote it, or it cannot be made.
+    """
+    check_folder(folder, overwrite=overwrite)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for entry in folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        probe = folder / f".{uuid.uuid4().hex}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error

@@ -1,7 +1,8 @@
-"""A trained network and a scan to an object: predict, polish, judge, write."""
+"""A trained network and a scan to an object: predict, polish, judge."""
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,20 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.config import InferenceSettings, RefineSettings
-from ptycho_torch.data.canvas import Canvas, Frame
+from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.grouping import nearest_groups
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import CheckpointError
-from ptycho_torch.evaluate.figures import Panel, save_comparison, save_object
-from ptycho_torch.evaluate.scores import evaluate, lit_area
-from ptycho_torch.formats.npz import write_object
+from ptycho_torch.evaluate.scores import evaluate
 from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
 from ptycho_torch.models.predict import Prediction, Predictor
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Stages
 from ptycho_torch.solve.scan_model import Solution
-from ptycho_torch.solve.solve import refine
-from ptycho_torch.storage.writing import write_json, write_whole
+from ptycho_torch.solve.solve import chosen_method, refine
+
+_log = logging.getLogger(__name__)
+
+# the network's object must explain the patterns better by this share: R hardly sees slow errors of the phase, which a
+# wrong object leaves behind and empty space does not
+_LEAST_GAIN = 0.015
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +55,22 @@ class Reconstruction:
     sample_patterns: NDArray[np.int64]
 
     @property
-    def canvas(self) -> Canvas:
-        """The best object: polished where it was polished."""
-        return self.polished.canvas if self.polished else self.prediction.canvas
+    def start(self) -> str:
+        """What the result was polished from: `network` or, where that explains the patterns no better, `empty`."""
+        residual = {name: figures["R"] for name, figures in self.metrics.items() if "R" in figures}
+        flat = residual.get("flat_polish", float("inf"))
+        return "network" if residual.get("network_polish", 0) < (1 - _LEAST_GAIN) * flat else "empty"
 
     @property
-    def final_probe(self) -> NDArray[np.complex64]:
-        """The probe that belongs to `canvas`."""
-        return self.polished.probe if self.polished else self.probe
+    def solution(self) -> Solution:
+        """The result: the better of the polished objects, or the network's own where none was polished."""
+        polished = self.polished if self.start == "network" else self.control
+        return polished or Solution(self.prediction.canvas, self.probe, ())
+
+    @property
+    def canvas(self) -> Canvas:
+        """The object of the result."""
+        return self.solution.canvas
 
 
 def reconstruct_scan(
@@ -72,6 +84,9 @@ def reconstruct_scan(
     progress: Stages | None = None,
 ) -> Reconstruction:
     """Reconstruct a scan with a trained network and finish it with the physics solver.
+
+    The solver also starts from empty space, unless that is turned off, and the result is the network's only where it
+    explains the patterns better than what came from there.
 
     Args:
         network: a checkpoint, or what `load_network` or `load_bundle` read.
@@ -92,6 +107,12 @@ def reconstruct_scan(
     check_size(trained, scan)
     inference = inference or trained.experiment.inference
     polish = polish or trained.experiment.refine
+    inference.warn_idle(trained.experiment.inference)
+    if inference.polish:
+        method = chosen_method(polish, scan.photons_per_pattern)
+        replace(polish, method=method).warn_idle(trained.experiment.refine)
+    else:
+        polish.warn_idle(trained.experiment.refine, needs="InferenceSettings.polish True")
     used = _calibrated(scan, trained.probes[0] if probe is None else probe)
     polish = replace(polish, probe_modes=max(polish.probe_modes, len(used)))
     predictor = Predictor(trained.generator, used, scan.photons_per_pattern, place, inference.weighting)
@@ -123,7 +144,11 @@ def reconstruct_scan(
     metrics["speed"] = {"network_seconds": seconds, "patterns_per_second": len(scan) / seconds}
     groups = _sample_groups(scan, trained)
     sample = predictor.patches(scan, groups.ravel()).unflatten(0, groups.shape).cpu().numpy()
-    return Reconstruction(scan, prediction, used, polished, control, metrics, sample, groups)
+    result = Reconstruction(scan, prediction, used, polished, control, metrics, sample, groups)
+    if polished and control:
+        residuals = tuple(metrics[name]["R"] for name in ("network_polish", "flat_polish"))
+        _log.info("R %.4f from the network's object, %.4f from empty space; start: %s", *residuals, result.start)
+    return result
 
 
 def check_size(network: TrainedNetwork, scan: Scan) -> None:
@@ -134,37 +159,6 @@ def check_size(network: TrainedNetwork, scan: Scan) -> None:
         )
 
 
-def write_reconstruction(result: Reconstruction, folder: Path) -> dict[str, str]:
-    """Write object, probe, pictures and figures of merit into a folder; returns the files by what they are.
-
-    A scan that came with a product leaves a product as well.
-    """
-    mask = lit_area(result.prediction.light)
-    amplitude, phase = save_object(result.canvas.pixels, folder, mask)
-    paths = {
-        "object": folder / "object.npz",
-        "probe": folder / "probe.npy",
-        "network_object": folder / "network_object.npz",
-        "prediction": folder / "prediction.npz",
-        "metrics": folder / "metrics.json",
-        "comparison": folder / "comparison.png",
-        "amplitude": amplitude,
-        "phase": phase,
-    }
-    write_object(result.canvas, paths["object"])
-    write_object(result.prediction.canvas, paths["network_object"])
-    with write_whole(paths["probe"]) as file:
-        np.save(file, result.final_probe)
-    with write_whole(paths["prediction"]) as file:
-        np.savez_compressed(file, patches=result.sample, patterns=result.sample_patterns)
-    write_json(result.metrics, paths["metrics"])
-    save_comparison(_panels(result), result.prediction.light, mask, _title(result), paths["comparison"])
-    if result.scan.source is not None:
-        losses = result.polished.errors if result.polished else ()
-        paths |= result.scan.source.write_result(folder, result.canvas, result.final_probe, losses)
-    return {name: path.name for name, path in paths.items()}
-
-
 def _calibrated(scan: Scan, probe: NDArray[np.complex64]) -> NDArray[np.complex64]:
     scale = (scan.photons_per_pattern / float(np.sum(np.abs(probe.astype(np.complex128)) ** 2))) ** 0.5
     return (probe * scale).astype(np.complex64)
@@ -173,30 +167,3 @@ def _calibrated(scan: Scan, probe: NDArray[np.complex64]) -> NDArray[np.complex6
 def _sample_groups(scan: Scan, trained: TrainedNetwork) -> NDArray[np.int64]:
     training = trained.experiment.training
     return nearest_groups(scan.positions_px, min(training.group_size, len(scan)))[: training.batch_size]
-
-
-def _panels(result: Reconstruction) -> list[Panel]:
-    panels = []
-    if result.scan.truth is not None:
-        frame = Frame(result.scan.positions_px, result.scan.patch_px)
-        panels.append(Panel("truth", result.scan.truth.window(frame.origin_px, frame.shape_px)))
-    for title, key, canvas in (
-        ("network + polish", "network_polish", result.polished and result.polished.canvas),
-        ("network", "network", result.prediction.canvas),
-        ("flat + polish (control)", "flat_polish", result.control and result.control.canvas),
-    ):
-        if canvas:
-            panels.append(Panel(title, canvas.pixels, _note(result.metrics[key])))
-    return panels
-
-
-def _note(figures: dict[str, float]) -> str:
-    lines = [f"R {figures['R']:.4f} (floor {figures['R_floor']:.4f})"]
-    if "complex_error" in figures:
-        lines.append(f"error {figures['complex_error']:.3f}, phase corr. {figures['phase_correlation']:.3f}")
-    return "\n".join(lines)
-
-
-def _title(result: Reconstruction) -> str:
-    scan = result.scan
-    return f"{scan.name}: {len(scan)} patterns of {scan.patch_px}², {scan.photons_per_pattern:.3g} photons each"

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.config import RefineSettings
-from ptycho_torch.data.canvas import Frame
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.evaluate.figures import Panel, save_comparison, save_object
 from ptycho_torch.evaluate.frc import RingCorrelation, ring_correlation
-from ptycho_torch.evaluate.scores import evaluate, illumination, lit_area
-from ptycho_torch.formats.npz import write_object
+from ptycho_torch.evaluate.scores import evaluate
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Progress
 from ptycho_torch.solve.scan_model import Solution
 from ptycho_torch.solve.solve import refine
-from ptycho_torch.storage.writing import write_json, write_whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +58,7 @@ def refine_scan(
         DivergenceError: the solver met a value that is not finite.
     """
     settings, place = settings or RefineSettings(), find_device(device)
+    replace(settings, method=chosen_method(settings, scan.photons_per_pattern)).warn_idle()
     started = time.perf_counter()
     solution = refine(scan, settings, device=place, progress=progress)
     metrics = {"seconds": time.perf_counter() - started}
@@ -75,44 +71,6 @@ def refine_scan(
         resolution = ring_correlation(*(_middle(scan, half) for half in solutions))
         metrics["frc_half_bit_nyquist"] = resolution.crossing
     return Refinement(scan, solution, metrics, resolution)
-
-
-def write_refinement(result: Refinement, folder: Path) -> dict[str, str]:
-    """Write object, probe, pictures and figures of merit into a folder; returns the files by what they are.
-
-    A scan that came with a product leaves a product as well.
-    """
-    scan, solution = result.scan, result.solution
-    light = illumination(scan, solution.probe)
-    mask = lit_area(light)
-    amplitude, phase = save_object(solution.canvas.pixels, folder, mask)
-    paths = {
-        "object": folder / "object.npz",
-        "probe": folder / "probe.npy",
-        "metrics": folder / "metrics.json",
-        "comparison": folder / "comparison.png",
-        "amplitude": amplitude,
-        "phase": phase,
-    }
-    write_object(solution.canvas, paths["object"])
-    with write_whole(paths["probe"]) as file:
-        np.save(file, solution.probe)
-    values: dict[str, object] = {**result.metrics, "R_by_epoch": solution.errors}
-    if result.resolution:
-        values["frc"] = {
-            "frequency_nyquist": result.resolution.frequency.tolist(),
-            "correlation": result.resolution.correlation.tolist(),
-            "half_bit_threshold": result.resolution.threshold.tolist(),
-        }
-    write_json(values, paths["metrics"])
-    frame = Frame(scan.positions_px, scan.patch_px)
-    panels = [Panel("refined", solution.canvas.pixels, f"R {result.metrics['R']:.4f}")]
-    if scan.truth is not None:
-        panels.insert(0, Panel("truth", scan.truth.window(frame.origin_px, frame.shape_px)))
-    save_comparison(panels, light, mask, scan.name, paths["comparison"])
-    if scan.source is not None:
-        paths |= scan.source.write_result(folder, solution.canvas, solution.probe, solution.errors)
-    return {name: path.name for name, path in paths.items()}
 
 
 def _middle(scan: Scan, solution: Solution) -> NDArray[np.complex64]:

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from ptycho_torch.config import Experiment
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.errors import CheckpointError, DataError, OutputError
+from ptycho_torch.errors import CheckpointError
 from ptycho_torch.formats.ptychodus_folder import MODEL_NAME
 from ptycho_torch.models.build import build_network
 from ptycho_torch.models.bundle import save_bundle
 from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Stages
-from ptycho_torch.runtime.run_record import RECORD_NAME, RunRecord
+from ptycho_torch.runtime.run_record import RunRecord, check_run
 from ptycho_torch.storage.writing import claim_folder, write_whole
 from ptycho_torch.training.bootstrap import bootstrap_probes
 from ptycho_torch.training.fit import LAST_NAME, TrainingResult, fit
@@ -69,10 +69,11 @@ def train_network(
     experiment = experiment or Experiment()
     folder, place = Path(output_dir), find_device(device)
     checkpoint = folder / "checkpoints" / LAST_NAME if resume else None
+    for section in (experiment.model, experiment.training):
+        section.warn_idle()
     build_network(experiment, scans[0].patch_px)
     for scan in scans:
-        if scan.probe is None:
-            raise DataError(f"{scan.name}: there is no probe to start from; give one with --probe or in the file")
+        scan.known_probe()
         if experiment.training.target == "object":
             scan.known_object()
     if checkpoint is None:
@@ -80,8 +81,7 @@ def train_network(
         record = RunRecord(folder, "train", experiment.to_dict(), inputs)
         probes = bootstrap_probes(scans, experiment, place, progress)
     else:
-        if not (folder / RECORD_NAME).is_file():
-            raise OutputError(f"{folder}: holds no run to resume; train without --resume")
+        check_run(folder)
         probes = list(_resumable(checkpoint, scans, experiment))
         record = RunRecord(folder, "train", experiment.to_dict(), inputs)
     result = fit(

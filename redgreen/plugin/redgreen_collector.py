@@ -2,7 +2,7 @@
 
 It stands alone: the child process needs nothing of redgreen but this file's folder on its path. Beside the outcome that
 pytest reports it writes what it saw itself (the exception of the call, whether the body of the test ran, what the body
-raised), so that an outcome which somebody rewrote on the way can be told from one which was earned.
+raised), so that an outcome that was rewritten can be told from a genuine one.
 """
 
 from __future__ import annotations
@@ -39,18 +39,15 @@ _root = Path.cwd()
 
 
 def emit(**event: object) -> None:
-    """Write one event and hand it to the operating system at once, so that a crash cannot take it along."""
+    """Write one event and flush it at once, so that a crash cannot lose it."""
     if _stream is not None:
         _stream.write(json.dumps(event, separators=(",", ":"), default=str) + "\n")
         _stream.flush()
 
 
-def underlying(function: object) -> object:
-    """The plain function below a bound method."""
+def unwrap(function: object) -> object:
+    """Return the plain function of a bound method."""
     return getattr(function, "__func__", function)
-
-
-# --- before the session -------------------------------------------------------------------------------------------
 
 
 @pytest.hookimpl(wrapper=True)
@@ -71,12 +68,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     emit(e="start", pytest=pytest.__version__)
 
 
-# --- collection ---------------------------------------------------------------------------------------------------
-
-
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Remember the function that the test module defined under this id."""
-    _items[item.nodeid] = underlying(getattr(item, "obj", None))
+    _items[item.nodeid] = unwrap(getattr(item, "obj", None))
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
@@ -95,7 +89,7 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Write the ids that will run, those left out, and those that somebody dropped without saying so."""
+    """Write the ids that will run, those left out, and those that were dropped without a report."""
     ids = [item.nodeid for item in session.items]
     dropped = sorted(_items.keys() - set(ids) - _deselected)
     emit(e="collected", ids=ids, deselected=sorted(_deselected), dropped=dropped)
@@ -129,32 +123,29 @@ def answer_queries(session: pytest.Session) -> None:
 
 
 def covers(prefix: str, nodeid: str) -> bool:
-    """Whether a selection (folder, file, class or test) holds the test."""
+    """Return whether a selection (folder, file, class or test) holds the test."""
     prefix = prefix.rstrip("/")
     return nodeid == prefix or any(nodeid.startswith(prefix + mark) for mark in ("/", "::", "["))
 
 
-# --- running ------------------------------------------------------------------------------------------------------
-
-
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Watch the body of the test itself, below everything that could answer for it."""
+    """Watch the body of the test itself, below every hook that could replace it."""
     function = getattr(item, "obj", None)
     if not (inspect.isfunction(function) or inspect.ismethod(function)) or inspect.iscoroutinefunction(function):
         return (yield)
     collected = _items.get(item.nodeid)
-    seen = {"entered": False, "raised": None, "replaced": collected is not None and underlying(function) != collected}
+    seen = {"entered": False, "raised": None, "replaced": collected is not None and unwrap(function) != collected}
     _body[item.nodeid] = seen
-    item.obj = watched(function, seen)  # type: ignore[attr-defined]  # Function items have it
+    item.obj = watch(function, seen)  # type: ignore[attr-defined]  # Function items have it
     try:
         return (yield)
     finally:
         item.obj = function  # type: ignore[attr-defined]
 
 
-def watched(function: Callable[..., object], seen: dict[str, Any]) -> Callable[..., object]:
-    """The same function, noting that it was entered and what it raised."""
+def watch(function: Callable[..., object], seen: dict[str, Any]) -> Callable[..., object]:
+    """Wrap a function so that it records that it was entered and what it raised."""
 
     @functools.wraps(function)
     def body(*args: object, **kwargs: object) -> object:
@@ -173,7 +164,7 @@ def watched(function: Callable[..., object], seen: dict[str, Any]) -> Callable[.
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note the exception before anybody can turn it into another outcome, or when unittest hands it in later."""
+    """Record the exception before a hook can turn it into another outcome, or when unittest sets it later."""
     before = call.excinfo
     report = yield
     excinfo = before if before is not None else call.excinfo
@@ -209,9 +200,6 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     emit(**event)
 
 
-# --- the end ------------------------------------------------------------------------------------------------------
-
-
 def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
     """Write that the session was cut short from inside."""
     emit(e="interrupt", type=type(excinfo.value).__name__)
@@ -234,11 +222,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     emit(e="finish", rc=int(exitstatus), collected=session.testscollected, origins=origins)
 
 
-# --- exceptions ---------------------------------------------------------------------------------------------------
-
-
 def describe(error: BaseException, traceback: TracebackType | None) -> dict[str, Any]:
-    """Type, message, place and hidden causes of an exception."""
+    """Describe an exception: type, message, place and hidden causes."""
     kind = "exception"
     if isinstance(error, pytest.skip.Exception) or type(error).__name__ == "SkipTest":
         kind = "skip"
@@ -254,16 +239,16 @@ def describe(error: BaseException, traceback: TracebackType | None) -> dict[str,
         "message": str(error)[:MESSAGE_CAP],
         "hidden": [
             type(cause).__name__
-            for cause in causes(error)
+            for cause in list_causes(error)
             if isinstance(cause, ImportError | NameError | AttributeError)
         ],
     }
-    described.update(place(traceback))
+    described.update(find_place(traceback))
     return described
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """Every exception behind this one, through causes, contexts and groups."""
+def list_causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield every exception behind this one, through causes, contexts and groups."""
     waiting = [error.__cause__, error.__context__, *getattr(error, "exceptions", ())]
     met = {id(error)}
     while waiting and len(met) < CHAIN_CAP:
@@ -275,8 +260,8 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         waiting += [cause.__cause__, cause.__context__, *getattr(cause, "exceptions", ())]
 
 
-def place(traceback: TracebackType | None) -> dict[str, Any]:
-    """File and line of the last frame that is not test machinery."""
+def find_place(traceback: TracebackType | None) -> dict[str, Any]:
+    """Find the file and line of the last frame that is not part of pytest or unittest."""
     found: tuple[str, int] | None = None
     while traceback is not None:
         frame = traceback.tb_frame
@@ -293,7 +278,7 @@ def place(traceback: TracebackType | None) -> dict[str, Any]:
 
 
 def is_inside(path: Path) -> bool:
-    """Whether a file belongs to the repository, and not to an environment that happens to lie in it."""
+    """Return whether a file belongs to the repository, and not to an environment that happens to lie in it."""
     path = path.resolve()
     if not path.is_relative_to(_root.resolve()) or any(part in OUTSIDE for part in path.parts):
         return False

@@ -12,21 +12,12 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from redgreen_sandbox import Sandbox, copy_report, guard, make_sandbox, target
+from redgreen_sandbox import Sandbox, guard, make_sandbox, seal_many, target
 
-from redgreen import ledger
-from redgreen.evidence import verify_all
-from redgreen.project import Project
+from redgreen.evidence import ledger
+from redgreen.evidence.verify_all import verify_all
 
 NOW = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
-
-
-def seal_many(root: str, number: int) -> None:
-    """Seal copies of the first report."""
-    project = Project(Path(root))
-    source = min(project.folders())
-    for _ in range(number):
-        copy_report(project, source, NOW)
 
 
 def recorded(folder: str) -> Sandbox:
@@ -41,7 +32,7 @@ def main() -> None:
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}")
     with tempfile.TemporaryDirectory() as folder:
         sandbox = recorded(folder)
-        seal_many(str(sandbox.root), 999)
+        seal_many(str(sandbox.root), 999, NOW)
         ledger.rebuild(sandbox.project, sandbox.loaded())
         for label in ("cold", "warm", "warm"):
             begun = time.perf_counter()
@@ -51,7 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         sandbox = recorded(folder)
         context = multiprocessing.get_context("spawn")
-        workers = [context.Process(target=seal_many, args=(str(sandbox.root), 200)) for _ in range(16)]
+        workers = [context.Process(target=seal_many, args=(str(sandbox.root), 200, NOW)) for _ in range(16)]
         begun = time.perf_counter()
         for worker in workers:
             worker.start()
@@ -59,7 +50,7 @@ def main() -> None:
             worker.join()
         sealed = time.perf_counter() - begun
         ledger.rebuild(sandbox.project, sandbox.loaded())
-        rows = len(ledger.ledger_rows(sandbox.project.ledger.read_text(encoding="utf-8")))
+        rows = len(ledger.read_rows(sandbox.project.ledger.read_text(encoding="utf-8")))
         print(f"16 x 200 results sealed in {sealed:.1f} s, rendered in {time.perf_counter() - begun - sealed:.1f} s")
         print(f"rows: {rows} of {16 * 200 + 1}")
 

@@ -16,8 +16,9 @@ from report import header
 from ptycho_torch.config import Experiment, InferenceSettings, RefineSettings, TrainingSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.formats import read_npz
-from ptycho_torch.workflows.reconstruction import reconstruct_scan, write_reconstruction
-from ptycho_torch.workflows.refinement import refine_scan, write_refinement
+from ptycho_torch.workflows.outputs import write_result
+from ptycho_torch.workflows.reconstruction import reconstruct_scan
+from ptycho_torch.workflows.refinement import refine_scan
 from ptycho_torch.workflows.training import train_network
 
 TRAINING_STEPS = 300
@@ -44,7 +45,7 @@ def _alone(scan: Scan, output: Path | None) -> None:
         if output:
             folder = output / f"refine_{modes}_modes_{epochs}_epochs"
             folder.mkdir(parents=True, exist_ok=True)
-            write_refinement(found, folder)
+            write_result(found, folder)
 
 
 def _after_network(scan: Scan, output: Path | None) -> None:
@@ -59,7 +60,7 @@ def _after_network(scan: Scan, output: Path | None) -> None:
         row = result.metrics[name]
         print(f"{name:15} R {row['R']:.4f}, {row['R'] / alone:.3f} x refine alone at equal epochs")
     if output:
-        write_reconstruction(result, folder)
+        write_result(result, folder)
     else:
         shutil.rmtree(folder.parent)
 

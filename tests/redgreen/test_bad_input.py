@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import resource
 import shutil
-import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from redgreen_sandbox import Done, Sandbox, fix_product, guard, make_sandbox, target
 
-from redgreen.evidence import verify_all
-from redgreen.ledger import check
+from redgreen.evidence.ledger import check
+from redgreen.evidence.verify_all import verify_all
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +98,9 @@ def test_a_detached_head_is_recorded_as_one(sandbox: Sandbox) -> None:
     sandbox.git("checkout", "-q", "--detach")
     done = sandbox.run("run", "red", "demo")
     assert done.code == 0, done.err
-    assert sandbox.sealed(done).result["git"]["branch"] == ""
+    code = sandbox.sealed(done).result.git
+    assert code is not None
+    assert code.branch == ""
 
 
 def test_a_file_where_the_reports_should_be(sandbox: Sandbox) -> None:
@@ -118,15 +119,11 @@ def test_a_file_where_the_state_folder_should_be(sandbox: Sandbox) -> None:
 def test_a_full_disk_seals_nothing(sandbox: Sandbox) -> None:
     before = (sandbox.root / "docs/fix_plan.md").read_bytes()
     sandbox.write("tests/test_demo.py", "def test_answer():\n    print('x' * 300_000)\n    assert 0, 'answer'\n")
-    process = subprocess.run(
-        sandbox.argv("run", "red", "demo"),
-        cwd=sandbox.root, env=sandbox.environ(), capture_output=True, text=True, check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
-    )  # fmt: skip
-    done = Done(process.returncode, process.stdout, process.stderr)
+    limit = (100_000, 100_000)
+    done = sandbox.spawn("run", "red", "demo", preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
     assert_refused(done, 28, "nothing of it counts")
     assert (sandbox.root / "docs/fix_plan.md").read_bytes() == before
-    assert len(list(sandbox.project.folders())) == 1, "only the earlier run is sealed"
+    assert len(list(sandbox.project.list_folders())) == 1, "only the earlier run is sealed"
     assert verify_all(sandbox.project)[0], "what was left is no evidence"
     assert sandbox.run("close").code == 0
     assert verify_all(sandbox.project)[0] == []
@@ -134,15 +131,15 @@ def test_a_full_disk_seals_nothing(sandbox: Sandbox) -> None:
 
 def test_a_clock_that_went_back(sandbox: Sandbox) -> None:
     project = sandbox.project
-    folder = next(iter(project.folders()))
+    folder = next(iter(project.list_folders()))
     future = datetime.now(UTC) + timedelta(days=400)
     (folder.parents[1] / future.strftime("%Y-%m-%dT%H%M%SZ")).mkdir()
     assert_refused(sandbox.run("run", "red", "demo"), 27, "the clock says", "set the clock")
-    assert len(list(project.folders())) == 1
+    assert len(list(project.list_folders())) == 1
 
 
 def test_a_folder_renamed_by_hand(sandbox: Sandbox) -> None:
-    folder = next(iter(sandbox.project.folders()))
+    folder = next(iter(sandbox.project.list_folders()))
     folder.rename(folder.with_name("better_name"))
     done = sandbox.run("verify")
     assert done.code == 21
@@ -159,7 +156,7 @@ def test_a_ledger_that_cannot_be_replaced_loses_nothing(sandbox: Sandbox) -> Non
     sandbox.project.ledger.mkdir()
     done = sandbox.run("run", "red", "demo")
     assert done.code in (22, 28)
-    assert len(list(sandbox.project.folders())) == 2, "the run itself is sealed"
+    assert len(list(sandbox.project.list_folders())) == 2, "the run itself is sealed"
     sandbox.project.ledger.rmdir()
     sandbox.project.ledger.write_bytes(text)
     assert sandbox.run("ledger", "--rebuild").code == 0

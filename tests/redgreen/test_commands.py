@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from redgreen_sandbox import TOP, Sandbox, fix_product, guard, make_sandbox, target
 
-from redgreen.artifacts import audit, describe_file
-from redgreen.model import ArtifactSpec
-from redgreen.registry import load_registry
+from redgreen.codes import GUARD
+from redgreen.evidence.artifacts import ArrayFacts, audit, describe_file
+from redgreen.registry.load import load_registry
+from redgreen.registry.model import ArtifactSpec
 
 
 @pytest.fixture
@@ -158,13 +159,13 @@ def test_artifacts_of_each_kind_are_described(tmp_path: Path) -> None:
         archive.writestr("archive/data.pkl", pickled)
     (tmp_path / "b.ckpt").write_bytes(b"not a checkpoint")
     told = {path.name: describe_file(path) for path in tmp_path.iterdir()}
-    assert told["a.npz"] == ("npz", [{"name": "amplitude", "dtype": "float32", "shape": [2, 3]}])
-    assert told["a.png"] == ("png", [{"name": "", "dtype": "uint8", "shape": [5, 7, 3]}])
-    assert told["a.ckpt"] == ("ckpt", [{"name": "w", "dtype": "float32", "shape": [2, 3]}])
+    assert told["a.npz"] == ("npz", [ArrayFacts("amplitude", "float32", (2, 3))])
+    assert told["a.png"] == ("png", [ArrayFacts("", "uint8", (5, 7, 3))])
+    assert told["a.ckpt"] == ("ckpt", [ArrayFacts("w", "float32", (2, 3))])
     assert told["b.png"][0] == "png?!"
     assert told["b.ckpt"][0] == "ckpt?!"
     assert told["a.txt"] == ("file", [])
-    assert [entry["path"] for entry in audit(tmp_path, [ArtifactSpec("**/*.ckpt")])] == ["a.ckpt", "b.ckpt"]
+    assert [entry.path for entry in audit(tmp_path, [ArtifactSpec("**/*.ckpt")])] == ["a.ckpt", "b.ckpt"]
 
 
 def test_a_state_dictionary_with_attributes_is_a_whole_checkpoint(tmp_path: Path) -> None:
@@ -189,4 +190,4 @@ def test_this_repositorys_own_map_is_whole() -> None:
     assert {"smoke", "full_suite", "integration", "error_recovery", "config"} <= categories
     for selector in registry.selectors.values():
         assert "CUDA_VISIBLE_DEVICES" in selector.env
-        assert selector.log_name("guard").endswith(".log")
+        assert selector.name_log(GUARD).endswith(".log")

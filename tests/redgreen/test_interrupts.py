@@ -12,8 +12,8 @@ import pytest
 from redgreen_sandbox import Sandbox, make_sandbox, target
 
 from redgreen.codes import Verdict
-from redgreen.evidence import verify_all
-from redgreen.sealed import load_run
+from redgreen.evidence.sealed import load_run
+from redgreen.evidence.verify_all import verify_all
 
 SLOW = """\
 import os
@@ -83,7 +83,7 @@ def test_a_signal_to_the_runner_ends_everything_and_seals_an_interrupted_run(
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 18
     assert out.rstrip().splitlines()[-1].startswith("REDGREEN 18 INTERRUPTED plans/")
-    run = load_run(next(iter(sandbox.project.folders())))
+    run = load_run(next(iter(sandbox.project.list_folders())))
     assert run.verdict is Verdict.INTERRUPTED
     assert verify_all(sandbox.project)[0] == []
     wait_for(lambda: not left_over(sandbox), 5)
@@ -98,11 +98,11 @@ def test_a_killed_runner_leaves_no_process_and_nothing_valid(sandbox: Sandbox) -
     process.kill()
     process.communicate()
     wait_for(lambda: not left_over(sandbox), 10)
-    assert list(sandbox.project.folders()) == []
+    assert list(sandbox.project.list_folders()) == []
     assert any("never finished" in problem for problem in verify_all(sandbox.project)[0])
     assert "redgreen close" in sandbox.run("status").out
     assert sandbox.run("close").code == 0
-    run = load_run(next(iter(sandbox.project.folders())))
+    run = load_run(next(iter(sandbox.project.list_folders())))
     assert run.verdict is Verdict.ABANDONED
     assert verify_all(sandbox.project)[0] == []
     assert "ABANDONED" in sandbox.project.ledger.read_text(encoding="utf-8")
@@ -110,7 +110,7 @@ def test_a_killed_runner_leaves_no_process_and_nothing_valid(sandbox: Sandbox) -
 
 
 def test_a_budget_that_is_used_up_ends_the_group(sandbox: Sandbox) -> None:
-    sandbox.registry(target(extra="pass_env: [REDGREEN_TEST_FLAG]\n    budget_s: 3"))
+    sandbox.registry(target(extra="pass_env: [REDGREEN_TEST_FLAG]\n    budget_s: 1.5"))
     done = sandbox.run("run", "red", "demo")
     assert (done.code, done.verdict) == (16, "TIMEOUT")
     assert left_over(sandbox) == []

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from redgreen_sandbox import Sandbox, copy_report, fix_product, guard, make_sandbox, target
+from redgreen_sandbox import (
+    Copier,
+    Sandbox,
+    fix_product,
+    guard,
+    make_sandbox,
+    reserve_many,
+    seal_many,
+    target,
+)
 
-from redgreen import ledger
 from redgreen.errors import LedgerError
-from redgreen.evidence import verify_all
-from redgreen.project import Project
-from redgreen.report import reserve
+from redgreen.evidence import ledger
+from redgreen.evidence.folder import reserve
+from redgreen.evidence.verify_all import verify_all
 
 NOW = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
 PROSE = """# Fix plan
@@ -47,15 +55,13 @@ def sandbox(recorded: Path, tmp_path: Path) -> Sandbox:
 
 def report_of(sandbox: Sandbox) -> Path:
     """The one sealed folder."""
-    return next(iter(sandbox.project.folders()))
+    return next(iter(sandbox.project.list_folders()))
 
 
 def test_adding_row_by_row_equals_rendering_from_the_folders(sandbox: Sandbox) -> None:
-    registry = sandbox.loaded()
+    registry, copier = sandbox.loaded(), Copier(sandbox.project, report_of(sandbox))
     for minute in (3, 1, 2):
-        ledger.add(
-            sandbox.project, registry, copy_report(sandbox.project, report_of(sandbox), NOW.replace(minute=minute))
-        )
+        ledger.add(sandbox.project, registry, copier.seal(NOW.replace(minute=minute)))
     added = sandbox.project.ledger.read_bytes()
     assert not ledger.rebuild(sandbox.project, registry)
     sandbox.project.ledger.unlink()
@@ -125,23 +131,12 @@ def test_a_merge_conflict_inside_a_block_is_cured_by_rendering(sandbox: Sandbox)
     assert sandbox.project.ledger.read_text(encoding="utf-8") == good
 
 
-def seal_many(root: str, number: int, add: bool) -> None:
-    """Seal reports from one of several processes, every one under the same frozen clock."""
-    os.fsync = lambda fd: None  # power cuts are not the question here, and waiting for the disk takes a minute
-    project = Project(Path(root))
-    sandbox = Sandbox(Path(root))
-    source = min(project.folders())
-    registry = sandbox.loaded()
-    for _ in range(number):
-        folder = copy_report(project, source, NOW)
-        if add:
-            ledger.add(project, registry, folder)
+CONTEXT = multiprocessing.get_context("fork")  # a new interpreter for each would take most of the time
 
 
-def in_processes(function: object, count: int, *arguments: object) -> None:
+def in_processes(function: Callable[..., None], count: int, *arguments: object) -> None:
     """Run a function in several processes at once."""
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=function, args=arguments) for _ in range(count)]  # type: ignore[arg-type]
+    workers = [CONTEXT.Process(target=function, args=arguments) for _ in range(count)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -150,32 +145,22 @@ def in_processes(function: object, count: int, *arguments: object) -> None:
 
 
 def test_sixteen_writers_of_two_hundred_results_lose_none(sandbox: Sandbox) -> None:
-    in_processes(seal_many, 16, str(sandbox.root), 200, False)
+    in_processes(seal_many, 16, str(sandbox.root), 200, NOW, False, True)
     ledger.rebuild(sandbox.project, sandbox.loaded())
-    rows = ledger.ledger_rows(sandbox.project.ledger.read_text(encoding="utf-8"))
+    rows = ledger.read_rows(sandbox.project.ledger.read_text(encoding="utf-8"))
     assert len(rows) == 16 * 200 + 1
     assert len({row.rpartition("`")[0][-12:] for row in rows.values()}) == len(rows), "every seal is its own"
 
 
 def test_writers_that_add_their_rows_at_once_lose_none(sandbox: Sandbox) -> None:
-    in_processes(seal_many, 8, str(sandbox.root), 10, True)
+    in_processes(seal_many, 8, str(sandbox.root), 10, NOW, True)
     added = sandbox.project.ledger.read_bytes()
-    assert len(ledger.ledger_rows(added.decode())) == 81
+    assert len(ledger.read_rows(added.decode())) == 81
     assert not ledger.rebuild(sandbox.project, sandbox.loaded())
 
 
-def reserve_many(root: str, number: int, queue: multiprocessing.Queue[list[str]]) -> None:
-    """Reserve report folders under a frozen clock."""
-    queue.put([reserve(Project(Path(root)), "DEMO-001", NOW).name for _ in range(number)])
-
-
 def test_a_thousand_reservations_under_one_frozen_clock_never_collide(sandbox: Sandbox) -> None:
-    context = multiprocessing.get_context("spawn")
-    queue: multiprocessing.Queue[list[str]] = context.Queue()
-    workers = [context.Process(target=reserve_many, args=(str(sandbox.root), 125, queue)) for _ in range(8)]
-    for worker in workers:
-        worker.start()
-    names = [name for _ in workers for name in queue.get(timeout=120)]
-    for worker in workers:
-        worker.join(60)
+    queue = CONTEXT.SimpleQueue()
+    in_processes(reserve_many, 8, str(sandbox.root), 125, NOW, queue)
+    names = [name for _ in range(8) for name in queue.get()]
     assert len(names) == len(set(names)) == 1000

@@ -9,7 +9,8 @@ from redgreen_sandbox import RED_TEST, Sandbox, fix_product, guard, make_sandbox
 
 from redgreen.codes import Verdict
 from redgreen.errors import PairError, PlannedError, RegistryError, VerifyError
-from redgreen.runner import Outcome
+from redgreen.judge.conclusion import Transition
+from redgreen.run.runner import Outcome
 
 MIXED = RED_TEST + '\n\ndef test_kept():\n    """Passes from the beginning."""\n    assert True\n'
 
@@ -25,22 +26,34 @@ def sandbox(tmp_path: Path) -> Sandbox:
 
 
 def assert_invalid(outcome: Outcome, verdict: Verdict, *words: str) -> None:
-    assert outcome.verdict is verdict, outcome.result["reasons"]
-    told = "\n".join(outcome.result["reasons"])
+    assert outcome.verdict is verdict, outcome.result.reasons
+    told = "\n".join(outcome.result.reasons)
     assert all(word in told for word in words), told
+
+
+def transition_of(outcome: Outcome) -> Transition:
+    """What went from RED to GREEN."""
+    assert outcome.result.transition is not None
+    return outcome.result.transition
+
+
+def answered(outcome: Outcome) -> str:
+    """Run id of the RED that was answered."""
+    assert outcome.result.pairs_with is not None
+    return outcome.result.pairs_with.run_id
 
 
 def test_a_pair_names_its_red_and_counts_the_transitions(sandbox: Sandbox) -> None:
     red = sandbox.record("red")
-    assert red.verdict is Verdict.VALID_RED, red.result["reasons"]
+    assert red.verdict is Verdict.VALID_RED, red.result.reasons
     fix_product(sandbox)
     green = sandbox.record("green")
-    assert green.verdict is Verdict.VALID_GREEN, green.result["reasons"]
-    assert green.result["pairs_with"]["run_id"] == red.result["run_id"]
-    change = green.result["transition"]
-    assert (change["f2p"], change["p2p"], change["lost"], change["new_skips"]) == (1, 1, [], [])
-    assert green.result["proof"] is None
-    assert {row["id"][-11:]: row["transition"] for row in green.result["tests"]} == {
+    assert green.verdict is Verdict.VALID_GREEN, green.result.reasons
+    assert answered(green) == red.result.run_id
+    change = transition_of(green)
+    assert (change.f2p, change.p2p, change.lost, change.new_skips) == (1, 1, (), ())
+    assert green.result.proof is None
+    assert {row.id[-11:]: row.transition for row in green.result.tests} == {
         "test_answer": "F2P",
         "::test_kept": "P2P",
     }
@@ -137,8 +150,8 @@ def test_words_around_a_test_may_change_and_are_noted(sandbox: Sandbox) -> None:
         "tests/test_demo.py", '"""What the product answers."""\n' + MIXED.replace("Passes from", "Passes since")
     )
     outcome = sandbox.record("green")
-    assert outcome.verdict is Verdict.VALID_GREEN, outcome.result["reasons"]
-    assert any("bytes changed" in note for note in outcome.result["transition"]["notes"])
+    assert outcome.verdict is Verdict.VALID_GREEN, outcome.result.reasons
+    assert any("bytes changed" in note for note in transition_of(outcome).notes)
 
 
 def test_a_stub_in_the_test_file_gives_a_characterisation(tmp_path: Path) -> None:
@@ -155,8 +168,8 @@ def test_a_stub_in_the_test_file_gives_a_characterisation(tmp_path: Path) -> Non
         "import math\n\n" + stub.replace("raise NotImplementedError('C1 stub')", "return math.floor(42.5)"),
     )
     green = sandbox.record("green")
-    assert green.verdict is Verdict.VALID_GREEN, green.result["reasons"]
-    assert green.result["proof"] == "CHARACTERISATION"
+    assert green.verdict is Verdict.VALID_GREEN, green.result.reasons
+    assert green.result.proof == "CHARACTERISATION"
     assert "characterisation" in (green.folder / "summary.md").read_text(encoding="utf-8").splitlines()[0]
     assert "VALID_GREEN · characterisation" in sandbox.project.ledger.read_text(encoding="utf-8")
 
@@ -165,9 +178,9 @@ def test_what_a_target_protects_must_stay_whole(sandbox: Sandbox) -> None:
     entry = target(extra="protects: [held]").replace("reasons: [{", 'reasons: [{tests: "*test_answer", ')
     sandbox.registry(entry, guard())
     red = sandbox.record("red")
-    assert red.result["guards"] == {"held": {"tests/test_held.py::test_held": "passed"}}
+    assert red.result.guards == {"held": {"tests/test_held.py::test_held": "passed"}}
     fix_product(sandbox)
-    assert sandbox.record("green").result["transition"]["p2p"] == 2
+    assert transition_of(sandbox.record("green")).p2p == 2
     sandbox.write("tests/test_held.py", "def test_held():\n    assert False\n")
     assert_invalid(sandbox.record("green"), Verdict.LOST_TESTS, "test_held")
     sandbox.write("tests/test_held.py", "import pytest\n\n\n@pytest.mark.skip\ndef test_held():\n    pass\n")
@@ -209,14 +222,14 @@ def test_an_earlier_red_can_be_named_by_id_or_folder(sandbox: Sandbox) -> None:
     first, second = sandbox.record("red"), sandbox.record("red")
     assert first.folder != second.folder, "two runs within one second must not share a folder"
     fix_product(sandbox)
-    green = sandbox.record("green", red=first.result["run_id"])
-    assert green.result["pairs_with"]["run_id"] == first.result["run_id"]
-    green = sandbox.record("green", red=sandbox.project.relative(first.folder))
-    assert green.result["pairs_with"]["run_id"] == first.result["run_id"]
+    green = sandbox.record("green", red=first.result.run_id)
+    assert answered(green) == first.result.run_id
+    green = sandbox.record("green", red=sandbox.project.relativize(first.folder))
+    assert answered(green) == first.result.run_id
     with pytest.raises(PairError, match="no sealed run"):
         sandbox.record("green", red="nothing-like-it")
     with pytest.raises(PairError, match="not a valid RED"):
-        sandbox.record("green", red=green.result["run_id"])
+        sandbox.record("green", red=green.result.run_id)
 
 
 def test_what_is_planned_or_of_another_role_is_refused(sandbox: Sandbox) -> None:
@@ -250,7 +263,7 @@ def test_artifacts_are_audited_and_a_missing_one_is_no_green(tmp_path: Path) -> 
         "    (folder / 'wave.npy').write_bytes(data)\n    return 42\n",
     )
     green = sandbox.record("green")
-    assert green.verdict is Verdict.VALID_GREEN, green.result["reasons"]
+    assert green.verdict is Verdict.VALID_GREEN, green.result.reasons
     audit = (green.folder / "artifact_audit.md").read_text(encoding="utf-8")
     assert "complex64 [3, 5]" in audit
     assert "wave.npy" in audit

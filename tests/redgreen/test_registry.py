@@ -8,7 +8,7 @@ import pytest
 from redgreen_sandbox import Sandbox, guard, make_sandbox, target
 
 from redgreen.errors import RegistryError
-from redgreen.registry import find_selector, load_registry
+from redgreen.registry.load import find_selector, load_registry
 
 GOOD = target() + guard()
 
@@ -118,7 +118,7 @@ def test_lint_finds_a_missing_plan_drifted_ids_and_uncollectable_files(sandbox: 
         "cannot collect this file",
     ):
         assert told in done.err
-    assert sandbox.record("red").result["verdict"] == "IDS_DISAGREE", "frozen ids bind the run as well"
+    assert sandbox.record("red").verdict == "IDS_DISAGREE", "frozen ids bind the run as well"
 
 
 def test_planned_entries_need_no_tests_and_say_when_they_could_go_live(sandbox: Sandbox) -> None:

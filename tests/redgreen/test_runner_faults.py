@@ -1,22 +1,24 @@
-"""The fault matrix: every way in which a test run can mislead, each in a pytest process of its own.
+"""The fault matrix: every way in which a test run can mislead, each in a pytest session of its own.
 
-The evidence of each process is judged as a RED, as a GREEN and as a guard. Only the honest cases may pass as anything.
+The evidence of each session is judged as a RED, as a GREEN and as a guard. Only the honest cases may pass as anything.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from redgreen_sandbox import fork_server
 
-from redgreen.codes import Verdict
-from redgreen.launch import launch
-from redgreen.model import Count, RedSpec, Rule, Selector
-from redgreen.process import Interrupts
+from redgreen.codes import GREEN, GUARD, RED, Mode, Verdict
+from redgreen.evidence.scrub import Scrubber
+from redgreen.judge.verdict import Judgement, judge
 from redgreen.project import Project
-from redgreen.scrub import Scrubber
-from redgreen.verdict import judge
+from redgreen.registry.model import Count, RedSpec, Rule, Selector
+from redgreen.run.launch import Launcher
+from redgreen.run.process import Finished, Interrupts, run_child
 
 V = Verdict
 FAILING = 'def test_it():\n    assert 1 == 2, "declared"\n'
@@ -150,6 +152,14 @@ FAULTS = (
         V.GUARD_BROKEN,
         rules=(Rule("*test_x", "AssertionError", "", "tests"),),
     ),
+    Case(
+        "a test collected twice",
+        PASSING,
+        V.IDS_DISAGREE,
+        V.IDS_DISAGREE,
+        select=("tests/test_case.py", "./tests/test_case.py"),
+        args=("-q", "--keep-duplicates"),
+    ),
     # --- skipped, expected to fail
     Case("skip mark", "import pytest\n@pytest.mark.skip\n" + FAILING, V.SKIPPED, V.SKIPPED),
     Case("skip in the body", "import pytest\ndef test_it():\n    pytest.skip('no')\n", V.SKIPPED, V.SKIPPED),
@@ -207,6 +217,12 @@ FAULTS = (
         V.FIXTURE_ERROR,
     ),
     Case(
+        "setup of the module fails",
+        "def setup_module():\n    assert 0, 'declared'\n" + PASSING,
+        V.FIXTURE_ERROR,
+        V.FIXTURE_ERROR,
+    ),
+    Case(
         "teardown fails after a pass",
         "import pytest\n@pytest.fixture\ndef f():\n    yield\n    assert 0, 'declared'\ndef test_it(f):\n    pass\n",
         V.TEARDOWN_ERROR,
@@ -246,6 +262,13 @@ FAULTS = (
         V.EXITED_EARLY,
         V.EXITED_EARLY,
     ),
+    Case(
+        "more warnings than allowed",
+        "import warnings\ndef test_it():\n    warnings.warn('declared')\n",
+        V.OUTCOME_REWRITTEN,
+        V.OUTCOME_REWRITTEN,
+        args=("-q", "--max-warnings=0"),
+    ),
     Case("Ctrl-C inside", "def test_it():\n    raise KeyboardInterrupt\n", V.EXITED_EARLY, V.EXITED_EARLY),
     Case(
         "stops at the first failure",
@@ -254,7 +277,7 @@ FAULTS = (
         V.IDS_DISAGREE,
         args=("-q", "-x"),
     ),
-    Case("budget used up", "import time\ndef test_it():\n    time.sleep(60)\n", V.TIMEOUT, V.TIMEOUT, budget_s=2.0),
+    Case("budget used up", "import time\ndef test_it():\n    time.sleep(60)\n", V.TIMEOUT, V.TIMEOUT, budget_s=1.0),
     Case(
         "pytest-timeout by signal",
         "import time\ndef test_it():\n    time.sleep(60)\n",
@@ -464,6 +487,13 @@ FAULTS = (
         V.GUARD_BROKEN,
     ),
     Case(
+        "a warning turned into an error",
+        "import warnings\ndef test_it():\n    warnings.warn('declared')\n",
+        V.WRONG_REASON,
+        V.GUARD_BROKEN,
+        args=("-q", "-W", "error"),
+    ),
+    Case(
         "product from elsewhere",
         "import sys\nsys.path.insert(0, __file__.rsplit('/', 3)[0] + '/elsewhere')\nimport prod_away\n" + FAILING,
         V.WRONG_TREE,
@@ -485,48 +515,46 @@ def selector_of(case: Case) -> Selector:
     )  # fmt: skip
 
 
-@pytest.fixture
-def interrupts() -> Interrupts:
-    """Signals to the runner: none."""
-    return Interrupts()
-
-
-@pytest.mark.parametrize("case", [*HONEST, *FAULTS], ids=lambda case: case.name.replace(" ", "-"))
-def test_every_way_to_mislead_has_its_own_name(case: Case, tmp_path: Path, interrupts: Interrupts) -> None:
-    root = tmp_path / "repo"
-    files = {
-        "tests/test_case.py": case.test,
-        "tests/conftest.py": case.conftest,
-        "pytest.ini": "[pytest]\n",
-        **case.files,
-    }
-    for name, text in files.items():
+def write_case(case: Case, root: Path) -> None:
+    """Write the small repository of a case."""
+    files = {"tests/test_case.py": case.test, "tests/conftest.py": case.conftest, "pytest.ini": "[pytest]\n"}
+    for name, text in (files | case.files).items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    folder = tmp_path / "report"
-    folder.mkdir()
-    selector = selector_of(case)
-    attempt = launch(
-        Project(root),
-        selector,
-        label="main",
-        log="case.log",
-        folder=folder,
-        tmp=tmp_path / "run" / "1",
-        run_id=f"fault-{tmp_path.name}",
-        scrubber=Scrubber(root, {}),
-        parent={"PATH": "/usr/bin:/bin"},
-        show=lambda chunk: None,
-        interrupts=interrupts,
-    )
-    judged = {mode: judge(attempt.evidence, selector, mode, case.expected) for mode in ("red", "green", "guard")}
-    log = (folder / "case.log").read_text(encoding="utf-8")
-    assert judged["red"].verdict is case.red, f"{judged['red']}\n{log}"
-    assert judged["guard"].verdict is case.held, f"{judged['guard']}\n{log}"
+
+
+def launched(
+    case: Case, tmp_path: Path, interrupts: Interrupts, start: Callable[..., Finished] = run_child
+) -> dict[Mode, Judgement]:
+    """Run a case as redgreen runs a selector, and judge it in every mode."""
+    write_case(case, tmp_path / "repo")
+    (tmp_path / "report").mkdir()
+    launcher = Launcher(
+        Project(tmp_path / "repo"), tmp_path / "report", f"fault-{tmp_path.name}", Scrubber(tmp_path / "repo", {}),
+        parent={"PATH": "/usr/bin:/bin"}, show=lambda chunk: None, interrupts=interrupts, start=start,
+    )  # fmt: skip
+    attempt = launcher.launch(selector_of(case), label="main", log="case.log", tmp=tmp_path / "run" / "1")
+    return {mode: judge(attempt.evidence, selector_of(case), mode, case.expected) for mode in (RED, GREEN, GUARD)}
+
+
+@pytest.mark.parametrize("case", [*HONEST, *FAULTS], ids=lambda case: case.name.replace(" ", "-"))
+def test_every_way_to_mislead_has_its_own_name(case: Case, tmp_path: Path) -> None:
+    judged = launched(case, tmp_path, Interrupts(), fork_server().start)
+    told = (tmp_path / "report" / "case.log").read_text(encoding="utf-8")
+    assert judged[RED].verdict is case.red, f"{judged[RED]}\n{told}"
+    assert judged[GUARD].verdict is case.held, f"{judged[GUARD]}\n{told}"
     if case in FAULTS:
         assert not any(judgement.verdict.is_valid for judgement in judged.values())
         assert all(judgement.reasons for judgement in judged.values())
+
+
+@pytest.mark.parametrize(
+    "case", {case.red: case for case in reversed([*HONEST, *FAULTS])}.values(), ids=lambda c: c.red
+)
+def test_an_interpreter_of_its_own_is_judged_alike(case: Case, tmp_path: Path) -> None:
+    judged = launched(case, tmp_path, Interrupts())
+    assert (judged[RED].verdict, judged[GUARD].verdict) == (case.red, case.held)
 
 
 def test_the_matrix_is_large_and_honest() -> None:
@@ -542,17 +570,9 @@ def test_each_kind_of_misleading_run_has_an_exit_code_of_its_own() -> None:
     assert all(kind.exit_code > 7 for kind in kinds), "pytest uses the codes up to 7"
 
 
-def test_an_interrupt_of_the_runner_is_neither(tmp_path: Path, interrupts: Interrupts) -> None:
+def test_an_interrupt_of_the_runner_is_neither(tmp_path: Path) -> None:
     case = replace(HONEST[0], test="import time\ndef test_it():\n    time.sleep(60)\n")
-    root = tmp_path / "repo"
-    (root / "tests").mkdir(parents=True)
-    (root / "tests/test_case.py").write_text(case.test, encoding="utf-8")
-    (tmp_path / "report").mkdir()
+    interrupts = Interrupts()
     interrupts.name = "SIGTERM"
-    attempt = launch(
-        Project(root), selector_of(case), label="main", log="case.log", folder=tmp_path / "report",
-        tmp=tmp_path / "run" / "1", run_id="fault-interrupt", scrubber=Scrubber(root, {}), parent={"PATH": "/usr/bin"},
-        show=lambda chunk: None, interrupts=interrupts,
-    )  # fmt: skip
-    for mode in ("red", "green", "guard"):
-        assert judge(attempt.evidence, selector_of(case), mode).verdict is Verdict.INTERRUPTED
+    judged = launched(case, tmp_path, interrupts)
+    assert {judgement.verdict for judgement in judged.values()} == {Verdict.INTERRUPTED}

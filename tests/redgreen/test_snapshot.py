@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redgreen_sandbox import Sandbox, fix_product, make_sandbox
 
-from redgreen.gitrepo import snapshot
+from redgreen.gitrepo import take_snapshot
 
 
 @pytest.fixture
@@ -22,23 +22,23 @@ def test_commit_and_patch_give_the_tree_in_another_clone(sandbox: Sandbox, tmp_p
     sandbox.write("new/file.py", "VALUE = 1\n")
     (sandbox.root / "new/data.bin").write_bytes(bytes(range(256)))
     (sandbox.root / "tests/test_held.py").unlink()
-    code = snapshot(sandbox.root)
-    assert code.dirty
+    code = take_snapshot(sandbox.root)
+    assert code.revision.dirty
     sandbox.git("clone", "-q", str(sandbox.root), str(tmp_path / "clone"))
     clone = Sandbox(tmp_path / "clone")
     (tmp_path / "x.patch").write_bytes(code.patch)
     clone.git("apply", "--index", str(tmp_path / "x.patch"))
-    assert clone.git("write-tree").strip() == code.tree
+    assert clone.git("write-tree").strip() == code.revision.tree
 
 
 def test_evidence_and_ignored_files_are_no_part_of_the_code(sandbox: Sandbox) -> None:
-    before = snapshot(sandbox.root)
+    before = take_snapshot(sandbox.root)
     sandbox.write("plans/active/DEMO-001/reports/2020-01-01T000000Z/x/result.json", "{}")
     sandbox.write("docs/fix_plan.md", "# Ledger\n")
     sandbox.write(".redgreen/scratch/x", "x")
     sandbox.git("add", "-A")
-    after = snapshot(sandbox.root)
-    assert (after.tree, after.dirty, after.patch) == (before.tree, False, b"")
+    after = take_snapshot(sandbox.root)
+    assert (after.revision.tree, after.revision.dirty, after.patch) == (before.revision.tree, False, b"")
 
 
 def test_the_index_and_the_objects_stay_as_they_were(sandbox: Sandbox) -> None:
@@ -49,7 +49,7 @@ def test_the_index_and_the_objects_stay_as_they_were(sandbox: Sandbox) -> None:
     fix_product(sandbox)
     sandbox.write("other.py", "VALUE = 2\n")
     before = state()
-    assert snapshot(sandbox.root).dirty
+    assert take_snapshot(sandbox.root).revision.dirty
     assert state() == before
 
 
@@ -61,6 +61,6 @@ def test_a_change_of_the_same_size_within_the_same_second_is_seen(sandbox: Sandb
     os.utime(sandbox.root / ".git/index", moment)
     fix_product(sandbox)
     os.utime(sandbox.root / "product.py", moment)
-    code = snapshot(sandbox.root)
-    assert code.dirty
+    code = take_snapshot(sandbox.root)
+    assert code.revision.dirty
     assert b"return 42" in code.patch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from typing import Any
 import pytest
 from redgreen_sandbox import Sandbox, fix_product, guard, make_sandbox, target
 
+from redgreen.codec import digest
+from redgreen.codes import Verdict
 from redgreen.errors import VerifyError
-from redgreen.evidence import verify_all
-from redgreen.ledger import check
-from redgreen.model import digest
-from redgreen.report import MANIFEST, SEAL, seal
+from redgreen.evidence.folder import MANIFEST, seal
+from redgreen.evidence.ledger import check
+from redgreen.evidence.record import SEAL
+from redgreen.evidence.verify_all import verify_all
 
 Tamper = Callable[["Evidence"], object]
 
@@ -26,7 +29,7 @@ class Evidence:
 
     def __init__(self, root: Path) -> None:
         self.sandbox = Sandbox(root)
-        folders = sorted(self.sandbox.project.folders())
+        folders = sorted(self.sandbox.project.list_folders())
         self.red, self.green = (folder for folder in folders if folder.name == "demo")
         self.held = next(folder for folder in folders if folder.name == "held")
         self.ledger = self.sandbox.project.ledger
@@ -36,7 +39,7 @@ class Evidence:
         record = json.loads((folder / SEAL).read_text(encoding="utf-8"))
         (folder / MANIFEST).unlink()
         (folder / SEAL).unlink()
-        verdict = json.loads((folder / "result.json").read_text(encoding="utf-8"))["verdict"]
+        verdict = Verdict[json.loads((folder / "result.json").read_text(encoding="utf-8"))["verdict"]]
         partial = folder.rename(folder.with_name(f".{folder.name}.partial"))
         return seal(partial, record["run_id"], verdict)
 
@@ -121,7 +124,7 @@ def patch_resealed(e: Evidence) -> None:
 
 def drop_row(e: Evidence) -> None:
     """Take a row and its folder away together."""
-    name = e.sandbox.project.relative(e.held)
+    name = e.sandbox.project.relativize(e.held)
     lines = e.ledger.read_text(encoding="utf-8").splitlines(keepends=True)
     e.ledger.write_text("".join(line for line in lines if f"{name}/" not in line), encoding="utf-8")
     shutil.rmtree(e.held.parent)
@@ -226,6 +229,18 @@ def test_seals_hold_in_a_fresh_clone(evidence: Evidence, tmp_path: Path) -> None
     evidence.sandbox.git("clone", "-q", str(evidence.sandbox.root), str(tmp_path / "clone"))
     done = Sandbox(tmp_path / "clone").run("verify", "--against", "HEAD")
     assert done.code == 0, done.err
+
+
+def test_source_archives_and_diffs_leave_the_reports_out(evidence: Evidence) -> None:
+    sandbox = evidence.sandbox
+    sandbox.git("archive", "--output=../source.tar", "HEAD")
+    with tarfile.open(sandbox.root.parent / "source.tar") as archive:
+        names = archive.getnames()
+    assert {"product.py", "docs/fix_plan.md", "plans/registry.yaml"} <= {*names}
+    assert not [name for name in names if "/reports" in name]
+    append(evidence.red / "pytest_demo_red.log", "one more line\n")
+    assert "one more line" not in sandbox.git("diff")
+    assert "pytest_demo_red.log" in sandbox.git("diff")
 
 
 def test_a_path_without_reports_is_no_success(evidence: Evidence) -> None:

@@ -12,9 +12,9 @@ import pytest
 from redgreen_sandbox import guard, make_sandbox, target
 
 from redgreen.errors import SecretError
-from redgreen.evidence import verify_all
-from redgreen.logfile import PlainLog
-from redgreen.scrub import Scrubber
+from redgreen.evidence.scrub import Scrubber
+from redgreen.evidence.verify_all import verify_all
+from redgreen.run.logfile import PlainLog
 
 TOKEN = "planted" + "Value0123456789" * 2
 PASSWORD = "hunter" + "2&<quoted>\"'"
@@ -89,12 +89,12 @@ def test_a_line_without_an_end_is_bounded(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_secret_is_redacted_in_every_form(form: str) -> None:
     scrubber = Scrubber(Path("/nowhere/checkout"), {"MY_API_TOKEN": TOKEN, "DB_PASSWORD": PASSWORD, "LANG": "C.UTF-8"})
-    clean = scrubber.text(f"before {form} after")
+    clean = scrubber.scrub_text(f"before {form} after")
     assert clean.startswith("before ")
     assert clean.endswith(" after")
     assert form not in clean
     assert scrubber.redactions >= 1
-    assert scrubber.text(clean) == clean
+    assert scrubber.scrub_text(clean) == clean
 
 
 @pytest.mark.parametrize(
@@ -120,14 +120,14 @@ def test_a_secret_is_redacted_in_every_form(form: str) -> None:
 )  # fmt: skip
 def test_paths_of_the_machine_become_words(text: str, clean: str) -> None:
     scrubber = Scrubber(Path("/nowhere/checkout"), {})
-    assert scrubber.text(text) == clean
-    assert scrubber.text(clean) == clean
+    assert scrubber.scrub_text(text) == clean
+    assert scrubber.scrub_text(clean) == clean
 
 
 def test_a_path_that_is_passed_to_the_child_becomes_its_variable() -> None:
     environ = {"PROJECT_DATA": "/srv/data/measured", "LANG": "C.UTF-8"}
     scrubber = Scrubber(Path("/nowhere/checkout"), environ, ("PROJECT_DATA", "LANG", "MISSING"))
-    assert scrubber.text("read /srv/data/measured/scan.h5") == "read <PROJECT_DATA>/scan.h5"
+    assert scrubber.scrub_text("read /srv/data/measured/scan.h5") == "read <PROJECT_DATA>/scan.h5"
 
 
 def test_ordinary_words_are_no_secrets() -> None:
@@ -135,7 +135,7 @@ def test_ordinary_words_are_no_secrets() -> None:
         Path("/nowhere/checkout"), {"AUTHOR": "short", "TOKENIZERS_PARALLELISM": "false", "KEYBOARD": "qwertz-layout"}
     )
     text = "a false test, short; qwertz-layout; authentication tokens; sk-learn; test_key[secret]"
-    assert scrubber.text(text) == text
+    assert scrubber.scrub_text(text) == text
     assert scrubber.redactions == 0
 
 
@@ -181,7 +181,7 @@ def test_no_secret_and_no_machine_reaches_a_sealed_file(tmp_path: Path) -> None:
     assert len(host) < 6 or host not in text
     assert "\x1b" not in text
     assert "<secret:MY_API_TOKEN>" in text
-    assert sandbox.sealed(done).result["redactions"] > 5
+    assert sandbox.sealed(done).result.redactions > 5
     assert verify_all(sandbox.project)[0] == []
 
 

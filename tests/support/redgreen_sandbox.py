@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import functools
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-from redgreen.model import Registry, Selector
+import redgreen_fork
+
+from redgreen.cli import main
+from redgreen.codes import Mode
+from redgreen.evidence import ledger
+from redgreen.evidence.folder import UNSEALED, open_partial, reserve, seal, write_json, write_text
+from redgreen.evidence.record import INTENT, RESULT
+from redgreen.evidence.sealed import SealedRun, load_run
+from redgreen.evidence.summary import render_summary
 from redgreen.project import Project
-from redgreen.registry import find_selector, load_registry
-from redgreen.report import UNSEALED, open_partial, reserve, seal, write_json, write_text
-from redgreen.runner import Outcome, Session, run_selector
-from redgreen.sealed import SealedRun, load_run, read_object
-from redgreen.summary import render_summary
+from redgreen.registry.load import find_selector, load_registry
+from redgreen.registry.model import Registry
+from redgreen.run.process import Finished
+from redgreen.run.runner import Outcome, Session, run_selector
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -155,16 +169,30 @@ class Sandbox:
         """Command line of redgreen."""
         return [sys.executable, "-m", "redgreen", *words]
 
-    def run(self, *words: str, timeout: float = 120) -> Done:
-        """Run redgreen in the repository."""
+    def run(self, *words: str) -> Done:
+        """Call redgreen's command line in the repository, in this process."""
+        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+        with (
+            mock.patch.dict(os.environ, self.environ(), clear=True),
+            contextlib.chdir(self.root),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            code = main([*words])
+        told = [stream.buffer.getvalue().decode() for stream in (out, err)]
+        return Done(code, *told)
+
+    def spawn(self, *words: str, preexec: Callable[[], object] | None = None) -> Done:
+        """Run redgreen in the repository, in a process of its own."""
         done = subprocess.run(
             self.argv(*words),
             cwd=self.root,
             env=self.environ(),
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=120,
             check=False,
+            preexec_fn=preexec,
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
@@ -186,26 +214,91 @@ class Sandbox:
         return load_registry(self.root)
 
     def record(self, mode: str, name: str = "demo", red: str = "", now: datetime | None = None) -> Outcome:
-        """Run a selector in this process, which spares the start of another interpreter."""
+        """Run a selector through the Python interface; pytest forks instead of starting an interpreter."""
         clock: Callable[[], datetime] = (lambda: datetime.now(UTC)) if now is None else (lambda: now)
-        session = Session(self.project, self.loaded(), lambda chunk: None, clock=clock, environ=self.environ())
-        return run_selector(session, find_selector(session.registry, name), mode, red)
+        session = Session(
+            self.project,
+            self.loaded(),
+            lambda chunk: None,
+            clock=clock,
+            environ=self.environ(),
+            start=fork_server().start,
+        )
+        return run_selector(session, find_selector(session.registry, name), Mode.parse(mode), red)
+
+    def copy(self, root: Path) -> Sandbox:
+        """The same repository in another folder, with whatever was recorded in it."""
+        shutil.copytree(self.root, root, symlinks=True)
+        return Sandbox(root, dict(self.env))
 
 
-def make_sandbox(root: Path, *selectors: str) -> Sandbox:
-    """A committed repository with a product that gives the wrong answer, its test, and a guard."""
-    sandbox = Sandbox(root)
-    root.mkdir(parents=True, exist_ok=True)
+class ForkServer:
+    """Runs pytest sessions, each in a process and a process group of its own."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", redgreen_fork.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+        )  # fmt: skip
+        atexit.register(self._process.communicate)
+
+    def start(
+        self,
+        argv: list[str],
+        *,
+        env: dict[str, str],
+        cwd: Path,
+        budget_s: float,
+        outputs: list[Callable[[bytes], object]],
+        interrupts: object,
+        folder: Path,
+    ) -> Finished:
+        """Run one session, as `redgreen.run.process.run_child` does."""
+        assert argv[1:3] == ["-m", "pytest"]
+        log = folder / "session.log"
+        job = {"argv": argv[3:], "cwd": str(cwd), "env": env, "log": str(log), "budget_s": budget_s}
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        rc, timed_out = json.loads(self._process.stdout.readline())
+        for output in outputs:
+            output(log.read_bytes())
+        return Finished(rc, timed_out, "", 0.0)
+
+
+@functools.cache
+def fork_server() -> ForkServer:
+    """The server of this test process, started when it is first needed."""
+    return ForkServer()
+
+
+@functools.cache
+def template() -> tempfile.TemporaryDirectory[str]:
+    """The first commit of every sandbox, made once; removed with the process."""
+    folder = tempfile.TemporaryDirectory(prefix="redgreen-sandbox-")
+    sandbox = Sandbox(Path(folder.name) / "repo")
+    sandbox.root.mkdir()
     sandbox.write("pyproject.toml", '[tool.pytest.ini_options]\ntestpaths = ["tests"]\n')
     sandbox.write(".gitignore", ".redgreen/\n__pycache__/\n")
-    sandbox.write(".gitattributes", "plans/active/*/reports/** -text\n")
+    marks = "plans/active/*/reports/** -text -diff linguist-generated=true\nplans/active/*/reports export-ignore\n"
+    sandbox.write(".gitattributes", marks)
     sandbox.write("plans/active/DEMO-001/implementation.md", "# Demo\n")
     sandbox.write("product.py", "def answer():\n    return 41\n")
     sandbox.write("tests/test_demo.py", RED_TEST)
     sandbox.write("tests/test_held.py", "def test_held():\n    assert True\n")
-    sandbox.registry(*(selectors or (target(), guard())))
-    sandbox.git("init", "-q")
+    sandbox.registry(target(), guard())
+    sandbox.git("init", "-q", "--template=")
     sandbox.commit("first")
+    return folder
+
+
+def make_sandbox(root: Path, *selectors: str) -> Sandbox:
+    """A committed repository with a product that gives the wrong answer, its test, and a guard."""
+    sandbox = Sandbox(Path(template().name) / "repo").copy(root)
+    if selectors and selectors != (target(), guard()):
+        sandbox.registry(*selectors)
+        sandbox.commit("registry")
     return sandbox
 
 
@@ -214,17 +307,45 @@ def fix_product(sandbox: Sandbox) -> None:
     sandbox.write("product.py", "def answer():\n    return 42\n")
 
 
-def copy_report(project: Project, source: Path, now: datetime) -> Path:
-    """Seal another report of the same content under another time, through the code that reserves and seals."""
-    stamp = reserve(project, source.parents[2].name, now)
-    partial = open_partial(stamp, source.name)
-    intent, result = read_object(source / "run.json"), read_object(source / "result.json")
-    intent["run_id"] = result["run_id"] = f"{stamp.name}-{result['run_id'][18:]}"
-    intent["folder"] = f"{stamp.name}/{source.name}"
-    for path in source.iterdir():
-        if path.name not in (*UNSEALED, "run.json", "result.json", "summary.md"):
-            shutil.copyfile(path, partial / path.name)
-    write_json(partial / "run.json", intent)
-    write_json(partial / "result.json", result)
-    write_text(partial / "summary.md", render_summary(result, Selector.from_entry(intent["entry"])))
-    return seal(partial, result["run_id"], result["verdict"])
+class Copier:
+    """Seals reports of the same content as one that is there, through the code that reserves and seals.
+
+    Bare ones hold nothing but the record, which is all that the ledger reads.
+    """
+
+    def __init__(self, project: Project, source: Path, *, bare: bool = False) -> None:
+        self.project = project
+        self.source = source
+        self.run = load_run(source)
+        own = (*UNSEALED, INTENT, RESULT, "summary.md")
+        self.files = {path.name: path.read_bytes() for path in source.iterdir() if not bare and path.name not in own}
+
+    def seal(self, now: datetime) -> Path:
+        """Seal another report under another time."""
+        stamp = reserve(self.project, self.run.initiative, now)
+        partial = open_partial(stamp, self.source.name)
+        run_id = f"{stamp.name}-{self.run.result.run_id[18:]}"
+        result = replace(self.run.result, run_id=run_id)
+        for name, data in self.files.items():
+            (partial / name).write_bytes(data)
+        folder = f"{stamp.name}/{self.source.name}"
+        write_json(partial / INTENT, replace(self.run.intent, run_id=run_id, folder=folder))
+        write_json(partial / RESULT, result)
+        write_text(partial / "summary.md", render_summary(result, self.run.intent.load_selector()))
+        return seal(partial, run_id, result.verdict)
+
+
+def seal_many(root: str, number: int, now: datetime, add: bool = False, bare: bool = False) -> None:
+    """Seal copies of the first report under one frozen clock, and add their rows when asked."""
+    os.fsync = lambda fd: None  # power cuts are not the question here, and waiting for the disk takes a minute
+    project = Project(Path(root))
+    copier, registry = Copier(project, min(project.list_folders()), bare=bare), load_registry(project.root)
+    for _ in range(number):
+        folder = copier.seal(now)
+        if add:
+            ledger.add(project, registry, folder)
+
+
+def reserve_many(root: str, number: int, now: datetime, queue: SimpleQueue[list[str]]) -> None:
+    """Reserve report folders under one frozen clock."""
+    queue.put([reserve(Project(Path(root)), "DEMO-001", now).name for _ in range(number)])

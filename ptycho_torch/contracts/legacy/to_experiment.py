@@ -66,7 +66,7 @@ def experiment_of(config: LegacyTraining, patterns: int, modes: int = 1) -> Expe
             bootstrap_epochs=TrainingSettings().bootstrap_epochs if config.probe_trainable else 0,
             seed=config.subsample_seed or 0,
         ),
-        inference=InferenceSettings(control=False),
+        inference=InferenceSettings(),
         refine=RefineSettings(
             probe_start=RefineSettings().probe_start if config.probe_trainable else 1.0, probe_modes=modes
         ),

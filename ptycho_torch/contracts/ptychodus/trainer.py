@@ -56,10 +56,12 @@ class InferenceEngine:
 
     def __init__(self, config_manager: ConfigManager, ptycho_model: PtychoModel) -> None:
         self._network = ptycho_model.network
-        self._inference = replace(self._network.experiment.inference, control=False)
+        self._inference = self._network.experiment.inference
 
     def predict_and_stitch(self, loader: ScanInMemory, *, polish: bool = True) -> NDArray[np.complex64]:
         """The object on the client's array, finished by the physics solver unless `polish` is off.
+
+        The solver starts from the network's object and from empty space; what explains the patterns better is returned.
 
         Of the probe that comes with the scan and the one that training found, the one that explains the patterns
         better is used.
@@ -89,5 +91,6 @@ class InferenceEngine:
             polish=replace(refine, probe_modes=modes),
             probe=better.probe,
         )
-        _log.info("R after the physics solver %.4f", finished.metrics["network_polish"]["R"])
+        name = "network_polish" if finished.start == "network" else "flat_polish"
+        _log.info("R after the physics solver %.4f", finished.metrics[name]["R"])
         return loader.place.cut(finished.canvas)

@@ -222,7 +222,6 @@ def _inference_settings(inference: InferenceConfig) -> InferenceSettings:
         weighting=_choice(
             "InferenceConfig.patch_weighting", inference.patch_weighting, {"probe": "light", "uniform": "uniform"}
         ),
-        control=False,
     )
 
 

@@ -5,13 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from numpy_physics import cut, stitched
+from numpy_phases import synchronised
+from numpy_physics import Wave, cut, stitched
 from numpy_samples import complex_noise
 from torch import Tensor, nn
 
 from ptycho_torch.data.canvas import Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DataError
+from ptycho_torch.evaluate.objects import complex_error
 from ptycho_torch.models.predict import Prediction, Predictor
 from ptycho_torch.networks.build import Generator, build_generator
 
@@ -19,17 +21,17 @@ CPU = torch.device("cpu")
 
 
 class Recited(Generator):
-    """Patches from a list, in order, instead of a network's."""
+    """Patches from a list instead of a network's, one for each pattern of a scan."""
 
-    def __init__(self, patches: np.ndarray) -> None:
+    def __init__(self, patches: np.ndarray, scan: Scan) -> None:
         super().__init__(nn.Identity(), nn.Identity())
         self.patches = torch.from_numpy(patches.astype(np.complex64))
-        self.seen = 0
+        self.shown = torch.from_numpy(np.sqrt(scan.counts)).flatten(1)
 
     def forward(self, amplitude: Tensor, light: Tensor) -> Tensor:
-        """The next patches."""
-        start, self.seen = self.seen, self.seen + len(amplitude)
-        return self.patches[start : self.seen]
+        """The patches of the patterns that look like these."""
+        likeness = torch.nn.functional.normalize(amplitude.flatten(1)) @ torch.nn.functional.normalize(self.shown).mT
+        return self.patches[likeness.argmax(dim=1)]
 
 
 def predicted(generator: Generator, scan: Scan, batch_size: int) -> Prediction:
@@ -49,12 +51,16 @@ def network() -> Generator:
     return generator
 
 
+def true_patches(scan: Scan) -> Wave:
+    assert scan.truth is not None
+    corners = np.round(scan.positions_px).astype(int) - 16
+    truth = scan.truth.pixels.astype(complex)
+    return np.array([cut(truth, (int(row), int(column)), 32) for row, column in corners])
+
+
 def test_true_patches_merge_to_the_true_object_at_its_place(small_scan: Scan) -> None:
     assert small_scan.truth is not None
-    corners = np.round(small_scan.positions_px).astype(int) - 16
-    truth = small_scan.truth.pixels
-    patches = np.array([cut(truth.astype(complex), (int(row), int(column)), 32) for row, column in corners])
-    found = predicted(Recited(patches), small_scan, 10)
+    found = predicted(Recited(true_patches(small_scan), small_scan), small_scan, 10)
     wanted = small_scan.truth.window(found.canvas.origin_px, found.canvas.pixels.shape)
     lit = found.light > 0.5 * found.light.max()
     assert lit.sum() > 100
@@ -66,8 +72,9 @@ def test_true_patches_merge_to_the_true_object_at_its_place(small_scan: Scan) ->
 
 def test_any_patches_merge_to_the_written_out_mean(small_scan: Scan, rng: np.random.Generator) -> None:
     scan = small_scan.take(slice(0, 6))
-    patches = complex_noise(rng, 6, 32, 32)
-    found = predicted(Recited(patches), scan, 4)
+    # without phases, so that there is nothing to turn
+    patches = np.abs(complex_noise(rng, 6, 32, 32)) + 0j
+    found = predicted(Recited(patches, scan), scan, 4)
     frame = Frame(scan.positions_px, 32)
     assert scan.probe is not None
     light = (np.abs(scan.probe.astype(complex)) ** 2).sum(0)
@@ -77,6 +84,63 @@ def test_any_patches_merge_to_the_written_out_mean(small_scan: Scan, rng: np.ran
     # the spread is a difference of large numbers where one patch outshines the rest
     bright = total > 0.01 * total.max()
     np.testing.assert_allclose(found.spread[bright], spread[bright], atol=1e-2)
+
+
+@pytest.mark.parametrize("batch_size", [1, 20, 1000])
+@pytest.mark.parametrize("order", ["scan", "shuffled"])
+def test_the_phases_of_patches_do_not_matter(
+    small_scan: Scan, rng: np.random.Generator, batch_size: int, order: str
+) -> None:
+    scan = small_scan if order == "scan" else small_scan.take(rng.permutation(len(small_scan)))
+    patches = true_patches(scan)
+    wanted = predicted(Recited(patches, scan), scan, batch_size)
+    turned = patches * np.exp(2j * np.pi * rng.uniform(size=(len(scan), 1, 1)))
+    found = predicted(Recited(turned, scan), scan, batch_size)
+    lit = wanted.light > 0.1 * wanted.light.max()
+    first, second = wanted.canvas.pixels[lit], found.canvas.pixels[lit]
+    assert complex_error(first, second, np.ones(first.shape, bool)) < 0.01
+    assert found.spread[lit].max() < 0.02
+
+
+def test_noisy_patches_agree_as_well_as_a_long_search_makes_them(small_scan: Scan, rng: np.random.Generator) -> None:
+    noise = 0.3 * complex_noise(rng, len(small_scan), 32, 32)
+    turned = (true_patches(small_scan) + noise) * np.exp(2j * np.pi * rng.uniform(size=(len(small_scan), 1, 1)))
+    found = predicted(Recited(turned, small_scan), small_scan, 16)
+    assert small_scan.probe is not None
+    light = (np.abs(small_scan.probe.astype(complex)) ** 2).sum(0)
+    frame = Frame(small_scan.positions_px, 32)
+    wanted = synchronised(turned, light, frame.corners_px, frame.shape_px)
+    lit = found.light > 0.1 * found.light.max()
+    first = stitched(wanted, light, frame.corners_px, frame.shape_px)[0]
+    assert complex_error(found.canvas.pixels, first, lit) < 0.05
+
+
+def test_a_part_that_overlaps_nothing_keeps_its_phase(small_scan: Scan) -> None:
+    positions = small_scan.positions_px.copy()
+    positions[20:] += 200
+    scan = replace(small_scan, positions_px=positions, truth=None)
+    patches = np.ones((len(scan), 32, 32), complex)
+    patches[20:] *= 1j
+    found = predicted(Recited(patches, scan), scan, 16)
+    for part, phase in ((slice(0, 40), 0), (slice(-40, None), np.pi / 2)):
+        lit = found.light[part] > 0.1 * found.light.max()
+        np.testing.assert_allclose(np.angle(found.canvas.pixels[part][lit]), phase, atol=0.02)
+
+
+@pytest.mark.parametrize("patterns", [1, 2, 3, 4])
+def test_a_scan_may_have_few_patterns(small_scan: Scan, patterns: int) -> None:
+    scan = small_scan.take(slice(0, patterns))
+    found = predicted(Recited(true_patches(scan), scan), scan, 2)
+    assert scan.truth is not None
+    wanted = scan.truth.window(found.canvas.origin_px, found.canvas.pixels.shape)
+    assert complex_error(found.canvas.pixels, wanted, found.light > 0.5 * found.light.max()) < 0.01
+
+
+def test_patches_that_are_not_kept_are_made_again(small_scan: Scan, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = predicted(network(), small_scan, 10)
+    monkeypatch.setattr("ptycho_torch.models.predict._MOST_KEPT_BYTES", 20 * 32**2 * 8)
+    found = predicted(network(), small_scan, 10)
+    np.testing.assert_allclose(found.canvas.pixels, wanted.canvas.pixels, atol=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 49, 1000])
@@ -135,7 +199,12 @@ def test_the_network_is_shown_amplitudes_of_order_one_at_any_dose(small_scan: Sc
     predicted(generator, replace(small_scan, counts=small_scan.counts * np.float32(dose)), 20)
     shown = torch.cat(generator.heard).numpy()
     assert np.mean(shown**2) == pytest.approx(1, rel=1e-4)
-    np.testing.assert_allclose(shown**2 / shown.max() ** 2, small_scan.counts / small_scan.counts.max(), atol=1e-5)
+    # each pattern once, in an order of the predictor's own
+    wanted, found = (
+        images[np.argsort(images[:, 16, 15] + 1e-3 * images[:, 15, 16])]
+        for images in (small_scan.counts / small_scan.counts.max(), shown**2 / shown.max() ** 2)
+    )
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 def test_a_flat_probe_is_refused(small_scan: Scan) -> None:

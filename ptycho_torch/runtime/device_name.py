@@ -1,0 +1,20 @@
+"""Names of devices, which can be checked before torch is loaded."""
+
+from __future__ import annotations
+
+import re
+
+from ptycho_torch.errors import ConfigError
+
+_NAME = re.compile(r"auto|cpu|cuda(:[0-9]{1,6})?")
+
+
+def check_device_name(name: str) -> str:
+    """Return a name that a device may have; whether the machine has it, `find_device` tells.
+
+    Raises:
+        ConfigError: the name is unknown.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"device is {name!r}; auto, cpu, cuda or cuda:N are known")
+    return name

@@ -1,0 +1,103 @@
+"""How many threads to compute with and how they wait for each other; said to OpenMP before torch loads it."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Collection, Iterator, MutableMapping
+from pathlib import Path
+
+MOST_THREADS = 4096
+# Between two parallel loops OpenMP's threads spin, 300,000 times by default, before they sleep. Beside another busy
+# process that takes the processor from the very thread that is waited for; a thread that sleeps at once, though, is
+# slow to wake.
+SPINS = 1_000
+_COUNT, _WAITING = "OMP_NUM_THREADS", ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+
+
+def set_threads(threads: int | None = None, environment: MutableMapping[str, str] = os.environ) -> None:
+    """Prepare the threads of a process that has not loaded torch yet.
+
+    What the environment says already is left as it is. Where torch is loaded, only a number that was asked for counts.
+
+    Args:
+        threads: how many; without a number as many as torch takes, but not more than the process may use.
+        environment: variables that OpenMP reads when it is loaded.
+    """
+    if "torch" in sys.modules:
+        if threads is not None:
+            sys.modules["torch"].set_num_threads(threads)
+        return
+    limit = limited_cores(environment=environment)
+    if threads is not None:
+        environment[_COUNT] = str(threads)
+    elif limit is not None and limit < len(_own_cores()):
+        environment.setdefault(_COUNT, str(limit))
+    if not any(name in environment for name in _WAITING):
+        environment["GOMP_SPINCOUNT"] = str(SPINS)
+
+
+def limited_cores(root: Path = Path("/"), environment: MutableMapping[str, str] = os.environ) -> int | None:
+    """Cores that control groups or Slurm grant to this process, at least 1; None where neither limits them.
+
+    Args:
+        root: where `proc` and `sys` are mounted.
+        environment: variables of the process.
+    """
+    limits = [math.ceil(share) for share in _quotas(root)]
+    granted = environment.get("SLURM_CPUS_PER_TASK", "")
+    if granted.isdecimal() and int(granted):
+        limits.append(int(granted))
+    return max(min(limits), 1) if limits else None
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Cores that each control group above the process may use, of version 2 and of version 1."""
+    for line in _words(root / "proc/self/cgroup", lines=True):
+        _, controllers, place = line.split(":", 2)
+        if not controllers:
+            base, names = root / "sys/fs/cgroup", ["cpu.max"]
+        elif "cpu" in controllers.split(","):
+            base, names = root / "sys/fs/cgroup/cpu", ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+        else:
+            continue
+        own = base / place.lstrip("/")
+        # in a container the group's own folder is mounted as the base, whatever its name outside
+        for folder in (own, *own.parents) if own.is_dir() else (base,):
+            match [word for name in names for word in _words(folder / name)]:
+                case [quota, period] if quota.isdecimal() and period.isdecimal() and int(period):
+                    yield int(quota) / int(period)
+            if folder == base:
+                break
+
+
+def _words(path: Path, *, lines: bool = False) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError:
+        return []
+    return text.splitlines() if lines else text.split()
+
+
+def free_cores(seconds: float = 0.1, stat: Path = Path("/proc/stat")) -> int:
+    """Cores of this process that other processes leave idle for a moment, at least 1."""
+    before = _busy_seconds(stat)
+    time.sleep(seconds)
+    busy = (_busy_seconds(stat) - before) / seconds
+    return max(1, round(len(_own_cores()) - busy))
+
+
+def _own_cores() -> Collection[int]:
+    # only Linux ties processes to cores
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+
+
+def _busy_seconds(stat: Path) -> float:
+    """What the cores of this process have worked since the machine was started."""
+    own = {f"cpu{number}" for number in _own_cores()}
+    # user, nice, system, idle, waiting for input, interrupts of two kinds, stolen
+    rows = [line.split() for line in _words(stat, lines=True) if line.split()[0] in own]
+    ticks = sum(int(value) for row in rows for column, value in enumerate(row[1:9]) if column not in (3, 4))
+    return ticks / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,85 @@
+"""The folder of a result: object, probe, pictures and figures of merit, whichever way led there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho_torch.data.canvas import Frame
+from ptycho_torch.evaluate.figures import Panel, save_comparison, save_object
+from ptycho_torch.evaluate.scores import illumination, lit_area
+from ptycho_torch.formats.npz import write_object
+from ptycho_torch.storage.writing import write_json, write_whole
+from ptycho_torch.workflows.reconstruction import Reconstruction
+from ptycho_torch.workflows.refinement import Refinement
+
+
+def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str, str]:
+    """Write a result into a folder; returns the files by what they are.
+
+    A scan that came with a product leaves a product as well, a network its own object and a sample of its patches.
+    """
+    scan, canvas, probe = result.scan, result.solution.canvas, result.solution.probe
+    light = illumination(scan, probe)
+    mask = lit_area(light)
+    amplitude, phase = save_object(canvas.pixels, folder, mask)
+    paths = {"object": folder / "object.npz", "probe": folder / "probe.npy"}
+    write_object(canvas, paths["object"])
+    with write_whole(paths["probe"]) as file:
+        np.save(file, probe)
+    if isinstance(result, Reconstruction):
+        paths |= {"network_object": folder / "network_object.npz", "prediction": folder / "prediction.npz"}
+        write_object(result.prediction.canvas, paths["network_object"])
+        with write_whole(paths["prediction"]) as file:
+            np.savez_compressed(file, patches=result.sample, patterns=result.sample_patterns)
+    paths |= {"metrics": folder / "metrics.json", "comparison": folder / "comparison.png"}
+    write_json(_figures(result), paths["metrics"])
+    title = f"{scan.name}: {len(scan)} patterns of {scan.patch_px}², {scan.photons_per_pattern:.3g} photons each"
+    save_comparison(_panels(result), light, mask, title, paths["comparison"])
+    paths |= {"amplitude": amplitude, "phase": phase}
+    if scan.source is not None:
+        paths |= scan.source.write_result(folder, canvas, probe, result.solution.errors)
+    return {name: path.name for name, path in paths.items()}
+
+
+def _figures(result: Reconstruction | Refinement) -> dict[str, Any]:
+    if isinstance(result, Reconstruction):
+        return result.metrics | ({"start": result.start} if result.polished else {})
+    values: dict[str, Any] = {**result.metrics, "R_by_epoch": result.solution.errors}
+    if result.resolution:
+        values["frc"] = {
+            "frequency_nyquist": result.resolution.frequency.tolist(),
+            "correlation": result.resolution.correlation.tolist(),
+            "half_bit_threshold": result.resolution.threshold.tolist(),
+        }
+    return values
+
+
+def _panels(result: Reconstruction | Refinement) -> list[Panel]:
+    """The truth where it is known, then the objects with their figures of merit."""
+    scan = result.scan
+    if isinstance(result, Refinement):
+        shown = [("refined", result.solution.canvas, result.metrics)]
+    else:
+        shown = [
+            (title, canvas, result.metrics[key])
+            for title, key, canvas in (
+                ("network + polish", "network_polish", result.polished and result.polished.canvas),
+                ("network", "network", result.prediction.canvas),
+                ("flat + polish (control)", "flat_polish", result.control and result.control.canvas),
+            )
+            if canvas
+        ]
+    panels = [Panel(title, canvas.pixels, _note(figures)) for title, canvas, figures in shown]
+    if scan.truth is not None:
+        panels.insert(0, Panel("truth", Frame(scan.positions_px, scan.patch_px).seen_of(scan.truth)))
+    return panels
+
+
+def _note(figures: dict[str, float]) -> str:
+    lines = [f"R {figures['R']:.4f} (floor {figures['R_floor']:.4f})"]
+    if "complex_error" in figures:
+        lines.append(f"error {figures['complex_error']:.3f}, phase corr. {figures['phase_correlation']:.3f}")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""What can be checked without running a test: registry, documents, standing, machine."""

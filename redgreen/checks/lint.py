@@ -1,0 +1,235 @@
+"""Check the registry against what pytest really collects."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from redgreen.errors import Problem, RegistryError
+from redgreen.evidence.folder import write_json
+from redgreen.judge.verdict import is_named_by
+from redgreen.project import Project
+from redgreen.registry.load import LOCK_NAME
+from redgreen.registry.model import Registry, Selector
+from redgreen.run.environment import PLUGIN_FOLDER
+from redgreen.run.launch import expand
+
+__all__ = ["Findings", "freeze", "lint"]
+
+COLLECTION_LIMIT_S: Final = 300
+DRIFT: Final = "frozen ids"
+
+
+@dataclass(slots=True)
+class Collected:
+    """What pytest collected: all ids, and the ids and the reach of each live selector."""
+
+    ids: list[str] = field(default_factory=list)
+    chosen: dict[str, list[str]] = field(default_factory=dict)
+    inside: dict[str, int] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    bad_queries: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Findings:
+    """What lint found: problems, harmless notes, and the number of tests of each live selector."""
+
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    chosen: dict[str, list[str]] = field(default_factory=dict)
+    collected: int = 0
+
+    @property
+    def problems_without_drift(self) -> list[Problem]:
+        """The problems that freezing again does not cure."""
+        return [problem for problem in self.problems if DRIFT not in problem.message]
+
+
+def lint(project: Project, registry: Registry) -> Findings:
+    """Check every live selector against one collection of the whole suite.
+
+    Raises:
+        RegistryError: Pytest cannot collect at all.
+    """
+    collected = collect(project, registry)
+    findings = Findings(collected=len(collected.ids), chosen=collected.chosen)
+    for node in collected.errors:
+        findings.problems.append(Problem(node.partition("::")[0], 0, "pytest cannot collect this file"))
+    for selector in registry.selectors.values():
+        checks = _check_planned(selector, collected) if selector.planned else _check_live(registry, selector, collected)
+        for is_problem, message in checks:
+            if is_problem:
+                findings.problems.append(Problem(registry.file, selector.line, f"selectors.{selector.name}: {message}"))
+            else:
+                findings.notes.append(f"{registry.file}:{selector.line}: selectors.{selector.name}: {message}")
+        if not selector.planned:
+            findings.counts[selector.name] = len(collected.chosen.get(selector.name, []))
+    findings.problems += _check_plans(project, registry)
+    findings.problems += _check_overlap(registry, collected)
+    findings.problems += _check_unregistered(registry, collected)
+    return findings
+
+
+def freeze(project: Project, registry: Registry, findings: Findings) -> None:
+    """Write the exact ids of every live target, so that a RED or GREEN of other ids cannot pass.
+
+    Raises:
+        ReportError: The file cannot be written.
+    """
+    targets = [s.name for s in registry.selectors.values() if s.role == "target" and not s.planned]
+    frozen = {name: sorted(findings.chosen[name]) for name in targets}
+    write_json(project.root / LOCK_NAME, {"schema": 1, "selectors": frozen})
+
+
+def collect(project: Project, registry: Registry) -> Collected:
+    """Collect the suite once and let pytest's own matchers answer each selector's -k and -m.
+
+    Raises:
+        RegistryError: The process fails before it has collected.
+    """
+    live = [selector for selector in registry.selectors.values() if not selector.planned]
+    folder = Path(tempfile.mkdtemp(prefix="rg-lint-"))
+    try:
+        events, queries = folder / "events.jsonl", folder / "queries.json"
+        wanted = {s.name: {"select": expand(project.root, s), "k": s.k, "m": s.m} for s in registry.selectors.values()}
+        queries.write_text(json.dumps(wanted), encoding="utf-8")
+        output = _collect_only(project, live, folder, events, queries)
+        lines = events.read_text(encoding="utf-8").splitlines() if events.exists() else []
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    found = Collected()
+    ended = False
+    for event in (json.loads(line) for line in lines):
+        ended = ended or event["e"] == "collected"
+        _take(found, event)
+    if not ended:
+        told = [line for line in output.splitlines() if line.strip()]
+        raise RegistryError(f"pytest cannot collect the suite: {told[-1].strip() if told else 'it said nothing'}")
+    return found
+
+
+def _collect_only(project: Project, live: list[Selector], folder: Path, events: Path, queries: Path) -> str:
+    plugins = sorted({plugin for selector in live for plugin in selector.plugins})
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHONPATH"))}
+    for selector in live[:1]:
+        env |= selector.env
+    env |= {"PYTHONPATH": str(PLUGIN_FOLDER), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONHASHSEED": "0"}
+    env |= {"REDGREEN_EVENTS": str(events), "REDGREEN_QUERIES": str(queries)}
+    argv = [project.python, "-m", "pytest", "-p", "redgreen_collector", "--collect-only", "-q", "-q"]
+    argv += ["--continue-on-collection-errors", "-o", f"cache_dir={folder / 'cache'}"]
+    for plugin in plugins:
+        argv += ["-p", plugin]
+    try:
+        done = subprocess.run(
+            argv, cwd=project.root, env=env, capture_output=True, text=True, timeout=COLLECTION_LIMIT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise RegistryError(f"pytest did not collect the suite within {COLLECTION_LIMIT_S} s") from None
+    return done.stdout + "\n" + done.stderr
+
+
+def _take(found: Collected, event: dict[str, Any]) -> None:
+    if event["e"] == "collected":
+        found.ids = event["ids"]
+    elif event["e"] == "collect_error":
+        found.errors.append(event["id"])
+    elif event["e"] == "query" and "error" in event:
+        found.bad_queries[event["name"]] = event["error"]
+    elif event["e"] == "query":
+        found.chosen[event["name"]] = event["ids"]
+        found.inside[event["name"]] = event["inside"]
+
+
+def _check_live(registry: Registry, selector: Selector, collected: Collected) -> Iterator[tuple[bool, str]]:
+    """Problems (True) and notes (False) about a selector whose tests must exist."""
+    if selector.name in collected.bad_queries:
+        yield True, f"-k or -m is no expression: {collected.bad_queries[selector.name]}"
+        return
+    chosen = collected.chosen.get(selector.name, [])
+    if not chosen:
+        yield True, f"selects no test ({' '.join(selector.select)}); was it renamed?"
+        return
+    for part in selector.select:
+        if "::" in part and not any(
+            nodeid == part or nodeid.startswith((f"{part}::", f"{part}[")) for nodeid in chosen
+        ):
+            yield True, f"'{part}' selects no test; was it renamed?"
+    if not selector.count.allows(len(chosen)):
+        yield True, f"selects {len(chosen)} tests, the registry says {selector.count}"
+    frozen = set(registry.frozen.get(selector.name, chosen))
+    if frozen != set(chosen):
+        gone, new = len(frozen - set(chosen)), len(set(chosen) - frozen)
+        yield True, f"the {DRIFT} are out of date ({gone} gone, {new} new); run `redgreen lint --freeze`"
+    if (selector.k or selector.m) and collected.inside[selector.name] == len(chosen) > 1:
+        yield True, f"-k or -m is over-broad: it leaves none of the {len(chosen)} tests out"
+    yield from _check_reasons(selector, chosen)
+    for guard in selector.protects:
+        if registry.selectors[guard].planned:
+            yield False, f"protects {guard}, which is planned and protects nothing yet"
+
+
+def _check_reasons(selector: Selector, chosen: list[str]) -> Iterator[tuple[bool, str]]:
+    for rule in selector.red.reasons if selector.red else ():
+        if not any(is_named_by(rule, nodeid) for nodeid in chosen):
+            yield True, f"the reason for '{rule.tests}' names none of the selected tests"
+
+
+def _check_planned(selector: Selector, collected: Collected) -> Iterator[tuple[bool, str]]:
+    if selector.name in collected.bad_queries:
+        yield True, f"-k or -m is no expression: {collected.bad_queries[selector.name]}"
+    chosen = collected.chosen.get(selector.name, [])
+    if len(chosen) >= selector.count.minimum and all(
+        any(nodeid == part or nodeid.startswith((f"{part}::", f"{part}[", f"{part}/")) for nodeid in chosen)
+        for part in selector.select
+    ):
+        yield False, f"is planned, and its {len(chosen)} tests are there; make it live?"
+
+
+def _check_plans(project: Project, registry: Registry) -> list[Problem]:
+    problems = []
+    for initiative in registry.initiatives.values():
+        where = f"initiatives.{initiative.name}"
+        if not (project.root / initiative.plan).is_file():
+            problems.append(Problem(registry.file, initiative.line, f"{where}: the plan {initiative.plan} is missing"))
+        phases = {selector.phase for selector in registry.of(initiative.name)}
+        if initiative.active_phase and initiative.active_phase not in phases:
+            message = f"{where}.active_phase: no selector is of phase '{initiative.active_phase}'"
+            problems.append(Problem(registry.file, initiative.line, message))
+    return problems
+
+
+def _check_overlap(registry: Registry, collected: Collected) -> list[Problem]:
+    """Two live targets must not claim the same test: its RED would be told twice."""
+    owner: dict[str, str] = {}
+    problems = []
+    for selector in registry.selectors.values():
+        if selector.planned or selector.role != "target":
+            continue
+        shared = [nodeid for nodeid in collected.chosen.get(selector.name, []) if nodeid in owner]
+        if shared:
+            message = (
+                f"selectors.{selector.name}: overlaps with {owner[shared[0]]} ({len(shared)} tests, first {shared[0]})"
+            )
+            problems.append(Problem(registry.file, selector.line, message))
+        owner.update((nodeid, selector.name) for nodeid in collected.chosen.get(selector.name, []))
+    return problems
+
+
+def _check_unregistered(registry: Registry, collected: Collected) -> list[Problem]:
+    covered = {nodeid for ids in collected.chosen.values() for nodeid in ids}
+    files: dict[str, int] = {}
+    for nodeid in collected.ids:
+        file = nodeid.partition("::")[0]
+        if nodeid not in covered and not any(fnmatch.fnmatchcase(file, glob) for glob in registry.ignored):
+            files[file] = files.get(file, 0) + 1
+    return [Problem(file, 0, f"{number} tests that no selector covers") for file, number in files.items()]

@@ -1,0 +1,110 @@
+"""Where every selector stands, and what to run next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from redgreen.codes import RED, Mode, Verdict
+from redgreen.evidence.sealed import SealedRun, load_runs
+from redgreen.project import Project
+from redgreen.registry.model import Registry, Selector
+
+__all__ = ["Standing", "list_standings", "list_waiting"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one selector stands.
+
+    `state` is planned, waiting (no valid RED yet), red, green, invalid (the newest attempt counts for nothing and
+    nothing valid stands), unrun or held (guards); `active` says that its phase is the one being worked on, `stale` that
+    the registry has changed what it declares since its newest valid run; `last` names the newest attempt, `next` the
+    command to run next.
+    """
+
+    selector: str
+    initiative: str
+    phase: str
+    role: str
+    state: str
+    active: bool
+    last: str
+    stale: bool
+    attempts: int
+    invalid: int
+    next: str
+
+
+def list_standings(project: Project, registry: Registry) -> list[Standing]:
+    """Return the standing of every selector, in the order of the registry."""
+    runs: dict[str, list[SealedRun]] = {}
+    for run in load_runs(project):
+        runs.setdefault(run.result.selector, []).append(run)
+    return [
+        _describe(registry, selector, sorted(runs.get(selector.name, []), key=lambda run: run.key))
+        for selector in registry.selectors.values()
+    ]
+
+
+def list_waiting(project: Project, registry: Registry, mode: Mode, initiative: str = "") -> list[Selector]:
+    """Return what a run without a selector takes from the active phases.
+
+    For a RED: live targets without a valid one. For a GREEN: live targets that are red, and the live guards.
+    """
+    if mode is RED:
+        wanted = {("target", "waiting"), ("target", "invalid")}
+    else:  # a target whose state is invalid has no RED to answer
+        wanted = {("target", "red"), ("guard", "unrun"), ("guard", "held"), ("guard", "invalid")}
+    return [
+        registry.selectors[each.selector]
+        for each in list_standings(project, registry)
+        if each.active and (each.role, each.state) in wanted and initiative in ("", each.initiative)
+    ]
+
+
+def _describe(registry: Registry, selector: Selector, runs: list[SealedRun]) -> Standing:
+    newest = runs[-1] if runs else None
+    valid = [run for run in runs if run.verdict.is_valid]
+    state = _find_state(selector, runs, valid)
+    stale = bool(valid) and _read_promise(valid[-1]) != selector.digest_promise()
+    return Standing(
+        selector=selector.name,
+        initiative=selector.initiative,
+        phase=selector.phase,
+        role=selector.role,
+        state=state,
+        active=selector.phase == registry.initiatives[selector.initiative].active_phase,
+        last=f"{newest.verdict} {newest.stamp}/{newest.folder.name}" if newest else "",
+        stale=stale and not selector.planned,
+        attempts=len(runs),
+        invalid=len(runs) - len(valid),
+        next=_suggest(selector, state, stale),
+    )
+
+
+def _find_state(selector: Selector, runs: list[SealedRun], valid: list[SealedRun]) -> str:
+    if selector.planned:
+        return "planned"
+    if selector.role == "guard":
+        if not runs:
+            return "unrun"
+        return "held" if runs[-1].verdict is Verdict.GUARD_HELD else "invalid"
+    if valid:
+        return "green" if valid[-1].verdict is Verdict.VALID_GREEN else "red"
+    return "invalid" if runs else "waiting"
+
+
+def _suggest(selector: Selector, state: str, stale: bool) -> str:
+    if state == "planned" or (state in ("green", "held") and not stale):
+        return ""
+    if selector.role == "guard":
+        return f"python -m redgreen guard {selector.name}"
+    mode = "green" if state == "red" and not stale else "red"
+    return f"python -m redgreen run {mode} {selector.name}"
+
+
+def _read_promise(run: SealedRun) -> str:
+    try:
+        return run.intent.load_selector().digest_promise()
+    except ValueError:
+        return ""

@@ -1,0 +1,1 @@
+"""Report folders: written, sealed, read, verified, and listed in the ledger."""

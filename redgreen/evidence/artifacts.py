@@ -1,0 +1,255 @@
+"""Audit what a run left: path, bytes, digest, and dtype and shape where the format tells, without torch or numpy."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import pickle
+import struct
+import zipfile
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from redgreen.codec import OMITTED
+from redgreen.registry.model import ArtifactSpec
+
+__all__ = ["Artifact", "Audit", "audit", "find_missing", "render_audit"]
+
+PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+MOST_CONTENTS: Final = 200  # arrays listed of one file
+LARGEST_PICKLE: Final = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayFacts:
+    """One array of a file; the name is empty where the file holds only one."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file that a run left: the label of its process, and its path below the temporary folder of the process.
+
+    `kind` is what it is read as; it ends in `?!` when the file is damaged. Only the audit has `glob` and `contents`.
+    """
+
+    process: str
+    path: str
+    bytes: int
+    sha256: str
+    kind: str
+    glob: str | None = field(default=None, metadata=OMITTED)
+    contents: tuple[ArrayFacts, ...] | None = field(default=None, metadata=OMITTED)
+
+    def shorten(self) -> Artifact:
+        """Return what result.json says about it."""
+        return replace(self, glob=None, contents=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """artifact_audit.json: what the processes of a run left, and what is missing."""
+
+    artifacts: tuple[Artifact, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def audit(folder: Path, specs: Iterable[ArtifactSpec], process: str = "main") -> list[Artifact]:
+    """Describe every file below the temporary folder of a process that one of the globs names."""
+    found: dict[str, Artifact] = {}
+    for spec in specs:
+        for path in sorted(folder.glob(spec.glob)):
+            name = path.relative_to(folder).as_posix()
+            if path.is_symlink() or not path.is_file() or name in found:
+                continue
+            kind, contents = describe_file(path)
+            size = path.stat().st_size
+            found[name] = Artifact(
+                process, name, size, hash_file(path), kind, spec.glob, tuple(contents[:MOST_CONTENTS])
+            )
+    return list(found.values())
+
+
+def find_missing(entries: Iterable[Artifact], specs: Iterable[ArtifactSpec]) -> list[str]:
+    """Say what was declared and is not there, is too small, or is damaged."""
+    listed = list(entries)
+    problems = []
+    for spec in specs:
+        fitting = [entry for entry in listed if entry.glob == spec.glob]
+        large = [entry for entry in fitting if entry.bytes >= spec.min_bytes]
+        if len(large) < spec.min_count:
+            problems.append(
+                f"{spec.glob}: {len(large)} files of at least {spec.min_bytes} bytes, expected {spec.min_count}"
+                + (f" ({len(fitting) - len(large)} smaller)" if len(fitting) > len(large) else "")
+            )
+        problems += [f"{each.path}: not readable as {each.kind[:-2]}" for each in fitting if each.kind.endswith("?!")]
+    return problems
+
+
+def render_audit(entries: Iterable[Artifact]) -> str:
+    """Render the audit as a Markdown document."""
+    lines = [
+        "# Artifact audit",
+        "",
+        "| file | bytes | kind | contents (dtype, shape) | sha256 |",
+        "|---|---|---|---|---|",
+    ]
+    for entry in entries:
+        arrays = entry.contents or ()
+        contents = [f"{part.name}: {part.dtype} {list(part.shape)}".removeprefix(": ") for part in arrays]
+        shown = "; ".join(contents[:8]) + (f"; {len(contents) - 8} more" if len(contents) > 8 else "")
+        lines.append(f"| `{entry.path}` | {entry.bytes} | {entry.kind} | {shown or '-'} | `{entry.sha256[:12]}` |")
+    return "\n".join(lines) + "\n"
+
+
+def describe_file(path: Path) -> tuple[str, list[ArrayFacts]]:
+    """Return the kind of a file and its arrays; a kind that ends in `?!` means that the file is damaged."""
+    kind = path.suffix.lower()[1:]
+    readers = {"npy": _read_npy, "npz": _read_npz, "png": _read_png, "ckpt": _read_checkpoint, "pt": _read_checkpoint}
+    reader = readers.get(kind)
+    if reader is None:
+        return "file", []
+    try:
+        return kind, reader(path)
+    except (OSError, ValueError, LookupError, EOFError, SyntaxError, struct.error, zipfile.BadZipFile):
+        return f"{kind}?!", []
+    except (pickle.UnpicklingError, AttributeError, TypeError, RecursionError):  # a pickle that is no checkpoint
+        return f"{kind}?!", []
+
+
+def _read_npy_header(stream: BinaryIO | Any) -> tuple[str, tuple[int, ...]]:  # noqa: ANN401 - zip members are streams too
+    if stream.read(6) != b"\x93NUMPY":
+        raise ValueError("not an npy file")
+    major = stream.read(2)[0]
+    size = struct.unpack("<H", stream.read(2))[0] if major == 1 else struct.unpack("<I", stream.read(4))[0]
+    header = ast.literal_eval(stream.read(size).decode("latin1" if major < 3 else "utf-8"))
+    return _name_dtype(header["descr"]), tuple(header["shape"])
+
+
+def _name_dtype(code: object) -> str:
+    names = {"f2": "float16", "f4": "float32", "f8": "float64", "c8": "complex64", "c16": "complex128", "b1": "bool"}
+    names |= {
+        f"{sign}{size}": f"{word}{size * 8}" for sign, word in (("i", "int"), ("u", "uint")) for size in (1, 2, 4, 8)
+    }
+    return names.get(str(code)[1:], str(code))
+
+
+def _read_npy(path: Path) -> list[ArrayFacts]:
+    with path.open("rb") as stream:
+        dtype, shape = _read_npy_header(stream)
+    return [ArrayFacts("", dtype, shape)]
+
+
+def _read_npz(path: Path) -> list[ArrayFacts]:
+    contents = []
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.endswith(".npy"):
+                with archive.open(name) as stream:
+                    dtype, shape = _read_npy_header(stream)
+                contents.append(ArrayFacts(name[:-4], dtype, shape))
+    return contents
+
+
+def _read_png(path: Path) -> list[ArrayFacts]:
+    with path.open("rb") as stream:
+        head = stream.read(33)
+        stream.seek(-12, io.SEEK_END)
+        if head[:8] != b"\x89PNG\r\n\x1a\n" or stream.read()[4:8] != b"IEND":
+            raise ValueError("not a whole png file")
+    width, height, depth, colour = struct.unpack(">IIBB", head[16:26])
+    return [ArrayFacts("", f"uint{max(8, depth)}", (height, width, PNG_CHANNELS[colour]))]
+
+
+class _Tensor:
+    def __init__(self, storage: tuple[str, int], shape: tuple[int, ...]) -> None:
+        self.dtype, self.elements = storage
+        self.shape = shape
+
+
+class _Stub:
+    """Stands for any class in the pickle; nothing of it is imported or run."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        return
+
+    def __setstate__(self, _state: object) -> None:
+        return
+
+    def __setitem__(self, _key: object, _value: object) -> None:
+        return
+
+    def append(self, _item: object) -> None:
+        """Ignore what a list-like object would take."""
+
+
+def _make_tensor(storage: tuple[str, int], _offset: int, shape: tuple[int, ...], *_: object) -> _Tensor:
+    return _Tensor(storage, shape)
+
+
+def _unwrap_parameter(value: object, *_: object) -> object:
+    return value
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads names, dtypes and shapes of a torch archive; loads no class and runs no code of the file."""
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - whatever the pickle names
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return _make_tensor
+        if (module, name) == ("torch._utils", "_rebuild_parameter"):
+            return _unwrap_parameter
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict  # a state_dict carries attributes, which a plain dict cannot
+        if module == "torch" and name.endswith("Storage"):
+            return name
+        return type(name, (_Stub,), {"__module__": module})
+
+    def persistent_load(self, pid: Any) -> tuple[str, int]:  # noqa: ANN401 - torch's tuple
+        words = {"Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64"}
+        words |= {"Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool"}
+        words |= {"ComplexFloat": "complex64", "ComplexDouble": "complex128"}
+        name = str(pid[1]).removesuffix("Storage")
+        return words.get(name, name), int(pid[4])
+
+
+def _read_checkpoint(path: Path) -> list[ArrayFacts]:
+    with zipfile.ZipFile(path) as archive:
+        members = [name for name in archive.namelist() if name.endswith("/data.pkl") or name == "data.pkl"]
+        if not members:
+            raise ValueError("not a torch archive")
+        member = members[0]
+        if archive.getinfo(member).file_size > LARGEST_PICKLE:
+            return []
+        loaded = _Unpickler(io.BytesIO(archive.read(member))).load()
+    contents: list[ArrayFacts] = []
+    _collect("", loaded, contents, 0)
+    return contents
+
+
+def _collect(name: str, value: object, contents: list[ArrayFacts], depth: int) -> None:
+    if isinstance(value, _Tensor):
+        contents.append(ArrayFacts(name, value.dtype, tuple(value.shape)))
+    elif isinstance(value, dict) and depth < 8:
+        for key, inner in value.items():
+            _collect(f"{name}.{key}".lstrip("."), inner, contents, depth + 1)
+    elif isinstance(value, list | tuple) and depth < 8:
+        for index, inner in enumerate(value):
+            _collect(f"{name}[{index}]", inner, contents, depth + 1)
+
+
+def hash_file(path: Path) -> str:
+    """Hash a file's bytes with SHA-256.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,233 @@
+"""The ledger `docs/fix_plan.md`: one generated table an initiative; the prose around it is never touched."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock
+
+from redgreen.codes import Verdict
+from redgreen.errors import LedgerError
+from redgreen.evidence.folder import parse_stamp, translate_errors
+from redgreen.evidence.sealed import SealedRun, load_run, load_runs
+from redgreen.evidence.summary import count_outcomes
+from redgreen.project import Project
+from redgreen.registry.model import Registry
+
+__all__ = ["add", "check", "read_rows", "rebuild"]
+
+BEGIN: Final = re.compile(r"<!-- redgreen:begin (\S+) \(generated; edit outside\) -->\r?\n?\Z")
+END: Final = re.compile(r"<!-- redgreen:end (\S+) -->\r?\n?\Z")
+ANY_MARK: Final = re.compile(r"<!--\s*redgreen:(begin|end)\b")
+LINK: Final = re.compile(
+    r"\| \[folder\]\(\.\./(plans/active/[^/]+/reports/([^/]+)/([^/]+))/\) \| `([0-9a-f]{12})` \|\Z"
+)
+HEAD: Final = (
+    "| UTC | phase | selector | mode | verdict | tests | lost | time/budget | tree | pairs with | report | seal |",
+    "|---|---|---|---|---|---|---|---|---|---|---|---|",
+)
+EMPTY: Final = "No run is recorded yet."
+TITLE: Final = """# Fix plan
+
+What was run, in which phase, and what it showed. The tables are generated from the sealed report folders
+(`python -m redgreen ledger --rebuild`); everything around them is written by hand and kept as it is.
+"""
+
+
+def check(project: Project, registry: Registry) -> list[str]:
+    """Compare the ledger with the sealed folders and return the differences.
+
+    Raises:
+        LedgerError: The ledger is missing or its blocks are broken.
+    """
+    text = _read(project)
+    wanted = _render(project, registry, text)
+    if wanted == text:
+        return []
+    have, want = read_rows(text), read_rows(wanted)
+    problems = [f"{folder}: sealed, and without a row" for folder in want if folder not in have]
+    problems += [f"{folder}: has a row, and no sealed folder" for folder in have if folder not in want]
+    problems += [
+        f"{folder}: the row was edited" for folder, row in have.items() if folder in want and want[folder] != row
+    ]
+    return problems or ["the generated blocks differ from what the folders and the registry say"]
+
+
+def rebuild(project: Project, registry: Registry) -> bool:
+    """Render every block again from the sealed folders.
+
+    Returns:
+        Whether the file changed.
+
+    Raises:
+        LedgerError: The blocks are broken.
+        ReportError: The file cannot be written.
+    """
+    with _lock(project):
+        text = _read(project, missing_ok=True)
+        wanted = _render(project, registry, text)
+        if wanted != text:
+            _replace(project.ledger, wanted)
+        return wanted != text
+
+
+def add(project: Project, registry: Registry, folder: Path) -> None:
+    """Put the row of one sealed folder in its place; every other line stays as it is.
+
+    Raises:
+        LedgerError: The blocks are broken.
+        ReportError: The file cannot be written.
+    """
+    run = load_run(folder)
+    with _lock(project):
+        text = _read(project, missing_ok=True)
+        blocks = _find_blocks(text)
+        if run.initiative not in blocks:
+            wanted = _render(project, registry, text)
+        else:
+            first, last = blocks[run.initiative]
+            rows = {parse_row(line): line for line in text.splitlines()[first + 1 : last] if LINK.search(line)}
+            rows[run.key] = render_row(run)
+            wanted = _replace_block(text, run.initiative, [rows[key] for key in sorted(rows)], registry)
+        _replace(project.ledger, wanted)
+
+
+def read_rows(text: str) -> dict[str, str]:
+    """Return the rows of a ledger by the folder that they link to."""
+    return {match[1]: line for line in text.splitlines() if (match := LINK.search(line))}
+
+
+def parse_row(line: str) -> tuple[str, int, str]:
+    """Return the time and name of the run that a row shows."""
+    match = LINK.search(line)
+    return (*parse_stamp(match[2]), match[3]) if match else ("", 0, "")
+
+
+def render_row(run: SealedRun) -> str:
+    """Render one row of the table."""
+    result, git = run.result, run.result.git
+    verdict = str(result.verdict)
+    kinds = sorted({row.error.kind for row in result.tests if row.error and row.id in result.declared})
+    if result.verdict is Verdict.VALID_RED:
+        verdict += f" ({', '.join(kinds)})"
+    elif result.proof:
+        verdict += f" · {result.proof.lower()}"
+    cells = [
+        run.stamp,
+        result.phase,
+        result.selector,
+        result.mode.name.upper(),
+        verdict,
+        count_outcomes(result),
+        str(len(result.transition.lost)) if result.transition else "-",
+        f"{result.time.pytest_s:.1f}/{result.time.budget_s:g} s",
+        f"{git.tree[:7]}{'*' if git.dirty else ''}" if git else "-",
+        Path(result.pairs_with.folder).parts[-2][11:] if result.pairs_with else "-",
+        f"[folder](../plans/active/{run.initiative}/reports/{run.stamp}/{run.folder.name}/)",
+        f"`{run.short_seal}`",
+    ]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _render(project: Project, registry: Registry, text: str) -> str:
+    """Render every block from the folders; missing blocks are added at the end."""
+    rows: dict[str, list[SealedRun]] = {name: [] for name in registry.initiatives}
+    for run in load_runs(project):
+        rows.setdefault(run.initiative, []).append(run)
+    for initiative, runs in rows.items():
+        lines = [render_row(run) for run in sorted(runs, key=lambda run: run.key)]
+        text = _replace_block(text or TITLE, initiative, lines, registry)
+    return text
+
+
+def _replace_block(text: str, initiative: str, rows: list[str], registry: Registry) -> str:
+    known = registry.initiatives.get(initiative)
+    plan = [f"Plan: [{known.plan}](../{known.plan})", ""] if known else []
+    body = [*plan, *((*HEAD, *rows) if rows else (EMPTY,))]
+    blocks = _find_blocks(text)
+    newline = "\r\n" if "\r\n" in text else "\n"
+    block = newline.join(
+        (
+            f"<!-- redgreen:begin {initiative} (generated; edit outside) -->",
+            *body,
+            f"<!-- redgreen:end {initiative} -->",
+        )
+    )
+    if initiative not in blocks:
+        gap = "" if text.endswith(newline) else newline
+        return f"{text}{gap}{newline}## {initiative}{newline}{newline}{block}{newline}"
+    lines = text.splitlines(keepends=True)
+    first, last = blocks[initiative]
+    tail = lines[last][len(lines[last].rstrip("\r\n")) :]
+    return "".join(lines[:first]) + block + tail + "".join(lines[last + 1 :])
+
+
+def _find_blocks(text: str) -> dict[str, tuple[int, int]]:
+    """Find the first and last line of each generated block.
+
+    Raises:
+        LedgerError: A mark is broken, doubled or without its partner; the line is named.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    opened: tuple[str, int] | None = None
+    for number, line in enumerate(text.splitlines(keepends=True)):
+        if not ANY_MARK.search(line):
+            continue
+        begin, end = BEGIN.match(line), END.match(line)
+        where = f"docs/fix_plan.md:{number + 1}"
+        if begin and opened is None and begin[1] not in found:
+            opened = begin[1], number
+        elif end and opened is not None and end[1] == opened[0]:
+            found[end[1]] = opened[1], number
+            opened = None
+        else:
+            raise LedgerError(f"{where}: this redgreen mark is broken, doubled, or has lost its partner")
+    if opened is not None:
+        raise LedgerError(f"docs/fix_plan.md:{opened[1] + 1}: the block of {opened[0]} has no end")
+    return found
+
+
+def _read(project: Project, *, missing_ok: bool = False) -> str:
+    try:
+        return project.ledger.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        if missing_ok:
+            return ""
+        raise LedgerError("docs/fix_plan.md: there is no ledger; make it with `redgreen ledger --rebuild`") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise LedgerError(f"docs/fix_plan.md: cannot be read as text ({type(error).__name__})") from None
+
+
+def _replace(path: Path, text: str) -> None:
+    with translate_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=".fix_plan.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(text.encode("utf-8"))
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else 0o644)
+            os.replace(name, path)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _lock(project: Project) -> Iterator[None]:
+    path = project.state / "ledger.lock"
+    with translate_errors(path):
+        project.make_state()
+        lock = FileLock(path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,1 @@
+"""What the selector map says, and how it is read."""

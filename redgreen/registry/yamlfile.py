@@ -1,0 +1,81 @@
+"""YAML that remembers where each key stands and refuses a key written twice."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from redgreen.errors import Problem, RegistryError
+
+__all__ = ["LineDict", "load_yaml"]
+
+
+class LineDict(dict[str, Any]):
+    """A mapping with the line of itself and of each of its keys, counted from 1."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__()
+        self.line = line
+        self.lines: dict[str, int] = {}
+
+    def find_line(self, key: str) -> int:
+        """Return the line of a key, or of the mapping when the key is missing."""
+        return self.lines.get(key, self.line)
+
+
+class LineLoader(yaml.SafeLoader):
+    """Safe loader that builds `LineDict` and refuses duplicate keys."""
+
+
+def _construct_mapping(loader: LineLoader, node: yaml.MappingNode) -> LineDict:
+    seen: set[str] = set()
+    for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, Hashable) or not isinstance(key, str):
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {key!r} is not text (quote it)", key_node.start_mark
+            )
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' stands twice", key_node.start_mark)
+        seen.add(key)
+    loader.flatten_mapping(node)
+    mapping = LineDict(node.start_mark.line + 1)
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        mapping[key] = loader.construct_object(value_node, deep=True)
+        mapping.lines[key] = key_node.start_mark.line + 1
+    return mapping
+
+
+LineLoader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
+
+
+def load_yaml(path: Path, shown: str) -> LineDict:
+    """Read one YAML file whose top level is a mapping; messages call it `shown`.
+
+    Raises:
+        RegistryError: The file is missing, empty, not text, not YAML, or not a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RegistryError(f"{shown}: there is no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RegistryError(f"{shown}: cannot be read as text ({type(error).__name__})") from None
+    try:
+        loaded = yaml.load(text, Loader=LineLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise RegistryError.from_problems([Problem(shown, line, f"not valid YAML: {error.problem}")]) from None
+    except yaml.YAMLError as error:
+        raise RegistryError(f"{shown}: not valid YAML: {str(error).splitlines()[0]}") from None
+    if loaded is None:
+        raise RegistryError(f"{shown}: the file is empty")
+    if not isinstance(loaded, LineDict):
+        raise RegistryError(f"{shown}:1: expected a mapping at the top, found {type(loaded).__name__}")
+    return loaded

@@ -1,0 +1,1 @@
+"""Run a selector and keep what it showed."""

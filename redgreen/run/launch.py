@@ -1,0 +1,109 @@
+"""Run pytest once on a selector and put its scrubbed witnesses into a report folder."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from redgreen.errors import ReportError
+from redgreen.evidence.folder import translate_errors, write_text
+from redgreen.evidence.scrub import Scrubber
+from redgreen.judge.attempt import Attempt, Process, read_attempt
+from redgreen.project import Project
+from redgreen.registry.model import Selector
+from redgreen.run.environment import child_environment
+from redgreen.run.logfile import PlainLog
+from redgreen.run.process import Finished, Interrupts, run_child
+
+__all__ = ["Launcher", "build_argv"]
+
+HOSTNAME = re.compile(r' hostname="[^"]*"')
+
+
+def build_argv(project: Project, selector: Selector, *, tmp: Path, junit: Path) -> list[str]:
+    """Command line of the pytest process; patterns in `select` are expanded here, as a shell would."""
+    argv = [project.python, "-m", "pytest", "-p", "redgreen_collector"]
+    for plugin in selector.plugins:
+        argv += ["-p", plugin]
+    argv += ["--color=yes", f"--junit-xml={junit}", "-o", "junit_family=xunit2", f"--basetemp={tmp / 'pytest'}"]
+    argv += ["-o", f"cache_dir={tmp / 'cache'}", "-o", "tmp_path_retention_policy=all", *selector.pytest_args]
+    if selector.k:
+        argv += ["-k", selector.k]
+    if selector.m:
+        argv += ["-m", selector.m]
+    return argv + expand(project.root, selector)
+
+
+def expand(root: Path, selector: Selector) -> list[str]:
+    """Expand the patterns of `select`; one that matches nothing stays as it is, and pytest refuses it."""
+    found: list[str] = []
+    for part in selector.select:
+        path, mark, rest = part.partition("::")
+        if not glob.has_magic(path):
+            found.append(part)
+            continue
+        fitting = sorted(name.replace(os.sep, "/") for name in glob.glob(path, root_dir=root, recursive=True))
+        found += [name + mark + rest for name in fitting] or [part]
+    return list(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """Runs the pytest processes of one run and keeps their log, events and junit, scrubbed, in its report folder.
+
+    The attributes `parent` (the environment), `show`, `interrupts` and `start` are those of the `Session`.
+    """
+
+    project: Project
+    folder: Path
+    run_id: str
+    scrubber: Scrubber
+    parent: Mapping[str, str]
+    show: Callable[[bytes], object]
+    interrupts: Interrupts
+    start: Callable[..., Finished] = run_child
+
+    def launch(self, selector: Selector, *, label: str, log: str, tmp: Path) -> Attempt:
+        """Run pytest once on a selector, with a temporary folder that does not exist yet.
+
+        Raises:
+            ReportError: A file of the report cannot be written, or the process cannot be started.
+        """
+        (tmp / "tmp").mkdir(parents=True)
+        events, junit = tmp / "events.jsonl", tmp / "junit.xml"
+        with translate_errors(self.folder / log):
+            plain = PlainLog(self.folder / log, self.scrubber.scrub_line)
+            try:
+                ended = self.start(
+                    build_argv(self.project, selector, tmp=tmp, junit=junit),
+                    env=child_environment(selector, self.parent, run_id=self.run_id, events=events, tmp=tmp / "tmp"),
+                    cwd=self.project.root,
+                    budget_s=selector.budget_s,
+                    outputs=[self.show, plain.feed],
+                    interrupts=self.interrupts,
+                    folder=tmp.parent,
+                )
+            finally:
+                plain.close()
+        stem = log.removesuffix(".log")
+        seen = (_read_bytes(events) or b"").decode("utf-8", "replace")
+        write_text(self.folder / f"{stem}.events.jsonl", self.scrubber.scrub_text(seen))
+        if (raw := _read_bytes(junit)) is not None:
+            cases = HOSTNAME.sub("", raw.decode("utf-8", "replace"))
+            write_text(self.folder / f"{stem}.junit.xml", self.scrubber.scrub_xml(cases))
+        seconds = round(ended.wall_s, 3)
+        process = Process(label, selector.name, log, ended.rc, ended.timed_out, ended.interrupted, seconds)
+        return read_attempt(lambda name: _read_bytes(self.folder / name), process)
+
+
+def _read_bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ReportError(f"cannot read what pytest wrote ({path.name}): {error.strerror}") from error

@@ -1,0 +1,330 @@
+"""Run one selector in one mode, from the intent to the sealed folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from redgreen.codec import JsonObject, digest, to_json, to_text
+from redgreen.codes import GREEN, GUARD, Mode, Verdict
+from redgreen.errors import PlannedError, RedgreenError, RegistryError, SecretError
+from redgreen.evidence import ledger
+from redgreen.evidence.artifacts import Audit, audit, find_missing, render_audit
+from redgreen.evidence.folder import (
+    format_stamp,
+    hold_lock,
+    open_partial,
+    reserve,
+    seal,
+    translate_errors,
+    write_json,
+    write_text,
+)
+from redgreen.evidence.record import (
+    INTENT,
+    RESULT,
+    SCHEMA,
+    Intent,
+    Pair,
+    PytestFacts,
+    RegistryFile,
+    Result,
+    Times,
+    read_record,
+)
+from redgreen.evidence.scrub import Scrubber
+from redgreen.evidence.summary import render_summary
+from redgreen.evidence.verify import find_red
+from redgreen.gitrepo import Snapshot, take_snapshot
+from redgreen.judge.attempt import PROTECTS, Attempt
+from redgreen.judge.conclusion import Conclusion, RedSide
+from redgreen.judge.identity import identify
+from redgreen.judge.pairing import Guarded, conclude
+from redgreen.project import Project
+from redgreen.registry.model import Registry, Selector
+from redgreen.run.environment import describe_environment
+from redgreen.run.launch import Launcher, build_argv
+from redgreen.run.process import Finished, Interrupts, run_child
+
+__all__ = ["Outcome", "Session", "run_selector"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run left: the sealed folder and its result."""
+
+    folder: Path
+    result: Result
+
+    @property
+    def verdict(self) -> Verdict:
+        """How the run ended."""
+        return self.result.verdict
+
+
+@dataclass(slots=True)
+class Session:
+    """One invocation: its moment, its terminal, and the `<UTC>` folders that it reserved, one an initiative.
+
+    `show` takes the raw output of pytest, `environ` is where the allowed variables come from, `interrupts` is entered
+    by the caller, `start` runs a process to its end, as `run_child` does.
+    """
+
+    project: Project
+    registry: Registry
+    show: Callable[[bytes], object]
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    interrupts: Interrupts = field(default_factory=Interrupts)
+    start: Callable[..., Finished] = run_child
+    stamps: dict[str, Path] = field(default_factory=dict)
+
+    def reserve_stamp(self, initiative: str) -> Path:
+        """Return the `<UTC>` folder of this invocation for an initiative, reserved when it is first needed."""
+        if initiative not in self.stamps:
+            self.stamps[initiative] = reserve(self.project, initiative, self.clock())
+        return self.stamps[initiative]
+
+
+@dataclass(slots=True)
+class _Run:
+    """The values that the steps of one run share."""
+
+    session: Session
+    selector: Selector
+    mode: Mode
+    red: RedSide | None
+    code: Snapshot | None
+    launcher: Launcher
+    started: datetime
+    begun: float
+    expected: tuple[str, ...] | None
+    attempts: list[Attempt] = field(default_factory=list)
+    guards: list[Attempt] = field(default_factory=list)
+    audit: Audit = field(default_factory=Audit)
+
+
+def run_selector(session: Session, selector: Selector, mode: Mode, red_ref: str = "") -> Outcome:
+    """Run a selector and seal what happened; a GREEN of a guard is a guard run.
+
+    `red_ref` names the RED that a GREEN answers, by run id or folder; by default it is the newest valid one.
+
+    Raises:
+        PlannedError: The selector is planned.
+        PairError: A GREEN has no RED to answer, or the registry entry changed since.
+        SecretError: The uncommitted changes hold a secret or a machine path.
+        RepositoryError, ClockError, ReportError: The run cannot be recorded.
+    """
+    mode = GUARD if mode is GREEN and selector.role == "guard" else mode
+    _refuse(selector, mode)
+    project = session.project
+    red = find_red(project, selector, red_ref) if mode is GREEN else None
+    scrubber = Scrubber(project.root, session.environ, selector.pass_env)
+    code = None if project.scratch else take_snapshot(project.root)
+    if code is not None:
+        _check_patch(code, scrubber)
+    stamp = session.reserve_stamp(selector.initiative)
+    run_id = f"{stamp.name}-{selector.name}-{mode}-{secrets.token_hex(2)}"
+    with hold_lock(project, run_id):
+        partial = open_partial(stamp, selector.subdir)
+        expected = session.registry.frozen.get(selector.name) or (tuple(red.outcomes) if red else None)
+        launcher = Launcher(
+            project, partial, run_id, scrubber, session.environ, session.show, session.interrupts, session.start
+        )
+        run = _Run(session, selector, mode, red, code, launcher, session.clock(), time.monotonic(), expected)
+        _write_intent(run)
+        tmp = Path(tempfile.mkdtemp(prefix="rg-"))
+        try:
+            _launch_all(run, tmp)
+        finally:
+            shutil.rmtree(tmp, ignore_errors=True)
+        outcome = _finish(run)
+    if not project.scratch:
+        ledger.add(project, session.registry, outcome.folder)
+    return outcome
+
+
+def _refuse(selector: Selector, mode: Mode) -> None:
+    if selector.planned:
+        raise PlannedError(
+            f"{selector.name} is planned: its tests come with later work; it can neither be run nor claim a result"
+        )
+    if mode.role != selector.role:
+        command = "guard" if selector.role == "guard" else "run green"
+        declares = " and declares no RED" if selector.role == "guard" else ""
+        raise RegistryError(f"{selector.name} is a {selector.role}{declares}; use `redgreen {command} {selector.name}`")
+
+
+def _check_patch(code: Snapshot, scrubber: Scrubber) -> None:
+    found = scrubber.find(code.patch.decode("utf-8", "replace"))
+    if found:
+        lines = code.patch.decode("utf-8", "replace").splitlines()
+        number, what = found[0]
+        file = next((line[6:] for line in reversed(lines[:number]) if line.startswith("+++ b/")), "a file")
+        raise SecretError(
+            f"the uncommitted changes hold {what} ({file}, line {number} of the difference); "
+            "a patch is kept as it is, so take it out first"
+        )
+
+
+def _write_intent(run: _Run) -> None:
+    project, selector = run.session.project, run.selector
+    entry = to_json(selector)
+    tmp = Path("<tmp>")
+    registry = run.session.registry
+    guards = [registry.selectors[name] for name in selector.protects]
+    intent = Intent(
+        schema=SCHEMA,
+        run_id=run.launcher.run_id,
+        folder=f"{run.launcher.folder.parent.name}/{selector.subdir}",
+        initiative=selector.initiative,
+        selector=selector.name,
+        mode=run.mode,
+        entry=entry,
+        entry_sha256=digest(entry),
+        answers=run.red.run_id if run.red else None,
+        git=run.code.revision if run.code else None,
+        started=run.started.astimezone(UTC).isoformat(timespec="milliseconds"),
+        scratch=project.scratch,
+        command=("python", *build_argv(project, selector, tmp=tmp, junit=tmp / "junit.xml")[1:]),
+        registry=RegistryFile(registry.file, registry.sha256),
+        expected=run.expected,
+        guards=tuple(to_json(guard) for guard in guards if not guard.planned),
+        guards_planned=tuple(guard.name for guard in guards if guard.planned),
+    )
+    write_text(run.launcher.folder / INTENT, run.launcher.scrubber.scrub_text(to_text(intent)))
+    if run.code is not None and run.code.patch:
+        with translate_errors(run.launcher.folder / "worktree.patch"):
+            (run.launcher.folder / "worktree.patch").write_bytes(run.code.patch)
+
+
+def _launch_all(run: _Run, tmp: Path) -> None:
+    """Run the selector, its repeats, then what it protects; the first invalid process ends the series."""
+    selector, session = run.selector, run.session
+    for number in range(1, selector.count_repeats(run.mode) + 1):
+        stem = selector.name_log(run.mode).removesuffix(".log")
+        label = "main" if number == 1 else f"repeat {number}"
+        log = f"{stem}.log" if number == 1 else f"{stem}.repeat{number}.log"
+        run.attempts.append(run.launcher.launch(selector, label=label, log=log, tmp=tmp / str(number)))
+        _audit(run, label, tmp / str(number))
+        so_far = conclude(selector, run.mode, [each.evidence for each in run.attempts], expected=run.expected)
+        if not so_far.verdict.is_valid:
+            return
+    for name in selector.protects:
+        guard = session.registry.selectors[name]
+        if not guard.planned and not session.interrupts.name:
+            label, log = f"{PROTECTS}{name}", f"protects_{name}.log"
+            run.guards.append(run.launcher.launch(guard, label=label, log=log, tmp=tmp / f"guard-{name}"))
+
+
+def _audit(run: _Run, label: str, tmp: Path) -> None:
+    if not run.selector.artifacts or not run.mode.audited:
+        return
+    entries = audit(tmp, run.selector.artifacts, label)
+    problems = (f"{label}: {each}" for each in find_missing(entries, run.selector.artifacts))
+    run.audit = Audit((*run.audit.artifacts, *entries), (*run.audit.problems, *problems))
+
+
+def _finish(run: _Run) -> Outcome:
+    """Judge, write what was concluded, and seal."""
+    folder, scrubber = run.launcher.folder, run.launcher.scrubber
+    nodeids = {nodeid for attempt in run.attempts for nodeid in attempt.evidence.collected}
+    identities = identify(run.session.project.root, sorted(nodeids), run.selector.test_support)
+    done = conclude(
+        run.selector,
+        run.mode,
+        [attempt.evidence for attempt in run.attempts],
+        expected=run.expected,
+        guards=[Guarded(run.session.registry.selectors[each.process.selector], each.evidence) for each in run.guards],
+        red=run.red,
+        identities=identities,
+        artifact_problems=run.audit.problems,
+    )
+    write_text(folder / "tests.json", scrubber.scrub_text(_format_rows(to_json(identities))))
+    environment = json.loads(scrubber.scrub_text(json.dumps(describe_environment(run.selector, run.session.environ))))
+    environment["sha256"] = digest(environment)
+    write_json(folder / "env.json", environment)
+    if run.selector.artifacts and run.mode.audited:
+        write_text(folder / "artifact_audit.json", scrubber.scrub_text(to_text(run.audit)))
+        write_text(folder / "artifact_audit.md", scrubber.scrub_text(render_audit(run.audit.artifacts)))
+    text = scrubber.scrub_text(to_text(_make_result(run, done, environment["sha256"])))
+    result = replace(read_record(Result, text, RESULT), redactions=scrubber.redactions)
+    write_json(folder / RESULT, result)
+    write_text(folder / "summary.md", render_summary(result, run.selector))
+    _check_clean(run)
+    return Outcome(seal(folder, run.launcher.run_id, result.verdict), result)
+
+
+def _make_result(run: _Run, done: Conclusion, env_sha256: str) -> Result:
+    main, evidence = run.attempts[0].process, run.attempts[0].evidence
+    ended = run.session.clock()
+    wall = time.monotonic() - run.begun
+    return Result(
+        schema=SCHEMA,
+        run_id=run.launcher.run_id,
+        initiative=run.selector.initiative,
+        phase=run.selector.phase,
+        selector=run.selector.name,
+        mode=run.mode,
+        exit_code=done.verdict.exit_code,
+        pairs_with=Pair(run.red.run_id, run.red.folder, run.red.seal) if run.red else None,
+        git=run.code.revision if run.code else None,
+        runs=tuple(attempt.process for attempt in (*run.attempts, *run.guards)),
+        time=Times(
+            start=format_stamp(run.started),
+            end=format_stamp(ended),
+            wall_s=round(wall, 3),
+            pytest_s=main.wall_s,
+            budget_s=run.selector.budget_s,
+            monotonic=abs((ended - run.started).total_seconds() - wall) < 2,
+        ),
+        redactions=0,
+        artifacts=tuple(entry.shorten() for entry in run.audit.artifacts),
+        registry_sha256=run.session.registry.sha256,
+        entry_sha256=digest(run.selector),
+        pytest=PytestFacts(main.rc, evidence.finish_rc is not None, main.collected),
+        env_sha256=env_sha256,
+        **done.to_dict(),
+    )
+
+
+def _format_rows(values: JsonObject) -> str:
+    """Format a JSON object with one line per key."""
+    lines = [f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(value)}" for key, value in values.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _check_clean(run: _Run) -> None:
+    """Refuse to seal a file that still holds a secret, and remove it.
+
+    Raises:
+        SecretError: One was found.
+    """
+    for path in sorted(run.launcher.folder.iterdir()):
+        if path.name == "worktree.patch":
+            continue  # looked at before the run
+        found = run.launcher.scrubber.find(path.read_text(encoding="utf-8", errors="replace"))
+        if found:
+            path.unlink()
+            raise SecretError(f"{path.name}, line {found[0][0]}: {found[0][1]} would be sealed; the file was removed")
+
+
+def run_many(session: Session, selectors: list[Selector], mode: Mode) -> list[tuple[Selector, Outcome | RedgreenError]]:
+    """Run several selectors one after the other; an error of one does not stop the next, a signal does."""
+    done: list[tuple[Selector, Outcome | RedgreenError]] = []
+    for selector in selectors:
+        if session.interrupts.name:
+            break
+        try:
+            done.append((selector, run_selector(session, selector, mode)))
+        except RedgreenError as error:
+            done.append((selector, error))
+    return done

@@ -1,0 +1,280 @@
+"""Every setting is traced to an effect: what depends on its section is computed with and without it.
+
+A setting that nothing reads, or that is read and changes nothing, fails here; one that acts only beside others must say
+so in the schema.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ptycho_torch import config
+from ptycho_torch.config import (
+    DataSettings,
+    Experiment,
+    InferenceSettings,
+    ModelSettings,
+    RefineSettings,
+    SimulationSettings,
+    TrainingSettings,
+)
+from ptycho_torch.config.fields import Settings
+from ptycho_torch.data.make_scan import make_scan
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.models.build import build_network
+from ptycho_torch.models.checkpoint import TrainedNetwork
+from ptycho_torch.networks.build import Generator
+from ptycho_torch.simulate.scan import simulate_scan
+from ptycho_torch.solve.solve import refine
+from ptycho_torch.training.bootstrap import bootstrap_probes
+from ptycho_torch.training.build import build_module, build_objective
+from ptycho_torch.training.datamodule import ScanDataModule
+from ptycho_torch.training.fit import build_trainer
+from ptycho_torch.training.module import ReconstructionModule
+from ptycho_torch.workflows.reconstruction import reconstruct_scan
+
+Values = dict[str, Any]
+SECTIONS: list[type[Settings]] = [
+    value for value in vars(config).values() if isinstance(value, type) and issubclass(value, Settings)
+]
+# where every setting that needs no other one acts, in little time
+USUAL: dict[type[Settings], Values] = {
+    SimulationSettings: {"object_px": 64, "patch_px": 32, "step_px": 6, "probe_diameter_px": 12},
+    # not auto, which stands for another choice
+    DataSettings: {"units": "amplitude", "zero_frequency": "corner"},
+    RefineSettings: {"method": "poisson", "epochs": 6, "batches": 4},
+    TrainingSettings: {"group_size": 4, "bootstrap_epochs": 1, "warmup_steps": 3},
+    ModelSettings: {"width": 8, "depth": 2},
+}
+# values to try where the default does not lead to one
+TRIED: dict[str, Any] = {
+    "patch_px": 48,
+    "batches": 2,
+    "batch_size": 7,
+    "photons": 2e5,
+    "pixel_m": 1e-8,
+    "regularisation": 0.7,
+    "neighbours": 20,
+    "groups_per_epoch": 3,
+    "steps": 3,
+    "greatest_distance_px": 9.0,
+    "least_distance_px": 5.0,
+    "probe_start": 0.9,
+    "max_minutes": 1.0,
+    "validation_share": 0.4,
+}
+# what a setting with a condition acts beside, and what it does nothing beside
+BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
+    (RefineSettings, "regularisation"): ({"method": "least_squares"}, {}),
+    (RefineSettings, "probe_rate"): ({"method": "least_squares"}, {"probe_start": 1}),
+    (RefineSettings, "learning_rate"): ({}, {"method": "least_squares"}),
+    (RefineSettings, "total_variation"): ({}, {"method": "least_squares"}),
+    (ModelSettings, "amplitude"): ({}, {"output": "real_imag"}),
+    (ModelSettings, "phase"): ({}, {"output": "real_imag"}),
+    (ModelSettings, "attention_kernel_px"): ({"decoder_attention": "spatial"}, {"encoder_attention": "eca"}),
+    (TrainingSettings, "epochs"): ({}, {"steps": 5}),
+    (TrainingSettings, "neighbour_choice"): ({}, {"group_size": 1}),
+    (TrainingSettings, "neighbours"): ({}, {"neighbour_choice": "within"}),
+    (TrainingSettings, "least_distance_px"): ({"neighbour_choice": "within"}, {}),
+    (TrainingSettings, "greatest_distance_px"): ({"neighbour_choice": "quadrants"}, {}),
+    (TrainingSettings, "by_axis"): ({}, {"group_size": 1}),
+    (TrainingSettings, "last_rate"): ({}, {"schedule": "constant"}),
+    (TrainingSettings, "fine_tune_rate"): ({"fine_tune_epochs": 1}, {}),
+    (TrainingSettings, "level_labels"): ({"target": "object"}, {}),
+    (TrainingSettings, "loss"): ({}, {"target": "object"}),
+    (TrainingSettings, "amplitude_penalty_weight"): ({"amplitude_penalty": "total_variation"}, {}),
+    (TrainingSettings, "phase_penalty_weight"): ({"phase_penalty": "mean_deviation"}, {}),
+    (InferenceSettings, "control"): ({}, {"polish": False}),
+}
+
+
+FIELDS = [(section, field) for section in SECTIONS for field in dataclasses.fields(section)]
+CASES, CONDITIONAL = (
+    [
+        pytest.param(section, field.name, id=f"{section.__name__}.{field.name}")
+        for section, field in FIELDS
+        if field.metadata["acts_when"] is not None or not conditional
+    ]
+    for conditional in (False, True)
+)
+
+
+def other_values(section: type[Settings], name: str) -> list[Any]:
+    """Values beside the one that is usual: every other choice, or a number near it."""
+    kind = section.types()[name]
+    usual = USUAL.get(section, {}).get(name, section.__dataclass_fields__[name].default)
+    if kind.base is bool:
+        return [not usual]
+    if kind.choices:
+        return [choice for choice in kind.choices if choice != usual][:3]
+    if name in TRIED:
+        return [TRIED[name]]
+    return [usual + 1 if kind.base is int else usual * 0.7 or 0.4]
+
+
+def awake(generator: Generator) -> Generator:
+    """A network that does something: no weight is zero, as those of its last layer are before training."""
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        for weight in generator.parameters():
+            torch.nn.init.normal_(weight, std=0.2)
+    return generator.eval()
+
+
+@pytest.fixture(scope="session")
+def uneven_scan(small_scan: Scan) -> Scan:
+    """The small scan with rows twice as far apart as columns, among which the nearest neighbours are others."""
+    rows = np.round(small_scan.positions_px[:, 0])
+    patterns = np.flatnonzero((rows - rows.min()) % 8 < 3)
+    return small_scan.take(patterns)
+
+
+Trace = Callable[[Any, Scan, Path], list[Any]]
+
+
+def simulated(settings: SimulationSettings, scan: Scan, folder: Path) -> list[Any]:
+    made = simulate_scan(settings)
+    assert made.truth is not None
+    return [made.counts, made.positions_px, made.probe, made.truth.pixels]
+
+
+def refined(settings: RefineSettings, scan: Scan, folder: Path) -> list[Any]:
+    found = refine(scan, settings)
+    return [found.canvas.pixels, found.probe]
+
+
+def answered(settings: ModelSettings, scan: Scan, folder: Path) -> list[Any]:
+    network = awake(build_network(Experiment(model=settings), 32))
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(1)
+        return [network(torch.rand(2, 32, 32), torch.rand(1, 32, 32)).numpy()]
+
+
+def trained(settings: TrainingSettings, scan: Scan, folder: Path) -> list[Any]:
+    """Groups, loss and its gradient, step sizes, and what the trainer is told; no step is taken."""
+    experiment = Experiment(training=settings, model=ModelSettings(width=4, depth=1))
+    data = ScanDataModule([scan], settings)
+    (probe,) = bootstrap_probes([scan], experiment, torch.device("cpu"))
+    module: ReconstructionModule = build_module(experiment, [probe], [1e6], [scan.good_pixels], data.main_steps)
+    batch = next(iter(data.train_dataloader()))
+    random = np.random.default_rng(3)
+    shape = (batch.counts.flatten(0, 1).shape, 2)
+    values = 1 + 0.3 * random.standard_normal((*shape[0], 2)).astype(np.float32)
+    patches = torch.view_as_complex(torch.from_numpy(values))
+    loss = build_objective(settings)(batch, patches, module.probes, module.good)
+    optimiser = module.configure_optimizers()
+    rates = []
+    for _ in range(min(data.total_steps, 60)):
+        rates.append(optimiser["optimizer"].param_groups[0]["lr"])
+        optimiser["optimizer"].step()
+        optimiser["lr_scheduler"]["scheduler"].step()
+    rates.append(module._step_sizes.share(data.total_steps - 1))
+    trainer = build_trainer(data, experiment, folder, device=torch.device("cpu"), track=False, bar=False)
+    kinds = sorted(type(callback).__name__ for callback in trainer.callbacks)  # type: ignore[attr-defined]
+    return [
+        *(part for split in data.splits for part in (split.training, split.validation)),
+        *(weight.detach().numpy() for weight in build_network(experiment, 32).parameters()),
+        *batch[:4],
+        probe,
+        loss.numpy(),
+        np.array(rates),
+        [trainer.max_steps, trainer.val_check_interval, trainer.accumulate_grad_batches, trainer.gradient_clip_val],
+        kinds,
+        len(data.train_dataloader()),
+    ]
+
+
+def inferred(settings: InferenceSettings, scan: Scan, folder: Path) -> list[Any]:
+    experiment = Experiment(model=ModelSettings(width=4, depth=2))
+    assert scan.probe is not None
+    network = TrainedNetwork(
+        awake(build_network(experiment, 32)), experiment, 32, scan.probe[None], (1e6,), scan.good_pixels[None], 0
+    )
+    told: list[tuple[str, int]] = []
+
+    def stage(name: str, length: int, unit: str) -> Callable[[int, float | None], None]:
+        return lambda done, error: told.append((name, done))
+
+    polish = RefineSettings(epochs=1)
+    result = reconstruct_scan(network, scan, inference=settings, polish=polish, device="cpu", progress=stage)
+    return [result.canvas.pixels, result.prediction.canvas.pixels, told]
+
+
+def read(settings: DataSettings, scan: Scan, folder: Path) -> list[Any]:
+    random = np.random.default_rng(2)
+    counts = random.poisson(80 * np.abs(random.standard_normal((12, 16, 16)))).astype(np.float64)
+    counts[:, 8, 8] += 5000
+    made = make_scan(
+        name="scan",
+        stored=counts,
+        positions_px=random.uniform(0, 9, (12, 2)),
+        settings=settings,
+        bad_pixels=np.arange(256).reshape(16, 16) == 3,
+    )
+    return [made.counts, made.positions_px, made.good_pixels, made.pixel_m]
+
+
+TRACES: dict[type[Settings], Trace] = {
+    SimulationSettings: simulated,
+    RefineSettings: refined,
+    ModelSettings: answered,
+    TrainingSettings: trained,
+    InferenceSettings: inferred,
+    DataSettings: read,
+}
+
+
+def same(first: list[Any], second: list[Any]) -> bool:
+    return len(first) == len(second) and all(
+        np.array_equal(np.asarray(one), np.asarray(other)) for one, other in zip(first, second, strict=True)
+    )
+
+
+@pytest.fixture(scope="module")
+def trace(uneven_scan: Scan, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Settings], list[Any]]:
+    """What comes out with some settings; the same settings are traced once."""
+    known: dict[Settings, list[Any]] = {}
+    folder = tmp_path_factory.mktemp("trace")
+
+    def traced(settings: Settings) -> list[Any]:
+        if settings not in known:
+            known[settings] = TRACES[type(settings)](settings, uneven_scan, folder)
+        return known[settings]
+
+    return traced
+
+
+def made(section: type[Settings], *values: Values) -> Settings:
+    merged = dict(USUAL.get(section, {}))
+    for more in values:
+        merged |= more
+    return section.from_dict(merged)
+
+
+@pytest.mark.parametrize(("section", "name"), CASES)
+def test_every_setting_changes_what_comes_out(
+    section: type[Settings], name: str, trace: Callable[[Settings], list[Any]]
+) -> None:
+    beside = BESIDE.get((section, name), ({}, {}))[0]
+    for value in other_values(section, name):
+        changed = made(section, beside, {name: value})
+        assert name not in changed.idle()
+        assert not same(trace(made(section, beside)), trace(changed)), value
+
+
+@pytest.mark.parametrize(("section", "name"), CONDITIONAL)
+def test_a_setting_that_says_it_does_nothing_does_nothing(
+    section: type[Settings], name: str, trace: Callable[[Settings], list[Any]]
+) -> None:
+    beside = BESIDE[section, name][1]
+    for value in other_values(section, name):
+        changed = made(section, beside, {name: value})
+        assert changed.idle().get(name, "").startswith((f"{section.__name__}.", "no "))
+        assert same(trace(made(section, beside)), trace(changed)), value
