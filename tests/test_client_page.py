@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from field_table import PAGE, with_table
 
-from ptycho_torch.contracts.ptychodus.fields import FIELDS
+from ptycho_torch.contracts.ptychodus.configs import FIELDS
 
 
 def test_the_page_tells_what_becomes_of_every_field() -> None:

@@ -38,17 +38,15 @@ def run(arguments: argparse.Namespace) -> None:
         print_config(simulation=settings)
         return
     require_torch()
-    from ptycho_torch.contracts.ptychodus.settings_file import SETTINGS_NAME, ClientSettings, write_settings
+    from ptycho_torch.contracts.ptychodus.folder import folder_files, write_folder
     from ptycho_torch.formats.npz import write_scan
-    from ptycho_torch.formats.ptychodus_folder import DIFFRACTION_NAME, write_workflow_directory
-    from ptycho_torch.formats.ptychodus_product import PRODUCT_NAME
     from ptycho_torch.storage.writing import check_writable
 
     output: Path = arguments.output
     is_file = output.suffix == ".npz"
     if not is_file and output.is_file():
         raise OutputError(f"{output}: is a file, and its name does not end in .npz; a folder would be written there")
-    for path in [output] if is_file else [output / name for name in (DIFFRACTION_NAME, PRODUCT_NAME, SETTINGS_NAME)]:
+    for path in [output] if is_file else folder_files(output):
         if path.exists() and not arguments.overwrite:
             raise OutputError(f"{path}: is there already; name another file or folder, or add --overwrite")
     check_writable(output)
@@ -56,11 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ptycho_torch.simulate.scan import simulate_scan
 
     scan = simulate_scan(settings)
-    (write_scan if is_file else write_workflow_directory)(scan, output)
-    if not is_file:
-        settings_of_client = ClientSettings()
-        settings_of_client.data.N = scan.patch_px
-        write_settings(settings_of_client, output / SETTINGS_NAME)
+    (write_scan if is_file else write_folder)(scan, output)
     print(
         f"{len(scan)} patterns of {scan.patch_px} px, {scan.photons_per_pattern:.4g} photons each: {arguments.output}"
     )

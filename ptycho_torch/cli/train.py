@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
-from dataclasses import fields, replace
-from pathlib import Path
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from ptycho_torch.cli.options import add_config, add_settings, settings_from
@@ -34,10 +32,7 @@ from ptycho_torch.runtime.logs import quiet_lightning
 from ptycho_torch.runtime.threads import set_threads
 
 if TYPE_CHECKING:
-    from ptycho_torch.contracts.ptychodus.translate import ClientExperiment
     from ptycho_torch.data.scan import Scan
-
-_log = logging.getLogger(__name__)
 
 # the rest of the section belongs to the polish, or shares its name with a training setting
 _REFINE = ("probe_modes",)
@@ -66,8 +61,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Read, train, say where things are."""
     if arguments.resume and arguments.overwrite:
         raise ConfigError("--resume and --overwrite exclude each other; go on with the run, or replace it")
-    settings_file = _settings_file(arguments.data) if arguments.data else None
-    asked = _client_experiment(settings_file) if settings_file else None
+    from ptycho_torch.contracts.ptychodus.folder import find_settings, prepare_scans, read_experiment
+
+    settings_file = find_settings(arguments.data) if arguments.data else None
+    asked = read_experiment(settings_file) if settings_file else None
     base = asked.experiment if asked else Experiment()
     experiment = Experiment(
         data=settings_from(arguments, DataSettings),
@@ -83,16 +80,13 @@ def run(arguments: argparse.Namespace) -> None:
     scans = read_scans_first(arguments, experiment.data, several=True)
     _check_run(arguments, experiment, scans)
     from ptycho_torch.contracts.legacy.bundles import train_network
-    from ptycho_torch.contracts.ptychodus.preparation import prepare
     from ptycho_torch.formats import scan_files
     from ptycho_torch.models.archive import bundle_file
     from ptycho_torch.workflows.training import leave_model
 
     quiet_lightning()
     if asked:
-        warmup_epochs = asked.warmup_epochs if arguments.warmup_steps is None else 0
-        asked = replace(asked, experiment=experiment, warmup_epochs=warmup_epochs)
-        scans, experiment = prepare(scans, asked)
+        scans, experiment = prepare_scans(scans, asked, experiment, warm_up=arguments.warmup_steps is None)
     result = train_network(
         scans,
         arguments.output_dir,
@@ -132,23 +126,3 @@ def _check_run(arguments: argparse.Namespace, experiment: Experiment, scans: Seq
         set_threads(arguments.threads)
     else:
         prepare_run(arguments)
-
-
-def _settings_file(data: Path) -> Path | None:
-    """The settings file of a workflow directory; None where there is no such file."""
-    from ptycho_torch.contracts.ptychodus.settings_file import SETTINGS_NAME
-    from ptycho_torch.formats import scan_files
-
-    path = (data if data.is_dir() else data.parent) / SETTINGS_NAME
-    in_use = path.is_file() and all(file.suffix == ".h5" for file in scan_files(data))
-    return path if in_use else None
-
-
-def _client_experiment(path: Path) -> ClientExperiment:
-    """What a settings file asks for."""
-    from ptycho_torch.contracts.ptychodus.settings_file import read_settings
-    from ptycho_torch.contracts.ptychodus.translate import translate
-
-    _log.info("%s: training begins with its settings; options override them", path)
-    found = read_settings(path)
-    return translate(found.data, found.model, found.training, found.inference)

@@ -47,6 +47,11 @@ def without(name: str) -> Condition:
     return Condition(f"no {{section}}{name}", lambda section: getattr(section, name) is None)
 
 
+def given(name: str) -> Condition:
+    """A setting is not None."""
+    return Condition(f"{{section}}{name}", lambda section: getattr(section, name) is not None)
+
+
 def find_idle(values: object, defaults: object, conditions: Mapping[str, Condition]) -> Iterator[tuple[str, str]]:
     """Settings that differ from their default and do nothing, each with the condition that is not met.
 

@@ -35,7 +35,6 @@ def setting(
     at_most: float | None = None,
     above: float | None = None,
     acts_when: Condition | None = None,
-    legacy: str = "",
 ) -> Any:  # noqa: ANN401
     """Declare one setting of a `Settings` class.
 
@@ -47,10 +46,9 @@ def setting(
         at_most: highest allowed value.
         above: value that must be exceeded.
         acts_when: what other settings of the section must be for this one to act; it always acts without a condition.
-        legacy: key of the flat parameters (`config.legacy`), if it has one.
     """
     limits = {"at_least": at_least, "at_most": at_most, "above": above}
-    told = {"help": help, "unit": unit, "acts_when": acts_when, "legacy": legacy}
+    told = {"help": help, "unit": unit, "acts_when": acts_when}
     return dataclasses.field(default=default, metadata={**told, **limits})
 
 

@@ -108,15 +108,16 @@ class Predictor:
         overlaps = measure_overlaps(patches, batches, pairs, frame.corners_px, self._weight)
         turns = torch.from_numpy(synchronise(pairs, overlaps, len(scan))).to(self._device)
         turned = ((batch, turns[torch.from_numpy(batch), None, None] * patches(n)) for n, batch in enumerate(batches))
-        return self._merged(scan, frame, turned)
+        return self.merge(scan, turned)
 
-    def _merged(self, scan: Scan, frame: Frame, turned: Iterable[tuple[NDArray[np.int64], Tensor]]) -> Prediction:
-        """The patches of some patterns after another on one canvas."""
+    def merge(self, scan: Scan, parts: Iterable[tuple[NDArray[np.int64], Tensor]]) -> Prediction:
+        """Patches as they are to one object; each part is the numbers of some patterns and their (pattern, h, w)."""
+        frame = Frame(scan.positions_px, scan.patch_px)
         shape, side = frame.shape_px, frame.patch_px
         corners = torch.from_numpy(frame.corners_px).to(self._device)
         weighted = torch.zeros(shape, dtype=torch.complex64, device=self._device)
         total, light, squares = (torch.zeros(shape, device=self._device) for _ in range(3))
-        for batch, patches in turned:
+        for batch, patches in parts:
             index = patch_index(corners[torch.from_numpy(batch)], side, shape[1])
             weighted += scatter(patches * self._weight, index, shape)
             total += scatter(self._weight.expand(len(patches), -1, -1), index, shape)

@@ -15,7 +15,7 @@ from ptycho_torch.evaluate.scores import evaluate
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Progress
 from ptycho_torch.solve.scan_model import Solution
-from ptycho_torch.solve.solve import refine
+from ptycho_torch.solve.solve import chosen_method, refine
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from ptycho_torch.contracts.ptychodus.fields import CONFIG_CLASSES, FIELDS, ClientField
+from ptycho_torch.contracts.ptychodus.configs import FIELDS, SECTIONS
+from ptycho_torch.contracts.ptychodus.field import Row
 
 pytestmark = pytest.mark.ptychodus
+OWNERS = {owner.__name__: owner for owner in SECTIONS.values()}
 
 
 def sent_fields() -> dict[str, set[str]]:
@@ -23,7 +25,7 @@ def sent_fields() -> dict[str, set[str]]:
     return {
         node.func.id: {str(word.arg) for word in node.keywords}
         for node in calls
-        if isinstance(node.func, ast.Name) and node.func.id in CONFIG_CLASSES.values()
+        if isinstance(node.func, ast.Name) and node.func.id in OWNERS
     }
 
 
@@ -42,24 +44,28 @@ def sent_defaults() -> dict[str, Any]:
 def test_the_table_names_exactly_what_the_client_sends() -> None:
     sent = sent_fields()
     assert sum(map(len, sent.values())) == 91
-    for section, kind in CONFIG_CLASSES.items():
-        assert {field.name for field in FIELDS if field.section == section} == sent[kind]
+    for name, owner in OWNERS.items():
+        assert {row.name for row in FIELDS if row.owner is owner} == sent[name]
 
 
 def test_our_defaults_are_what_the_client_sends() -> None:
     sent = sent_defaults()
-    for field in FIELDS:
-        ours = getattr(type(sent[field.section])(), field.name)
-        assert getattr(sent[field.section], field.name) == ours, field.name
+    for section, owner in SECTIONS.items():
+        for row in FIELDS:
+            if row.owner is owner:
+                assert getattr(sent[section], row.name) == row.default, row.label
 
 
-@pytest.mark.parametrize("field", FIELDS, ids=lambda field: f"{field.section}-{field.name}")
-def test_the_settings_of_the_table_exist_in_the_client(field: ClientField) -> None:
+@pytest.mark.parametrize(
+    ("section", "row"),
+    [(section, row) for section, owner in SECTIONS.items() for row in FIELDS if row.owner is owner],
+    ids=[f"{section}-{row.name}" for section, owner in SECTIONS.items() for row in FIELDS if row.owner is owner],
+)
+def test_the_settings_of_the_table_exist_in_the_client(section: str, row: Row) -> None:
     from ptychodus.api.settings import SettingsRegistry
     from ptychodus.model.ptychopinn_torch.core import PtychoPINNTorchReconstructorLibrary
 
     registry = SettingsRegistry()
     PtychoPINNTorchReconstructorLibrary(registry, is_developer_mode_enabled=False)
-    known = set(registry[f"PtychoPINNTorch{field.section.capitalize()}"].parameters())
-    if not field.setting.startswith("("):
-        assert set(field.setting.split(", ")) <= known
+    known = set(registry[f"PtychoPINNTorch{section.capitalize()}"].parameters())
+    assert set(row.setting_names) <= known

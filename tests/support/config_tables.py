@@ -6,7 +6,6 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 
 from ptycho_torch.config.fields import Settings
-from ptycho_torch.contracts.legacy.from_client import SOURCES
 
 HEAD = "| canonical | legacy key | default | source | group |\n|---|---|---|---|---|\n"
 
@@ -15,13 +14,13 @@ def table(section: type[Settings], core: tuple[str, ...]) -> str:
     """One row a canonical field; `core` names those of the minimal selection."""
     rows = []
     for field in fields(section):
-        if not field.metadata["legacy"]:
+        if "key" not in field.metadata:
             continue
-        source = SOURCES[section].get(field.name)
-        origin = f"`{source.client.__name__}.{source.name}`" if source else "override"
-        kind = "override" if source is None else "transform" if source.translate else "direct"
+        source = field.metadata["source"]
+        origin = f"`{source}`" if source else "override"
+        kind = "override" if not source else "transform" if field.metadata["by"] else "direct"
         value = field.default
         default = "required" if value is MISSING else f"`{str(value) if isinstance(value, Path) else value!r}`"
         group = f"{kind}, mvp" if field.name in core else kind
-        rows.append(f"| {field.name} | `{field.metadata['legacy']}` | {default} | {origin} | {group} |\n")
+        rows.append(f"| {field.name} | `{field.metadata['key']}` | {default} | {origin} | {group} |\n")
     return HEAD + "".join(rows)

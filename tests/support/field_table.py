@@ -5,21 +5,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ptycho_torch.contracts.ptychodus.configs import DataConfig, InferenceConfig, ModelConfig, TrainingConfig
-from ptycho_torch.contracts.ptychodus.fields import CONFIG_CLASSES, FIELDS
+from ptycho_torch.contracts.ptychodus.configs import FIELDS
 
 PAGE = Path(__file__).parents[2] / "docs" / "ptychodus.md"
 _MARKS = "<!-- fields:begin -->", "<!-- fields:end -->"
-_DEFAULTS = {"data": DataConfig(), "model": ModelConfig(), "training": TrainingConfig(), "inference": InferenceConfig()}
 
 
 def table() -> str:
     """One row for each field, in the order of the client's configurations."""
     rows = ["| field | setting | default | verdict | what it does here |", "|---|---|---|---|---|"]
-    for field in FIELDS:
-        default = getattr(_DEFAULTS[field.section], field.name)
-        label = f"`{CONFIG_CLASSES[field.section]}.{field.name}`"
-        rows.append(f"| {label} | {field.setting} | `{default!r}` | {field.verdict} | {field.effect} |")
+    for row in FIELDS:
+        meaning = row.meaning
+        setting = meaning.setting or row.name
+        rows.append(f"| `{row.label}` | {setting} | `{row.default!r}` | {meaning.verdict} | {meaning.effect} |")
     return "\n".join(rows)
 
 

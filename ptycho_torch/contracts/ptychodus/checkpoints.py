@@ -6,14 +6,14 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from ptycho_torch.contracts.legacy.parameters import CHANNELS_PER_FILTER_SCALE
-from ptycho_torch.contracts.ptychodus.configs import DataConfig, InferenceConfig, ModelConfig, TrainingConfig
+from ptycho_torch.contracts.ptychodus.configs import SECTIONS
+from ptycho_torch.contracts.ptychodus.field import restore_fields, rows_of
 from ptycho_torch.errors import CheckpointError
 from ptycho_torch.models.checkpoint import TrainedNetwork
 from ptycho_torch.training.fit import BEST_NAME, CHECKPOINT_FOLDER, LAST_NAME
 
 CLIENT_KEY = "client"
-CONFIG_NAMES = ("data_config", "model_config", "training_config", "inference_config")
+CONFIG_NAMES = tuple(f"{section}_config" for section in SECTIONS)
 
 Configs = tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]
 
@@ -35,7 +35,7 @@ def client_configs_of(trained: TrainedNetwork, path: Path) -> Configs:
     """
     stored = trained.record.get(CLIENT_KEY)
     if stored is None:
-        return _derived(trained)
+        return _closest(trained)
     held = stored if isinstance(stored, dict) else {}
     missing = [name for name in CONFIG_NAMES if not isinstance(held.get(name), dict)]
     if missing:
@@ -44,29 +44,12 @@ def client_configs_of(trained: TrainedNetwork, path: Path) -> Configs:
     return data, model, training, inference
 
 
-def _derived(trained: TrainedNetwork) -> Configs:
-    settings, group = trained.experiment, trained.experiment.training.group_size
-    supervised = settings.training.target == "object"
-    data = DataConfig(N=trained.patch_px, C=group)
-    network = settings.model
-    model = ModelConfig(
-        mode="Supervised" if supervised else "Unsupervised",
-        amp_activation=network.amplitude,
-        cbam_encoder=network.encoder_attention == "cbam",
-        cbam_bottleneck=network.bottleneck_attention == "cbam",
-        cbam_decoder=network.decoder_attention == "cbam",
-        eca_encoder=network.encoder_attention == "eca",
-        eca_decoder=network.decoder_attention == "eca",
-        spatial_decoder=network.decoder_attention == "spatial",
-        use_shared_decoder=network.decoders == "shared",
-        batch_norm=network.normalisation == "batch",
-        probe_big=network.field == "whole",
-        C_model=group,
-        C_forward=group,
-        decoder_last_amp_channels=group,
-        n_filters_scale=max(1, network.width // CHANNELS_PER_FILTER_SCALE),
-    )
-    training = TrainingConfig(epochs=settings.training.epochs, batch_size=settings.training.batch_size)
-    inference = InferenceConfig(batch_size=settings.inference.batch_size)
-    dicts = [dataclasses.asdict(config) for config in (data, model, training, inference)]
+def _closest(trained: TrainedNetwork) -> Configs:
+    data, *others = (owner(**restore_fields(owner, trained.experiment)) for owner in SECTIONS.values())
+    data.N = trained.patch_px
+    for config in (data, *others):
+        for row in rows_of(type(config)):
+            if row.meaning.usual:
+                setattr(config, row.name, row.meaning.usual(data))
+    dicts = [dataclasses.asdict(config) for config in (data, *others)]
     return dicts[0], dicts[1], dicts[2], dicts[3]

@@ -8,13 +8,22 @@ from pathlib import Path
 from typing import Any, Self
 
 from ptycho_torch.contracts.ptychodus.checkpoints import CONFIG_NAMES, client_configs_of
+from ptycho_torch.contracts.ptychodus.configs import ModelConfig
+from ptycho_torch.contracts.ptychodus.field import rows_of
 from ptycho_torch.errors import CheckpointError
 from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
 from ptycho_torch.training.build import build_module
 from ptycho_torch.training.module import ReconstructionModule
 
 # what a network is; the rest of the configurations may differ from those it was trained with
-_FIXED = {"data_config": ("N",), "model_config": ("mode", "n_filters_scale", "amp_activation")}
+_FIXED = {
+    "data_config": ["N"],
+    "model_config": [
+        row.name
+        for row in rows_of(ModelConfig)
+        if any(path.startswith("model.") or path == "training.target" for path in row.meaning.to)
+    ],
+}
 
 
 class PtychoPINN_Lightning(ReconstructionModule):
@@ -72,7 +81,7 @@ def plain(config: Any) -> dict[str, Any]:  # noqa: ANN401 - a dict or one of the
     return dict(config) if isinstance(config, Mapping) else dataclasses.asdict(config)
 
 
-def _compare(path: Path, name: str, given: dict[str, Any], own: dict[str, Any], fields: tuple[str, ...]) -> None:
+def _compare(path: Path, name: str, given: dict[str, Any], own: dict[str, Any], fields: list[str]) -> None:
     label = "".join(word.capitalize() for word in name.split("_"))
     for field in fields:
         if given.get(field) != own.get(field):

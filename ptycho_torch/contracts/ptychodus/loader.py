@@ -12,12 +12,11 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from ptycho_torch.contracts.ptychodus.checkpoints import CONFIG_NAMES
 from ptycho_torch.contracts.ptychodus.configs import DataConfig
 from ptycho_torch.contracts.ptychodus.lightning_module import plain
-from ptycho_torch.contracts.ptychodus.manager import ConfigManager
+from ptycho_torch.contracts.ptychodus.model import ConfigManager
 from ptycho_torch.contracts.ptychodus.placement import ClientCanvas
-from ptycho_torch.contracts.ptychodus.preparation import prepare
+from ptycho_torch.contracts.ptychodus.preparation import PreparedTraining, prepare
 from ptycho_torch.contracts.ptychodus.scans import read_training_scans, scan_in_memory
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import OutputError
@@ -47,10 +46,7 @@ class PtychoDataLoader:
 
     Attributes:
         output_dir: the run folder.
-        scans: what training sees.
-        experiment: settings, completed by what only the data tell.
-        device: where to train.
-        data: groups of patterns to train on.
+        prepared: what to train on, which the manager gets too.
     """
 
     def __init__(
@@ -63,7 +59,7 @@ class PtychoDataLoader:
         """Read the folder; nothing is written where that fails.
 
         Raises:
-            ConfigError: a configuration cannot be had.
+            ConfigError: a configuration cannot be used.
             ScanFileError: the folder holds no usable scan.
             DataError: the data do not make a scan, or lack labels.
             OutputError: the run folder cannot be made.
@@ -72,14 +68,13 @@ class PtychoDataLoader:
         asked = config_manager.asked
         whole = read_training_scans(Path(data_dir))
         _settle_size(config_manager.data_config, whole[0].patch_px)
-        self.scans, self.experiment = prepare(whole, asked)
-        self.device = _device(asked.device)
-        self.data = ScanDataModule(self.scans, self.experiment.training)
-        config_manager.stored_as = whole[0].stored_as
+        scans, experiment = prepare(whole, asked)
+        data = ScanDataModule(scans, experiment.training)
+        self.prepared = PreparedTraining(scans, experiment, _device(asked.device), data)
         self.output_dir = _claim_run_folder(Path(output_dir))
-        for name in CONFIG_NAMES:
-            write_json(plain(getattr(config_manager, name)), self.output_dir / "configs" / f"{name}.json")
-        config_manager.loader = self
+        for name, config in config_manager.configs.items():
+            write_json(plain(config), self.output_dir / "configs" / f"{name}.json")
+        config_manager.stored_as, config_manager.prepared = whole[0].stored_as, self.prepared
 
     @staticmethod
     def from_np(

@@ -1,19 +1,81 @@
-"""The client's model: a network with the configurations that belong to it."""
+"""The client's configurations together, and the network that belongs to them."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 from ptycho_torch.contracts.ptychodus.checkpoints import CLIENT_KEY, CONFIG_NAMES, Configs, client_configs_of
+from ptycho_torch.contracts.ptychodus.configs import (
+    SECTIONS,
+    DataConfig,
+    DatagenConfig,
+    InferenceConfig,
+    ModelConfig,
+    TrainingConfig,
+)
 from ptycho_torch.contracts.ptychodus.lightning_module import PtychoPINN_Lightning, plain
-from ptycho_torch.contracts.ptychodus.manager import ConfigManager
+from ptycho_torch.contracts.ptychodus.preparation import PreparedTraining
+from ptycho_torch.contracts.ptychodus.translate import ClientExperiment, translate
 from ptycho_torch.errors import CheckpointError, ConfigError
 from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
 from ptycho_torch.training.bootstrap import bootstrap_probes
 from ptycho_torch.training.build import build_module
 
 
+@dataclasses.dataclass(eq=False)
+class ConfigManager:
+    """The client's five configurations together.
+
+    Attributes:
+        data_config, model_config, training_config, inference_config, datagen_config: as the client sent them; the
+            size of the patterns is corrected when the data are read.
+        stored_as: what the patterns of training were, counts or amplitudes.
+        prepared: what to train on, once the data were read.
+    """
+
+    data_config: DataConfig
+    model_config: ModelConfig
+    training_config: TrainingConfig
+    inference_config: InferenceConfig
+    datagen_config: DatagenConfig | None = None
+    stored_as: str = "counts"
+    prepared: PreparedTraining | None = None
+
+    @cached_property
+    def asked(self) -> ClientExperiment:
+        """The configurations as an experiment of this package.
+
+        Raises:
+            ConfigError: a field has a value that cannot be used.
+        """
+        return translate(self.data_config, self.model_config, self.training_config, self.inference_config)
+
+    @property
+    def configs(self) -> dict[str, Any]:
+        """The four configurations that describe a network, by name."""
+        return {name: getattr(self, name) for name in CONFIG_NAMES}
+
+    @classmethod
+    def from_loaded_model(cls, ptycho_model: PtychoModel) -> Self:
+        """The configurations that a model was loaded with."""
+        owners = zip(CONFIG_NAMES, SECTIONS.values(), strict=True)
+        made = cls(**{name: _as_config(owner, getattr(ptycho_model, name)) for name, owner in owners})
+        client = ptycho_model.network.record.get(CLIENT_KEY)
+        made.stored_as = str(client.get("stored_as", "counts")) if isinstance(client, dict) else "counts"
+        return made
+
+    def validate_arch_compatibility(self, ptycho_model: PtychoModel) -> None:
+        """Raise CheckpointError unless the loaded network is the one that the configurations describe."""
+        patch_px = ptycho_model.network.patch_px
+        if patch_px != self.data_config.N:
+            raise CheckpointError(f"DataConfig.N is {self.data_config.N}; the network was trained on {patch_px} px")
+
+
+@dataclasses.dataclass(eq=False)
 class PtychoModel:
     """A network with the configurations that belong to it.
 
@@ -22,13 +84,11 @@ class PtychoModel:
         model_config, data_config, training_config, inference_config: dicts or configuration objects.
     """
 
-    model: PtychoPINN_Lightning
-
-    def __init__(self, model_config: Any, data_config: Any, training_config: Any, inference_config: Any) -> None:  # noqa: ANN401
-        self.model_config = model_config
-        self.data_config = data_config
-        self.training_config = training_config
-        self.inference_config = inference_config
+    model_config: Any
+    data_config: Any
+    training_config: Any
+    inference_config: Any
+    model: PtychoPINN_Lightning = dataclasses.field(init=False)
 
     @property
     def network(self) -> TrainedNetwork:
@@ -49,23 +109,20 @@ class PtychoModel:
             ConfigError: no data were read yet, or the network does not fit the patterns.
             DataError: the data lack what training needs.
         """
-        loader = config_manager.loader
-        if loader is None:
+        prepared = config_manager.prepared
+        if prepared is None:
             raise ConfigError("the network takes its size from the patterns; make the PtychoDataLoader first")
-        configs = [getattr(config_manager, name) for name in CONFIG_NAMES]
-        made = cls(**dict(zip(CONFIG_NAMES, configs, strict=True)))
+        made = cls(**config_manager.configs)
         made.model = build_module(
-            loader.experiment,
-            bootstrap_probes(loader.scans, loader.experiment, loader.device),
-            [scan.photons_per_pattern for scan in loader.scans],
-            [scan.good_pixels for scan in loader.scans],
-            loader.data.main_steps,
+            prepared.experiment,
+            bootstrap_probes(prepared.scans, prepared.experiment, prepared.device),
+            [scan.photons_per_pattern for scan in prepared.scans],
+            [scan.good_pixels for scan in prepared.scans],
+            prepared.data.main_steps,
             kind=model,
         )
-        made.model.record[CLIENT_KEY] = {
-            **{name: plain(config) for name, config in zip(CONFIG_NAMES, configs, strict=True)},
-            "stored_as": config_manager.stored_as,
-        }
+        stored = {name: plain(config) for name, config in config_manager.configs.items()}
+        made.model.record[CLIENT_KEY] = {**stored, "stored_as": config_manager.stored_as}
         return made
 
     @staticmethod
@@ -77,3 +134,10 @@ class PtychoModel:
         """
         path = Path(checkpoint_path)
         return client_configs_of(load_network(path), path)
+
+
+def _as_config(owner: type[Any], config: Any) -> Any:  # noqa: ANN401 - one of the client's classes, or a dict of one
+    if not isinstance(config, Mapping):
+        return config
+    known = {field.name for field in dataclasses.fields(owner)}
+    return owner(**{name: value for name, value in config.items() if name in known})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ptycho_torch.config import Experiment
@@ -18,6 +19,16 @@ from ptycho_torch.training.datamodule import ScanDataModule
 _log = logging.getLogger(__name__)
 
 _LEAST_PATTERNS = 2
+
+
+@dataclass(frozen=True)
+class PreparedTraining:
+    """What to train on: the scans as training sees them, all settings, the device, and the groups of patterns."""
+
+    scans: list[Scan]
+    experiment: Experiment
+    device: torch.device
+    data: ScanDataModule
 
 
 def prepare(scans: Sequence[Scan], asked: ClientExperiment) -> tuple[list[Scan], Experiment]:

@@ -9,21 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ptycho_torch.contracts.ptychodus.configs import DataConfig, InferenceConfig, ModelConfig, TrainingConfig
-from ptycho_torch.contracts.ptychodus.fields import FIELDS, ClientField
+from ptycho_torch.contracts.ptychodus.configs import SECTIONS, DataConfig, InferenceConfig, ModelConfig, TrainingConfig
+from ptycho_torch.contracts.ptychodus.field import rows_of
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.storage.writing import write_whole
 
 _log = logging.getLogger(__name__)
 
 SETTINGS_NAME = "settings.ini"
-_PREFIX = "PtychoPINNTorch"
 _LIBRARY = "ptychopinn-torch"
 _TRUE = ("1", "true", "t", "yes", "y")
 _LARGEST_BYTES = 2**20
-_FOLLOWING = ("C_model", "C_forward", "decoder_last_amp_channels")
 # a setting of the client's process, which it does not send
-_UNSENT = ("visible_gpu_indices",)
+_UNSENT = "visible_gpu_indices"
+_TABLE = {f"PtychoPINNTorch{name.capitalize()}": (name, rows_of(owner)) for name, owner in SECTIONS.items()}
 
 
 @dataclass
@@ -50,24 +49,18 @@ def read_settings(path: Path) -> ClientSettings:
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
         raise ConfigError(f"{path}: is not a readable settings file ({str(error).splitlines()[0]})") from error
     settings = ClientSettings()
-    known: dict[str, set[str]] = {}
-    for entry in FIELDS:
-        section, names = _PREFIX + entry.section.capitalize(), _names(entry)
-        known.setdefault(section, set(_UNSENT)).update(names)
-        if parser.has_section(section) and any(name in parser[section] for name in names):
-            config = getattr(settings, entry.section)
-            default = getattr(config, entry.name)
-            setattr(config, entry.name, _read(path, parser[section], names, default))
-    for section, expected in known.items():
-        found = parser[section] if parser.has_section(section) else ()
-        for name in sorted(set(found) - {name.lower() for name in expected} - set(parser.defaults())):
-            _log.warning("%s: [%s] %s is not known and changes nothing", path, section, name)
+    for title, (name, rows) in _TABLE.items():
+        if not parser.has_section(title):
+            continue
+        config, section = getattr(settings, name), parser[title]
+        for row in rows:
+            if any(written in section for written in row.setting_names):
+                setattr(config, row.name, _read(path, section, row.setting_names, row.default))
+        known = {written.lower() for row in rows for written in row.setting_names} | {_UNSENT}
+        for written in sorted(set(section) - known - set(parser.defaults())):
+            _log.warning("%s: [%s] %s is not known and changes nothing", path, title, written)
     _follow(settings, parser.get("Processing", "Algorithm", fallback=""), path)
     return settings
-
-
-def _names(entry: ClientField) -> list[str]:
-    return [] if entry.setting.startswith("(") else entry.setting.split(", ")
 
 
 def _read(path: Path, section: configparser.SectionProxy, names: list[str], default: Any) -> Any:  # noqa: ANN401
@@ -82,27 +75,24 @@ def _read(path: Path, section: configparser.SectionProxy, names: list[str], defa
 def _value(label: str, text: str, default: Any) -> Any:  # noqa: ANN401
     if isinstance(default, bool):
         return text.lower() in _TRUE
-    if default is None or isinstance(default, str):
-        return None if default is None and text.casefold() in ("none", "0", "0.0") else _number_or_text(text, default)
+    if isinstance(default, str):
+        return text
+    if default is None and text.casefold() in ("none", "0", "0.0"):
+        return None
     try:
-        return type(default)(text)
+        return float(text) if default is None else type(default)(text)
     except ValueError as error:
+        if default is None:
+            return text
         wanted = "a whole number" if isinstance(default, int) else "a number"
         raise ConfigError(f"{label} is {text!r}; {wanted} is needed") from error
 
 
-def _number_or_text(text: str, default: str | None) -> float | str:
-    if default is None:
-        try:
-            return float(text)
-        except ValueError:
-            return text
-    return text
-
-
 def _follow(settings: ClientSettings, algorithm: str, path: Path) -> None:
-    for name in _FOLLOWING:
-        setattr(settings.model, name, settings.data.C)
+    """Set what the client derives from the number of channels, and from the algorithm."""
+    for row in rows_of(ModelConfig):
+        if row.meaning.usual:
+            setattr(settings.model, row.name, row.meaning.usual(settings.data))
     library, _, mode = algorithm.strip().casefold().rpartition("_")
     if library == _LIBRARY:
         settings.model.mode = mode.capitalize()
@@ -119,21 +109,15 @@ def write_settings(settings: ClientSettings, path: Path) -> None:
     parser = configparser.ConfigParser(interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser["Processing"] = {"Algorithm": f"{_LIBRARY}_{settings.model.mode.lower()}"}
-    for entry in FIELDS:
-        section = _PREFIX + entry.section.capitalize()
-        if not parser.has_section(section):
-            parser.add_section(section)
-        value = getattr(getattr(settings, entry.section), entry.name)
-        values = value if isinstance(value, tuple) else (value,)
-        for name, part in zip(_names(entry), values, strict=False):
-            parser.set(section, name, _text(name, part))
+    for title, (section, rows) in _TABLE.items():
+        parser.add_section(title)
+        for row in rows:
+            value = getattr(getattr(settings, section), row.name)
+            for name, part in zip(row.setting_names, value if isinstance(value, tuple) else (value,), strict=False):
+                # the client writes a gradient that is not clipped as 0
+                none = "0.0" if name == "gradient_clip_val" else "None"
+                parser.set(title, name, none if part is None else str(part))
     text = io.StringIO()
     parser.write(text)
     with write_whole(path) as file:
         file.write(text.getvalue().encode())
-
-
-def _text(name: str, value: Any) -> str:  # noqa: ANN401
-    if value is None:
-        return "0.0" if name == "gradient_clip_val" else "None"
-    return str(value)

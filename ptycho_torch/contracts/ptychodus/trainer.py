@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -12,8 +13,7 @@ from numpy.typing import NDArray
 from ptycho_torch.contracts.ptychodus.checkpoints import find_best_checkpoint
 from ptycho_torch.contracts.ptychodus.lightning_module import PtychoPINN_Lightning
 from ptycho_torch.contracts.ptychodus.loader import PtychoDataLoader, ScanInMemory
-from ptycho_torch.contracts.ptychodus.manager import ConfigManager
-from ptycho_torch.contracts.ptychodus.model import PtychoModel
+from ptycho_torch.contracts.ptychodus.model import ConfigManager, PtychoModel
 from ptycho_torch.runtime.logs import quiet_lightning
 from ptycho_torch.training.fit import CHECKPOINT_FOLDER, INDEX_NAME, build_trainer, run
 from ptycho_torch.workflows.reconstruction import check_size, reconstruct_scan
@@ -26,10 +26,15 @@ class Trainer:
 
     def __init__(self, module: PtychoPINN_Lightning, loader: PtychoDataLoader) -> None:
         self._module = module
-        self._loader = loader
+        self._folder, self._data = Path(loader.output_dir), loader.prepared.data
         quiet_lightning()
         self._trainer: Any = build_trainer(
-            loader.data, loader.experiment, loader.output_dir, device=loader.device, track=False, bar=False
+            self._data,
+            loader.prepared.experiment,
+            self._folder,
+            device=loader.prepared.device,
+            track=False,
+            bar=False,
         )
 
     @classmethod
@@ -44,10 +49,9 @@ class Trainer:
         Raises:
             DivergenceError: the loss is not finite any more.
         """
-        folder = self._loader.output_dir
-        self._loader.data.write_index(folder / INDEX_NAME)
-        run(self._trainer, self._module, self._loader.data, folder / CHECKPOINT_FOLDER)
-        best = find_best_checkpoint(folder)
+        self._data.write_index(self._folder / INDEX_NAME)
+        run(self._trainer, self._module, self._data, self._folder / CHECKPOINT_FOLDER)
+        best = find_best_checkpoint(self._folder)
         _log.info("the best checkpoint is %s; copy it to model.ckpt beside the data to reconstruct with it", best)
 
 
