@@ -283,7 +283,7 @@ def test_network_from_nowhere_or_from_two_places(
 
 def test_unusable_bundle(scan_path: Path, tmp_path: Path, complain: Callable[..., str]) -> None:
     (tmp_path / "wts.h5.zip").write_text("weights")
-    for path, message in ((tmp_path, "not a bundle"), (tmp_path / "none", "no such bundle")):
+    for path, message in ((tmp_path, "not a readable bundle"), (tmp_path / "none", "no such file")):
         arguments = ("--model_path", path, "--data", scan_path, "--output_dir", tmp_path / "o", "--quiet")
         assert message in complain("infer", *arguments)
     assert not (tmp_path / "o").exists()

@@ -119,7 +119,7 @@ def _source(arguments: argparse.Namespace) -> Path:
 
 
 def _load(source: Path) -> TrainedNetwork:
-    from ptycho_torch.models.bundle import load_torch_bundle
+    from ptycho_torch.models.bundle import load_bundle
     from ptycho_torch.models.checkpoint import load_network
 
-    return load_torch_bundle(source)[0] if source.suffix == ".zip" else load_network(source)
+    return load_bundle(source) if source.suffix == ".zip" else load_network(source)

@@ -79,9 +79,10 @@ def run(arguments: argparse.Namespace) -> None:
     require_torch("lightning")
     scans = read_scans_first(arguments, experiment.data, several=True)
     _check_run(arguments, experiment, scans)
+    from ptycho_torch.contracts.legacy.bundles import train_network
     from ptycho_torch.formats import scan_files
     from ptycho_torch.models.archive import bundle_file
-    from ptycho_torch.workflows.training import leave_model, train_network
+    from ptycho_torch.workflows.training import leave_model
 
     quiet_lightning()
     if asked:

@@ -14,8 +14,8 @@ from ptycho_torch.errors import ScanFileError
 from ptycho_torch.formats.npz import load_arrays, read_npz
 from ptycho_torch.formats.ptychodus_folder import DIFFRACTION_NAME, read_workflow_directory, workflow_files
 from ptycho_torch.formats.ptychodus_product import PRODUCT_NAME
-from ptycho_torch.storage.claims import listed
-from ptycho_torch.storage.npy import DAMAGE, damaged, read_array
+from ptycho_torch.storage.claims import listed, reading
+from ptycho_torch.storage.npy import read_array
 
 _log = logging.getLogger(__name__)
 
@@ -90,11 +90,8 @@ def read_probe(path: Path | str) -> NDArray[Any]:
     """
     path = Path(path)
     if path.suffix == ".npy":
-        try:
-            with path.open("rb") as file:
-                return read_array(file, path.stat().st_size)
-        except DAMAGE as error:
-            raise damaged(path, "NPY", error) from error
+        with reading(path, "NPY file", ScanFileError), path.open("rb") as file:
+            return read_array(file, path.stat().st_size)
     arrays = load_arrays(path)
     for key in _PROBE_KEYS:
         if key in arrays:

@@ -13,7 +13,6 @@ are (row, column).
 from __future__ import annotations
 
 import logging
-import zipfile
 from collections.abc import Container
 from pathlib import Path
 from typing import Any
@@ -28,13 +27,12 @@ from ptycho_torch.data.make_scan import as_truth, drop_leading, make_scan
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
 from ptycho_torch.formats.ptychodus_product import half_pixel
-from ptycho_torch.storage.claims import LARGEST_ARRAY_BYTES, listed
-from ptycho_torch.storage.npy import DAMAGE, check_members, damaged, read_array
+from ptycho_torch.storage.archive import read_arrays
+from ptycho_torch.storage.claims import listed, reading
 from ptycho_torch.storage.writing import write_whole
 
 _log = logging.getLogger(__name__)
 
-_SUFFIX = ".npy"
 _CANONICAL = ("diff3d", "diffraction")
 _ONLY_TOGETHER_IN_EXPORTS = ("xcoords_start", "ycoords_start", "bad_pixels")
 
@@ -71,25 +69,8 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         ScanFileError: the file is missing, damaged, absurdly large, holds less than it claims or pickled objects.
     """
-    if not path.is_file():
-        raise ScanFileError(f"{path}: there is no such file")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if member.filename.endswith(_SUFFIX)]
-            size = sum(member.file_size for member in members)
-            if size > LARGEST_ARRAY_BYTES:
-                raise ScanFileError(f"{path}: its arrays claim {size / 2**30:.0f} GiB; at most 64 GiB are read")
-            check_members(members, path.stat().st_size)
-            return {member.filename.removesuffix(_SUFFIX): _read(archive, member) for member in members}
-    except ScanFileError:
-        raise
-    except DAMAGE as error:
-        raise damaged(path, "NPZ", error) from error
-
-
-def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
-    with archive.open(member) as file:
-        return read_array(file, member.file_size)
+    with reading(path, "NPZ file", ScanFileError), path.open("rb") as file:
+        return read_arrays(file)
 
 
 def _need(path: Path, arrays: dict[str, NDArray[Any]], key: str) -> NDArray[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptycho_torch.errors import ScanFileError
 from ptycho_torch.storage.hdf5 import open_hdf5, write_hdf5
 
 _COMPRESSION = "lzf"
@@ -39,7 +40,7 @@ def read_diffraction(path: Path | str) -> Diffraction:
     Raises:
         ScanFileError: the file is missing or damaged, lacks something, or its parts do not fit together.
     """
-    with open_hdf5(Path(path)) as contents:
+    with open_hdf5(Path(path), ScanFileError) as contents:
         photons = "probe_photon_counts"
         diffraction = Diffraction(
             patterns=contents.array("patterns", "iuf", [3], finite=False),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.data.canvas import Canvas
+from ptycho_torch.errors import ScanFileError
 from ptycho_torch.storage.hdf5 import Hdf5Contents, open_hdf5, write_hdf5
 
 PRODUCT_NAME = "product.h5"
@@ -33,7 +34,7 @@ def read_product(path: Path | str) -> Product:
     Raises:
         ScanFileError: the file is missing or damaged, lacks something, or its parts do not fit together.
     """
-    with open_hdf5(Path(path)) as contents:
+    with open_hdf5(Path(path), ScanFileError) as contents:
         rows, columns = (contents.array(f"probe_position_{axis}_m", "f", [1]) for axis in "yx")
         indexes = contents.array("probe_position_indexes", "iu", [1])
         if not len(indexes) == len(rows) == len(columns):

@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import io
 import json
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,8 +18,9 @@ from numpy.typing import NDArray
 from ptycho_torch.config import Experiment
 from ptycho_torch.errors import BundleError, ConfigError
 from ptycho_torch.models.record import make_record, read_record
-from ptycho_torch.storage.plain_pickle import dump_table, load_table
-from ptycho_torch.storage.plain_zip import array_bytes, read_arrays, read_members, write_members
+from ptycho_torch.storage.archive import array_bytes, read_arrays, read_members, write_members
+from ptycho_torch.storage.claims import reading, shown
+from ptycho_torch.storage.plain_pickle import dump_table, guess_table
 from ptycho_torch.storage.writing import write_whole
 
 BUNDLE_NAME = "wts.h5.zip"
@@ -28,7 +28,10 @@ NETWORK_PREFIX = "generator."
 WHOLE, NETWORK = "autoencoder", "diffraction_to_obj"
 _MANIFEST, _RECORD, _PARAMS, _WEIGHTS = "manifest.dill", "record.json", "params.dill", "weights.npz"
 _MEMBERS = (_MANIFEST, _RECORD, *(f"{model}/{part}" for model in (WHOLE, NETWORK) for part in (_PARAMS, _WEIGHTS)))
+_LARGEST_BYTES = 2**32
+_TUPLE = "tuple"
 _LARGEST_RECORD_BYTES = 2**20
+_TYPES = ("float32", "complex64", "int64")
 
 Weights = Mapping[str, NDArray[Any]]
 
@@ -105,15 +108,10 @@ def open_bundle(path: Path | str) -> Bundle:
         BundleError: it is missing, damaged, unsafe, of another version, or contradicts itself.
     """
     file = bundle_file(path)
-    if not file.is_file():
-        raise BundleError(f"{file}: there is no such bundle")
+    with reading(file, "bundle", BundleError), file.open("rb") as stream:
+        members = read_members(stream, _LARGEST_BYTES)
     try:
-        with file.open("rb") as stream:
-            if not zipfile.is_zipfile(stream):
-                raise BundleError("is truncated or not a bundle")
-            return _bundle(read_members(stream))
-    except OSError as error:
-        raise BundleError(f"{file}: cannot be read ({error.strerror or error})") from error
+        return _bundle(members)
     except (BundleError, ConfigError) as error:
         raise BundleError(f"{file}: {error}") from error
 
@@ -125,9 +123,10 @@ def write_bundle(bundle: Bundle, path: Path) -> None:
         BundleError: a parameter is not plain.
         OutputError: it cannot be written there.
     """
-    record = make_record(bundle.experiment, bundle.patch_px) | {"steps": bundle.steps}
-    with _about(_PARAMS):
+    with reading(_PARAMS, "table of plain values", BundleError):
         params = dump_table(bundle.params)
+        record = make_record(bundle.experiment, bundle.patch_px)
+        record |= {"steps": bundle.steps, "params": _to_json(dict(sorted(bundle.params.items())))}
     members = {
         _MANIFEST: dump_table(bundle.manifest),
         _RECORD: json.dumps(record, indent=2, allow_nan=False).encode(),
@@ -141,41 +140,56 @@ def write_bundle(bundle: Bundle, path: Path) -> None:
 def _bundle(members: Mapping[str, bytes]) -> Bundle:
     for name in (*members, *_MEMBERS):
         if name not in _MEMBERS:
-            raise BundleError(f"holds {name[:60]!a}, which is no part of a bundle")
+            raise BundleError(f"holds {shown(name)!r}, which is no part of a bundle")
         if name not in members:
             raise BundleError(f"lacks {name}")
-    manifest = _table(members, _MANIFEST)
-    for key, wanted in Bundle.MANIFEST.items():
-        if manifest.get(key) != wanted:
-            raise BundleError(f"its {key} is {repr(manifest.get(key))[:60]}; this release reads {wanted!r}")
+    if members[_MANIFEST] != dump_table(Bundle.MANIFEST):
+        raise BundleError(f"its {_MANIFEST} is not that of version {Bundle.MANIFEST['version']!r}, which is read here")
     record = _record(members[_RECORD])
     experiment, patch_px = read_record(record)
-    whole, network = (_arrays(members, f"{model}/{_WEIGHTS}") for model in (WHOLE, NETWORK))
-    params, others = (_table(members, f"{model}/{_PARAMS}") for model in (WHOLE, NETWORK))
-    if params != others:
-        raise BundleError("the parameters of its two models differ")
-    bundle = Bundle(whole, params, experiment, patch_px, record["steps"])
+    whole, network = (_weights(members, f"{model}/{_WEIGHTS}") for model in (WHOLE, NETWORK))
+    bundle = Bundle(whole, _params(members, record), experiment, patch_px, record["steps"])
     inner = bundle.models[NETWORK]
     if inner.keys() != network.keys() or not all(np.array_equal(inner[name], network[name]) for name in network):
         raise BundleError("the weights of its two models differ")
     return bundle
 
 
-def _table(members: Mapping[str, bytes], name: str) -> dict[str, Any]:
-    with _about(name):
-        return load_table(members[name])
+def _params(members: Mapping[str, bytes], record: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters in the record, known to be those of the two models.
+
+    A record without them is of a bundle in which only the models held parameters.
+    """
+    name = f"{WHOLE}/{_PARAMS}"
+    with reading(name, "table of plain values", BundleError):
+        params = _from_json(record["params"]) if "params" in record else guess_table(members[name])
+        if not isinstance(params, dict):
+            raise ValueError(f"{_RECORD} holds a {type(params).__name__} of parameters")
+        wanted = dump_table(params)
+    for model in (WHOLE, NETWORK):
+        if members[f"{model}/{_PARAMS}"] != wanted:
+            raise BundleError(f"{model}/{_PARAMS} does not hold the parameters in {_RECORD}")
+    return params
 
 
-def _arrays(members: Mapping[str, bytes], name: str) -> dict[str, NDArray[Any]]:
-    with _about(name):
-        return read_arrays(members[name])
+def _weights(members: Mapping[str, bytes], name: str) -> dict[str, NDArray[Any]]:
+    with reading(name, "NPZ file of weights", BundleError):
+        arrays = read_arrays(io.BytesIO(members[name]), _LARGEST_BYTES)
+        if not arrays:
+            raise ValueError("it holds no arrays")
+        for key, array in arrays.items():
+            if array.dtype not in map(np.dtype, _TYPES):
+                raise ValueError(f"{shown(key)} is of type {array.dtype.str!r}; {', '.join(_TYPES)} are read")
+            if array.size == 0 or not np.isfinite(array).all():
+                raise ValueError(f"{shown(key)} is empty or not finite")
+    return arrays
 
 
 def _record(content: bytes) -> dict[str, Any]:
-    try:
-        record = json.loads(content) if len(content) <= _LARGEST_RECORD_BYTES else None
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{_RECORD} is no readable JSON ({type(error).__name__})") from error
+    with reading(_RECORD, "JSON file", BundleError):
+        if len(content) > _LARGEST_RECORD_BYTES:
+            raise ValueError(f"it is larger than {_LARGEST_RECORD_BYTES // 2**20} MiB")
+        record = json.loads(content)
     if not isinstance(record, dict):
         raise BundleError(f"{_RECORD} is no table of values")
     steps = record.get("steps")
@@ -184,10 +198,29 @@ def _record(content: bytes) -> dict[str, Any]:
     return record
 
 
-@contextlib.contextmanager
-def _about(name: str) -> Iterator[None]:
-    """Say which member an error is about."""
-    try:
-        yield
-    except BundleError as error:
-        raise BundleError(f"{name} {error}") from error
+def _to_json(value: Any) -> Any:  # noqa: ANN401 - any plain value
+    """A plain value as JSON has it: a tuple becomes a table with the one name `tuple`.
+
+    Raises:
+        ValueError: a table has that one name by itself.
+    """
+    if isinstance(value, tuple):
+        return {_TUPLE: [_to_json(part) for part in value]}
+    if isinstance(value, list):
+        return [_to_json(part) for part in value]
+    if isinstance(value, dict):
+        if value.keys() == {_TUPLE}:
+            raise ValueError(f"a table whose only name is {_TUPLE!r} cannot be told from a tuple")
+        return {name: _to_json(part) for name, part in value.items()}
+    return value
+
+
+def _from_json(value: Any) -> Any:  # noqa: ANN401 - any plain value
+    """The plain value that was written by `_to_json`."""
+    if isinstance(value, list):
+        return [_from_json(part) for part in value]
+    if isinstance(value, dict):
+        if value.keys() == {_TUPLE}:
+            return tuple(_from_json(part) for part in value[_TUPLE])
+        return {name: _from_json(part) for name, part in value.items()}
+    return value

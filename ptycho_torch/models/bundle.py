@@ -1,4 +1,4 @@
-"""Trained networks to bundles and back; the names are those of the contract."""
+"""Trained networks to bundles and back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ptycho_torch.contracts.legacy.parameters import restored
 from ptycho_torch.errors import BundleError, OutputError, explain_missing_torch
 from ptycho_torch.models.archive import BUNDLE_NAME, NETWORK_PREFIX, Bundle, bundle_file, open_bundle, write_bundle
 
@@ -18,7 +17,7 @@ with explain_missing_torch():
     from ptycho_torch.models.checkpoint import TrainedNetwork, assemble, load_network
 
 
-def save_torch_bundle(
+def save_bundle(
     network: TrainedNetwork | Path | str, path: Path | str, params: Mapping[str, Any], *, overwrite: bool = False
 ) -> Path:
     """Write a trained network and the flat parameters as one file.
@@ -53,23 +52,26 @@ def save_torch_bundle(
     return file
 
 
-def load_torch_bundle(path: Path | str) -> tuple[TrainedNetwork, dict[str, Any]]:
-    """Read a trained network, on any machine, and restore the flat parameters first (CONFIG-001).
+def load_bundle(path: Path | str) -> TrainedNetwork:
+    """Read a trained network, on any machine.
 
     Args:
         path: the file, or the folder that holds `wts.h5.zip`.
 
-    Returns:
-        The network and the flat parameters.
+    Raises:
+        BundleError: it cannot be used.
+    """
+    return build_bundled(open_bundle(path), path)
+
+
+def build_bundled(bundle: Bundle, path: Path | str) -> TrainedNetwork:
+    """Build the network of a bundle that was read from a path.
 
     Raises:
-        BundleError: it cannot be used; the flat parameters are then what they were.
+        BundleError: its weights do not fit its settings.
     """
-    bundle = open_bundle(path)
     weights = {name: torch.from_numpy(np.array(value)) for name, value in bundle.weights.items()}
     try:
-        with restored(bundle.params):
-            trained = assemble(bundle.experiment, bundle.patch_px, weights, bundle.steps)
+        return assemble(bundle.experiment, bundle.patch_px, weights, bundle.steps)
     except ValueError as error:
         raise BundleError(f"{bundle_file(path)}: its content does not fit together ({error})") from error
-    return trained, dict(bundle.params)

@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho_torch.errors import PtychoError, ScanFileError
-from ptycho_torch.storage.claims import LARGEST_ARRAY_BYTES, is_backed, listed
+from ptycho_torch.errors import PtychoError
+from ptycho_torch.storage.claims import check_claim, listed, reading, reason
 from ptycho_torch.storage.writing import write_whole
 
 _LONGEST_TEXT_BYTES = 2**20
@@ -25,14 +25,15 @@ class Hdf5Contents:
     Args:
         path: the file, for messages.
         file: the same, open.
+        error: what to raise where something is wrong with it.
     """
 
-    def __init__(self, path: Path, file: h5py.File) -> None:
-        self._path, self._file = path, file
+    def __init__(self, path: Path, file: h5py.File, error: type[PtychoError]) -> None:
+        self._path, self._file, self._error = path, file, error
 
-    def fail(self, problem: str) -> ScanFileError:
+    def fail(self, problem: str) -> PtychoError:
         """The error that says what is wrong with the file."""
-        return ScanFileError(f"{self._path}: {problem}")
+        return self._error(f"{self._path}: {problem}")
 
     def array(self, name: str, kinds: str, axes: Sequence[int], *, finite: bool = True) -> NDArray[Any]:
         """A dataset.
@@ -44,7 +45,7 @@ class Hdf5Contents:
             finite: refuse NaN and infinite values.
 
         Raises:
-            ScanFileError: it is missing, is of another kind or shape, lies elsewhere, or claims more than there is.
+            PtychoError: it is missing, is of another kind or shape, lies elsewhere, or claims more than there is.
         """
         dataset = self._dataset(name)
         if dataset.dtype.kind not in kinds or dataset.ndim not in axes:
@@ -53,9 +54,10 @@ class Hdf5Contents:
                 f"{name!r} has shape {dataset.shape} and type {dataset.dtype}; "
                 f"{_words(kinds)} in {wanted} axes are needed"
             )
-        claimed = int(dataset.size) * dataset.dtype.itemsize
-        if claimed > LARGEST_ARRAY_BYTES or not is_backed(claimed, dataset.id.get_storage_size()):
-            raise self.fail(f"{name!r} claims {claimed / 2**30:.0f} GiB, which the file does not hold or no scan needs")
+        try:
+            check_claim(repr(name), int(dataset.size) * dataset.dtype.itemsize, dataset.id.get_storage_size())
+        except ValueError as error:
+            raise self.fail(reason(error)) from error
         values: NDArray[Any] = dataset[()]
         if finite and not np.isfinite(values).all():
             raise self.fail(f"{name!r} holds NaN or infinite values")
@@ -69,7 +71,7 @@ class Hdf5Contents:
         """An attribute of the file, or `of` one of its datasets, as a finite number; a switch is 0 or 1.
 
         Raises:
-            ScanFileError: it is no such number, or it is missing and there is no default.
+            PtychoError: it is no such number, or it is missing and there is no default.
         """
         attributes = self._file.attrs if of is None else self._dataset(of).attrs
         place = repr(name) if of is None else f"{name!r} of {of!r}"
@@ -89,7 +91,7 @@ class Hdf5Contents:
         """An attribute of the file as text, or None where there is none of that name.
 
         Raises:
-            ScanFileError: it is no text.
+            PtychoError: it is no text.
         """
         if name not in self._file.attrs:
             return None
@@ -123,21 +125,15 @@ def _words(kinds: str) -> str:
 
 
 @contextlib.contextmanager
-def open_hdf5(path: Path) -> Iterator[Hdf5Contents]:
+def open_hdf5(path: Path, error: type[PtychoError]) -> Iterator[Hdf5Contents]:
     """Open a file for reading.
 
-    Raises:
-        ScanFileError: it is missing, or what is read from it inside the block is damaged.
+    Args:
+        path: the file.
+        error: what to raise where it is missing, or what is read from it inside the block is damaged.
     """
-    if not path.is_file():
-        raise ScanFileError(f"{path}: there is no such file")
-    try:
-        with h5py.File(path, "r") as file:
-            yield Hdf5Contents(path, file)
-    except PtychoError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
-        raise ScanFileError(f"{path}: is not a readable HDF5 file ({type(error).__name__})") from error
+    with reading(path, "HDF5 file", error), h5py.File(path, "r") as file:
+        yield Hdf5Contents(path, file, error)
 
 
 @contextlib.contextmanager

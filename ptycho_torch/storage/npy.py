@@ -1,26 +1,16 @@
-"""Arrays in NumPy's format and archives of them, from outside: nothing that they claim is believed."""
+"""Arrays in NumPy's format from outside: nothing that they claim is believed."""
 
 from __future__ import annotations
 
 import math
-import tokenize
-import zipfile
-import zlib
-from collections.abc import Collection
+import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from ptycho_torch.errors import ScanFileError
-from ptycho_torch.storage.claims import is_backed, reason, shown
-
-# what the system, zipfile, zlib and numpy raise when a file is not what it claims to be
-DAMAGE: tuple[type[Exception], ...] = (OSError, ValueError, TypeError, EOFError, RuntimeError, SyntaxError, MemoryError)
-DAMAGE += (OverflowError, LookupError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 _VERSIONS = ((1, 0), (2, 0), (3, 0))
 
 
@@ -57,7 +47,7 @@ def read_array(file: IO[bytes], size: int) -> NDArray[Any]:
     """The array that takes the first `size` bytes of a file.
 
     Raises:
-        ValueError: see `Header.read`; and whatever else `DAMAGE` names.
+        ValueError: see `Header.read`.
     """
     Header.read(file, size)
     file.seek(0)
@@ -65,16 +55,25 @@ def read_array(file: IO[bytes], size: int) -> NDArray[Any]:
     return values
 
 
-def check_members(members: Collection[zipfile.ZipInfo], file_bytes: int) -> None:
-    """Raise ValueError where members of an archive cannot unpack to what they claim, alone or together."""
-    for member in members:
-        if not is_backed(member.file_size, min(member.compress_size, file_bytes)):
-            raise ValueError(f"{shown(member.filename)} claims {member.file_size / 2**20:.0f} MiB that nothing backs")
-    if not is_backed(sum(member.file_size for member in members), file_bytes):
-        raise ValueError("its members claim more together than the file can hold")
+def map_array(file: IO[bytes], start: int, size: int) -> NDArray[Any]:
+    """Map an array that takes `size` bytes from `start` inside of a file, read-only.
+
+    Raises:
+        ValueError: see `Header.read`.
+    """
+    file.seek(start)
+    header = Header.read(file, size)
+    if 0 in header.shape:
+        return np.empty(header.shape, header.dtype)
+    return np.memmap(file, header.dtype, "r", file.tell(), header.shape, "F" if header.in_columns else "C")
 
 
-def damaged(path: Path, kind: str, error: Exception) -> ScanFileError:
-    """The error that says why a file of some kind could not be read."""
-    problem = "holds pickled objects" if "unpickled" in str(error) else f"is not a readable {kind} file"
-    return ScanFileError(f"{path}: {problem} ({reason(error)})")
+def without_bad_pixels(stored: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[Any]:
+    """Patterns (pattern, N, N) with zeros outside the good pixels (N, N), mapped from a temporary nameless file."""
+    if good.all() or stored.size == 0:
+        return stored
+    with tempfile.TemporaryFile() as staged:
+        cleaned = np.memmap(staged, stored.dtype, "w+", 0, stored.shape)
+        for pattern, kept in zip(stored, cleaned, strict=True):
+            kept[...] = np.where(good, pattern, np.zeros((), stored.dtype))
+        return cleaned

@@ -99,7 +99,7 @@ def reconstruct_scan(
     explains the patterns better than what came from there.
 
     Args:
-        network: a checkpoint, or what `load_network` or `load_torch_bundle` read.
+        network: a checkpoint, or what `load_network` or `load_bundle` read.
         scan: patterns of the size that the network was trained on.
         inference: batch size, what to compute.
         polish: the solver's settings; those of the training's experiment without any.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.config import Experiment
-from ptycho_torch.contracts.legacy.from_experiment import legacy_params
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import CheckpointError
 from ptycho_torch.formats.ptychodus_folder import MODEL_NAME
 from ptycho_torch.models.build import build_network
-from ptycho_torch.models.bundle import save_torch_bundle
+from ptycho_torch.models.bundle import save_bundle
 from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Stages
@@ -25,6 +24,9 @@ from ptycho_torch.runtime.run_record import RunRecord, check_run
 from ptycho_torch.storage.writing import claim_folder, write_whole
 from ptycho_torch.training.bootstrap import bootstrap_probes
 from ptycho_torch.training.fit import LAST_NAME, TrainingResult, fit
+
+# makes the parameters of a bundle from the network, the folder of the results and the files of the scans
+Params = Callable[[TrainedNetwork, Path, Sequence[Path]], Mapping[str, Any]]
 
 
 def train_network(
@@ -38,7 +40,7 @@ def train_network(
     track: bool = True,
     inputs: Sequence[Path] = (),
     progress: Stages | None = None,
-    params: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | Params | None = None,
 ) -> TrainingResult:
     """Find the probes, train a network, and leave checkpoints, index state, losses and a record in a folder.
 
@@ -54,7 +56,8 @@ def train_network(
         track: log to MLflow as well, where MLFLOW_TRACKING_URI names a place.
         inputs: the files that the scans are from, for the record.
         progress: shows the search for each probe; Lightning's own bar follows where it is given.
-        params: the flat parameters that the bundle gets; without any, those that the settings amount to.
+        params: the flat parameters that the bundle gets, or a function that makes them of the network, the folder and
+            the inputs.
 
     Raises:
         ConfigError: a setting or the device is unusable.
@@ -84,22 +87,12 @@ def train_network(
     result = fit(
         scans, probes, experiment, folder, device=place, resume=checkpoint, track=track, bar=progress is not None
     )
-    _write_bundle(load_network(result.last), folder, inputs, params)
+    trained = load_network(result.last)
+    save_bundle(trained, folder, params(trained, folder, inputs) if callable(params) else params or {}, overwrite=True)
     record.finish(
         results={key: str(value) if isinstance(value, Path) else value for key, value in asdict(result).items()}
     )
     return result
-
-
-def _write_bundle(
-    trained: TrainedNetwork, folder: Path, inputs: Sequence[Path], params: Mapping[str, Any] | None
-) -> None:
-    """A bundle of the network; scans from several files go by the name of their folder."""
-    if params is None:
-        source = None if not inputs else str(inputs[0] if len(inputs) == 1 else inputs[0].parent)
-        photons = float(np.mean(trained.photons))
-        params = legacy_params(trained.experiment, trained.patch_px, photons, source, str(folder))
-    save_torch_bundle(trained, folder, params, overwrite=True)
 
 
 def leave_model(result: TrainingResult, folder: Path) -> Path:

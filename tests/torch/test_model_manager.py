@@ -57,6 +57,15 @@ PARAMS: dict[str, Any] = {
     "size": (SIDE, SIDE),
     "nested": {"list": [1, 2.5, "three"]},
 }
+MODELS = ("autoencoder", "diffraction_to_obj")
+VERSION = {"models": list(MODELS), "version": "2.0-pytorch"}
+RECORD: dict[str, Any] = {
+    "version": 1,
+    "patch_px": SIDE,
+    "experiment": EXPERIMENT.to_dict(),
+    "steps": 7,
+    "params": PARAMS | {"size": {"tuple": [SIDE, SIDE]}},
+}
 # every flat parameter of the contract: the 31 of its snapshot, and the deprecated alias n_images
 LEGACY_KEYS = {
     *("N", "gridsize", "n_filters_scale", "model_type", "amp_activation", "object.big", "probe.big", "probe.mask"),
@@ -103,6 +112,15 @@ def npz(arrays: Arrays) -> bytes:
     return stream.getvalue()
 
 
+def pickled(values: Any) -> bytes:
+    """Values as the members of a bundle hold them: protocol 2 without a memo, names in order."""
+    stream = io.BytesIO()
+    pickler = pickle.Pickler(stream, protocol=2)
+    pickler.fast = True
+    pickler.dump(dict(sorted(values.items())) if isinstance(values, dict) else values)
+    return stream.getvalue()
+
+
 def by_hand() -> Members:
     """A bundle's members written with the standard library and NumPy alone."""
     network: Arrays = {"head.bias": np.zeros(2, np.float32), "body": np.arange(6, dtype=np.float32).reshape(2, 3)}
@@ -111,16 +129,12 @@ def by_hand() -> Members:
         "photons": np.array([1e6], np.float32),
         "good": np.ones((1, SIDE, SIDE), np.float32),
     }
-    record = {"version": 1, "patch_px": SIDE, "experiment": EXPERIMENT.to_dict(), "steps": 7}
-    members = {
-        "manifest.dill": pickle.dumps({"models": ["autoencoder", "diffraction_to_obj"], "version": "2.0-pytorch"}, 2),
-        "record.json": json.dumps(record).encode(),
-    }
+    members = {"manifest.dill": pickled(VERSION), "record.json": json.dumps(RECORD).encode()}
     for model, weights in (
         ("autoencoder", {f"generator.{name}": value for name, value in network.items()} | physics),
         ("diffraction_to_obj", network),
     ):
-        members[f"{model}/params.dill"] = pickle.dumps(PARAMS, protocol=4)
+        members[f"{model}/params.dill"] = pickled(PARAMS)
         members[f"{model}/weights.npz"] = npz(weights)
     return members
 
@@ -156,15 +170,14 @@ class TestSaveTorchBundle:
     @requires_torch
     def test_archive_structure(self, checkpoint: Path, tmp_path: Path) -> None:
         """[PS-1.1], [PS-1.4], [PS-1.5], [PS-1.7], [PS-1.8]: the stored snapshot's tree, stable bytes."""
-        from ptycho_torch.models.bundle import save_torch_bundle
+        from ptycho_torch.contracts.legacy.bundles import save_torch_bundle
 
         path = save_torch_bundle(checkpoint, tmp_path / "one", PARAMS)
         assert path == tmp_path / "one" / "wts.h5.zip"
         assert tree(path) == (Path(__file__).parent / "archive_tree.txt").read_text(encoding="utf-8")
         with zipfile.ZipFile(path) as archive:
             assert {member.compress_type for member in archive.infolist()} == {zipfile.ZIP_STORED}
-        record = json.loads(unpacked(path)["record.json"])
-        assert record == {"version": 1, "patch_px": SIDE, "experiment": EXPERIMENT.to_dict(), "steps": 7}
+        assert json.loads(unpacked(path)["record.json"]) == RECORD
         again = save_torch_bundle(checkpoint, tmp_path / "named.zip", dict(reversed(PARAMS.items())))
         assert again == tmp_path / "named.zip"
         assert again.read_bytes() == path.read_bytes()
@@ -172,7 +185,7 @@ class TestSaveTorchBundle:
     @requires_torch
     def test_params_snapshot(self, checkpoint: Path, tmp_path: Path) -> None:
         """[PS-1.3], [PS-1.6]: both models carry the flat parameters, as any unpickler reads them."""
-        from ptycho_torch.models.bundle import save_torch_bundle
+        from ptycho_torch.contracts.legacy.bundles import save_torch_bundle
 
         members = unpacked(save_torch_bundle(checkpoint, tmp_path, PARAMS))
         for model in ("autoencoder", "diffraction_to_obj"):
@@ -192,7 +205,7 @@ class TestSaveTorchBundle:
     @requires_torch
     def test_nothing_is_replaced_unasked(self, checkpoint: Path, tmp_path: Path) -> None:
         """[PS-2.1]."""
-        from ptycho_torch.models.bundle import save_torch_bundle
+        from ptycho_torch.contracts.legacy.bundles import save_torch_bundle
 
         path = save_torch_bundle(checkpoint, tmp_path, PARAMS)
         before = path.read_bytes()
@@ -237,19 +250,33 @@ def lacking(name: str) -> Change:
 
 
 def manifest(values: Any) -> Change:
-    return replaced("manifest.dill", pickle.dumps(values, 2))
+    return replaced("manifest.dill", pickled(values))
 
 
 def params(content: bytes) -> Change:
-    return lambda members: members.update({f"{model}/params.dill": content for model in MODELS})
+    """Parameters that only the models hold, as in bundles whose record has none."""
+
+    def change(members: Members) -> None:
+        stored = json.loads(members["record.json"])
+        stored.pop("params")
+        members["record.json"] = json.dumps(stored).encode()
+        members.update({f"{model}/params.dill": content for model in MODELS})
+
+    return change
 
 
 def params_of(values: Any) -> Change:
-    return params(pickle.dumps(values, 4))
+    return params(pickled(values))
 
 
-MODELS = ("autoencoder", "diffraction_to_obj")
-VERSION = {"models": list(MODELS), "version": "2.0-pytorch"}
+def agreed(**values: Any) -> Change:
+    """Parameters that the record and the models hold alike."""
+
+    def change(members: Members) -> None:
+        record(params=RECORD["params"] | values)(members)
+        members.update({f"{model}/params.dill": pickled(PARAMS | values) for model in MODELS})
+
+    return change
 
 
 def weights(model: str, **arrays: Any) -> Change:
@@ -331,51 +358,62 @@ WRONG_CONTENT: dict[str, tuple[Change, str]] = {
     "manifest is cut off": (replaced("manifest.dill", pickle.dumps(VERSION, 2)[:-9]), r"manifest\.dill"),
     "manifest goes on": (replaced("manifest.dill", pickle.dumps(VERSION, 2) + b"x"), r"manifest\.dill"),
     "manifest is empty": (replaced("manifest.dill", b""), r"manifest\.dill"),
-    "manifest of an older protocol": (replaced("manifest.dill", pickle.dumps(VERSION, 0)), "protocol"),
+    "manifest of an older protocol": (replaced("manifest.dill", pickle.dumps(VERSION, 0)), "manifest"),
     "manifest is a list": (manifest(["2.0-pytorch"]), "manifest"),
-    "older version": (manifest(VERSION | {"version": "1.0"}), "version is '1.0'"),
-    "no version": (manifest({"models": list(MODELS)}), "version is None"),
-    "other models": (manifest(VERSION | {"models": ["autoencoder"]}), "models"),
-    "class in the parameters": (params(pickle.dumps({"path": Path("x")}, 4)), "names .*could run code"),
-    "set in the parameters": (params(pickle.dumps({"set": {1}}, 2)), "could run code"),
-    "global that is never called": (params(b"\x80\x02cos\nsystem\n."), "could run code"),
-    "old way to call": (params(b"\x80\x02(S'true'\nios\nsystem\n."), "plain values"),
-    "extension": (params(b"\x80\x02\x82\x01."), "could run code"),
-    "persistent id": (params(b"\x80\x02X\x01\x00\x00\x00aQ."), "could run code"),
+    "older version": (manifest(VERSION | {"version": "1.0"}), "manifest"),
+    "no version": (manifest({"models": list(MODELS)}), "manifest"),
+    "other models": (manifest(VERSION | {"models": ["autoencoder"]}), "manifest"),
+    "class in the parameters": (params(pickle.dumps({"path": Path("x")}, 4)), "params"),
+    "set in the parameters": (params(pickle.dumps({"set": {1}}, 2)), "params"),
+    "global that is never called": (params(b"\x80\x02cos\nsystem\n."), "params"),
+    "old way to call": (params(b"\x80\x02(S'true'\nios\nsystem\n."), "params"),
+    "extension": (params(b"\x80\x02\x82\x01."), "params"),
+    "persistent id": (params(b"\x80\x02X\x01\x00\x00\x00aQ."), "params"),
     "bytes in the parameters": (params(pickle.dumps({"a": b"x"}, 4)), "params"),
     "set of protocol 4": (params(pickle.dumps({"a": {1}}, 4)), "params"),
     "memo of gigabytes": (params(b"\x80\x02}r\xff\xff\xff\x7f."), "params"),
     "claims a long text": (params(b"\x80\x02X\xff\xff\xff\x7fa."), "params"),
-    "endless list": (params_of({"a": endless_list()}), "params"),
-    "list of lists of lists": (params_of({"a": wide_list()}), "params"),
+    "endless list": (params(pickle.dumps({"a": endless_list()}, 2)), "params"),
+    "list of lists of lists": (params(pickle.dumps({"a": wide_list()}, 2)), "params"),
     "deep list": (params(deep_list()), "params"),
     "deep tuple for a name": (params(b"\x80\x02})" + b"\x85" * 500_000 + b"Ns."), "params"),
-    "tower of tuples for a name": (params(tower_for_a_name()), "params.*no text"),
+    "tower of tuples for a name": (params(tower_for_a_name()), "params"),
     "tower for a name in a batch": (
         params(tower_for_a_name().replace(b"})", b"}()").replace(b"Ns.", b"Nu.")),
-        "params.*no text",
+        "params",
     ),
     "tower for a name in a new table": (
         params(tower_for_a_name().replace(b"})", b"()").replace(b"Ns.", b"Nd.")),
-        "params.*no text",
+        "params",
     ),
     "tower for a name far inside": (
         params(b"\x80\x02}X\x01\x00\x00\x00a" + tower_for_a_name()[2:-1] + b"s."),
-        "params.*no text",
+        "params",
     ),
-    "numbers for names inside": (params_of({"a": {1: 2}}), "params.*no text"),
+    "numbers for names inside": (params_of({"a": {1: 2}}), "params"),
     "a name from behind a mark": (params(b"\x80\x02}X\x01\x00\x00\x00a(Ns."), "params"),
-    "deep tuple": (params(b"\x80\x02}X\x01\x00\x00\x00a)" + b"\x85" * 500_000 + b"s."), "params.*too much"),
-    "huge number for a name": (params_of({10**5000: 1}), "params.*bits"),
+    "deep tuple": (params(b"\x80\x02}X\x01\x00\x00\x00a)" + b"\x85" * 500_000 + b"s."), "params"),
+    "huge number for a name": (params(pickle.dumps({10**5000: 1}, 2)), "params"),
     "huge number": (params_of({"a": 10**5000}), "params"),
     "parameters without names": (params_of({1: 2}), "params"),
     "parameters are a list": (params_of([1]), "params"),
     "too large a pickle": (params_of({"a": "x" * 2**21}), "params.*MiB"),
     "models disagree about parameters": (
-        replaced("autoencoder/params.dill", pickle.dumps(PARAMS | {"gridsize": 1}, 2)),
+        replaced("autoencoder/params.dill", pickled(PARAMS | {"gridsize": 1})),
         "parameters",
     ),
-    "parameters of another size": (params_of(PARAMS | {"N": 64}), "N is 64"),
+    "parameters of another size": (agreed(N=64), "N is 64"),
+    "models of another protocol": (
+        lambda members: members.update({f"{model}/params.dill": pickle.dumps(PARAMS, 4) for model in MODELS}),
+        "does not hold the parameters",
+    ),
+    "record of other parameters": (record(params=PARAMS | {"gridsize": 1}), "does not hold the parameters"),
+    "record of a list of parameters": (record(params=[1]), "list of parameters"),
+    "record of a tuple of parameters": (record(params={"tuple": [1]}), "tuple of parameters"),
+    "record of a number for a tuple": (record(params={"a": {"tuple": 5}}), "params"),
+    "record of a huge number": (record(params={"a": 10**300}), "params"),
+    "record of an infinite number": (record(params={"a": float("inf")}), "params"),
+    "record of deep parameters": (record(params={"a": [[[[[[[[[[1]]]]]]]]]]}), "too much"),
     "record is no JSON": (replaced("record.json", b"{"), r"record\.json"),
     "record is a list": (replaced("record.json", b"[]"), "record"),
     "record is deep": (replaced("record.json", b"[" * 100_000), r"record\.json"),
@@ -392,8 +430,8 @@ WRONG_CONTENT: dict[str, tuple[Change, str]] = {
     "objects among the weights": (body(np.array([{}, None], object)), "weights"),
     "text among the weights": (body(np.array(["a"])), "weights"),
     "wide numbers": (body(np.zeros((2, 3))), "type '<f8'"),
-    "not a number": (body(np.array([0, np.nan], np.float32)), "not finite"),
-    "infinite": (weights("autoencoder", probes=np.full((1, 1, SIDE, SIDE), np.inf * 1j, np.complex64)), "not finite"),
+    "not a number": (body(np.array([0, np.nan], np.float32)), "finite"),
+    "infinite": (weights("autoencoder", probes=np.full((1, 1, SIDE, SIDE), np.inf * 1j, np.complex64)), "finite"),
     "weights are no archive": (replaced("autoencoder/weights.npz", b"PK no more"), "weights"),
     "no weights": (replaced("diffraction_to_obj/weights.npz", npz({})), "weights"),
     "header claims too much": (npy("(1000000000000,)"), "weights"),
@@ -460,20 +498,20 @@ def edited(field: int, value: bytes) -> Callable[[Path], object]:
 
 # how a bundle's file is spoilt, and what is said about it
 WRONG_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (lambda path: None, "there is no such bundle"),
-    "empty file": (lambda path: path.touch(), "not a bundle"),
-    "text": (lambda path: path.write_text("weights"), "not a bundle"),
-    "folder without a bundle": (lambda path: path.mkdir(), "there is no such bundle"),
-    "a pickle": (lambda path: path.write_bytes(pickle.dumps(VERSION)), "not a bundle"),
-    **{f"cut to {share:.0%}": (cut(share), "not a bundle|damaged") for share in (0.1, 0.5, 0.9, 0.999)},
+    "missing": (lambda path: None, "there is no such file"),
+    "empty file": (lambda path: path.touch(), "not a readable bundle"),
+    "text": (lambda path: path.write_text("weights"), "not a readable bundle"),
+    "folder without a bundle": (lambda path: path.mkdir(), "there is no such file"),
+    "a pickle": (lambda path: path.write_bytes(pickle.dumps(VERSION)), "not a readable bundle"),
+    **{f"cut to {share:.0%}": (cut(share), "not a readable bundle") for share in (0.1, 0.5, 0.9, 0.999)},
     "link": (link, "record.json is a link"),
     "given twice": (twice, "record.json.*twice"),
-    "expands a thousandfold": (expanding, "expands"),
+    "expands a thousandfold": (expanding, "not a readable"),
     "thousands of members": (many, "members"),
     "encrypted": (edited(8, b"\x01"), "encrypted"),
-    "claims four gigabytes": (edited(24, b"\xf0\xff\xff\xff"), "claims|damaged"),
-    "claims less than it holds": (edited(24, b"\x05\x00\x00\x00"), "damaged"),
-    "checksum": (edited(16, b"\x00\x00\x00\x00"), "damaged"),
+    "claims four gigabytes": (edited(24, b"\xf0\xff\xff\xff"), "claims|not a readable"),
+    "claims less than it holds": (edited(24, b"\x05\x00\x00\x00"), "not a readable bundle"),
+    "checksum": (edited(16, b"\x00\x00\x00\x00"), "not a readable bundle"),
     "unknown compression": (edited(10, b"\x63\x00"), "compress"),
     "bzip2": (lambda path: packed(path, by_hand(), zipfile.ZIP_BZIP2), "compress"),
     "lzma": (lambda path: packed(path, by_hand(), zipfile.ZIP_LZMA), "compress"),
@@ -486,8 +524,8 @@ class TestLoadTorchBundle:
         self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """[PS-4.1]: yesterday's values are gone, today's are there, and were before the network was built."""
+        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
         from ptycho_torch.models import build as generator
-        from ptycho_torch.models.bundle import load_torch_bundle, save_torch_bundle
 
         build, seen = generator.build_network, []
 
@@ -523,14 +561,38 @@ class TestLoadTorchBundle:
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 500
 
-    @pytest.mark.parametrize("protocol", [2, 3, 4])
-    def test_what_any_pickler_writes_is_read(self, protocol: int, tmp_path: Path) -> None:
-        """PS-1.6: values that are one object in memory, and a text that is long enough for a frame of its own."""
-        shared, text = (1, "a"), "x" * 70_000
-        values = PARAMS | {"one": shared, "two": [shared, text], "a": {"a": text, "one": [[]]}, "least": -(2**63)}
+    def test_a_record_without_parameters_is_read_where_they_are_single_values(self, tmp_path: Path) -> None:
+        """[PS-3.9]: as the bundle was that an older version of this package left after `train`."""
+        found = open_bundle(Path(__file__).parent / "persistence" / "older_bundle")
+        assert set(found.params) == LEGACY_KEYS
+        told = {name: found.params[name] for name in ("N", "nepochs", "nphotons", "probe.mask", "n_groups")}
+        assert told == {"N": 16, "nepochs": 1, "nphotons": 999861.375, "probe.mask": False, "n_groups": None}
+        assert (found.steps, found.experiment.model.width) == (2, 4)
+        write_bundle(found, tmp_path / "again.zip")
+        assert open_bundle(tmp_path / "again.zip").params == found.params
+        values = {"least": -(2**63), "long": "x" * 70_000, "N": SIDE, "ratio": -0.0, "word": "\udc80é"}
+        values |= {f"{number:05}": number for number in range(3000)}
         members = by_hand()
-        params(pickle.dumps(values, protocol))(members)
+        params_of(values)(members)
         assert open_bundle(packed(tmp_path / "good.zip", members)).params == values
+
+    @pytest.mark.parametrize("values", [{"a": [1]}, {"a": ()}, {"a": {}}, {"a": {"b": 1}}, {"a": (1, 2, 3)}])
+    def test_a_record_without_parameters_is_refused_where_they_hold_others(self, values: Any, tmp_path: Path) -> None:
+        """[PS-3.9]"""
+        members = by_hand()
+        params_of(values)(members)
+        with pytest.raises(BundleError, match="params"):
+            open_bundle(packed(tmp_path / "bad.zip", members))
+
+    def test_any_plain_value_comes_back(self, tmp_path: Path) -> None:
+        """[PS-1.6], [PS-1.7]"""
+        good = open_bundle(packed(tmp_path / "good.zip", by_hand()))
+        values = {"a": ((1, "a"), [(), {"tuple": 1, "b": (2,)}]), "least": -(2**63), "text": "\udc80é\n", "zero": -0.0}
+        write_bundle(Bundle(good.weights, values, good.experiment, SIDE, 7), tmp_path / "two.zip")
+        assert repr(open_bundle(tmp_path / "two.zip").params) == repr(values)
+        lone = Bundle(good.weights, {"a": {"tuple": 1}}, good.experiment, SIDE, 7)
+        with pytest.raises(BundleError, match="cannot be told from a tuple"):
+            write_bundle(lone, tmp_path / "three.zip")
 
     @pytest.mark.parametrize(
         ("values", "message"),
@@ -555,7 +617,7 @@ class TestLoadTorchBundle:
         """[PS-3.3]."""
         witness = tmp_path / "witness"
         members = by_hand() | {name: pickle.dumps({"N": SIDE, "version": Exploit(witness)}, protocol)}
-        with pytest.raises(BundleError, match=f"{name} .*could run code"):
+        with pytest.raises(BundleError, match=name):
             open_bundle(packed(tmp_path / "bad.zip", members))
         assert not witness.exists()
         pickle.loads(members[name])
@@ -619,7 +681,7 @@ class TestLoadTorchBundle:
         self, change: Callable[[Arrays], Any], checkpoint: Path, tmp_path: Path
     ) -> None:
         """[PS-3.7], [PS-4.2]."""
-        from ptycho_torch.models.bundle import load_torch_bundle, save_torch_bundle
+        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
 
         good = open_bundle(save_torch_bundle(checkpoint, tmp_path, PARAMS))
         arrays = dict(good.weights)
@@ -637,8 +699,8 @@ class TestLoadTorchBundle:
         """[PS-1.5], [PS-4.3]: batch normalisation counts its batches in an array without axes."""
         import torch
 
+        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
         from ptycho_torch.models.build import build_network
-        from ptycho_torch.models.bundle import load_torch_bundle, save_torch_bundle
         from ptycho_torch.models.checkpoint import TrainedNetwork
 
         experiment = Experiment(model=ModelSettings(width=4, depth=2, normalisation="batch", decoders="separate"))
@@ -656,8 +718,8 @@ class TestLoadTorchBundle:
     @requires_torch
     def test_settings_of_a_giant_network_cost_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """[PS-3.4]: a record that claims gigabytes of weights is refused before they are made."""
+        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle
         from ptycho_torch.models import build as generator
-        from ptycho_torch.models.bundle import load_torch_bundle
 
         build = generator.build_network
         places: set[str] = set()
@@ -671,7 +733,7 @@ class TestLoadTorchBundle:
         members = by_hand()
         giant = Experiment(model=ModelSettings(width=256, depth=6)).to_dict()
         record(experiment=giant, patch_px=256)(members)
-        params_of({"N": 256})(members)
+        agreed(N=256)(members)
         square = {"probes": np.ones((1, 1, 256, 256), np.complex64), "good": np.ones((1, 256, 256), np.float32)}
         weights("autoencoder", **square)(members)
         with pytest.raises(BundleError, match="does not fit"):
@@ -686,7 +748,7 @@ class TestPersistenceRegression:
         """[PS-4.3]: what comes back is what the checkpoint holds, and predicts the same, bit for bit."""
         import torch
 
-        from ptycho_torch.models.bundle import load_torch_bundle, save_torch_bundle
+        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
         from ptycho_torch.models.checkpoint import load_network
 
         path, before = save_torch_bundle(checkpoint, tmp_path, PARAMS), load_network(checkpoint)
@@ -717,7 +779,7 @@ class TestPersistenceRegression:
         for version in ("1.0", "2.0", "2.0-tensorflow", "3.0-pytorch", 2.0, None):
             members = by_hand()
             manifest(VERSION | {"version": version})(members)
-            with pytest.raises(BundleError, match="its version is"):
+            with pytest.raises(BundleError, match=r"manifest\.dill is not that of version '2\.0-pytorch'"):
                 open_bundle(packed(tmp_path / "other.zip", members))
 
     def test_params_snapshot_all_fields(self, tmp_path: Path) -> None:
@@ -740,7 +802,7 @@ class TestPersistenceRegression:
         """[PS-1.5], [PS-1.6]: zipfile, pickle and NumPy read a bundle, and NumPy evaluates its network."""
         import torch
 
-        from ptycho_torch.models.bundle import save_torch_bundle
+        from ptycho_torch.contracts.legacy.bundles import save_torch_bundle
         from ptycho_torch.models.checkpoint import load_network
 
         members = unpacked(save_torch_bundle(checkpoint, tmp_path, PARAMS))
@@ -763,7 +825,7 @@ class TestPersistenceRegression:
     ) -> None:
         """[PS-4.3]: a scan reconstructed from the bundle is the one from the checkpoint."""
         from ptycho_torch.config import InferenceSettings
-        from ptycho_torch.models.bundle import load_torch_bundle, save_torch_bundle
+        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
         from ptycho_torch.workflows.reconstruction import reconstruct_scan
 
         path = save_torch_bundle(checkpoint, tmp_path, PARAMS)

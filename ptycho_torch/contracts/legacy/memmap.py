@@ -11,7 +11,9 @@ from ptycho_torch.data.conventions import patterns_first
 from ptycho_torch.data.make_scan import good_pixels
 from ptycho_torch.errors import ScanFileError
 from ptycho_torch.formats.npz import coordinates, export_shift_px
-from ptycho_torch.storage.mapped import map_arrays, without_bad_pixels
+from ptycho_torch.storage.archive import map_arrays
+from ptycho_torch.storage.claims import reading
+from ptycho_torch.storage.npy import without_bad_pixels
 
 _PATTERNS = ("diff3d", "diffraction")
 _NEEDED = ("xcoords", "ycoords")
@@ -64,7 +66,8 @@ class MemmapDatasetBridge:
             ScanFileError: the file cannot be read, or lacks an array.
             DataError: its arrays do not make a scan.
         """
-        arrays = map_arrays(self.npz_path, (*_PATTERNS, *_NEEDED, *_OPTIONAL, _BAD))
+        with reading(self.npz_path, "NPZ file", ScanFileError), self.npz_path.open("rb") as file:
+            arrays = map_arrays(file, (*_PATTERNS, *_NEEDED, *_OPTIONAL, _BAD))
         patterns = [arrays.pop(name) for name in _PATTERNS if name in arrays]
         missing = [*([] if patterns else ["diff3d"]), *(name for name in _NEEDED if name not in arrays)]
         if missing:

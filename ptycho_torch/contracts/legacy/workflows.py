@@ -20,7 +20,7 @@ from ptycho_torch.errors import explain_missing_torch
 from ptycho_torch.models.archive import bundle_file
 
 with explain_missing_torch():
-    from ptycho_torch.models.bundle import load_torch_bundle
+    from ptycho_torch.contracts.legacy.bundles import load_torch_bundle
     from ptycho_torch.models.checkpoint import TrainedNetwork
     from ptycho_torch.workflows.reconstruction import reconstruct_scan
     from ptycho_torch.workflows.training import train_network
