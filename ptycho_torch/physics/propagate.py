@@ -6,19 +6,19 @@ with the middle at [0, 0], the order of the FFT, which saves a solver the shifti
 
 from __future__ import annotations
 
-from jaxtyping import Complex, Float, Num
+from jaxtyping import Complex, Float, Shaped
 from torch import Tensor
 from torch.fft import fft2, fftshift, ifft2, ifftshift
 
 _PLANE = (-2, -1)
 
 
-def wrap(images: Num[Tensor, "*batch h w"]) -> Num[Tensor, "*batch h w"]:
+def wrap(images: Shaped[Tensor, "*batch h w"]) -> Shaped[Tensor, "*batch h w"]:
     """Centred images in wrapped order."""
     return ifftshift(images, dim=_PLANE)
 
 
-def unwrap(images: Num[Tensor, "*batch h w"]) -> Num[Tensor, "*batch h w"]:
+def unwrap(images: Shaped[Tensor, "*batch h w"]) -> Shaped[Tensor, "*batch h w"]:
     """Wrapped images in centred order."""
     return fftshift(images, dim=_PLANE)
 
