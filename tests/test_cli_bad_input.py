@@ -452,7 +452,7 @@ def test_network_too_deep_for_the_patterns(scan_path: Path, tmp_path: Path, comp
 
 
 def test_failed_run_reads_as_unfinished(scan_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ptycho_torch.workflows.refinement.write_object", _full_disk)
+    monkeypatch.setattr("ptycho_torch.workflows.outputs.write_object", _full_disk)
     with pytest.raises(OSError, match="full"):
         main(["refine", "--data", str(scan_path), "--output_dir", str(tmp_path / "o"), "--epochs", "1", "--quiet"])
     assert json.loads((tmp_path / "o" / "run.json").read_text())["status"] == "running"

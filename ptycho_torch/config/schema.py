@@ -13,7 +13,6 @@ LARGEST_SEED = 2**63 - 1
 MOST_EPOCHS = 1_000_000
 
 # conditions that several settings share
-_LEAST_SQUARES = one_of("method", "least_squares", undecided="auto")
 _POISSON = one_of("method", "poisson", undecided="auto")
 _AMPLITUDE_PHASE = one_of("output", "amplitude_phase")
 _GROUPED = above("group_size", 1)
@@ -53,7 +52,6 @@ class RefineSettings(Settings):
         None,
         above=0,
         at_most=1,
-        acts_when=_LEAST_SQUARES,
         help="damping of weakly lit object pixels, relative to the brightest; "
         "without one from dose and overlap, between 0.02 and 0.3",
     )

@@ -72,7 +72,6 @@ TRIED: dict[str, Any] = {
 }
 # what a setting with a condition acts beside, and what it does nothing beside
 BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
-    (RefineSettings, "regularisation"): ({"method": "least_squares"}, {}),
     (RefineSettings, "probe_rate"): ({"method": "least_squares"}, {"probe_start": 1}),
     (RefineSettings, "learning_rate"): ({}, {"method": "least_squares"}),
     (RefineSettings, "total_variation"): ({}, {"method": "least_squares"}),
