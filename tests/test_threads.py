@@ -141,3 +141,13 @@ def test_a_limit_below_the_cores_of_the_process_is_told_to_openmp(monkeypatch: p
     environment = {"SLURM_CPUS_PER_TASK": "8"}
     set_threads(environment=environment)
     assert "OMP_NUM_THREADS" not in environment
+
+
+def test_busy_cores_are_left_out_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr("ptycho_torch.runtime.threads.free_cores", lambda: 5)
+    found: list[dict[str, str]] = [{}, {"OMP_NUM_THREADS": "7"}, {"SLURM_CPUS_PER_TASK": "2"}]
+    for environment in found:
+        set_threads(environment=environment, free=True)
+    assert [environment["OMP_NUM_THREADS"] for environment in found] == ["5", "7", "2"]

@@ -105,8 +105,12 @@ def read_scans_first(arguments: argparse.Namespace, reading: DataSettings, *, se
     return [read_one_scan(arguments.data, reading, arguments.probe)]
 
 
-def prepare_run(arguments: argparse.Namespace) -> None:
+def prepare_run(arguments: argparse.Namespace, *, free_threads: bool = True) -> None:
     """Check the output folder without touching it, then say how many threads torch gets when it is loaded.
+
+    Args:
+        arguments: of the command line.
+        free_threads: leave out cores that other processes keep busy, where no number is asked for.
 
     Raises:
         OutputError: the folder is in use or cannot be written.
@@ -114,7 +118,7 @@ def prepare_run(arguments: argparse.Namespace) -> None:
     from ptycho_torch.storage.writing import check_folder
 
     check_folder(arguments.output_dir, overwrite=arguments.overwrite)
-    set_threads(arguments.threads)
+    set_threads(arguments.threads, free=free_threads)
 
 
 def print_config(**sections: Settings) -> None:

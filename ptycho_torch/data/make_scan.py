@@ -26,6 +26,7 @@ def make_scan(
     bad_pixels: NDArray[Any] | None = None,
     probe: NDArray[Any] | None = None,
     truth: Canvas | None = None,
+    background: NDArray[Any] | None = None,
     source: ScanSource | None = None,
 ) -> Scan:
     """Make a scan of arrays in any of the forms that `DataSettings` knows; what they do not say is detected.
@@ -38,6 +39,7 @@ def make_scan(
         bad_pixels: (N, N) true where the detector cannot be trusted; axes of length one are dropped.
         probe: (N, N) or (mode, N, N).
         truth: the object that was simulated; it is left out where the patterns see one value of it alone.
+        background: (N, N) mean photons that each pattern holds beside those of the sample.
         source: what the patterns came from, where a result can be written in the same form.
 
     Raises:
@@ -53,6 +55,11 @@ def make_scan(
             f"{name}: {len(stored)} patterns but {len(positions_px)} positions; as many of each are needed"
         )
     check_pixels(positions_px, name)
+    if background is not None and (background.shape != stored.shape[1:] or background.dtype.kind not in "iuf"):
+        raise ScanFileError(
+            f"{name}: the background has shape {background.shape} and type {background.dtype}; "
+            f"{stored.shape[1:]} real numbers are needed"
+        )
     good: NDArray[Any] = good_pixels(bad_pixels, stored, name)
     # values on bad pixels mean nothing, not even as numbers
     counts = to_counts(np.where(good, stored, np.zeros((), stored.dtype)), settings, name)
@@ -61,9 +68,11 @@ def make_scan(
         lit = lit_patterns(counts, name)
         counts, positions_px = counts[lit], positions_px[lit]
         is_centred = beam_is_centred(counts, settings, name)
-        counts, good = (
-            oriented(images if is_centred else np.fft.fftshift(images, (-2, -1)), settings) for images in (counts, good)
-        )
+        turned = [
+            oriented(images if is_centred else np.fft.fftshift(images, (-2, -1)), settings)
+            for images in (counts, good, *(() if background is None else (background,)))
+        ]
+        counts, good, background = turned[0], turned[1], (turned[2] if background is not None else None)
     if settings.swap_positions:
         positions_px = positions_px[:, ::-1]
     if truth is not None and _is_blank(truth, positions_px, stored.shape[-1]):
@@ -78,6 +87,7 @@ def make_scan(
         pixel_m=settings.pixel_m,
         name=name,
         source=source,
+        background=None if background is None else background.astype(np.float32),
         stored_as=detect_units(stored)[0] if settings.units == "auto" else settings.units,
     )
 

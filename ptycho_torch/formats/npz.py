@@ -126,6 +126,7 @@ def _canonical(
         positions_px=positions_px,
         settings=settings,
         bad_pixels=arrays.get("bad_pixels"),
+        background=arrays.get("background"),
         probe=_given(probe, arrays, "probeGuess"),
         truth=truth,
     )
@@ -138,6 +139,7 @@ def _plain(path: Path, arrays: dict[str, NDArray[Any]], settings: DataSettings, 
         positions_px=drop_leading(coordinates(path, arrays, "scan"), 2),
         settings=settings,
         bad_pixels=arrays.get("mask"),
+        background=arrays.get("background"),
         probe=_given(probe, arrays, "probe"),
     )
 
@@ -164,6 +166,8 @@ def write_scan(scan: Scan, path: Path) -> None:
         arrays["objectGuess"] = scan.truth.pixels
     if not scan.good_pixels.all():
         arrays["bad_pixels"] = ~scan.good_pixels
+    if scan.background is not None:
+        arrays["background"] = scan.background
     with write_whole(path) as file:
         np.savez_compressed(file, **arrays)
 

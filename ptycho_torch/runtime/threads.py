@@ -17,7 +17,9 @@ SPINS = 1_000
 _COUNT, _WAITING = "OMP_NUM_THREADS", ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
-def set_threads(threads: int | None = None, environment: MutableMapping[str, str] = os.environ) -> None:
+def set_threads(
+    threads: int | None = None, environment: MutableMapping[str, str] = os.environ, *, free: bool = False
+) -> None:
     """Prepare the threads of a process that has not loaded torch yet.
 
     What the environment says already is left as it is. Where torch is loaded, only a number that was asked for counts.
@@ -25,6 +27,8 @@ def set_threads(threads: int | None = None, environment: MutableMapping[str, str
     Args:
         threads: how many; without a number as many as torch takes, but not more than the process may use.
         environment: variables that OpenMP reads when it is loaded.
+        free: take only the cores that other processes leave idle at the moment. Not for training, where the last bits
+            of gradients, and so the network, depend on the number of threads.
     """
     if "torch" in sys.modules:
         if threads is not None:
@@ -33,8 +37,11 @@ def set_threads(threads: int | None = None, environment: MutableMapping[str, str
     limit = limited_cores(environment=environment)
     if threads is not None:
         environment[_COUNT] = str(threads)
-    elif limit is not None and limit < len(_own_cores()):
-        environment.setdefault(_COUNT, str(limit))
+    elif _COUNT not in environment and (free or limit is not None):
+        usable = len(_own_cores())
+        least = min(limit or usable, free_cores() if free else usable)
+        if least < usable:
+            environment[_COUNT] = str(least)
     if not any(name in environment for name in _WAITING):
         environment["GOMP_SPINCOUNT"] = str(SPINS)
 

@@ -85,7 +85,7 @@ def work() -> None:
     if chosen == "package":
         threads.set_threads()
     elif chosen == "free":
-        threads.set_threads(threads.free_cores())
+        threads.set_threads(free=True)
         os.environ.pop("GOMP_SPINCOUNT")
     import torch  # noqa: PLC0415
 
