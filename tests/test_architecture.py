@@ -135,6 +135,15 @@ def test_nobody_imports_a_clients_import_path(name: str) -> None:
         assert not any(lies_in(wanted, CLIENT_PATHS) for wanted in imported(MODULES[name]))
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_fourier_transforms_stand_in_physics_alone(name: str) -> None:
+    transforms = {"fft", "ifft", "fft2", "ifft2", "fftn", "ifftn", "rfft2", "irfft2"}
+    nodes = list(ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))))
+    used = {node.attr for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("fft")}
+    used |= {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert lies_in(name, ("physics",)) or not used & transforms
+
+
 @pytest.mark.parametrize(
     "path",
     sorted((ROOT / "redgreen").rglob("*.py")) + sorted((ROOT / "tests" / "reference").rglob("*.py")),

@@ -8,11 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.ndimage import fourier_shift
 from scipy.signal.windows import tukey
 
 from ptycho_torch.evaluate.objects import Image, without_ramp
+from ptycho_torch.physics.propagate import wrapped_far_field, wrapped_near_field
 
 _WINDOW_TAPER = 0.5
 
@@ -54,7 +56,7 @@ def ring_correlation(first: Image, second: Image) -> RingCorrelation:
     mask = np.ones(first.shape, bool)
     second = without_ramp(_registered(without_ramp(second, first, mask), first), first, mask)
     taper = tukey(first.shape[0], _WINDOW_TAPER)[:, None] * tukey(first.shape[1], _WINDOW_TAPER)
-    spectra = [np.fft.fft2((image - image.mean()) * taper) for image in (first, second)]
+    spectra = [_spectrum((image - image.mean()) * taper) for image in (first, second)]
     frequency = np.hypot(np.fft.fftfreq(first.shape[0])[:, None], np.fft.fftfreq(first.shape[1]))
     side = min(first.shape)
     ring = np.round(frequency * side).astype(int).ravel()
@@ -72,8 +74,8 @@ def ring_correlation(first: Image, second: Image) -> RingCorrelation:
 
 def _registered(image: Image, reference: Image) -> Image:
     """Shift an image onto the reference by the peak of their cross-correlation, refined by a parabola."""
-    spectrum = np.fft.fft2(image - image.mean())
-    cross = np.abs(np.fft.ifft2(np.fft.fft2(reference - reference.mean()) * spectrum.conj()))
+    spectra = [_spectrum(part - part.mean()) for part in (image, reference)]
+    cross = np.abs(_image(spectra[1] * spectra[0].conj()))
     peak = np.unravel_index(np.argmax(cross), cross.shape)
     shift = []
     for axis, place in enumerate(peak):
@@ -82,5 +84,14 @@ def _registered(image: Image, reference: Image) -> Image:
         curve = before - 2 * at + after
         offset = place + (0.5 * (before - after) / curve if curve else 0.0)
         shift.append(offset - len(line) if offset > len(line) / 2 else offset)
-    moved: Image = np.fft.ifft2(fourier_shift(np.fft.fft2(image), shift))
-    return moved
+    return _image(fourier_shift(_spectrum(image), shift))
+
+
+def _spectrum(image: Image) -> Image:
+    found: Image = wrapped_far_field(torch.from_numpy(image.astype(np.complex128))).numpy()
+    return found
+
+
+def _image(spectrum: Image) -> Image:
+    found: Image = wrapped_near_field(torch.from_numpy(spectrum)).numpy()
+    return found

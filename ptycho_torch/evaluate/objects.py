@@ -6,7 +6,10 @@ An overall complex factor is always open; where the probe was refined, so is a l
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from ptycho_torch.physics.ramp import phase_ramp, phase_slopes
 
 Image = NDArray[np.complexfloating]
 Mask = NDArray[np.bool_]
@@ -56,9 +59,7 @@ def matched(image: Image, truth: Image, mask: Mask) -> Image:
 def without_ramp(image: Image, reference: Image, mask: Mask) -> Image:
     """The image without the linear phase that it has against the reference over the mask."""
     ratio = np.where(mask, image * reference.conj(), 0)
-    slopes = [
-        np.angle(np.sum(ratio[1:] * ratio[:-1].conj())),
-        np.angle(np.sum(ratio[:, 1:] * ratio[:, :-1].conj())),
-    ]
-    rows, columns = np.ogrid[: image.shape[0], : image.shape[1]]
-    return image * np.exp(-1j * (slopes[0] * rows + slopes[1] * columns))
+    rows, columns = phase_slopes(torch.from_numpy(ratio.astype(np.complex128)))
+    height, width = image.shape
+    levelled: Image = image * phase_ramp((height, width), (-rows, -columns), dtype=torch.complex128).numpy()
+    return levelled

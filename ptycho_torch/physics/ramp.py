@@ -14,7 +14,10 @@ def phase_slopes(image: Complex[Tensor, "*batch h w"]) -> tuple[float, float]:
 
 
 def phase_ramp(
-    shape_px: tuple[int, int], slopes: tuple[float, float], device: torch.device | None = None
+    shape_px: tuple[int, int],
+    slopes: tuple[float, float],
+    device: torch.device | None = None,
+    dtype: torch.dtype = torch.complex64,
 ) -> Complex[Tensor, "h w"]:
     """exp(i(s₀·row + s₁·column)) for slopes s in radians per pixel, 1 at pixel [0, 0].
 
@@ -22,4 +25,4 @@ def phase_ramp(
     """
     rows, columns = (torch.arange(length, dtype=torch.float64, device=device) for length in shape_px)
     angle = slopes[0] * rows[:, None] + slopes[1] * columns
-    return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
+    return torch.polar(torch.ones_like(angle), angle).to(dtype)

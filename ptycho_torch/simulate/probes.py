@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from ptycho_torch.physics.propagate import near_field
 
 ProbeName = Literal["zone_plate", "gaussian"]
 
@@ -24,8 +27,7 @@ def zone_plate(patch_px: int, diameter_px: float) -> NDArray[np.complex64]:
     # geometric optics: a phase π·z·q² moves the ray of frequency q by z·q pixels
     defocus = diameter_px / (2 * outer)
     spectrum = pupil * np.exp(1j * np.pi * defocus * radius**2)
-    wave = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(spectrum)))
-    return _unit_power(wave)
+    return _unit_power(near_field(torch.from_numpy(spectrum)).numpy())
 
 
 def gaussian(patch_px: int, diameter_px: float) -> NDArray[np.complex64]:
