@@ -104,7 +104,7 @@ def find_scans(source: Path | str) -> list[tuple[Path, Format]]:
     if known:
         return [(source if known.endings or source.is_dir() else source.parent, known)]
     what = f"the folder holds no {' or '.join(by_ending)} file" if source.is_dir() else describe(source)
-    raise ScanFileError(f"{source}: {what}; name {' or '.join(format.name for format in FORMATS)}")
+    raise ScanFileError(f"{source}: {what}; name {', or name '.join(format.name for format in FORMATS)}")
 
 
 def read_probe(path: Path | str) -> NDArray[Any]:
@@ -117,7 +117,7 @@ def read_probe(path: Path | str) -> NDArray[Any]:
     if path.suffix == ".npy":
         with reading(path, "NPY file", ScanFileError), path.open("rb") as file:
             return read_array(file, path.stat().st_size)
-    arrays = load_arrays(path)
+    arrays = npz.load_arrays(path)
     for key in _PROBE_KEYS:
         if key in arrays:
             return arrays[key]

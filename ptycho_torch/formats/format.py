@@ -21,7 +21,9 @@ _SHOWN_BYTES = 8
 class Reader(Protocol):
     """Reads the scan at a path; a probe that is given replaces the scan's own."""
 
-    def __call__(self, path: Path, settings: DataSettings | None = None, *, probe: NDArray[Any] | None = None) -> Scan:
+    def __call__(
+        self, path: Path, /, settings: DataSettings | None = None, *, probe: NDArray[Any] | None = None
+    ) -> Scan:
         """Read it, or raise a ScanFileError, ConfigError or DataError."""
         ...
 
