@@ -59,7 +59,7 @@ class RefineSettings(Settings):
         1.0, above=0, at_most=1, acts_when=below("probe_start", 1), help="step of the probe update by least squares"
     )
     learning_rate: float = setting(0.05, above=0, at_most=1, acts_when=_POISSON, help="step of the object update")
-    total_variation: float = setting(0.3, at_least=0, acts_when=_POISSON, help="weight of total variation")
+    total_variation: float = setting(0.5, at_least=0, acts_when=_POISSON, help="weight of total variation")
     seed: int = setting(0, at_least=0, at_most=LARGEST_SEED, help="seed of the mini-batches")
 
 

@@ -68,6 +68,9 @@ class LeastSquares:
         settings: epochs, mini-batches, steps.
     """
 
+    # mini-batches see the object at different times: so much may the objective of an epoch rise by chance
+    tolerance = 0.05
+
     def __init__(self, model: ScanModel, canvas: Tensor, probe: Tensor, settings: RefineSettings) -> None:
         self.model = model
         self.canvas = canvas

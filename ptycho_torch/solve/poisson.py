@@ -27,6 +27,9 @@ class PoissonAdam:
         settings: epochs, mini-batches, steps, weight of the total variation.
     """
 
+    # the first steps of Adam have the size of its rate, however good the object was: let them settle
+    tolerance = 1.0
+
     def __init__(self, model: ScanModel, canvas: Tensor, probe: Tensor, settings: RefineSettings) -> None:
         self.model = model
         self._settings = settings

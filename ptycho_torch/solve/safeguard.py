@@ -11,8 +11,6 @@ from torch import Tensor
 
 from ptycho_torch.errors import DivergenceError
 
-# mini-batches see the object at different times: so much may an epoch's objective rise by chance
-_TOLERANCE = 0.05
 _SHRINK, _GROW = 0.5, 1.2
 
 
@@ -33,7 +31,13 @@ class Epoch:
 
 
 class Solver(Protocol):
-    """What a solver has to offer to be safeguarded."""
+    """What a solver has to offer to be safeguarded.
+
+    Attributes:
+        tolerance: share by which an epoch's objective may exceed the least so far and be accepted.
+    """
+
+    tolerance: float
 
     def epoch(self, number: int) -> Epoch:
         """Visit every pattern once."""
@@ -78,7 +82,7 @@ def run_safeguarded(solver: Solver, epochs: int, report: Callable[[float], None]
     recent: list[State] = []
     for number in range(epochs):
         epoch = solver.epoch(number)
-        if epoch.objective <= least * (1 + _TOLERANCE):
+        if epoch.objective <= least * (1 + solver.tolerance):
             least, share = min(least, epoch.objective), min(1.0, share * _GROW)
             recent = [*recent[-1:], solver.state()]
         else:

@@ -42,6 +42,7 @@ def test_a_known_background_takes_the_residual_to_the_noise(
 
 
 def test_a_background_is_written_and_read_again(lit: pt.Scan, tmp_path: Path) -> None:
+    """[DC-1.10]"""
     pt.write_scan(lit, tmp_path / "scan.npz")
     (again,) = pt.read_scans(tmp_path / "scan.npz")
     assert again.background is not None
