@@ -156,7 +156,7 @@ def test_empty_scan(scan_path: Path, tmp_path: Path, complain: Callable[..., str
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "no such file"), (b"", "not a readable NPZ"), (b"PK\x03\x04 no more", "not a readable NPZ")],
+    [(None, "no such file"), (b"", "is empty; name an NPZ file"), (b"PK\x03\x04 no more", "not a readable NPZ")],
 )
 def test_unreadable_file(content: bytes | None, message: str, tmp_path: Path, complain: Callable[..., str]) -> None:
     path = tmp_path / "scan.npz"

@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Read, train, say where things are."""
     if arguments.resume and arguments.overwrite:
         raise ConfigError("--resume and --overwrite exclude each other; go on with the run, or replace it")
-    from ptycho_torch.contracts.ptychodus.folder import find_settings, prepare_scans, read_experiment
+    from ptycho_torch.contracts.ptychodus.folder import find_settings, leave_model, prepare_scans, read_experiment
 
     settings_file = find_settings(arguments.data) if arguments.data else None
     asked = read_experiment(settings_file) if settings_file else None
@@ -82,7 +82,6 @@ def run(arguments: argparse.Namespace) -> None:
     from ptycho_torch.contracts.legacy.bundles import train_network
     from ptycho_torch.formats import scan_files
     from ptycho_torch.models.archive import bundle_file
-    from ptycho_torch.workflows.training import leave_model
 
     quiet_lightning()
     if asked:

@@ -1,4 +1,4 @@
-"""File formats: one file each, reader and writer together."""
+"""File formats: one file each, reader and writer together, with its row for the table in `find`."""
 
 from ptycho_torch.formats.find import read_one_scan as read_one_scan
 from ptycho_torch.formats.find import read_probe as read_probe

@@ -1,4 +1,4 @@
-"""Files and folders of measured data: scans in one, probes perhaps in another."""
+"""Files and folders of measured data: scans in one, probes perhaps in another; the table of formats."""
 
 from __future__ import annotations
 
@@ -11,25 +11,28 @@ from numpy.typing import NDArray
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
-from ptycho_torch.formats.npz import load_arrays, read_npz
-from ptycho_torch.formats.ptychodus_folder import DIFFRACTION_NAME, read_workflow_directory, workflow_files
-from ptycho_torch.formats.ptychodus_product import PRODUCT_NAME
+from ptycho_torch.formats import npz, ptychodus_folder
+from ptycho_torch.formats.format import Format, describe
 from ptycho_torch.storage.claims import listed, reading
 from ptycho_torch.storage.npy import read_array
 
 _log = logging.getLogger(__name__)
 
+# the first that recognises a path reads it
+FORMATS: tuple[Format, ...] = (npz.FORMAT, ptychodus_folder.FORMAT)
+
+_PROBE_ENDINGS = (".npz", ".npy")
 _PROBE_KEYS = ("probeGuess", "probe")
 
 
 def read_scans(
     source: Path | str, settings: DataSettings | None = None, probes: Path | str | None = None
 ) -> list[Scan]:
-    """Read one file, every NPZ file of a folder in the order of their names, or a client's workflow directory.
+    """Read one scan, or every scan file of a folder in the order of their names.
 
     Args:
-        source: an NPZ file, a folder of them, or a folder that holds none but `diffraction.h5` and `product.h5`; either
-            of these two files stands for its folder. Folders inside a folder are not searched.
+        source: a file or a folder in one of `FORMATS`, or a folder of files with one of their endings. Folders inside a
+            folder are not searched.
         settings: how to read them.
         probes: an NPZ or NPY file, or a folder of them. One probe serves all scans; several belong to the scans of the
             same name. Without it each scan's own probe is used.
@@ -39,17 +42,16 @@ def read_scans(
         ConfigError: a setting contradicts what a file says.
         DataError: the arrays do not make a scan, or scans differ in size.
     """
-    places = _places(Path(source))
+    places = find_scans(source)
     found = _read_probes(Path(probes)) if probes is not None else {}
     if len(found) > 1:
-        missing = [place.name for place in places if place.stem not in found]
+        missing = [place.name for place, _ in places if place.stem not in found]
         if missing:
             raise ScanFileError(f"{probes}: no probe is named like the scan {missing[0]}; one that serves all would do")
     scans = []
-    for place in places:
+    for place, format in places:
         probe = found.get(place.stem) if len(found) > 1 else next(iter(found.values()), None)
-        read = read_workflow_directory if place.is_dir() else read_npz
-        scans.append(read(place, settings, probe=probe))
+        scans.append(format.read(place, settings, probe=probe))
     sizes = {scan.patch_px for scan in scans}
     if len(sizes) > 1:
         listing = ", ".join(f"{scan.name} {scan.patch_px} px" for scan in scans)
@@ -65,10 +67,10 @@ def read_one_scan(source: Path | str, settings: DataSettings | None = None, prob
         ConfigError: a setting contradicts what a file says.
         DataError: the arrays do not make a scan.
     """
-    places = _places(Path(source))
+    places = find_scans(source)
     if len(places) > 1:
         raise ScanFileError(
-            f"{source}: the folder holds {len(places)} scans; name one of them, such as {places[0].name}"
+            f"{source}: the folder holds {len(places)} scans; name one of them, such as {places[0][0].name}"
         )
     return read_scans(source, settings, probes)[0]
 
@@ -79,7 +81,30 @@ def scan_files(source: Path | str) -> list[Path]:
     Raises:
         ScanFileError: there are none.
     """
-    return [path for place in _places(Path(source)) for path in (workflow_files(place) or [place])]
+    return [path for place, format in find_scans(source) for path in format.files(place)]
+
+
+def find_scans(source: Path | str) -> list[tuple[Path, Format]]:
+    """The path of each scan, and its format.
+
+    Files in a folder belong to a format by their endings, so that one which is cut off is refused and not skipped.
+
+    Raises:
+        ScanFileError: there is none.
+    """
+    source = Path(source)
+    by_ending = {ending: format for format in reversed(FORMATS) for ending in format.endings}
+    if source.is_dir():
+        paths = _inside(source, tuple(by_ending))
+        if paths:
+            return [(path, by_ending[path.suffix]) for path in paths]
+    elif not source.is_file():
+        raise ScanFileError(f"{source}: there is no such file or folder")
+    known = next((format for format in FORMATS if format.recognises(source)), None)
+    if known:
+        return [(source if known.endings or source.is_dir() else source.parent, known)]
+    what = f"the folder holds no {' or '.join(by_ending)} file" if source.is_dir() else describe(source)
+    raise ScanFileError(f"{source}: {what}; name {', or name '.join(format.name for format in FORMATS)}")
 
 
 def read_probe(path: Path | str) -> NDArray[Any]:
@@ -92,7 +117,7 @@ def read_probe(path: Path | str) -> NDArray[Any]:
     if path.suffix == ".npy":
         with reading(path, "NPY file", ScanFileError), path.open("rb") as file:
             return read_array(file, path.stat().st_size)
-    arrays = load_arrays(path)
+    arrays = npz.load_arrays(path)
     for key in _PROBE_KEYS:
         if key in arrays:
             return arrays[key]
@@ -102,31 +127,15 @@ def read_probe(path: Path | str) -> NDArray[Any]:
 
 
 def _read_probes(source: Path) -> dict[str, NDArray[Any]]:
-    probes = {path.stem: read_probe(path) for path in _files(source, (".npz", ".npy"))}
+    if not source.exists():
+        raise ScanFileError(f"{source}: there is no such file or folder")
+    paths = _inside(source, _PROBE_ENDINGS) if source.is_dir() else [source]
+    if not paths:
+        raise ScanFileError(f"{source}: the folder holds no {' or '.join(_PROBE_ENDINGS)} file")
+    probes = {path.stem: read_probe(path) for path in paths}
     _log.info("%s: %d probe(s): %s", source, len(probes), ", ".join(probes))
     return probes
 
 
-def _places(source: Path) -> list[Path]:
-    """One path a scan: an NPZ file, or a workflow directory."""
-    if source.is_file() and source.suffix == ".h5":
-        if source.name not in (DIFFRACTION_NAME, PRODUCT_NAME):
-            raise ScanFileError(
-                f"{source}: is no scan by itself; name the folder that holds {DIFFRACTION_NAME} and {PRODUCT_NAME}"
-            )
-        return [source.parent] if workflow_files(source.parent) else []
-    has_npz = source.is_dir() and any(path.suffix == ".npz" for path in source.iterdir())
-    if source.is_dir() and not has_npz and workflow_files(source):
-        return [source]
-    return _files(source, (".npz",), f", and no {DIFFRACTION_NAME} with {PRODUCT_NAME}")
-
-
-def _files(source: Path, suffixes: tuple[str, ...], alternative: str = "") -> list[Path]:
-    if source.is_file():
-        return [source]
-    if not source.is_dir():
-        raise ScanFileError(f"{source}: there is no such file or folder")
-    paths = sorted(path for path in source.iterdir() if path.suffix in suffixes and path.is_file())
-    if not paths:
-        raise ScanFileError(f"{source}: the folder holds no {' or '.join(suffixes)} file{alternative}")
-    return paths
+def _inside(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix in endings and path.is_file())

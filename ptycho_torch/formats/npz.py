@@ -26,6 +26,7 @@ from ptycho_torch.data.conventions import patterns_first
 from ptycho_torch.data.make_scan import as_truth, drop_leading, make_scan
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
+from ptycho_torch.formats.format import Format, starts_with
 from ptycho_torch.formats.ptychodus_product import half_pixel
 from ptycho_torch.storage.archive import read_arrays
 from ptycho_torch.storage.claims import listed, reading
@@ -33,6 +34,8 @@ from ptycho_torch.storage.writing import write_whole
 
 _log = logging.getLogger(__name__)
 
+# of an archive with members, and of one without
+_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 _CANONICAL = ("diff3d", "diffraction")
 _ONLY_TOGETHER_IN_EXPORTS = ("xcoords_start", "ycoords_start", "bad_pixels")
 
@@ -181,3 +184,13 @@ def write_object(canvas: Canvas, path: Path) -> None:
             origin_px=np.array(canvas.origin_px, np.float64),
             pixel_m=np.float64(np.nan if canvas.pixel_m is None else canvas.pixel_m),
         )
+
+
+FORMAT = Format(
+    name="an NPZ file",
+    recognises=lambda path: starts_with(path, *_SIGNATURES),
+    files=lambda path: [path],
+    read=read_npz,
+    write=write_scan,
+    endings=(".npz",),
+)

@@ -15,10 +15,13 @@ from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.make_scan import as_truth, make_scan
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError, DataError, ScanFileError
+from ptycho_torch.formats.format import Format
 from ptycho_torch.formats.ptychodus_diffraction import Diffraction, read_diffraction, write_diffraction
 from ptycho_torch.formats.ptychodus_product import PRODUCT_NAME, Product, half_pixel, read_product, write_product
 
 _log = logging.getLogger(__name__)
+
+DIFFRACTION_NAME = "diffraction.h5"
 
 
 def workflow_files(folder: Path) -> list[Path]:
@@ -128,9 +131,6 @@ def _truth(product: Product, positions_px: NDArray[np.float64], patch_px: int, n
     return truth
 
 
-DIFFRACTION_NAME = "diffraction.h5"
-MODEL_NAME = "model.ckpt"
-
 # the circumstances of a measurement that was none: usual ones, from which the distance of the detector follows
 PHOTON_ENERGY_EV = 10_000.0
 DETECTOR_PIXEL_M = 75e-6
@@ -199,3 +199,18 @@ def _product(scan: Scan) -> Product:
         detector_distance_m=size * scan.patch_px * DETECTOR_PIXEL_M * PHOTON_ENERGY_EV / _PLANCK_TIMES_LIGHT_EV_M,
         probe_photon_count=scan.photons_per_pattern,
     )
+
+
+def _recognises(path: Path) -> bool:
+    """Whether a folder holds one of the two files, or a file is one of them; a missing one is refused on reading."""
+    names = (DIFFRACTION_NAME, PRODUCT_NAME)
+    return path.name in names if path.is_file() else any((path / name).is_file() for name in names)
+
+
+FORMAT = Format(
+    name=f"the folder that holds {DIFFRACTION_NAME} and {PRODUCT_NAME}",
+    recognises=_recognises,
+    files=workflow_files,
+    read=read_workflow_directory,
+    write=write_workflow_directory,
+)

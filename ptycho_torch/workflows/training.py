@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,14 +14,13 @@ from numpy.typing import NDArray
 from ptycho_torch.config import Experiment
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import CheckpointError
-from ptycho_torch.formats.ptychodus_folder import MODEL_NAME
 from ptycho_torch.models.build import build_network
 from ptycho_torch.models.bundle import save_bundle
 from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Stages
 from ptycho_torch.runtime.run_record import RunRecord, check_run
-from ptycho_torch.storage.writing import claim_folder, write_whole
+from ptycho_torch.storage.writing import claim_folder
 from ptycho_torch.training.bootstrap import bootstrap_probes
 from ptycho_torch.training.fit import LAST_NAME, TrainingResult, fit
 
@@ -98,14 +96,6 @@ def train_network(
         results={key: str(value) if isinstance(value, Path) else value for key, value in asdict(result).items()}
     )
     return result
-
-
-def leave_model(result: TrainingResult, folder: Path) -> Path:
-    """Copy the best checkpoint to where a client's workflow directory has its model; returns the copy."""
-    path = folder / MODEL_NAME
-    with result.best.open("rb") as source, write_whole(path) as target:
-        shutil.copyfileobj(source, target)
-    return path
 
 
 def _resumable(checkpoint: Path, scans: Sequence[Scan], experiment: Experiment) -> NDArray[np.complex64]:

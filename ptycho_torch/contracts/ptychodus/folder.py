@@ -1,27 +1,35 @@
-"""The client's workflow directory for the command line: its settings to train with, and a directory to try out."""
+"""The client's workflow directory for the command line: its settings, its model, and one to try out."""
 
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ptycho_torch.config import Experiment
 from ptycho_torch.contracts.ptychodus.settings_file import SETTINGS_NAME, ClientSettings, read_settings, write_settings
 from ptycho_torch.contracts.ptychodus.translate import ClientExperiment, translate
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.formats import scan_files
-from ptycho_torch.formats.ptychodus_folder import DIFFRACTION_NAME, write_workflow_directory
+from ptycho_torch.formats.find import find_scans
+from ptycho_torch.formats.ptychodus_folder import DIFFRACTION_NAME, FORMAT, write_workflow_directory
 from ptycho_torch.formats.ptychodus_product import PRODUCT_NAME
+from ptycho_torch.storage.writing import write_whole
+
+if TYPE_CHECKING:
+    from ptycho_torch.training.fit import TrainingResult
 
 _log = logging.getLogger(__name__)
+
+MODEL_NAME = "model.ckpt"
 
 
 def find_settings(data: Path) -> Path | None:
     """The settings file that belongs to scans; None where they are not from a workflow directory with one."""
     path = (data if data.is_dir() else data.parent) / SETTINGS_NAME
-    in_use = path.is_file() and all(file.suffix == ".h5" for file in scan_files(data))
+    in_use = path.is_file() and all(format is FORMAT for _, format in find_scans(data))
     return path if in_use else None
 
 
@@ -70,3 +78,11 @@ def write_folder(scan: Scan, folder: Path) -> None:
     settings = ClientSettings()
     settings.data.N = scan.patch_px
     write_settings(settings, folder / SETTINGS_NAME)
+
+
+def leave_model(result: TrainingResult, folder: Path) -> Path:
+    """Copy the best checkpoint to where a workflow directory has its model; returns the copy."""
+    path = folder / MODEL_NAME
+    with result.best.open("rb") as source, write_whole(path) as target:
+        shutil.copyfileobj(source, target)
+    return path
