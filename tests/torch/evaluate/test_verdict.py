@@ -39,3 +39,13 @@ def test_a_spoilt_scan_is_not(name: str) -> None:
 def test_patterns_that_do_not_overlap_are_told() -> None:
     scan = simulate_scan(replace(SETTINGS, object_px=160, step_px=20))
     assert "overlap" in str(refine_scan(scan, RefineSettings(), device="cpu").verdict)
+
+
+def test_wrong_signs_on_both_axes_are_told_from_a_probe_that_is_not_its_own_twin() -> None:
+    settings = SimulationSettings(
+        object="siemens", object_px=116, patch_px=48, probe="gaussian", probe_diameter_px=15, photons=5e5, seed=4
+    )
+    scan = simulate_scan(settings)
+    turned = replace(scan, positions_px=-scan.positions_px, truth=None)
+    assert "both signs" not in str(refine_scan(scan, RefineSettings(), device="cpu").verdict)
+    assert "both signs" in str(refine_scan(turned, RefineSettings(), device="cpu").verdict)
