@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,21 @@ def test_refine_leaves_object_pictures_figures_and_a_record(scan_path: Path, tmp
     assert record["status"] == "finished"
     assert record["settings"]["refine"]["epochs"] == 12
     assert {(folder / name).is_file() for name in record["outputs"].values()} == {True}
+
+
+def test_a_failed_run_leaves_its_results_and_ends_with_3(
+    scan_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (scan,) = pt.read_scans(scan_path)
+    noise = np.random.default_rng(0).poisson(100, scan.counts.shape).astype(np.float32)
+    pt.write_scan(replace(scan, counts=noise, truth=None), tmp_path / "noise.npz")
+    out = tmp_path / "out"
+    run("refine", "--data", tmp_path / "noise.npz", "--output_dir", out, codes=(3,))
+    assert "verdict: failed because" in capsys.readouterr().out
+    figures = json.loads((out / "metrics.json").read_text())
+    assert figures["verdict"].startswith("failed because")
+    assert (out / "object.npz").is_file()
+    assert json.loads((out / "run.json").read_text())["results"]
 
 
 def test_training_leaves_checkpoints_losses_and_the_index(trained: Path) -> None:

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from ptycho_torch.errors import DivergenceError
+from ptycho_torch.solve.safeguard import Epoch, run_safeguarded
+
+
+class Scripted:
+    """A solver whose object is one number and whose objective is that number; each epoch sets the next one."""
+
+    tolerance = 0.05
+
+    def __init__(self, start: float, values: list[float]) -> None:
+        self.value, self._values = start, values
+        self.shares: list[float] = []
+        self.started_from: list[float] = []
+
+    def epoch(self, number: int) -> Epoch:
+        self.started_from.append(self.value)
+        self.value = self._values[number]
+        return self.measure()
+
+    def measure(self) -> Epoch:
+        return Epoch(self.value, self.value)
+
+    def state(self) -> tuple[Tensor, Tensor]:
+        return torch.tensor(self.value, dtype=torch.float64), torch.zeros(())
+
+    def restore(self, state: tuple[Tensor, Tensor]) -> None:
+        self.value = state[0].item()
+
+    def trust(self, share: float) -> None:
+        self.shares.append(share)
+
+
+def run(start: float, *values: float) -> tuple[Scripted, list[float]]:
+    solver = Scripted(start, list(values))
+    told: list[float] = []
+    run_safeguarded(solver, len(values), told.append)
+    return solver, told
+
+
+def test_epochs_that_help_run_with_whole_steps() -> None:
+    solver, told = run(8, 4, 2, 1)
+    assert solver.shares == [1, 1, 1]
+    assert told == [4, 2, 1]
+    assert solver.value == 1
+
+
+@pytest.mark.parametrize("worse", [3.0, 1e30, math.inf, math.nan])
+def test_an_epoch_that_raises_the_objective_is_taken_back_and_the_step_halved(worse: float) -> None:
+    solver, told = run(8, 4, 2, worse, 1)
+    assert solver.shares[2] == 0.5
+    assert solver.started_from[3] == 2
+    assert told == [4, 2, 2, 1]
+
+
+def test_steps_grow_again_up_to_whole_ones() -> None:
+    solver, _ = run(8, 9, 9, 7, 6, 5, 4, 3, 2, 1, 0.5, 0.4, 0.3)
+    assert solver.shares[1] == 0.25
+    grown = solver.shares[1:]
+    assert all(later > earlier or later == 1 for earlier, later in pairwise(grown))
+    assert solver.shares[-1] == 1
+
+
+def test_chance_within_the_tolerance_is_accepted() -> None:
+    solver, told = run(8, 4, 4.1)
+    assert solver.shares == [1, 1]
+    assert told == [4, 4.1]
+
+
+def test_the_best_state_is_returned_after_an_unsteady_run() -> None:
+    solver, _ = run(8, 4, 9, 3.9, 4.05)
+    assert solver.value == 3.9
+
+
+def test_the_better_one_of_the_last_two_states_is_taken_back() -> None:
+    solver, told = run(8, 4, 4.1, 9, 3)
+    assert solver.started_from[3] == 4
+    assert told == [4, 4.1, 4, 3]
+
+
+def test_it_never_ends_worse_than_its_start() -> None:
+    solver, told = run(8, 10, 20, math.inf)
+    assert solver.value == 8
+    assert solver.started_from == [8, 8, 8]
+    assert told == [8, 8, 8]
+
+
+def test_a_start_outside_of_the_finite_numbers_is_refused() -> None:
+    with pytest.raises(DivergenceError, match="not finite"):
+        run(math.nan, 1)
