@@ -64,7 +64,8 @@ def judge(scan: Scan, probe: NDArray[np.complex64], found: Residual, given: NDAr
     mean_pattern = model.counts.mean(0)
     mean = _residual_of(model, mean_pattern)
     to_explain = mean**2 - _floor_of(model, mean_pattern) ** 2
-    unexplained = (found.value**2 - found.floor**2) / max(to_explain, 1e-3 * mean**2)
+    alike = to_explain <= 1e-3 * mean**2
+    unexplained = 0.0 if alike else (found.value**2 - found.floor**2) / to_explain
     as_given, as_twin = _overlaps(start[0], end[0])
     figures = {
         "R_empty": empty,
@@ -75,11 +76,13 @@ def judge(scan: Scan, probe: NDArray[np.complex64], found: Residual, given: NDAr
         "probe_overlap": as_given,
         "twin_probe_overlap": as_twin,
     }
-    if not found.value < min(empty, mean) or unexplained > _HOPELESS:
+    if not found.value < (empty if alike else min(empty, mean)) or unexplained > _HOPELESS:
         reason = "it explains the patterns no better than an empty object or their mean does"
         return Verdict("failed", (reason,), figures)
     reasons = []
-    if unexplained > _MOST_UNEXPLAINED or to_explain <= 0:
+    if alike:
+        reasons.append("the patterns are alike but for their noise, which tells nothing of an object")
+    if unexplained > _MOST_UNEXPLAINED:
         reasons.append(
             f"{unexplained:.0%} of what differs between the patterns stays unexplained (check positions, their unit, "
             "sign and axes, and the geometry)"

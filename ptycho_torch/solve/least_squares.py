@@ -69,7 +69,7 @@ class LeastSquares:
     """
 
     # mini-batches see the object at different times: so much may the objective of an epoch rise by chance
-    tolerance = 0.05
+    tolerance = 0.2
 
     def __init__(self, model: ScanModel, canvas: Tensor, probe: Tensor, settings: RefineSettings) -> None:
         self.model = model

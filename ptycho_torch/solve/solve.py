@@ -19,7 +19,7 @@ from ptycho_torch.solve.poisson import PoissonAdam
 from ptycho_torch.solve.safeguard import run_safeguarded
 from ptycho_torch.solve.scan_model import ScanModel, Solution
 
-LOW_DOSE_PHOTONS = 1e5
+LOW_DOSE_PHOTONS = 2e5
 _WARM_UP_SHARE = 1 / 3
 
 

@@ -36,6 +36,17 @@ def test_a_spoilt_scan_is_not(name: str) -> None:
     assert verdict_on(SPOIL[name](simulate_scan(SETTINGS))) != "good"
 
 
+def test_a_single_pattern_is_judged_and_not_called_good() -> None:
+    assert verdict_on(simulate_scan(SETTINGS).take(np.array([0]))) == "doubtful"
+
+
+def test_patterns_that_are_all_the_same_tell_nothing() -> None:
+    scan = simulate_scan(SETTINGS)
+    same = replace(scan, counts=np.repeat(scan.counts[:1], len(scan), axis=0), truth=None)
+    verdict = refine_scan(same, RefineSettings(), device="cpu").verdict
+    assert str(verdict).startswith("doubtful because the patterns are alike")
+
+
 def test_patterns_that_do_not_overlap_are_told() -> None:
     scan = simulate_scan(replace(SETTINGS, object_px=160, step_px=20))
     assert "overlap" in str(refine_scan(scan, RefineSettings(), device="cpu").verdict)

@@ -104,10 +104,10 @@ def test_poisson_beats_least_squares_when_photons_are_few(simulation: Simulation
         settings = RefineSettings.from_dict({"method": method, "epochs": 30, "batches": 8, "probe_start": 1.0})
         found = refine(scan, settings)
         errors[method] = evaluate(scan, found.canvas, found.probe, device=CPU)["complex_error"]
-    assert errors["poisson"] < min(0.145, 0.9 * errors["least_squares"])
+    assert errors["poisson"] < 0.8 * errors["least_squares"]
 
 
-@pytest.mark.parametrize(("photons", "method"), [(1e3, "poisson"), (9.9e4, "poisson"), (1e5, "least_squares")])
+@pytest.mark.parametrize(("photons", "method"), [(1e3, "poisson"), (1.9e5, "poisson"), (2e5, "least_squares")])
 def test_the_dose_chooses_the_solver(photons: float, method: str) -> None:
     assert chosen_method(RefineSettings(), photons) == method
     assert chosen_method(RefineSettings(method="poisson"), photons) == "poisson"
