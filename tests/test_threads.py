@@ -149,5 +149,5 @@ def test_busy_cores_are_left_out_where_that_is_asked_for(monkeypatch: pytest.Mon
     monkeypatch.setattr("ptycho_torch.runtime.threads.free_cores", lambda: 5)
     found: list[dict[str, str]] = [{}, {"OMP_NUM_THREADS": "7"}, {"SLURM_CPUS_PER_TASK": "2"}]
     for environment in found:
-        set_threads(environment=environment, free=True)
-    assert [environment["OMP_NUM_THREADS"] for environment in found] == ["5", "7", "2"]
+        set_threads("free", environment)
+    assert [environment["OMP_NUM_THREADS"] for environment in found] == ["5", "5", "2"]

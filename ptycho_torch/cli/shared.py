@@ -6,7 +6,7 @@ import argparse
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ptycho_torch.cli.options import add_settings, in_users_words
 from ptycho_torch.config.fields import Settings
@@ -67,7 +67,13 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     """Options that say where to compute."""
     group = parser.add_argument_group("Machine")
     add_device(group)
-    group.add_argument("--threads", type=_threads, metavar="INT", help="processor threads (default: torch's choice)")
+    group.add_argument(
+        "--threads",
+        type=_threads,
+        metavar="INT",
+        help="processor threads, or free: the cores that other processes leave idle, which may change a result's last "
+        "bits (default: torch's choice)",
+    )
     group.add_argument("--quiet", action="store_true", help="no progress bars, only warnings")
 
 
@@ -83,9 +89,13 @@ def _device(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _threads(text: str) -> int:
+def _threads(text: str) -> int | Literal["free"]:
+    if text == "free":
+        return "free"
     if not text.isdecimal() or not 1 <= int(text[:9]) <= MOST_THREADS:
-        raise argparse.ArgumentTypeError(f"{text!r} threads; a number of at least 1 and at most {MOST_THREADS} works")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} threads; a number of at least 1 and at most {MOST_THREADS}, or free, works"
+        )
     return int(text)
 
 
@@ -105,12 +115,8 @@ def read_scans_first(arguments: argparse.Namespace, reading: DataSettings, *, se
     return [read_one_scan(arguments.data, reading, arguments.probe)]
 
 
-def prepare_run(arguments: argparse.Namespace, *, free_threads: bool = True) -> None:
+def prepare_run(arguments: argparse.Namespace) -> None:
     """Check the output folder without touching it, then say how many threads torch gets when it is loaded.
-
-    Args:
-        arguments: of the command line.
-        free_threads: leave out cores that other processes keep busy, where no number is asked for.
 
     Raises:
         OutputError: the folder is in use or cannot be written.
@@ -118,7 +124,7 @@ def prepare_run(arguments: argparse.Namespace, *, free_threads: bool = True) -> 
     from ptycho_torch.storage.writing import check_folder
 
     check_folder(arguments.output_dir, overwrite=arguments.overwrite)
-    set_threads(arguments.threads, free=free_threads)
+    set_threads(arguments.threads)
 
 
 def print_config(**sections: Settings) -> None:

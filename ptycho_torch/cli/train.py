@@ -124,4 +124,4 @@ def _check_run(arguments: argparse.Namespace, experiment: Experiment, scans: Seq
         check_checkpoint(arguments.output_dir / "checkpoints" / "last.ckpt")
         set_threads(arguments.threads)
     else:
-        prepare_run(arguments, free_threads=False)
+        prepare_run(arguments)

@@ -27,9 +27,10 @@ class Condition:
 
 
 def one_of(name: str, *values: object, undecided: object = None) -> Condition:
-    """A setting has one of these values, or the one that leaves the decision for later."""
+    """A setting has one of these values, or the one, if there is one, that leaves the decision for later."""
+    accepted = values if undecided is None else (*values, undecided)
     words = " or ".join(map(str, values))
-    return Condition(f"{{section}}{name} {words}", lambda section: getattr(section, name) in (*values, undecided))
+    return Condition(f"{{section}}{name} {words}", lambda section: getattr(section, name) in accepted)
 
 
 def above(name: str, limit: float) -> Condition:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Collection, Iterator, MutableMapping
 from pathlib import Path
+from typing import Literal
 
 MOST_THREADS = 4096
 # Between two parallel loops OpenMP's threads spin, 300,000 times by default, before they sleep. Beside another busy
@@ -18,30 +19,29 @@ _COUNT, _WAITING = "OMP_NUM_THREADS", ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP
 
 
 def set_threads(
-    threads: int | None = None, environment: MutableMapping[str, str] = os.environ, *, free: bool = False
+    threads: int | Literal["free"] | None = None, environment: MutableMapping[str, str] = os.environ
 ) -> None:
     """Prepare the threads of a process that has not loaded torch yet.
 
     What the environment says already is left as it is. Where torch is loaded, only a number that was asked for counts.
 
     Args:
-        threads: how many; without a number as many as torch takes, but not more than the process may use.
+        threads: how many; `free` for the cores that other processes leave idle at the moment; without either as many
+            as torch takes, but not more than the process may use. The last bits of results depend on the number, so
+            that with `free` a run need not repeat another to the last bit.
         environment: variables that OpenMP reads when it is loaded.
-        free: take only the cores that other processes leave idle at the moment. Not for training, where the last bits
-            of gradients, and so the network, depend on the number of threads.
     """
     if "torch" in sys.modules:
-        if threads is not None:
+        if isinstance(threads, int):
             sys.modules["torch"].set_num_threads(threads)
         return
     limit = limited_cores(environment=environment)
-    if threads is not None:
-        environment[_COUNT] = str(threads)
-    elif _COUNT not in environment and (free or limit is not None):
-        usable = len(_own_cores())
-        least = min(limit or usable, free_cores() if free else usable)
-        if least < usable:
-            environment[_COUNT] = str(least)
+    usable = len(_own_cores())
+    wanted = free_cores() if threads == "free" else threads
+    if wanted is not None:
+        environment[_COUNT] = str(wanted if threads != "free" else min(wanted, limit or usable))
+    elif limit is not None and limit < usable:
+        environment.setdefault(_COUNT, str(limit))
     if not any(name in environment for name in _WAITING):
         environment["GOMP_SPINCOUNT"] = str(SPINS)
 

@@ -85,7 +85,7 @@ def work() -> None:
     if chosen == "package":
         threads.set_threads()
     elif chosen == "free":
-        threads.set_threads(free=True)
+        threads.set_threads("free")
         os.environ.pop("GOMP_SPINCOUNT")
     import torch  # noqa: PLC0415
 
