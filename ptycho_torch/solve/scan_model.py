@@ -115,9 +115,7 @@ class ScanModel:
         Raises:
             DataError: there is no probe to start from, or the background leaves it no photons.
         """
-        given = self.scan.probe if probe is None else probe
-        if given is None:
-            raise DataError(f"{self.scan.name}: there is no probe to start from; give one with --probe or in the file")
+        given = self.scan.known_probe() if probe is None else probe
         start = torch.from_numpy(np.array(given[:modes], np.complex64)).to(self.device)
         if len(start) < modes:
             start = _with_weak_modes(start, modes)
