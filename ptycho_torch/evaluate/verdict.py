@@ -24,6 +24,7 @@ from ptycho_torch.solve.scan_model import ScanModel
 # on simulated scans: good ones leave at most .02, spoilt ones mostly more than .1
 _MOST_UNEXPLAINED, _HOPELESS = 0.05, 0.9
 _LEAST_PATTERNS = 1.35
+_COPIES = 0.1
 _LEAST_LIKENESS = 0.88
 _TWIN_MARGIN = 0.1
 _BATCH = 64
@@ -63,7 +64,8 @@ def judge(scan: Scan, probe: NDArray[np.complex64], found: Residual, given: NDAr
     empty = _residual_of(model, model.expected(model.start_object(None), start, model.patterns[:1])[0])
     mean_pattern = model.counts.mean(0)
     mean = _residual_of(model, mean_pattern)
-    to_explain = mean**2 - _floor_of(model, mean_pattern) ** 2
+    floor = _floor_of(model, mean_pattern)
+    to_explain = mean**2 - floor**2
     alike = to_explain <= 1e-3 * mean**2
     unexplained = 0.0 if alike else (found.value**2 - found.floor**2) / to_explain
     as_given, as_twin = _overlaps(start[0], end[0])
@@ -76,7 +78,9 @@ def judge(scan: Scan, probe: NDArray[np.complex64], found: Residual, given: NDAr
         "probe_overlap": as_given,
         "twin_probe_overlap": as_twin,
     }
-    if not found.value < (empty if alike else min(empty, mean)) or unexplained > _HOPELESS:
+    # copies of one pattern have not even noise between them: their mean explains them whatever the object is
+    bar = empty if mean < _COPIES * floor else min(empty, mean)
+    if not found.value < bar or unexplained > _HOPELESS:
         reason = "it explains the patterns no better than an empty object or their mean does"
         return Verdict("failed", (reason,), figures)
     reasons = []
