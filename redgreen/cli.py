@@ -42,7 +42,11 @@ def main(argv: list[str] | None = None) -> int:
     as_json = "--json" in words
     is_run = bool({*RUNS} & {*words})
     try:
-        arguments = _make_parser().parse_args(words)
+        options, tests = _split_at_dashes(words)
+        arguments = _make_parser().parse_args(options)
+        if tests and arguments.command != "prove":
+            raise RegistryError(f"only `redgreen prove` takes tests after `--`, not `redgreen {arguments.command}`")
+        arguments.tests = tests
         as_json, is_run = arguments.json, arguments.command in RUNS
         answer: commands.Answer = arguments.run(_find_project(arguments), arguments)
     except RedgreenError as error:
@@ -80,6 +84,8 @@ def _tell(answer: commands.Answer, *, as_json: bool, is_run: bool) -> None:
 
 
 def _find_project(arguments: argparse.Namespace) -> Project:
+    if arguments.command == "prove":  # needs no registry
+        return Project((arguments.root or Path.cwd()).resolve(), scratch=True)
     # CI=true throws away what a run writes; what was recorded before is checked there as anywhere else
     by_environment = None if arguments.command in WRITING else False
     return find_project(Path.cwd(), root=arguments.root, scratch=True if arguments.scratch else by_environment)
@@ -121,6 +127,18 @@ def _run_ledger(project: Project, arguments: argparse.Namespace) -> commands.Ans
     return commands.rebuild_ledger(project) if arguments.rebuild else commands.check_ledger(project)
 
 
+def _split_at_dashes(words: list[str]) -> tuple[list[str], list[str]]:
+    """Part the command line at `--`: argparse takes no list of words behind options."""
+    place = words.index("--") if "--" in words else len(words)
+    return words[:place], words[place + 1 :]
+
+
+def _parse_count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
+    return int(text)
+
+
 def _make_parser() -> Parser:
     common = Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="print one JSON document; the run itself goes to stderr")
@@ -157,5 +175,18 @@ def _make_parser() -> Parser:
         "docs", "write the documents that come from the registry", lambda p, a: commands.generate_docs(p, check=a.check)
     )
     docs.add_argument("--check", action="store_true", help="compare only")
+    text = "replay the change of a range of commits: its tests on its product, before and after, in a clean clone"
+    prove = verb("prove", text, commands.prove)
+    prove.add_argument("range", metavar="BASE..HEAD")
+    prove.usage = "redgreen prove [OPTION ...] BASE..HEAD [-- TEST ...]"
+    prove.epilog = "After `--`: files or single tests; by default the test files that the range touches."
+    prove.add_argument("--product", action="append", default=[], metavar="GLOB", help="files that are the product")
+    prove.add_argument(
+        "--accept", action="append", default=[], choices=("stub", "missing_symbol"), help="also a reason"
+    )
+    prove.add_argument("--hunks", action="store_true", help="undo each hunk of the product alone as well")
+    prove.add_argument("--repeat", type=_parse_count, default=3, help="fresh processes of each cell (3)")
+    prove.add_argument("--budget", type=_parse_count, default=60, metavar="S", help="seconds of one process (60)")
+    prove.add_argument("--pass-env", action="append", default=[], metavar="NAME", help="variable to pass on")
     verb("doctor", "check whether runs can be recorded here", lambda p, a: commands.examine(p))
     return parser

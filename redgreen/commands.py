@@ -5,6 +5,7 @@ Every function raises a `RedgreenError` for what it refuses.
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,9 @@ from redgreen.evidence import abandoned, ledger
 from redgreen.evidence.verify_all import verify_all
 from redgreen.project import Project
 from redgreen.registry.load import find_selector, load_registry
+from redgreen.replay.cell import Conditions
+from redgreen.replay.proof import ACCEPTED, PROOF_CODES
+from redgreen.replay.prove import prove_range
 from redgreen.run.runner import Outcome, Session, run_many, run_selector
 
 __all__ = ["Answer"]
@@ -199,6 +203,49 @@ def examine(project: Project) -> Answer:
     values = {"findings": to_json(rows)}
     code = bad[0].code if bad else 0
     return Answer(code, "UNFIT" if bad else "FIT", lines, values)
+
+
+def prove(project: Project, arguments: Namespace) -> Answer:
+    """Replay a range of commits and tell what that proves."""
+    conditions = Conditions(arguments.budget, arguments.repeat, tuple(arguments.pass_env))
+    replay = prove_range(
+        project.root,
+        arguments.range,
+        arguments.tests,
+        conditions,
+        product=tuple(arguments.product),
+        accept=(*ACCEPTED, *arguments.accept),
+        hunks=arguments.hunks,
+    )
+    proof = replay.proof
+    unwitnessed = [str(hunk) for hunk in replay.hunks if hunk.state == "unwitnessed"]
+    lines = [
+        f"{proof.verdict}  {replay.change.base[:12]}..{replay.change.head[:12]}",
+        *(f"  {reason}" for reason in proof.reasons[:20]),
+        *(f"  note: {note}" for note in proof.notes[:20]),
+        f"  product: {', '.join(replay.change.product[:10]) or 'no file of it differs'}",
+        f"  held: {proof.held} tests passed before and after",
+        *([f"  hunks: {len(replay.hunks)}, unwitnessed {len(unwitnessed)}"] if replay.hunks else []),
+        *(f"    {hunk}" for hunk in unwitnessed),
+        f"  {replay.processes} processes, {replay.wall_s:.1f} s",
+    ]
+    values = {
+        "reasons": list(proof.reasons),
+        "notes": list(proof.notes),
+        "fixed": list(proof.fixed),
+        "held": proof.held,
+        "product": list(replay.change.product),
+        "others": list(replay.change.others),
+        "tests": list(replay.tests),
+        "cells": [
+            {"name": cell.name, "problem": cell.problem, "tests": {key: one.outcome for key, one in cell.tests.items()}}
+            for cell in replay.cells.list()
+        ],
+        "hunks": [str(hunk) for hunk in replay.hunks],
+        "processes": replay.processes,
+        "wall_s": round(replay.wall_s, 3),
+    }
+    return Answer(PROOF_CODES[proof.verdict], proof.verdict, lines, values)
 
 
 def refuse(error: RedgreenError) -> Answer:

@@ -132,7 +132,7 @@ def covers(prefix: str, nodeid: str) -> bool:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Watch the body of the test itself, below every hook that could replace it."""
     function = getattr(item, "obj", None)
-    if not (inspect.isfunction(function) or inspect.ismethod(function)) or inspect.iscoroutinefunction(function):
+    if not (inspect.isfunction(function) or inspect.ismethod(function)):
         return (yield)
     collected = _items.get(item.nodeid)
     seen = {"entered": False, "raised": None, "replaced": collected is not None and unwrap(function) != collected}
@@ -145,7 +145,17 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 
 def watch(function: Callable[..., object], seen: dict[str, Any]) -> Callable[..., object]:
-    """Wrap a function so that it records that it was entered and what it raised."""
+    """Wrap a function, or a coroutine function, so that it records that it was entered and what it raised."""
+
+    @functools.wraps(function)
+    async def coroutine(*args: object, **kwargs: object) -> object:
+        __tracebackhide__ = True
+        seen["entered"] = True
+        try:
+            return await function(*args, **kwargs)  # type: ignore[misc]  # a coroutine function gives an awaitable
+        except BaseException as error:
+            seen["raised"] = type(error).__name__
+            raise
 
     @functools.wraps(function)
     def body(*args: object, **kwargs: object) -> object:
@@ -157,7 +167,7 @@ def watch(function: Callable[..., object], seen: dict[str, Any]) -> Callable[...
             seen["raised"] = type(error).__name__
             raise
 
-    return body
+    return coroutine if inspect.iscoroutinefunction(function) else body
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

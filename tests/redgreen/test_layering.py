@@ -19,6 +19,7 @@ ORDER = (
     "judge",
     "evidence",
     "run",
+    "replay",
     "checks",
     "commands",
     "cli",

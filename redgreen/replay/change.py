@@ -1,0 +1,123 @@
+"""A change between two commits: which of its files are product, and which belong to the tests."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from redgreen.errors import RepositoryError
+from redgreen.gitrepo import git
+
+__all__ = ["Change", "is_test_file", "read_change"]
+
+TEST_FOLDERS: Final = frozenset({"test", "tests", "testing", "unittest", "unittests"})
+TEST_MODULES: Final = frozenset({"testing", "_testing", "testutils", "testhelpers", "test_helpers", "test_utils"})
+# source files that configure a project's tools and are no part of what it delivers
+TOOL_FILES: Final = frozenset({"setup.py", "noxfile.py", "fabfile.py", "tasks.py", "dodo.py", "conf.py"})
+TOOL_FOLDERS: Final = frozenset({"docs", "doc", "examples", "benchmarks", "ci", ".github"})
+SOURCES: Final = frozenset({".py", ".pyi", ".pyx", ".pxd", ".c", ".h", ".cc", ".cpp", ".hpp", ".cu", ".rs"})
+RANGE: Final = re.compile(r"(?P<base>.+?)\.\.(?P<head>[^.].*)?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The files that differ between two commits, in two groups.
+
+    `base` and `head` are full commit ids. `product` are changed files of the product; `others` are all other changed
+    files (tests, their data, configuration, documents), which a replay leaves on the side of the tests.
+    """
+
+    base: str
+    head: str
+    product: tuple[str, ...]
+    others: tuple[str, ...]
+
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """The changed files that pytest would collect."""
+        return tuple(path for path in self.others if is_test_file(path))
+
+
+def read_change(root: Path, span: str, product: tuple[str, ...] = ()) -> Change:
+    """Read the change that a range of commits makes; `BASE..` means up to HEAD.
+
+    `product` are globs of the product's files; without them the product is the source code outside of test folders,
+    and what lies in a folder with an `__init__.py`.
+
+    Raises:
+        RepositoryError: The range is not one, a commit does not exist, or BASE is no ancestor of HEAD.
+    """
+    match = RANGE.match(span)
+    if match is None:
+        raise RepositoryError(f"'{span}' is not a range of commits; give BASE..HEAD, as in main~1..main")
+    base, head = _resolve(root, match["base"]), _resolve(root, match["head"] or "HEAD")
+    if git(root, "merge-base", base, head).decode().strip() != base:
+        raise RepositoryError(f"{match['base']} is not an ancestor of {match['head'] or 'HEAD'}")
+    raw = git(root, "diff-tree", "-r", "-z", "--no-renames", "--name-only", base, head)
+    changed = tuple(name.decode("utf-8", "surrogateescape") for name in raw.split(b"\0") if name)
+    layout = _Layout(root, base, head)
+    wanted = (lambda path: any(fnmatch.fnmatchcase(path, glob) for glob in product)) if product else layout.is_product
+    chosen = tuple(path for path in changed if wanted(path))
+    return Change(base, head, chosen, tuple(path for path in changed if path not in set(chosen)))
+
+
+def _resolve(root: Path, name: str) -> str:
+    try:
+        return git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").decode().strip()
+    except RepositoryError as error:
+        if "not a git repository" in str(error):
+            raise
+        raise RepositoryError(f"'{name}' is not a commit of this repository") from None
+
+
+def is_test_file(path: str) -> bool:
+    """Return whether pytest collects the file by its usual names."""
+    name = PurePosixPath(path).name
+    return name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py"))
+
+
+class _Layout:
+    """The files of both commits, from which it is read what is product."""
+
+    def __init__(self, root: Path, base: str, head: str) -> None:
+        self._root, self._head = root, head
+        self._files = {PurePosixPath(name) for commit in (base, head) for name in _list_files(root, commit)}
+        self._packages = {path.parent for path in self._files if path.name == "__init__.py"}
+        self._tests = {path for path in self._files if is_test_file(str(path))}
+
+    def is_product(self, path: str) -> bool:
+        """Return whether a file is part of what the project delivers."""
+        place = PurePosixPath(path)
+        if is_test_file(path) or place.name == "conftest.py" or place.stem in TEST_MODULES:
+            return False
+        if TEST_FOLDERS & {part.lower() for part in place.parts[:-1]}:
+            return False
+        if place.name in TOOL_FILES or (place.parts[0] in TOOL_FOLDERS and len(place.parts) > 1):
+            return False
+        if place.suffix not in SOURCES:
+            return any(parent in self._packages for parent in place.parents if parent.parts)
+        lies_beside_tests = any(test.parent == place.parent for test in self._tests)
+        return not lies_beside_tests or self._is_tested(place) or self._is_imported(place)
+
+    def _is_tested(self, place: PurePosixPath) -> bool:
+        names = {f"test_{place.stem}.py", f"{place.stem}_test.py"}
+        return any(test.name in names for test in self._tests)
+
+    def _is_imported(self, place: PurePosixPath) -> bool:
+        """Return whether a file that is no test imports the module."""
+        module = place.parent.name if place.stem == "__init__" else place.stem
+        line = rf"^[[:space:]]*(from|import)[[:space:]].*\b{re.escape(module)}\b"
+        try:
+            found = git(self._root, "grep", "-l", "-z", "-E", line, self._head, "--", "*.py").decode("utf-8", "replace")
+        except RepositoryError:  # no line matches
+            return False
+        names = {PurePosixPath(name.partition(":")[2]) for name in found.split("\0") if name}
+        return bool(names - self._tests - {place, place.parent / "conftest.py"})
+
+
+def _list_files(root: Path, commit: str) -> list[str]:
+    raw = git(root, "ls-tree", "-r", "-z", "--name-only", commit)
+    return [name for name in raw.decode("utf-8", "surrogateescape").split("\0") if name]

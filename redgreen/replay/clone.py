@@ -1,0 +1,105 @@
+"""A clean clone of a repository, in which files of two commits can stand side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from redgreen.errors import RepositoryError
+from redgreen.gitrepo import git
+
+__all__ = ["Clone"]
+
+# lets a commit be fetched that no branch holds, and from a repository whose owner is another user
+SERVE: Final = "git -c uploadpack.allowAnySHA1InWant=true -c safe.directory=* upload-pack"
+
+
+class Clone:
+    """A clone that nothing local reaches: no configuration, no hooks, no attributes, no replaced or hidden files.
+
+    Attributes:
+        root: Where it lies.
+    """
+
+    def __init__(self, source: Path, root: Path, commits: Iterable[str]) -> None:
+        """Fetch commits of a repository, without their history, into a folder that does not exist yet.
+
+        Raises:
+            RepositoryError: Git cannot fetch them.
+        """
+        self.root = root
+        self._home = root.parent / "home"
+        self._home.mkdir(exist_ok=True)
+        root.mkdir()
+        self._git("init", "--quiet", "--template=")
+        self._git("fetch", "--quiet", "--no-tags", "--depth=1", f"--upload-pack={SERVE}", str(source), *commits)
+
+    @property
+    def _env(self) -> dict[str, str]:
+        return {
+            "HOME": str(self._home),
+            "XDG_CONFIG_HOME": str(self._home),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_LFS_SKIP_SMUDGE": "1",
+        }
+
+    def lay_out(self, commit: str, *, files: Iterable[str] = (), of: str = "") -> None:
+        """Make the working files those of a commit, with some files as they are in another (`of`).
+
+        Raises:
+            RepositoryError: A commit is missing, or the files cannot be written.
+        """
+        self._git("checkout", "--quiet", "--force", "--detach", commit)
+        self._git("clean", "-ffdxq")
+        names = list(files)
+        if not names:
+            return
+        there = set(self._list(of))
+        for name in names:
+            if name in there:
+                self._git("checkout", "--quiet", of, "--", f":(literal){name}")
+            else:
+                (self.root / name).unlink(missing_ok=True)
+
+    def undo(self, patch: bytes) -> bool:
+        """Take a patch back; return False, and change nothing, where it does not apply."""
+        file = self.root.parent / "undo.patch"
+        file.write_bytes(patch)
+        try:
+            self._git("apply", "--reverse", "--unidiff-zero", "--whitespace=nowarn", str(file))
+        except RepositoryError:
+            return False
+        return True
+
+    def diff(self, base: str, head: str, files: Iterable[str]) -> bytes:
+        """Return the difference of some files between two commits, without lines of context."""
+        literal = [f":(literal){name}" for name in files]
+        return self._git("diff", "--no-ext-diff", "--no-textconv", "--no-renames", "-U0", base, head, "--", *literal)
+
+    def read(self, commit: str, name: str) -> str | None:
+        """Return a file of a commit as text; None where the commit has no such file."""
+        try:
+            return self._git("cat-file", "blob", f"{commit}:{name}").decode("utf-8", "replace")
+        except RepositoryError:
+            return None
+
+    def has(self, commit: str, name: str) -> bool:
+        """Return whether a commit has a file or folder of that name."""
+        try:
+            self._git("cat-file", "-e", f"{commit}:{name}")
+        except RepositoryError:
+            return False
+        return True
+
+    def _list(self, commit: str) -> list[str]:
+        raw = self._git("ls-tree", "-r", "-z", "--name-only", commit)
+        return raw.decode("utf-8", "surrogateescape").split("\0")
+
+    def _git(self, *words: str) -> bytes:
+        return git(self.root, "-c", f"core.hooksPath={os.devnull}", *words, env=self._env)

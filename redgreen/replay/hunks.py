@@ -1,0 +1,84 @@
+"""Hunks of a product's change: each undone alone must turn a test red, or nothing has witnessed it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from redgreen.replay.cell import Conditions, run_cell
+from redgreen.replay.change import Change
+from redgreen.replay.clone import Clone
+
+__all__ = ["Hunk", "try_hunks"]
+
+HUNK: Final = re.compile(rb"^@@ -\d+(?:,\d+)? \+(?P<line>\d+)(?:,\d+)? @@", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Hunk:
+    """One hunk: `state` is `witnessed`, `unwitnessed`, or why it was not tried."""
+
+    file: str
+    line: int
+    state: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.state}"
+
+
+def try_hunks(clone: Clone, change: Change, tests: Sequence[str], conditions: Conditions) -> list[Hunk]:
+    """Undo each hunk of the product's change alone and run the tests that the change has fixed."""
+    found = []
+    for name in change.product:
+        difference = clone.diff(change.base, change.head, [name])
+        for line, patch in split(difference):
+            clone.lay_out(change.head)
+            found.append(Hunk(name, line, _try(clone, change, name, patch, tests, conditions)))
+    return found
+
+
+def split(difference: bytes) -> Iterator[tuple[int, bytes]]:
+    """Split the difference of one file into patches of one hunk, with the line that each begins at."""
+    starts = [match.start() for match in HUNK.finditer(difference)]
+    if not starts:  # binary, or only the mode has changed
+        if difference:
+            yield 1, difference
+        return
+    head = difference[: starts[0]]
+    for start, end in zip(starts, [*starts[1:], len(difference)], strict=True):
+        match = HUNK.match(difference, start)
+        assert match is not None
+        yield int(match["line"]), head + difference[start:end]
+
+
+def _try(clone: Clone, change: Change, name: str, patch: bytes, tests: Sequence[str], conditions: Conditions) -> str:
+    before = clone.read(change.head, name)
+    if not clone.undo(patch):
+        return "cannot be undone alone"
+    file = clone.root / name
+    after = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
+    if name.endswith(".py") and before is not None and after is not None and _read_code(before) == _read_code(after):
+        return "no code"
+    cell = run_cell("hunk", clone.root, tests, conditions, repeat=1)
+    return "witnessed" if cell.problem or cell.list_with("failed", "error") else "unwitnessed"
+
+
+def _read_code(source: str) -> str | None:
+    """Return what a module does, without comments, layout and docstrings; None where it is no Python."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+            first = node.body[0]
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:]
+    return ast.dump(tree)

@@ -1,0 +1,200 @@
+"""Judge a replay: from what its four cells showed to one verdict, without running anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from redgreen.judge.events import Failure
+from redgreen.replay.cell import Cell
+
+__all__ = ["ACCEPTED", "Proof", "ProofVerdict", "judge_replay"]
+
+ACCEPTED: Final = ("assertion", "exception")
+FAILING: Final = ("failed", "error")
+
+
+class ProofVerdict(StrEnum):
+    """What a replay says about a change."""
+
+    PROVEN = "PROVEN"
+    CHARACTERISATION = "CHARACTERISATION"
+    TESTS_CHANGED = "TESTS_CHANGED"
+    NOTHING_CHANGED = "NOTHING_CHANGED"
+    REGRESSING = "REGRESSING"
+    FLAKY = "FLAKY"
+    UNPROVEN = "UNPROVEN"
+
+
+PROOF_CODES: Final = {
+    ProofVerdict.PROVEN: 0,
+    ProofVerdict.CHARACTERISATION: 60,
+    ProofVerdict.TESTS_CHANGED: 61,
+    ProofVerdict.NOTHING_CHANGED: 62,
+    ProofVerdict.REGRESSING: 63,
+    ProofVerdict.FLAKY: 64,
+    ProofVerdict.UNPROVEN: 65,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A verdict with its reasons.
+
+    Attributes:
+        verdict: What the replay says.
+        reasons: One line each, the decisive one first.
+        fixed: Tests that pass after the change and fail without its product, for an accepted reason.
+        held: How many tests passed before and after the change.
+        notes: What a reviewer should know beside it, such as tests that are gone.
+    """
+
+    verdict: ProofVerdict
+    reasons: tuple[str, ...]
+    fixed: tuple[str, ...] = ()
+    held: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The four cells of a replay.
+
+    Attributes:
+        after: Product and tests as they are after the change.
+        reverted: The product of before, the tests of after.
+        before: Product and tests of before; None where the chosen test files did not exist.
+        forward: The product of after, the tests of before; None as well then.
+    """
+
+    after: Cell
+    reverted: Cell
+    before: Cell | None = None
+    forward: Cell | None = None
+
+    def list(self) -> list[Cell]:
+        """List the cells that ran."""
+        return [cell for cell in (self.after, self.reverted, self.before, self.forward) if cell is not None]
+
+
+def judge_replay(cells: Cells, *, product_changed: bool, accept: Sequence[str] = ACCEPTED) -> Proof:
+    """Judge a replay; the first statement that holds decides.
+
+    `accept` are the classes of failure that count as a reason: assertion, exception, stub, missing_symbol.
+    """
+    passing = cells.after.list_with("passed")
+    held, notes = _compare_with_before(cells)
+    for check in (_check_runs, _check_after, _check_old_tests):
+        proof = check(cells, product_changed)
+        if proof is not None:
+            return Proof(*proof, held=held, notes=notes)
+    if not product_changed:
+        return Proof(ProofVerdict.NOTHING_CHANGED, ("no file of the product differs",), held=held, notes=notes)
+    if cells.reverted.problem:
+        told = f"with the product of before the tests do not run: {cells.reverted.problem}"
+        return Proof(ProofVerdict.UNPROVEN, (told,), held=held, notes=notes)
+    failing = [nodeid for nodeid in passing if _get_outcome(cells.reverted, nodeid) in FAILING]
+    if not failing:
+        told = f"{_count(passing)} pass{'es' if len(passing) == 1 else ''} with the product of before as well"
+        return Proof(ProofVerdict.CHARACTERISATION, (told,), held=held, notes=notes)
+    complaints = {nodeid: _check_failure(cells.reverted, nodeid, accept) for nodeid in failing}
+    fixed = tuple(nodeid for nodeid, complaint in complaints.items() if not complaint)
+    if not fixed:
+        return Proof(
+            ProofVerdict.UNPROVEN, tuple(f"{nodeid}: {told}" for nodeid, told in complaints.items()), (), held, notes
+        )
+    reasons = tuple(f"{nodeid}: {_describe(cells.reverted.tests[nodeid].failure)}" for nodeid in fixed)
+    notes += tuple(f"does not count, {nodeid}: {told}" for nodeid, told in complaints.items() if told)
+    return Proof(ProofVerdict.PROVEN, reasons, fixed, held, notes)
+
+
+def _get_outcome(cell: Cell | None, nodeid: str) -> str:
+    record = cell.tests.get(nodeid) if cell is not None else None
+    return record.outcome if record is not None else ""
+
+
+def _check_runs(cells: Cells, _product_changed: bool) -> tuple[ProofVerdict, tuple[str, ...]] | None:
+    """Did the tests run after the change, and every cell end the same way each time?"""
+    if cells.after.problem:
+        return ProofVerdict.UNPROVEN, (f"after the change the tests do not run: {cells.after.problem}",)
+    flaky = [f"{nodeid}: its repeats differ ({cell.name})" for cell in cells.list() for nodeid in cell.flaky]
+    return (ProofVerdict.FLAKY, tuple(flaky)) if flaky else None
+
+
+def _check_after(cells: Cells, _product_changed: bool) -> tuple[ProofVerdict, tuple[str, ...]] | None:
+    """Does everything that ran after the change pass, or at least nothing fail that passed before?"""
+    failing = cells.after.list_with(*FAILING, "xpassed")
+    if not failing:
+        if cells.after.list_with("passed"):
+            return None
+        return ProofVerdict.UNPROVEN, ("after the change no test passes: all are skipped, or expected to fail",)
+    broken = [nodeid for nodeid in failing if _get_outcome(cells.before, nodeid) == "passed"]
+    if broken:
+        return ProofVerdict.REGRESSING, tuple(f"{nodeid}: passed before, fails after the change" for nodeid in broken)
+    reasons = (
+        f"{nodeid}: fails after the change: {_describe(cells.after.tests[nodeid].failure)}" for nodeid in failing
+    )
+    return ProofVerdict.UNPROVEN, tuple(reasons)
+
+
+def _check_old_tests(cells: Cells, product_changed: bool) -> tuple[ProofVerdict, tuple[str, ...]] | None:
+    """Do the tests that failed before pass with the new product as they stood, and not only as they stand now?"""
+    if cells.before is None or cells.forward is None:
+        return None
+    weakened = [
+        nodeid
+        for nodeid in cells.before.list_with(*FAILING)
+        if _get_outcome(cells.after, nodeid) == "passed" and _get_outcome(cells.forward, nodeid) != "passed"
+    ]
+    why = (
+        "as it stood before the change it fails with the new product" if product_changed else "the product is the same"
+    )
+    return (ProofVerdict.TESTS_CHANGED, tuple(f"{nodeid}: {why}" for nodeid in weakened)) if weakened else None
+
+
+def _compare_with_before(cells: Cells) -> tuple[int, tuple[str, ...]]:
+    """Count what passed before and after, and name what passed before and does not run now."""
+    if cells.before is None:
+        return 0, ("nothing was looked at for losses: the test files are new",)
+    if cells.before.problem:
+        return 0, (f"nothing was looked at for losses: before the change {cells.before.problem}",)
+    passed = cells.before.list_with("passed")
+    held = sum(_get_outcome(cells.after, nodeid) == "passed" for nodeid in passed)
+    gone = [nodeid for nodeid in passed if not _get_outcome(cells.after, nodeid)]
+    silent = [nodeid for nodeid in passed if _get_outcome(cells.after, nodeid) in ("skipped", "xfailed")]
+    notes = [f"gone: {nodeid} passed before" for nodeid in gone]
+    notes += [f"no longer asked: {nodeid} passed before, {_get_outcome(cells.after, nodeid)} now" for nodeid in silent]
+    if cells.forward is not None:
+        notes += [
+            f"expects otherwise now: {nodeid}, as it stood before, fails with the new product"
+            for nodeid in passed
+            if _get_outcome(cells.forward, nodeid) in FAILING and _get_outcome(cells.after, nodeid) == "passed"
+        ]
+    return held, tuple(notes if held or notes else ["nothing was looked at for losses: no test passed before"])
+
+
+def _check_failure(cell: Cell, nodeid: str, accept: Sequence[str]) -> str:
+    """Say why a failure without the product does not count; empty when it does."""
+    record = cell.tests[nodeid]
+    if record.outcome == "error":
+        return f"breaks in {record.phase}, not in the test: {_describe(record.failure)}"
+    failure = record.failure
+    if failure is None or record.subtests:
+        return "fails through a subtest, whose reason cannot be read"
+    if failure.kind not in accept:
+        return f"fails by {_describe(failure)} (class {failure.kind}; accepted: {', '.join(accept)})"
+    return ""
+
+
+def _describe(failure: Failure | None) -> str:
+    if failure is None:
+        return "no exception was seen"
+    told = failure.message.strip().splitlines()[:1] or [""]
+    where = f" ({failure.file}:{failure.line})" if failure.file else ""
+    return f"{failure.type}: {told[0][:160]}{where}"
+
+
+def _count(tests: Sequence[str]) -> str:
+    return f"{len(tests)} test" if len(tests) == 1 else f"all {len(tests)} tests"

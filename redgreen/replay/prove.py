@@ -1,0 +1,91 @@
+"""Prove a range of commits: its tests on its product, before and after, in a clean clone."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from redgreen.errors import RegistryError
+from redgreen.replay.cell import Cell, Conditions, run_cell
+from redgreen.replay.change import Change, read_change
+from redgreen.replay.clone import Clone
+from redgreen.replay.hunks import Hunk, try_hunks
+from redgreen.replay.proof import ACCEPTED, Cells, Proof, ProofVerdict, judge_replay
+
+__all__ = ["Replay", "prove_range"]
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a replay found, and what it cost."""
+
+    change: Change
+    tests: tuple[str, ...]
+    proof: Proof
+    cells: Cells
+    hunks: tuple[Hunk, ...]
+    processes: int
+    wall_s: float
+
+
+def prove_range(
+    root: Path,
+    span: str,
+    tests: Sequence[str],
+    conditions: Conditions,
+    *,
+    product: tuple[str, ...] = (),
+    accept: Sequence[str] = ACCEPTED,
+    hunks: bool = False,
+) -> Replay:
+    """Replay the change that a range of commits makes; without `tests`, those in the test files that it touches.
+
+    Raises:
+        RegistryError: No tests are named and the range touches no test file.
+        RepositoryError: The range does not exist, or git cannot clone it.
+    """
+    begun = time.monotonic()
+    change = read_change(root, span, product)
+    with tempfile.TemporaryDirectory(prefix="rg-replay-") as name, conditions.interrupts:
+        clone = Clone(root, Path(name) / "clone", (change.base, change.head))
+        chosen = tuple(tests) or tuple(path for path in change.tests if clone.read(change.head, path) is not None)
+        if not chosen:
+            raise RegistryError(f"{span} touches no test file; name tests: redgreen prove {span} -- tests/test_x.py")
+        cells = _run_cells(clone, change, chosen, conditions)
+        proof = judge_replay(cells, product_changed=bool(change.product), accept=accept)
+        undone: list[Hunk] = []
+        if hunks and proof.verdict is ProofVerdict.PROVEN:
+            undone = try_hunks(clone, change, proof.fixed, conditions)
+    processes = sum(cell.processes for cell in cells.list()) + sum(
+        hunk.state in ("witnessed", "unwitnessed") for hunk in undone
+    )
+    return Replay(change, chosen, proof, cells, tuple(undone), processes, time.monotonic() - begun)
+
+
+def _run_cells(clone: Clone, change: Change, tests: Sequence[str], conditions: Conditions) -> Cells:
+    clone.lay_out(change.head)
+    after = run_cell("product and tests of after", clone.root, tests, conditions)
+    clone.lay_out(change.head, files=change.product, of=change.base)
+    reverted = run_cell("product of before, tests of after", clone.root, tests, conditions)
+    files = dict.fromkeys(test.partition("::")[0] for test in tests)
+    there = [name for name in files if clone.has(change.base, name)]
+    if not there:
+        return Cells(after, reverted)
+    clone.lay_out(change.base)
+    before = _choose(run_cell("product and tests of before", clone.root, there, conditions), tests)
+    clone.lay_out(change.base, files=change.product, of=change.head)
+    forward = _choose(run_cell("product of after, tests of before", clone.root, there, conditions), tests)
+    return Cells(after, reverted, before, forward)
+
+
+def _choose(cell: Cell, tests: Sequence[str]) -> Cell:
+    """Keep what was chosen: at BASE whole files are run, since a test of the choice may not exist there."""
+    kept = {
+        nodeid: record
+        for nodeid, record in cell.tests.items()
+        if any(nodeid == test or nodeid.startswith((f"{test}::", f"{test}[", f"{test}/")) for test in tests)
+    }
+    return replace(cell, tests=kept, flaky=tuple(nodeid for nodeid in cell.flaky if nodeid in kept))
