@@ -181,8 +181,9 @@ def _make_parser() -> Parser:
     prove.usage = "redgreen prove [OPTION ...] BASE..HEAD [-- TEST ...]"
     prove.epilog = "After `--`: files or single tests; by default the test files that the range touches."
     prove.add_argument("--product", action="append", default=[], metavar="GLOB", help="files that are the product")
+    classes = ("stub", "missing_symbol")
     prove.add_argument(
-        "--accept", action="append", default=[], choices=("stub", "missing_symbol"), help="also a reason"
+        "--accept", action="append", default=[], choices=classes, help="class of failure that counts too"
     )
     prove.add_argument("--hunks", action="store_true", help="undo each hunk of the product alone as well")
     prove.add_argument("--repeat", type=_parse_count, default=3, help="fresh processes of each cell (3)")

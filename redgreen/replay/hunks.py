@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from redgreen.replay.cell import Conditions, run_cell
@@ -55,15 +56,19 @@ def split(difference: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _try(clone: Clone, change: Change, name: str, patch: bytes, tests: Sequence[str], conditions: Conditions) -> str:
-    before = clone.read(change.head, name)
     if not clone.undo(patch):
         return "cannot be undone alone"
-    file = clone.root / name
-    after = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
-    if name.endswith(".py") and before is not None and after is not None and _read_code(before) == _read_code(after):
+    if name.endswith(".py") and _has_same_code(clone.read(change.head, name), clone.root / name):
         return "no code"
     cell = run_cell("hunk", clone.root, tests, conditions, repeat=1)
     return "witnessed" if cell.problem or cell.list_with("failed", "error") else "unwitnessed"
+
+
+def _has_same_code(source: str | None, file: Path) -> bool:
+    if source is None or not file.is_file():
+        return False
+    code = _read_code(source)
+    return code is not None and code == _read_code(file.read_text(encoding="utf-8", errors="replace"))
 
 
 def _read_code(source: str) -> str | None:
@@ -73,12 +78,7 @@ def _read_code(source: str) -> str | None:
     except (SyntaxError, ValueError):
         return None
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
-            first = node.body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if ast.get_docstring(node, clean=False) is not None:
                 node.body = node.body[1:]
     return ast.dump(tree)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from replay_repository import BROKEN, FIXED, TEST, Repository
+from replay_repository import BROKEN, FIXED, TEST, Files, Repository
 
 HELD = "from product import answer\n\n\ndef test_whole():\n    assert isinstance(answer(), int)\n"
-FAILING = {"product.py": BROKEN, "tests/test_demo.py": TEST}
+FAILING: Files = {"product.py": BROKEN, "tests/test_demo.py": TEST}
 OLD_TEST = TEST.replace("42", "41")
 SKIPPED = TEST.replace("def test_answer", "import pytest\n\n\n@pytest.mark.skip\ndef test_answer")
 DATA_TEST = (
     "import json, pathlib\nfrom product import answer\n\n\ndef test_answer():\n"
     "    assert answer() == json.loads((pathlib.Path(__file__).parent / 'expected.json').read_text())\n"
 )
+TOP_DATA_TEST = DATA_TEST.replace(".parent /", ".parents[1] /")
+INDENTED = "".join(f"    {line}\n" for line in BROKEN.splitlines())
 TWICE = TEST + "\n\ndef test_answer():\n    pass\n"
 HELPER_TEST = "from . import helpers\nfrom product import answer\n\n\ndef test_answer():\n    helpers.check(answer())\n"
 HELPER = "def check(value):\n    assert value == 42\n"
@@ -29,14 +31,19 @@ CONTROL_FLOW = (
 )
 
 # name: (files at BASE, files of the change, verdict, what its reasons or notes must hold)
-CASES: dict[str, tuple[dict[str, str | None], dict[str, str | None], str, str]] = {
+CASES: dict[str, tuple[Files, Files, str, str]] = {
     "test and fix in one commit": (
         {"product.py": BROKEN, "tests/test_held.py": HELD},
         {"product.py": FIXED, "tests/test_demo.py": TEST},
         "PROVEN",
         "not the answer",
     ),
-    "fix of a failing test": (FAILING, {"product.py": FIXED, "tests/test_demo.py": TEST + "\n"}, "PROVEN", "AssertionError"),
+    "fix of a failing test": (
+        FAILING,
+        {"product.py": FIXED, "tests/test_demo.py": TEST + "\n"},
+        "PROVEN",
+        "AssertionError",
+    ),
     "product in src": (
         {"src/product/__init__.py": BROKEN},
         {"src/product/__init__.py": FIXED, "tests/test_demo.py": TEST},
@@ -71,8 +78,8 @@ CASES: dict[str, tuple[dict[str, str | None], dict[str, str | None], str, str]] 
         "test_answer",
     ),
     "expected value edited, at the top": (
-        {"product.py": BROKEN, "tests/test_demo.py": DATA_TEST.replace(".parent /", ".parents[1] /"), "expected.json": "42"},
-        {"tests/test_demo.py": DATA_TEST.replace(".parent /", ".parents[1] /") + "\n", "expected.json": "41"},
+        {"product.py": BROKEN, "tests/test_demo.py": TOP_DATA_TEST, "expected.json": "42"},
+        {"tests/test_demo.py": TOP_DATA_TEST + "\n", "expected.json": "41"},
         "TESTS_CHANGED",
         "test_answer",
     ),
@@ -90,7 +97,8 @@ CASES: dict[str, tuple[dict[str, str | None], dict[str, str | None], str, str]] 
         "test_answer",
     ),
     "helper emptied in a folder of another name": (
-        {"product.py": BROKEN, "checks/__init__.py": "", "checks/helpers.py": HELPER, "checks/test_demo.py": HELPER_TEST},
+        {"product.py": BROKEN, "checks/__init__.py": "", "checks/helpers.py": HELPER,
+         "checks/test_demo.py": HELPER_TEST},
         {"checks/helpers.py": "def check(value):\n    pass\n", "checks/test_demo.py": HELPER_TEST + "\n"},
         "TESTS_CHANGED",
         "test_answer",
@@ -101,7 +109,12 @@ CASES: dict[str, tuple[dict[str, str | None], dict[str, str | None], str, str]] 
         "UNPROVEN",
         "no test passes",
     ),
-    "still failing": (FAILING, {"product.py": BROKEN + "\n", "tests/test_demo.py": TEST + "\n"}, "UNPROVEN", "fails after"),
+    "still failing": (
+        FAILING,
+        {"product.py": BROKEN + "\n", "tests/test_demo.py": TEST + "\n"},
+        "UNPROVEN",
+        "fails after",
+    ),
     "another test broken": (
         {"product.py": FIXED, "tests/test_demo.py": TEST},
         {"product.py": BROKEN, "tests/test_demo.py": TEST + "\n\ndef test_other():\n    assert answer() == 41\n"},
@@ -129,7 +142,8 @@ CASES: dict[str, tuple[dict[str, str | None], dict[str, str | None], str, str]] 
     ),
     "test of another outcome each time": (
         {"product.py": BROKEN},
-        {"product.py": FIXED, "tests/test_demo.py": "import os, product\n\n\ndef test_answer():\n    assert os.getpid() % 2\n"},
+        {"product.py": FIXED,
+         "tests/test_demo.py": "import os, product\n\n\ndef test_answer():\n    assert os.getpid() % 2\n"},
         "FLAKY",
         "repeats differ",
     ),
@@ -166,11 +180,7 @@ def test_verdict(name: str, tmp_path: Path) -> None:
 def test_working_files_are_not_what_is_proven(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "project")
     repository.commit({"product.py": BROKEN, "tests/test_demo.py": TEST, ".gitignore": "local.py\n"})
-    repository.commit(
-        {
-            "product.py": "try:\n    from local import answer\nexcept ImportError:\n    def answer():\n        return 41\n"
-        }
-    )
+    repository.commit({"product.py": "try:\n    from local import answer\nexcept ImportError:\n" + INDENTED})
     repository.write({"local.py": FIXED})
     proof = repository.prove("HEAD~1..HEAD", "--repeat", "1", "--", "tests/test_demo.py")
     assert (proof.verdict, proof.code) == ("UNPROVEN", 65)

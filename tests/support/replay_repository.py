@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+Files = Mapping[str, str | None]
 TOP = Path(__file__).resolve().parents[2]
 BROKEN = "def answer():\n    return 41\n"
 FIXED = "def answer():\n    return 42\n"
@@ -50,7 +52,7 @@ class Repository:
         done = subprocess.run(["git", *words], cwd=self.root, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
-    def write(self, files: dict[str, str | None]) -> None:
+    def write(self, files: Files) -> None:
         """Write or delete files."""
         for name, text in files.items():
             path = self.root / name
@@ -60,7 +62,7 @@ class Repository:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
 
-    def commit(self, files: dict[str, str | None]) -> str:
+    def commit(self, files: Files) -> str:
         """Write files, commit them and return the commit."""
         self.write(files)
         self.git("add", "-A")
