@@ -182,9 +182,7 @@ def _make_parser() -> Parser:
     prove.epilog = "After `--`: files or single tests; by default the test files that the range touches."
     prove.add_argument("--product", action="append", default=[], metavar="GLOB", help="files that are the product")
     classes = ("stub", "missing_symbol")
-    prove.add_argument(
-        "--accept", action="append", default=[], choices=classes, help="class of failure that counts too"
-    )
+    prove.add_argument("--accept", action="append", default=[], choices=classes, help="also counts as a failure")
     prove.add_argument("--hunks", action="store_true", help="undo each hunk of the product alone as well")
     prove.add_argument("--repeat", type=_parse_count, default=3, help="fresh processes of each cell (3)")
     prove.add_argument("--budget", type=_parse_count, default=60, metavar="S", help="seconds of one process (60)")

@@ -20,7 +20,7 @@ from redgreen.project import Project
 from redgreen.registry.load import find_selector, load_registry
 from redgreen.replay.cell import Conditions
 from redgreen.replay.proof import ACCEPTED, PROOF_CODES
-from redgreen.replay.prove import prove_range
+from redgreen.replay.prove import Replay, prove_range
 from redgreen.run.runner import Outcome, Session, run_many, run_selector
 
 __all__ = ["Answer"]
@@ -208,15 +208,23 @@ def examine(project: Project) -> Answer:
 def prove(project: Project, arguments: Namespace) -> Answer:
     """Replay a range of commits and tell what that proves."""
     conditions = Conditions(arguments.budget, arguments.repeat, tuple(arguments.pass_env))
-    replay = prove_range(
-        project.root,
-        arguments.range,
-        arguments.tests,
-        conditions,
-        product=tuple(arguments.product),
-        accept=(*ACCEPTED, *arguments.accept),
-        hunks=arguments.hunks,
+    accept = (*ACCEPTED, *arguments.accept)
+    product = tuple(arguments.product)
+    return describe_replay(
+        prove_range(
+            project.root,
+            arguments.range,
+            arguments.tests,
+            conditions,
+            product=product,
+            accept=accept,
+            hunks=arguments.hunks,
+        )
     )
+
+
+def describe_replay(replay: Replay) -> Answer:
+    """Tell what a replay found."""
     proof = replay.proof
     unwitnessed = [str(hunk) for hunk in replay.hunks if hunk.state == "unwitnessed"]
     lines = [

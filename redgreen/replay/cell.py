@@ -6,7 +6,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,7 @@ from redgreen.project import Project
 from redgreen.registry.model import Count, Selector
 from redgreen.run.environment import child_environment
 from redgreen.run.launch import build_argv
-from redgreen.run.process import Interrupts, run_child
+from redgreen.run.process import Finished, Interrupts, run_child
 
 __all__ = ["Cell", "Conditions", "run_cell"]
 
@@ -32,7 +32,10 @@ BROKEN_TESTS: Final = frozenset({"FIXTURE_ERROR", "TEARDOWN_ERROR", "TIMEOUT"})
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """How the processes of a replay run: seconds for each, repeats, further variables and options of pytest."""
+    """How the processes of a replay run: seconds for each, repeats, further variables and options of pytest.
+
+    `start` runs a process to its end, as `run_child` does.
+    """
 
     budget_s: float = 60.0
     repeat: int = 3
@@ -40,6 +43,7 @@ class Conditions:
     pytest_args: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     interrupts: Interrupts = field(default_factory=Interrupts)
+    start: Callable[..., Finished] = run_child
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ def _run_once(
     del env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]  # the plugins of the environment are the same in every cell
     argv = build_argv(Project(root, scratch=True, python=sys.executable), selector, tmp=folder / "pytest", junit=junit)
     output: list[bytes] = []
-    ended = run_child(
+    ended = conditions.start(
         argv,
         env=env,
         cwd=root,

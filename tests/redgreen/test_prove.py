@@ -171,10 +171,9 @@ def test_verdict(name: str, tmp_path: Path) -> None:
     repository = Repository(tmp_path / "project")
     repository.commit(before)
     repository.commit(change)
-    proof = repository.prove("HEAD~1..HEAD", "--repeat", "6" if verdict == "FLAKY" else "1")
-    assert proof.verdict == verdict, proof.values
-    assert told in proof.reasons, proof.values
-    assert (proof.code == 0) == (verdict == "PROVEN")
+    proof, _ = repository.prove("HEAD~1..HEAD", repeat=6 if verdict == "FLAKY" else 1)
+    assert proof.verdict == verdict, proof
+    assert any(told in reason for reason in proof.reasons), proof
 
 
 def test_working_files_are_not_what_is_proven(tmp_path: Path) -> None:
@@ -182,8 +181,7 @@ def test_working_files_are_not_what_is_proven(tmp_path: Path) -> None:
     repository.commit({"product.py": BROKEN, "tests/test_demo.py": TEST, ".gitignore": "local.py\n"})
     repository.commit({"product.py": "try:\n    from local import answer\nexcept ImportError:\n" + INDENTED})
     repository.write({"local.py": FIXED})
-    proof = repository.prove("HEAD~1..HEAD", "--repeat", "1", "--", "tests/test_demo.py")
-    assert (proof.verdict, proof.code) == ("UNPROVEN", 65)
+    assert repository.prove("HEAD~1..HEAD", "tests/test_demo.py")[0].verdict == "UNPROVEN"
 
 
 def test_hidden_changes_of_the_index_and_replaced_objects_are_not_seen(tmp_path: Path) -> None:
@@ -195,32 +193,28 @@ def test_hidden_changes_of_the_index_and_replaced_objects_are_not_seen(tmp_path:
     repository.git("replace", head, fixed)
     repository.git("update-index", "--assume-unchanged", "product.py")
     repository.write({"product.py": FIXED})
-    proof = repository.prove(f"{head}~1..{head}", "--repeat", "1", "--", "tests/test_demo.py")
-    assert proof.verdict == "UNPROVEN"
+    assert repository.prove(f"{head}~1..{head}", "tests/test_demo.py")[0].verdict == "UNPROVEN"
 
 
 def test_a_variable_of_the_environment_does_not_turn_a_test_green(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "project")
     repository.commit(FAILING)
-    switch = "import os\n\n\ndef answer():\n    return int(os.environ.get('ANSWER', 41))\n"
-    repository.commit({"product.py": switch})
-    words = ("HEAD~1..HEAD", "--repeat", "1", "--", "tests/test_demo.py")
-    assert repository.prove(*words, env={"ANSWER": "42"}).verdict == "UNPROVEN"
+    repository.commit({"product.py": "import os\n\n\ndef answer():\n    return int(os.environ.get('ANSWER', 41))\n"})
+    proof, _ = repository.prove("HEAD~1..HEAD", "tests/test_demo.py", env={"ANSWER": "42"})
+    assert proof.verdict == "UNPROVEN"
 
 
 def test_chosen_tests_losses_and_the_cost_are_told(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "project")
     repository.commit({"product.py": BROKEN, "tests/test_demo.py": HELD + "\n\ndef test_gone():\n    pass\n"})
     repository.commit({"product.py": FIXED, "tests/test_demo.py": HELD + TEST})
-    proof = repository.prove("HEAD~1..HEAD", "--repeat", "2")
-    assert proof.verdict == "PROVEN"
-    assert proof.values["fixed"] == ["tests/test_demo.py::test_answer"]
-    assert proof.values["held"] == 1
-    assert any("test_gone passed before" in note for note in proof.values["notes"])
-    assert proof.values["processes"] == 8
-    one = repository.prove("HEAD~1..HEAD", "--repeat", "1", "--", "tests/test_demo.py::test_answer")
-    assert (one.verdict, one.values["held"]) == ("PROVEN", 0)
-    assert any("nothing was looked at" in note for note in one.values["notes"])
+    proof, values = repository.prove("HEAD~1..HEAD", repeat=2)
+    assert (proof.verdict, proof.fixed, proof.held) == ("PROVEN", ("tests/test_demo.py::test_answer",), 1)
+    assert any("test_gone passed before" in note for note in proof.notes)
+    assert values["processes"] == 8
+    one, _ = repository.prove("HEAD~1..HEAD", "tests/test_demo.py::test_answer")
+    assert (one.verdict, one.held) == ("PROVEN", 0)
+    assert any("nothing was looked at" in note for note in one.notes)
 
 
 def test_each_hunk_is_undone_alone(tmp_path: Path) -> None:
@@ -229,35 +223,61 @@ def test_each_hunk_is_undone_alone(tmp_path: Path) -> None:
     repository.commit({"product.py": BROKEN + lines + "\n"})
     changed = lines.replace("LINE_5 = 5", "LINE_5 = 6").replace("LINE_2 = 2", "LINE_2 = 2  # two")
     repository.commit({"product.py": FIXED + changed + "\n", "tests/test_demo.py": TEST})
-    proof = repository.prove("HEAD~1..HEAD", "--repeat", "1", "--hunks")
-    assert proof.values["hunks"] == [
-        "product.py:2: witnessed", "product.py:5: no code", "product.py:8: unwitnessed"
-    ]  # fmt: skip
+    _, values = repository.prove("HEAD~1..HEAD", hunks=True)
+    assert values["hunks"] == ["product.py:2: witnessed", "product.py:5: no code", "product.py:8: unwitnessed"]
+
+
+def test_files_named_as_product_are_the_product(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "project")
+    read = "from pathlib import Path\n\n\ndef answer():\n    return int(Path('table.txt').read_text())\n"
+    repository.commit({"product.py": read, "table.txt": "41", "tests/test_demo.py": TEST})
+    repository.commit({"table.txt": "42", "tests/test_demo.py": TEST + "\n"})
+    assert repository.prove("HEAD~1..HEAD")[0].verdict == "TESTS_CHANGED"
+    assert repository.prove("HEAD~1..HEAD", product=("table.txt",))[0].verdict == "PROVEN"
 
 
 def test_a_missing_symbol_counts_where_it_is_accepted(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "project")
     repository.commit({"product.py": "SIZE = 1\n"})
     repository.commit({"product.py": FIXED, "tests/test_demo.py": SYMBOL_TEST})
-    assert repository.prove("HEAD~1..HEAD", "--repeat", "1", "--accept", "missing_symbol").verdict == "PROVEN"
+    assert repository.prove("HEAD~1..HEAD", accept=("missing_symbol",))[0].verdict == "PROVEN"
+
+
+def test_the_command_tells_verdict_reason_and_cost(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "project")
+    repository.commit({"product.py": BROKEN})
+    repository.commit({"product.py": FIXED, "tests/test_demo.py": TEST})
+    done = repository.spawn("HEAD~1..HEAD", "--repeat", "1", "--", "tests/test_demo.py::test_answer")
+    assert done.code == 0, done.err
+    assert done.out.startswith("PROVEN")
+    assert "AssertionError: not the answer" in done.out
+    assert "product: product.py" in done.out
+    assert "2 processes" in done.out
+    assert repository.git("status", "--porcelain") == ""
 
 
 @pytest.mark.parametrize(
-    ("span", "words", "code", "told"),
+    ("words", "code", "told"),
     [
-        ("HEAD", (), 29, "BASE..HEAD"),
-        ("HEAD~1..nowhere", (), 29, "nowhere"),
-        ("HEAD..HEAD~1", (), 29, "ancestor"),
-        ("HEAD~1..HEAD", (), 20, "no test file"),
-        ("HEAD~1..HEAD", ("--repeat", "0"), 20, "--repeat"),
-        ("--output=x..HEAD", (), 20, "BASE..HEAD"),
+        (("HEAD",), 29, "BASE..HEAD"),
+        (("HEAD~1..nowhere",), 29, "nowhere"),
+        (("HEAD..HEAD~1",), 29, "ancestor"),
+        (("HEAD~1..HEAD",), 20, "no test file"),
+        (("HEAD~1..HEAD", "--repeat", "0"), 20, "--repeat"),
+        (("--output=x..HEAD",), 20, "BASE..HEAD"),
     ],
 )
-def test_wrong_ranges_are_refused(span: str, words: tuple[str, ...], code: int, told: str, tmp_path: Path) -> None:
+def test_wrong_ranges_are_refused(words: tuple[str, ...], code: int, told: str, tmp_path: Path) -> None:
     repository = Repository(tmp_path / "project")
     repository.commit({"product.py": BROKEN})
     repository.commit({"product.py": FIXED})
-    proof = repository.prove(span, *words)
-    assert proof.code == code
-    assert told in proof.err
-    assert "Traceback" not in proof.err
+    done = repository.spawn(*words)
+    assert done.code == code
+    assert told in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_a_folder_without_a_repository_is_refused(tmp_path: Path) -> None:
+    done = Repository.outside(tmp_path / "folder").spawn("HEAD~1..HEAD")
+    assert done.code == 29
+    assert "not a git repository" in done.err

@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from redgreen_sandbox import TOP, Done, fork_server
+
+from redgreen.commands import describe_replay
+from redgreen.replay.cell import Conditions
+from redgreen.replay.proof import Proof
+from redgreen.replay.prove import prove_range
+
 Files = Mapping[str, str | None]
-TOP = Path(__file__).resolve().parents[2]
 BROKEN = "def answer():\n    return 41\n"
 FIXED = "def answer():\n    return 42\n"
 TEST = "from product import answer\n\n\ndef test_answer():\n    assert answer() == 42, 'not the answer'\n"
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What `redgreen prove --json` ended with."""
-
-    code: int
-    values: dict[str, Any]
-    err: str
-
-    @property
-    def verdict(self) -> str:
-        """The verdict of the replay."""
-        return str(self.values["label"])
-
-    @property
-    def reasons(self) -> str:
-        """Its reasons in one text."""
-        return "\n".join(self.values["reasons"])
 
 
 class Repository:
@@ -46,6 +31,14 @@ class Repository:
         self.git("init", "-q", "-b", "main")
         self.git("config", "user.name", "A Developer")
         self.git("config", "user.email", "developer@example.org")
+
+    @classmethod
+    def outside(cls, root: Path) -> Repository:
+        """A folder that is no repository."""
+        root.mkdir()
+        folder = cls.__new__(cls)
+        folder.root = root
+        return folder
 
     def git(self, *words: str) -> str:
         """Run git and return what it printed."""
@@ -69,14 +62,23 @@ class Repository:
         self.git("commit", "-q", "--allow-empty", "-m", "a step")
         return self.git("rev-parse", "HEAD")
 
-    def prove(self, span: str, *words: str, env: dict[str, str] | None = None) -> Proof:
-        """Run `redgreen prove` on a range of commits."""
+    def prove(
+        self, span: str, *tests: str, repeat: int = 1, env: dict[str, str] | None = None, **words: Any
+    ) -> tuple[Proof, dict[str, Any]]:
+        """Replay a range; the proof, and what `redgreen prove --json` prints beside it. Pytest forks."""
+        environ = os.environ | (env or {})
+        conditions = Conditions(repeat=repeat, environ=environ, start=fork_server().start)
+        replay = prove_range(self.root, span, tests, conditions, **words)
+        return replay.proof, describe_replay(replay).values
+
+    def spawn(self, *words: str) -> Done:
+        """Run `redgreen prove` as a user does."""
         done = subprocess.run(
-            [sys.executable, "-m", "redgreen", "prove", "--json", span, *words],
+            [sys.executable, "-m", "redgreen", "prove", *words],
             cwd=self.root,
-            env=os.environ | {"PYTHONPATH": str(TOP)} | (env or {}),
+            env=os.environ | {"PYTHONPATH": str(TOP)},
             capture_output=True,
             text=True,
             check=False,
         )
-        return Proof(done.returncode, json.loads(done.stdout), done.stderr)
+        return Done(done.returncode, done.stdout, done.stderr)
