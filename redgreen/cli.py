@@ -71,7 +71,7 @@ def _tell(answer: commands.Answer, *, as_json: bool, is_run: bool) -> None:
         closing = f"REDGREEN {answer.code} {answer.label} {answer.path}"
         if as_json:
             head = {"code": answer.code, "label": answer.label, "path": answer.path}
-            print(json.dumps(head | answer.values, indent=1, ensure_ascii=False))
+            print(json.dumps(head | answer.values, indent=1, ensure_ascii=False).encode("utf-8", "replace").decode())
         else:
             stream = sys.stdout if is_run or answer.code == 0 else sys.stderr
             for line in answer.lines:

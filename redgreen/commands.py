@@ -253,7 +253,12 @@ def describe_replay(replay: Replay) -> Answer:
         "processes": replay.processes,
         "wall_s": round(replay.wall_s, 3),
     }
-    return Answer(PROOF_CODES[proof.verdict], proof.verdict, lines, values)
+    return Answer(PROOF_CODES[proof.verdict], proof.verdict, [make_printable(line) for line in lines], values)
+
+
+def make_printable(text: str) -> str:
+    """Replace what no terminal can show: bytes of a file's name that are no UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def refuse(error: RedgreenError) -> Answer:

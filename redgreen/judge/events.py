@@ -14,7 +14,10 @@ IMPORT_FAMILY: Final = ("ImportError", "ModuleNotFoundError", "AttributeError", 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The exception of a test: its type, message, the place that raised it, and what hides behind it."""
+    """The exception of a test: its type, message, the place that raised it, and what hides behind it.
+
+    `origin` is the file of the repository whose statement failed, also where it is hidden or called a library.
+    """
 
     type: str
     module: str
@@ -24,6 +27,7 @@ class Failure:
     line: int
     inside: bool
     hidden: tuple[str, ...]
+    origin: str = ""
 
     @property
     def kind(self) -> str:
@@ -143,18 +147,25 @@ def _take_test(evidence: Evidence, event: dict[str, Any]) -> None:
         record.outcome, record.phase = "error", event["when"]
         return
     record.outcome, record.phase = outcome, event["when"]
+    if raw is None and event.get("subtest"):
+        record.failure = _read_failure(event["subtest"])
     if raw is not None and raw["kind"] == "exception":
-        record.failure = Failure(
-            raw["type"],
-            raw["module"],
-            tuple(raw["bases"]),
-            raw["message"],
-            raw["file"],
-            int(raw["line"]),
-            bool(raw["inside"]),
-            tuple(raw["hidden"]),
-        )
+        record.failure = _read_failure(raw)
         record.timeout = raw["type"] == "Failed" and raw["message"].startswith("Timeout (>")
+
+
+def _read_failure(raw: dict[str, Any]) -> Failure:
+    return Failure(
+        raw["type"],
+        raw["module"],
+        tuple(raw["bases"]),
+        raw["message"],
+        raw["file"],
+        int(raw["line"]),
+        bool(raw["inside"]),
+        tuple(raw["hidden"]),
+        str(raw.get("origin", "")),
+    )
 
 
 def _find_outcome(event: dict[str, Any]) -> tuple[str, str]:

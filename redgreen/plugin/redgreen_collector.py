@@ -25,6 +25,7 @@ PRODUCTS: Final = tuple(filter(None, os.environ.pop("REDGREEN_PRODUCTS", "").spl
 QUERIES: Final = os.environ.pop("REDGREEN_QUERIES", "")
 MESSAGE_CAP: Final = 4000  # characters of an exception's message
 CHAIN_CAP: Final = 20  # exceptions followed through __cause__ and __context__
+PATH: Final = type(Path())
 OUTSIDE: Final = ("site-packages", "dist-packages")
 
 _stream = open(EVENTS, "a", encoding="utf-8") if EVENTS else None  # noqa: SIM115 - lives as long as the process
@@ -34,7 +35,7 @@ _items: dict[str, Any] = {}
 _raw: dict[tuple[str, str], dict[str, Any]] = {}
 _body: dict[str, dict[str, Any]] = {}
 _deselected: set[str] = set()
-_subtests_failed: set[str] = set()
+_subtests_failed: dict[str, dict[str, Any] | None] = {}
 _root = Path.cwd()
 
 
@@ -187,8 +188,7 @@ def pytest_runtest_makereport(
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Write a phase: what pytest reports, and what was seen."""
     if type(report) is not pytest.TestReport:  # a subtest: its test is reported afterwards and must not count as plain
-        if report.failed:
-            _subtests_failed.add(report.nodeid)
+        note_subtest(report)
         return
     raw = _raw.pop((report.nodeid, report.when), None)
     if report.when != "call" and report.passed and raw is None:
@@ -206,8 +206,15 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         if body is not None and (body["replaced"] or body["raised"] or not body["entered"]):
             event["body"] = body
         if report.nodeid in _subtests_failed:
-            event["subtests"] = True
+            event |= {"subtests": True, "subtest": _subtests_failed[report.nodeid]}
     emit(**event)
+
+
+def note_subtest(report: pytest.TestReport) -> None:
+    """Remember the first failure of a test's subtests."""
+    seen = _raw.pop((report.nodeid, "call"), None)
+    if report.failed:
+        _subtests_failed.setdefault(report.nodeid, seen)
 
 
 def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -254,6 +261,7 @@ def describe(error: BaseException, traceback: TracebackType | None) -> dict[str,
         ],
     }
     described.update(find_place(traceback))
+    described["origin"] = find_origin(traceback)
     return described
 
 
@@ -281,10 +289,21 @@ def find_place(traceback: TracebackType | None) -> dict[str, Any]:
         traceback = traceback.tb_next
     if found is None:
         return {"file": "", "line": 0, "inside": False}
-    path = Path(found[0])
+    path = PATH(found[0])  # under a test that pretends to be on Windows, Path itself cannot be made
     if is_inside(path):
         return {"file": path.resolve().relative_to(_root.resolve()).as_posix(), "line": found[1], "inside": True}
     return {"file": "/".join(path.parts[-2:]), "line": found[1], "inside": False}
+
+
+def find_origin(traceback: TracebackType | None) -> str:
+    """Find the file of the last frame inside of the repository, hidden or not: whose statement it was that failed."""
+    origin = ""
+    while traceback is not None:
+        name = traceback.tb_frame.f_code.co_filename
+        if not name.startswith("<") and is_inside(PATH(name)):
+            origin = PATH(name).resolve().relative_to(_root.resolve()).as_posix()
+        traceback = traceback.tb_next
+    return origin
 
 
 def is_inside(path: Path) -> bool:
@@ -292,5 +311,5 @@ def is_inside(path: Path) -> bool:
     path = path.resolve()
     if not path.is_relative_to(_root.resolve()) or any(part in OUTSIDE for part in path.parts):
         return False
-    prefix = Path(sys.prefix).resolve()
+    prefix = PATH(sys.prefix).resolve()
     return not (prefix != _root.resolve() and path.is_relative_to(prefix))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import sys
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,15 +19,22 @@ from redgreen.judge.events import TestRecord
 from redgreen.judge.verdict import judge
 from redgreen.project import Project
 from redgreen.registry.model import Count, Selector
+from redgreen.replay.standin import write_standins
 from redgreen.run.environment import child_environment
 from redgreen.run.launch import build_argv
+from redgreen.run.logfile import ESCAPES
 from redgreen.run.process import Finished, Interrupts, run_child
 
 __all__ = ["Cell", "Conditions", "run_cell"]
 
 PASSED_ON: Final = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-# options of plugins that would hide the tests from the collector, or change their order
-PLUGIN_OPTIONS: Final = {"xdist": ("-n0",), "pytest_cov": ("--no-cov",), "pytest_randomly": ("-p", "no:randomly")}
+# options of plugins that would hide the tests from the collector, or change their order: module, name for -p, options
+PLUGIN_OPTIONS: Final = (
+    ("xdist", "xdist", ("-n0",)),
+    ("pytest_cov", "(pytest_)?cov", ("--no-cov",)),
+    ("pytest_randomly", "randomly", ("--randomly-dont-reorganize", "--randomly-seed=0")),
+)
+CONFIGURATIONS: Final = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 TESTS_RAN: Final = frozenset({"VALID_GREEN", "GUARD_HELD", "GUARD_BROKEN", "SKIPPED", "XFAILED", "XPASSED"})
 BROKEN_TESTS: Final = frozenset({"FIXTURE_ERROR", "TEARDOWN_ERROR", "TIMEOUT"})
 
@@ -34,7 +43,8 @@ BROKEN_TESTS: Final = frozenset({"FIXTURE_ERROR", "TEARDOWN_ERROR", "TIMEOUT"})
 class Conditions:
     """How the processes of a replay run: seconds for each, repeats, further variables and options of pytest.
 
-    `start` runs a process to its end, as `run_child` does.
+    `start` runs a process to its end, as `run_child` does. `roots` are further folders on the import path, and
+    `packages` must not be imported from anywhere else.
     """
 
     budget_s: float = 60.0
@@ -44,6 +54,8 @@ class Conditions:
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     interrupts: Interrupts = field(default_factory=Interrupts)
     start: Callable[..., Finished] = run_child
+    roots: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,8 @@ class Cell:
         tests: The record of each test in the first process.
         problem: Why the tests did not run as tests; empty when they did.
         flaky: Tests that ended differently in the repeats.
+        uncollected: Files left out because they cannot be collected; the others ran.
+        standins: What was written in place of a build's results.
         processes: How many ran.
         wall_s: What they took together.
     """
@@ -65,40 +79,71 @@ class Cell:
     flaky: tuple[str, ...]
     processes: int
     wall_s: float
+    uncollected: tuple[str, ...] = ()
+    standins: tuple[str, ...] = ()
 
     def list_with(self, *outcomes: str) -> list[str]:
         """List the tests that ended in one of the outcomes."""
         return [nodeid for nodeid, record in self.tests.items() if record.outcome in outcomes]
 
 
-def run_cell(name: str, root: Path, tests: Sequence[str], conditions: Conditions, *, repeat: int | None = None) -> Cell:
-    """Run tests on the working files below `root`, in fresh processes; the first that cannot run ends the series."""
-    records: list[dict[str, TestRecord]] = []
-    problem, wall_s = "", 0.0
-    for number in range(1, (repeat or conditions.repeat) + 1):
-        seen, problem, seconds = _run_once(f"{name} {number}", root, tests, conditions)
-        wall_s += seconds
-        records.append(seen)
-        if problem:
+def run_cell(
+    name: str,
+    root: Path,
+    tests: Sequence[str],
+    conditions: Conditions,
+    *,
+    repeat: int | None = None,
+    leave_out: bool = False,
+) -> Cell:
+    """Run tests on the working files below `root`, in fresh processes; the first that cannot run ends the series.
+
+    With `leave_out`, files that cannot be collected are left out where others can.
+    """
+    runs: list[_Run] = []
+    uncollected: list[str] = []
+    count = repeat or conditions.repeat
+    while len(runs) - bool(uncollected) < count:
+        run = _run_once(root, tests, conditions)
+        runs.append(run)
+        remaining = [test for test in tests if test.partition("::")[0] not in run.uncollected]
+        if leave_out and not uncollected and run.uncollected and remaining and len(remaining) < len(tests):
+            uncollected, tests = list(run.uncollected), remaining
+        elif run.problem:
             break
-    outcomes = [{nodeid: record.outcome for nodeid, record in seen.items()} for seen in records]
-    names = {nodeid for seen in outcomes for nodeid in seen}
-    flaky = tuple(sorted(nodeid for nodeid in names if len({seen.get(nodeid) for seen in outcomes}) > 1))
-    return Cell(name, records[0], problem, flaky, len(records), wall_s)
+    seen = runs[1:] if uncollected else runs
+    outcomes = [{nodeid: record.outcome for nodeid, record in run.tests.items()} for run in seen]
+    names = {nodeid for one in outcomes for nodeid in one}
+    flaky = tuple(sorted(nodeid for nodeid in names if len({one.get(nodeid) for one in outcomes}) > 1))
+    wall_s = sum(run.wall_s for run in runs)
+    return Cell(name, seen[0].tests, seen[-1].problem, flaky, len(runs), wall_s, tuple(uncollected), seen[0].standins)
 
 
-def _run_once(
-    label: str, root: Path, tests: Sequence[str], conditions: Conditions
-) -> tuple[dict[str, TestRecord], str, float]:
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What one process showed."""
+
+    tests: dict[str, TestRecord]
+    problem: str
+    wall_s: float
+    uncollected: tuple[str, ...]
+    standins: tuple[str, ...]
+
+
+def _run_once(root: Path, tests: Sequence[str], conditions: Conditions) -> _Run:
     folder = root.parent / "run"
     shutil.rmtree(folder, ignore_errors=True)
     for part in ("tmp", "home"):
         (folder / part).mkdir(parents=True)
-    selector = _make_selector(tests, conditions)
+    standins = write_standins(root, folder / "metadata")
+    selector = _make_selector(root, tests, conditions)
     events, junit = folder / "main.events.jsonl", folder / "main.junit.xml"
-    run_id = f"replay-{os.getpid()}-{label.replace(' ', '-')}"
-    env = child_environment(selector, conditions.environ, run_id=run_id, events=events, tmp=folder / "tmp")
-    env["PYTHONPATH"] = os.pathsep.join([env["PYTHONPATH"], str(root / "src"), str(root)])
+    # nothing that the tests can see tells the cells apart but the files themselves
+    env = child_environment(
+        selector, conditions.environ, run_id=f"replay-{uuid.uuid4().hex}", events=events, tmp=folder / "tmp"
+    )
+    paths = [root / "src", root, *(root / name for name in conditions.roots), folder / "metadata"]
+    env["PYTHONPATH"] = os.pathsep.join([env["PYTHONPATH"], *dict.fromkeys(map(str, paths))])
     env["HOME"] = str(folder / "home")
     del env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]  # the plugins of the environment are the same in every cell
     argv = build_argv(Project(root, scratch=True, python=sys.executable), selector, tmp=folder / "pytest", junit=junit)
@@ -120,11 +165,19 @@ def _run_once(
     if judgement.verdict not in TESTS_RAN and not (judgement.verdict in BROKEN_TESTS and broken):
         said = _find_reason(b"".join(output).decode("utf-8", "replace"))
         problem = "; ".join([f"{judgement.verdict}: {', '.join(judgement.reasons[:3])}", *([said] if said else [])])
-    return evidence.tests, problem, ended.wall_s
+        problem = " ".join(problem.split())
+    uncollected = tuple(evidence.collect_errors) if judgement.verdict == "COLLECTION_ERROR" else ()
+    return _Run(evidence.tests, problem, ended.wall_s, uncollected, standins)
 
 
-def _make_selector(tests: Sequence[str], conditions: Conditions) -> Selector:
-    options = [option for name, extra in PLUGIN_OPTIONS.items() if importlib.util.find_spec(name) for option in extra]
+def _make_selector(root: Path, tests: Sequence[str], conditions: Conditions) -> Selector:
+    said = "\n".join((_read_bytes(root / name) or b"").decode("utf-8", "replace") for name in CONFIGURATIONS)
+    options = [
+        option
+        for module, name, extra in PLUGIN_OPTIONS
+        if importlib.util.find_spec(module) and not re.search(rf"\bno:{name}\b", said)
+        for option in extra
+    ]
     return Selector(
         name="replay",
         initiative="",
@@ -136,7 +189,7 @@ def _make_selector(tests: Sequence[str], conditions: Conditions) -> Selector:
         m="",
         env={},
         pass_env=(*PASSED_ON, *conditions.pass_env),
-        pytest_args=("-q", "--tb=short", *options, *conditions.pytest_args),
+        pytest_args=("-q", "--tb=short", f"--rootdir={root}", *options, *conditions.pytest_args),
         plugins=(),
         budget_s=conditions.budget_s,
         repeat_red=conditions.repeat,
@@ -148,7 +201,7 @@ def _make_selector(tests: Sequence[str], conditions: Conditions) -> Selector:
         state="live",
         red=None,
         protects=(),
-        product=(),
+        product=conditions.packages,
         test_support=(),
         artifacts=(),
         log_red="",
@@ -161,7 +214,7 @@ def _make_selector(tests: Sequence[str], conditions: Conditions) -> Selector:
 
 def _find_reason(output: str) -> str:
     """Find the line of pytest's output that says why nothing could run."""
-    lines = [line.strip() for line in output.splitlines()]
+    lines = [ESCAPES.sub("", line).strip() for line in output.splitlines()]
     told = [line for line in lines if line.startswith(("E  ", "ERROR: ", "ImportError", "ModuleNotFoundError"))]
     return " ".join(told[-1].removeprefix("E").split()) if told else ""
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from redgreen import gitrepo
 from redgreen.errors import RepositoryError
-from redgreen.gitrepo import git
 
-__all__ = ["Change", "is_test_file", "read_change"]
+__all__ = ["Change", "is_test_file", "lies_with_tests", "read_change"]
 
-TEST_FOLDERS: Final = frozenset({"test", "tests", "testing", "unittest", "unittests"})
-TEST_MODULES: Final = frozenset({"testing", "_testing", "testutils", "testhelpers", "test_helpers", "test_utils"})
+TEST_FOLDER: Final = re.compile(r"(unit)?tests?|test[_-]?data|tests?[_-].+|.+[_-]tests?|__snapshots__", re.IGNORECASE)
+# what a package offers for testing is its product where it has a test of its own, and else a helper of tests
+TESTING: Final = re.compile(r"_?testing|testutils|testhelpers|test_helpers|test_utils")
 # source files that configure a project's tools and are no part of what it delivers
 TOOL_FILES: Final = frozenset({"setup.py", "noxfile.py", "fabfile.py", "tasks.py", "dodo.py", "conf.py"})
 TOOL_FOLDERS: Final = frozenset({"docs", "doc", "examples", "benchmarks", "ci", ".github"})
@@ -27,13 +28,18 @@ class Change:
     """The files that differ between two commits, in two groups.
 
     `base` and `head` are full commit ids. `product` are changed files of the product; `others` are all other changed
-    files (tests, their data, configuration, documents), which a replay leaves on the side of the tests.
+    files (tests, their data, configuration, documents), which a replay leaves on the side of the tests. `declared`
+    says that the product was named, not guessed. `roots` are the folders from which its packages are imported, and
+    `packages` the names of those.
     """
 
     base: str
     head: str
     product: tuple[str, ...]
     others: tuple[str, ...]
+    declared: bool = False
+    roots: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
 
     @property
     def tests(self) -> tuple[str, ...]:
@@ -54,19 +60,26 @@ def read_change(root: Path, span: str, product: tuple[str, ...] = ()) -> Change:
     if match is None:
         raise RepositoryError(f"'{span}' is not a range of commits; give BASE..HEAD, as in main~1..main")
     base, head = _resolve(root, match["base"]), _resolve(root, match["head"] or "HEAD")
-    if git(root, "merge-base", base, head).decode().strip() != base:
+    if _git(root, "merge-base", base, head).decode().strip() != base:
         raise RepositoryError(f"{match['base']} is not an ancestor of {match['head'] or 'HEAD'}")
-    raw = git(root, "diff-tree", "-r", "-z", "--no-renames", "--name-only", base, head)
+    raw = _git(root, "diff-tree", "-r", "-z", "--no-renames", "--name-only", base, head)
     changed = tuple(name.decode("utf-8", "surrogateescape") for name in raw.split(b"\0") if name)
     layout = _Layout(root, base, head)
     wanted = (lambda path: any(fnmatch.fnmatchcase(path, glob) for glob in product)) if product else layout.is_product
     chosen = tuple(path for path in changed if wanted(path))
-    return Change(base, head, chosen, tuple(path for path in changed if path not in set(chosen)))
+    others = tuple(path for path in changed if path not in set(chosen))
+    tops = {top for path in chosen if (top := layout.find_package(path)) is not None}
+    roots, packages = {str(top.parent) for top in tops}, {top.name for top in tops}
+    return Change(base, head, chosen, others, bool(product), tuple(sorted(roots)), tuple(sorted(packages)))
+
+
+def _git(root: Path, *words: str) -> bytes:
+    return gitrepo.git(root, *words, env={"GIT_NO_REPLACE_OBJECTS": "1"})
 
 
 def _resolve(root: Path, name: str) -> str:
     try:
-        return git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").decode().strip()
+        return _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").decode().strip()
     except RepositoryError as error:
         if "not a git repository" in str(error):
             raise
@@ -77,6 +90,13 @@ def is_test_file(path: str) -> bool:
     """Return whether pytest collects the file by its usual names."""
     name = PurePosixPath(path).name
     return name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py"))
+
+
+def lies_with_tests(path: str) -> bool:
+    """Return whether a file is a test or conftest, or lies in a folder of tests."""
+    place = PurePosixPath(path)
+    in_tests = any(TEST_FOLDER.fullmatch(part) for part in place.parts[:-1])
+    return in_tests or is_test_file(path) or place.name == "conftest.py"
 
 
 class _Layout:
@@ -91,16 +111,23 @@ class _Layout:
     def is_product(self, path: str) -> bool:
         """Return whether a file is part of what the project delivers."""
         place = PurePosixPath(path)
-        if is_test_file(path) or place.name == "conftest.py" or place.stem in TEST_MODULES:
+        folders = place.parts[:-1]
+        if lies_with_tests(path):
             return False
-        if TEST_FOLDERS & {part.lower() for part in place.parts[:-1]}:
-            return False
+        if any(TESTING.fullmatch(part) for part in (*folders, place.stem)):
+            return place.parent in self._packages and self._is_tested(place)
         if place.name in TOOL_FILES or (place.parts[0] in TOOL_FOLDERS and len(place.parts) > 1):
             return False
         if place.suffix not in SOURCES:
             return any(parent in self._packages for parent in place.parents if parent.parts)
         lies_beside_tests = any(test.parent == place.parent for test in self._tests)
         return not lies_beside_tests or self._is_tested(place) or self._is_imported(place)
+
+    def find_package(self, path: str) -> PurePosixPath | None:
+        """Find the topmost package that a source file belongs to."""
+        inside = [parent for parent in PurePosixPath(path).parents if parent.parts and parent in self._packages]
+        whole = [parent for parent in inside if all(between in inside for between in _list_between(path, parent))]
+        return whole[-1] if whole else None
 
     def _is_tested(self, place: PurePosixPath) -> bool:
         names = {f"test_{place.stem}.py", f"{place.stem}_test.py"}
@@ -111,13 +138,20 @@ class _Layout:
         module = place.parent.name if place.stem == "__init__" else place.stem
         line = rf"^[[:space:]]*(from|import)[[:space:]].*\b{re.escape(module)}\b"
         try:
-            found = git(self._root, "grep", "-l", "-z", "-E", line, self._head, "--", "*.py").decode("utf-8", "replace")
+            found = _git(self._root, "grep", "-l", "-z", "-E", line, self._head, "--", "*.py").decode(
+                "utf-8", "replace"
+            )
         except RepositoryError:  # no line matches
             return False
         names = {PurePosixPath(name.partition(":")[2]) for name in found.split("\0") if name}
         return bool(names - self._tests - {place, place.parent / "conftest.py"})
 
 
+def _list_between(path: str, top: PurePosixPath) -> list[PurePosixPath]:
+    """List the folders from a file's own up to one of its parents."""
+    return [parent for parent in PurePosixPath(path).parents if parent.is_relative_to(top)]
+
+
 def _list_files(root: Path, commit: str) -> list[str]:
-    raw = git(root, "ls-tree", "-r", "-z", "--name-only", commit)
+    raw = _git(root, "ls-tree", "-r", "-z", "--name-only", commit)
     return [name for name in raw.decode("utf-8", "surrogateescape").split("\0") if name]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -18,6 +20,8 @@ SERVE: Final = "git -c uploadpack.allowAnySHA1InWant=true -c safe.directory=* up
 
 class Clone:
     """A clone that nothing local reaches: no configuration, no hooks, no attributes, no replaced or hidden files.
+
+    Git's own folder lies outside of it, so that a test cannot ask git which product it runs on.
 
     Attributes:
         root: Where it lies.
@@ -39,6 +43,8 @@ class Clone:
     @property
     def _env(self) -> dict[str, str]:
         return {
+            "GIT_DIR": str(self.root.parent / "git"),
+            "GIT_WORK_TREE": str(self.root),
             "HOME": str(self._home),
             "XDG_CONFIG_HOME": str(self._home),
             "GIT_CONFIG_GLOBAL": os.devnull,
@@ -61,11 +67,12 @@ class Clone:
         if not names:
             return
         there = set(self._list(of))
+        for name in names:  # all of them first: a file may stand where the other commit has a folder
+            if name not in there:
+                self._remove(name)
         for name in names:
             if name in there:
                 self._git("checkout", "--quiet", of, "--", f":(literal){name}")
-            else:
-                (self.root / name).unlink(missing_ok=True)
 
     def undo(self, patch: bytes) -> bool:
         """Take a patch back; return False, and change nothing, where it does not apply."""
@@ -96,6 +103,14 @@ class Clone:
         except RepositoryError:
             return False
         return True
+
+    def _remove(self, name: str) -> None:
+        path = self.root / name
+        if path.is_dir() and not path.is_symlink():  # the empty folder of a submodule
+            shutil.rmtree(path)
+            return
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
 
     def _list(self, commit: str) -> list[str]:
         raw = self._git("ls-tree", "-r", "-z", "--name-only", commit)

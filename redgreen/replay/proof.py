@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 from redgreen.judge.events import Failure
 from redgreen.replay.cell import Cell
+from redgreen.replay.change import lies_with_tests
 
 __all__ = ["ACCEPTED", "Proof", "ProofVerdict", "judge_replay"]
 
 ACCEPTED: Final = ("assertion", "exception")
 FAILING: Final = ("failed", "error")
+WORD: Final = re.compile(r"\w+")
+# an import that failed in another process, or was caught, and reached the test as a failed assertion
+MISSING: Final = re.compile(r"ModuleNotFoundError: |ImportError: |AttributeError: (partially initialized )?module '")
 
 
 class ProofVerdict(StrEnum):
@@ -64,13 +69,13 @@ class Cells:
 
     Attributes:
         after: Product and tests as they are after the change.
-        reverted: The product of before, the tests of after.
+        reverted: The product of before, the tests of after; None where those of after do not run at all.
         before: Product and tests of before; None where the chosen test files did not exist.
         forward: The product of after, the tests of before; None as well then.
     """
 
     after: Cell
-    reverted: Cell
+    reverted: Cell | None = None
     before: Cell | None = None
     forward: Cell | None = None
 
@@ -79,35 +84,75 @@ class Cells:
         return [cell for cell in (self.after, self.reverted, self.before, self.forward) if cell is not None]
 
 
-def judge_replay(cells: Cells, *, product_changed: bool, accept: Sequence[str] = ACCEPTED) -> Proof:
+def judge_replay(
+    cells: Cells,
+    *,
+    product: Sequence[str],
+    declared: bool = False,
+    accept: Sequence[str] = ACCEPTED,
+    new_names: frozenset[str] = frozenset(),
+    find_disguise: Callable[[str], str] = lambda _: "",
+) -> Proof:
     """Judge a replay; the first statement that holds decides.
 
-    `accept` are the classes of failure that count as a reason: assertion, exception, stub, missing_symbol.
+    `product` are the changed files of the product, and `declared` says that they were named. `accept` are the classes
+    of failure that count as a reason: assertion, exception, stub, missing_symbol. `new_names` are
+    those that the product of before does not have, and `find_disguise` gives the one that a test looks for in a way
+    that hides its absence.
     """
-    passing = cells.after.list_with("passed")
     held, notes = _compare_with_before(cells)
+    verdict, reasons, fixed, more = _decide(
+        cells, _Rules(tuple(product), declared, tuple(accept), new_names, find_disguise)
+    )
+    return Proof(verdict, reasons, fixed, held, notes + more)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What is asked of a failure; the fields are the arguments of `judge_replay`."""
+
+    product: tuple[str, ...]
+    declared: bool
+    accept: tuple[str, ...]
+    new_names: frozenset[str]
+    find_disguise: Callable[[str], str]
+
+
+def _decide(cells: Cells, rules: _Rules) -> tuple[ProofVerdict, tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Find the verdict, its reasons, the tests that were fixed and further notes."""
     for check in (_check_runs, _check_after, _check_old_tests):
-        proof = check(cells, product_changed)
-        if proof is not None:
-            return Proof(*proof, held=held, notes=notes)
-    if not product_changed:
-        return Proof(ProofVerdict.NOTHING_CHANGED, ("no file of the product differs",), held=held, notes=notes)
-    if cells.reverted.problem:
-        told = f"with the product of before the tests do not run: {cells.reverted.problem}"
-        return Proof(ProofVerdict.UNPROVEN, (told,), held=held, notes=notes)
+        found = check(cells, bool(rules.product))
+        if found is not None:
+            return *found, (), ()
+    if not rules.product:
+        return ProofVerdict.NOTHING_CHANGED, ("no file of the product differs",), (), ()
+    if cells.reverted is None or cells.reverted.problem:
+        why = cells.reverted.problem if cells.reverted is not None else "they were not run"
+        return ProofVerdict.UNPROVEN, (f"with the product of before the tests do not run: {why}",), (), ()
+    passing = cells.after.list_with("passed")
     failing = [nodeid for nodeid in passing if _get_outcome(cells.reverted, nodeid) in FAILING]
+    if not failing and cells.reverted.uncollected:
+        told = f"with the product of before {', '.join(cells.reverted.uncollected)} cannot be collected"
+        return ProofVerdict.UNPROVEN, (told,), (), ()
     if not failing:
         told = f"{_count(passing)} pass{'es' if len(passing) == 1 else ''} with the product of before as well"
-        return Proof(ProofVerdict.CHARACTERISATION, (told,), held=held, notes=notes)
-    complaints = {nodeid: _check_failure(cells.reverted, nodeid, accept) for nodeid in failing}
+        return ProofVerdict.CHARACTERISATION, (told,), (), ()
+    complaints = {nodeid: _check_failure(cells.reverted, nodeid, rules) for nodeid in failing}
     fixed = tuple(nodeid for nodeid, complaint in complaints.items() if not complaint)
     if not fixed:
-        return Proof(
-            ProofVerdict.UNPROVEN, tuple(f"{nodeid}: {told}" for nodeid, told in complaints.items()), (), held, notes
-        )
+        return ProofVerdict.UNPROVEN, tuple(f"{nodeid}: {told}" for nodeid, told in complaints.items()), (), ()
     reasons = tuple(f"{nodeid}: {_describe(cells.reverted.tests[nodeid].failure)}" for nodeid in fixed)
-    notes += tuple(f"does not count, {nodeid}: {told}" for nodeid, told in complaints.items() if told)
-    return Proof(ProofVerdict.PROVEN, reasons, fixed, held, notes)
+    notes = tuple(f"does not count, {nodeid}: {told}" for nodeid, told in complaints.items() if told)
+    return ProofVerdict.PROVEN, reasons, fixed, notes
+
+
+def confirm(proof: Proof, again: Cell) -> Proof:
+    """Confirm a proof by the tests of after, run once more at the end: they may have told the cells apart by order."""
+    changed = [nodeid for nodeid in proof.fixed if _get_outcome(again, nodeid) != "passed"]
+    if not changed:
+        return proof
+    told = tuple(f"{nodeid}: passed first, {_get_outcome(again, nodeid) or 'gone'} at the end" for nodeid in changed)
+    return replace(proof, verdict=ProofVerdict.FLAKY, reasons=told, fixed=())
 
 
 def _get_outcome(cell: Cell | None, nodeid: str) -> str:
@@ -161,10 +206,15 @@ def _compare_with_before(cells: Cells) -> tuple[int, tuple[str, ...]]:
     if cells.before.problem:
         return 0, (f"nothing was looked at for losses: before the change {cells.before.problem}",)
     passed = cells.before.list_with("passed")
+    failed = [nodeid for nodeid in cells.before.list_with(*FAILING) if not _get_outcome(cells.after, nodeid)]
     held = sum(_get_outcome(cells.after, nodeid) == "passed" for nodeid in passed)
     gone = [nodeid for nodeid in passed if not _get_outcome(cells.after, nodeid)]
     silent = [nodeid for nodeid in passed if _get_outcome(cells.after, nodeid) in ("skipped", "xfailed")]
     notes = [f"gone: {nodeid} passed before" for nodeid in gone]
+    notes += [f"gone: {nodeid} failed before" for nodeid in failed]
+    notes += [
+        f"nothing was looked at for losses in {name}: it cannot be collected" for name in _list_uncollected(cells)
+    ]
     notes += [f"no longer asked: {nodeid} passed before, {_get_outcome(cells.after, nodeid)} now" for nodeid in silent]
     if cells.forward is not None:
         notes += [
@@ -175,17 +225,41 @@ def _compare_with_before(cells: Cells) -> tuple[int, tuple[str, ...]]:
     return held, tuple(notes if held or notes else ["nothing was looked at for losses: no test passed before"])
 
 
-def _check_failure(cell: Cell, nodeid: str, accept: Sequence[str]) -> str:
+def _is_own_error(failure: Failure, rules: _Rules) -> bool:
+    """Return whether the product itself stumbled over a name, and not the test over what the product does not have."""
+    if failure.kind != "missing_symbol" or not failure.origin or lies_with_tests(failure.origin):
+        return False
+    return "ImportError" not in (failure.type, *failure.bases) and not rules.new_names & set(
+        WORD.findall(failure.message)
+    )
+
+
+def _list_uncollected(cells: Cells) -> list[str]:
+    found = [cell.uncollected for cell in (cells.before, cells.forward) if cell is not None]
+    return sorted({name for names in found for name in names})
+
+
+def _check_failure(cell: Cell, nodeid: str, rules: _Rules) -> str:
     """Say why a failure without the product does not count; empty when it does."""
     record = cell.tests[nodeid]
     if record.outcome == "error":
         return f"breaks in {record.phase}, not in the test: {_describe(record.failure)}"
     failure = record.failure
-    if failure is None or record.subtests:
-        return "fails through a subtest, whose reason cannot be read"
-    if failure.kind not in accept:
-        return f"fails by {_describe(failure)} (class {failure.kind}; accepted: {', '.join(accept)})"
-    return ""
+    if failure is None:
+        return "fails, and no exception was seen"
+    kind = "exception" if _is_own_error(failure, rules) else failure.kind
+    if kind not in rules.accept:
+        return f"fails by {_describe(failure)} (class {failure.kind}; accepted: {', '.join(rules.accept)})"
+    if nodeid.partition("::")[0] in rules.product:
+        return "the test itself stands in a changed file of the product"
+    if failure.kind == "assertion" and failure.origin in rules.product and not rules.declared:
+        return f"the assertion that fails stands in {failure.origin}, which changed: name the product by --product"
+    if "missing_symbol" in rules.accept:
+        return ""
+    if failure.kind == "assertion" and MISSING.search(failure.message):
+        return f"an import failed behind it ({_describe(failure)}); --accept missing_symbol would let it count"
+    disguise = rules.find_disguise(nodeid)
+    return f"asks whether {disguise} exists; --accept missing_symbol would let it count" if disguise else ""
 
 
 def _describe(failure: Failure | None) -> str:

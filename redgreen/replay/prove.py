@@ -12,8 +12,9 @@ from redgreen.errors import RegistryError
 from redgreen.replay.cell import Cell, Conditions, run_cell
 from redgreen.replay.change import Change, read_change
 from redgreen.replay.clone import Clone
+from redgreen.replay.disguise import find_disguise, list_new_names
 from redgreen.replay.hunks import Hunk, try_hunks
-from redgreen.replay.proof import ACCEPTED, Cells, Proof, ProofVerdict, judge_replay
+from redgreen.replay.proof import ACCEPTED, Cells, Proof, ProofVerdict, confirm, judge_replay
 
 __all__ = ["Replay", "prove_range"]
 
@@ -54,12 +55,18 @@ def prove_range(
         chosen = tuple(tests) or tuple(path for path in change.tests if clone.read(change.head, path) is not None)
         if not chosen:
             raise RegistryError(f"{span} touches no test file; name tests: redgreen prove {span} -- tests/test_x.py")
+        conditions = replace(conditions, roots=change.roots, packages=change.packages)
         cells = _run_cells(clone, change, chosen, conditions)
-        proof = judge_replay(cells, product_changed=bool(change.product), accept=accept)
+        proof = _judge(clone, change, cells, accept)
+        confirmed = []
+        if proof.verdict is ProofVerdict.PROVEN:
+            clone.lay_out(change.head)
+            confirmed = [run_cell("after, once more", clone.root, chosen, conditions, repeat=1)]
+            proof = confirm(proof, confirmed[0])
         undone: list[Hunk] = []
         if hunks and proof.verdict is ProofVerdict.PROVEN:
             undone = try_hunks(clone, change, proof.fixed, conditions)
-    processes = sum(cell.processes for cell in cells.list()) + sum(
+    processes = sum(cell.processes for cell in [*cells.list(), *confirmed]) + sum(
         hunk.state in ("witnessed", "unwitnessed") for hunk in undone
     )
     return Replay(change, chosen, proof, cells, tuple(undone), processes, time.monotonic() - begun)
@@ -68,17 +75,32 @@ def prove_range(
 def _run_cells(clone: Clone, change: Change, tests: Sequence[str], conditions: Conditions) -> Cells:
     clone.lay_out(change.head)
     after = run_cell("product and tests of after", clone.root, tests, conditions)
+    if after.problem:  # whatever the others show, nothing is proven
+        return Cells(after)
     clone.lay_out(change.head, files=change.product, of=change.base)
-    reverted = run_cell("product of before, tests of after", clone.root, tests, conditions)
+    reverted = run_cell("product of before, tests of after", clone.root, tests, conditions, leave_out=True)
     files = dict.fromkeys(test.partition("::")[0] for test in tests)
     there = [name for name in files if clone.has(change.base, name)]
     if not there:
         return Cells(after, reverted)
     clone.lay_out(change.base)
-    before = _choose(run_cell("product and tests of before", clone.root, there, conditions), tests)
+    before = run_cell("product and tests of before", clone.root, there, conditions, leave_out=True)
     clone.lay_out(change.base, files=change.product, of=change.head)
-    forward = _choose(run_cell("product of after, tests of before", clone.root, there, conditions), tests)
-    return Cells(after, reverted, before, forward)
+    forward = run_cell("product of after, tests of before", clone.root, there, conditions, leave_out=True)
+    return Cells(after, reverted, _choose(before, tests), _choose(forward, tests))
+
+
+def _judge(clone: Clone, change: Change, cells: Cells, accept: Sequence[str]) -> Proof:
+    names = list_new_names(clone, change)
+
+    def look(nodeid: str) -> str:
+        return find_disguise(clone.read(change.head, nodeid.partition("::")[0]) or "", nodeid, names)
+
+    proof = judge_replay(
+        cells, product=change.product, declared=change.declared, accept=accept, new_names=names, find_disguise=look
+    )
+    told = tuple(f"stands in for what a build writes: {name}" for name in cells.after.standins)
+    return replace(proof, notes=(*proof.notes, *told))
 
 
 def _choose(cell: Cell, tests: Sequence[str]) -> Cell:

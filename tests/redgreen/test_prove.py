@@ -211,7 +211,7 @@ def test_chosen_tests_losses_and_the_cost_are_told(tmp_path: Path) -> None:
     proof, values = repository.prove("HEAD~1..HEAD", repeat=2)
     assert (proof.verdict, proof.fixed, proof.held) == ("PROVEN", ("tests/test_demo.py::test_answer",), 1)
     assert any("test_gone passed before" in note for note in proof.notes)
-    assert values["processes"] == 8
+    assert values["processes"] == 9
     one, _ = repository.prove("HEAD~1..HEAD", "tests/test_demo.py::test_answer")
     assert (one.verdict, one.held) == ("PROVEN", 0)
     assert any("nothing was looked at" in note for note in one.notes)
@@ -252,7 +252,7 @@ def test_the_command_tells_verdict_reason_and_cost(tmp_path: Path) -> None:
     assert done.out.startswith("PROVEN")
     assert "AssertionError: not the answer" in done.out
     assert "product: product.py" in done.out
-    assert "2 processes" in done.out
+    assert "3 processes" in done.out
     assert repository.git("status", "--porcelain") == ""
 
 
