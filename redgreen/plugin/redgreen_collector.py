@@ -25,7 +25,6 @@ PRODUCTS: Final = tuple(filter(None, os.environ.pop("REDGREEN_PRODUCTS", "").spl
 QUERIES: Final = os.environ.pop("REDGREEN_QUERIES", "")
 MESSAGE_CAP: Final = 4000  # characters of an exception's message
 CHAIN_CAP: Final = 20  # exceptions followed through __cause__ and __context__
-PATH: Final = type(Path())
 OUTSIDE: Final = ("site-packages", "dist-packages")
 
 _stream = open(EVENTS, "a", encoding="utf-8") if EVENTS else None  # noqa: SIM115 - lives as long as the process
@@ -289,7 +288,7 @@ def find_place(traceback: TracebackType | None) -> dict[str, Any]:
         traceback = traceback.tb_next
     if found is None:
         return {"file": "", "line": 0, "inside": False}
-    path = PATH(found[0])  # under a test that pretends to be on Windows, Path itself cannot be made
+    path = Path(found[0])
     if is_inside(path):
         return {"file": path.resolve().relative_to(_root.resolve()).as_posix(), "line": found[1], "inside": True}
     return {"file": "/".join(path.parts[-2:]), "line": found[1], "inside": False}
@@ -300,8 +299,8 @@ def find_origin(traceback: TracebackType | None) -> str:
     origin = ""
     while traceback is not None:
         name = traceback.tb_frame.f_code.co_filename
-        if not name.startswith("<") and is_inside(PATH(name)):
-            origin = PATH(name).resolve().relative_to(_root.resolve()).as_posix()
+        if not name.startswith("<") and is_inside(Path(name)):
+            origin = Path(name).resolve().relative_to(_root.resolve()).as_posix()
         traceback = traceback.tb_next
     return origin
 
@@ -311,5 +310,5 @@ def is_inside(path: Path) -> bool:
     path = path.resolve()
     if not path.is_relative_to(_root.resolve()) or any(part in OUTSIDE for part in path.parts):
         return False
-    prefix = PATH(sys.prefix).resolve()
+    prefix = Path(sys.prefix).resolve()
     return not (prefix != _root.resolve() and path.is_relative_to(prefix))

@@ -17,7 +17,9 @@ TEST_FOLDER: Final = re.compile(r"(unit)?tests?|test[_-]?data|tests?[_-].+|.+[_-
 # what a package offers for testing is its product where it has a test of its own, and else a helper of tests
 TESTING: Final = re.compile(r"_?testing|testutils|testhelpers|test_helpers|test_utils")
 # source files that configure a project's tools and are no part of what it delivers
-TOOL_FILES: Final = frozenset({"setup.py", "noxfile.py", "fabfile.py", "tasks.py", "dodo.py", "conf.py"})
+TOOL_FILES: Final = frozenset(
+    {"sitecustomize.py", "usercustomize.py", "setup.py", "noxfile.py", "fabfile.py", "tasks.py", "dodo.py", "conf.py"}
+)
 TOOL_FOLDERS: Final = frozenset({"docs", "doc", "examples", "benchmarks", "ci", ".github"})
 SOURCES: Final = frozenset({".py", ".pyi", ".pyx", ".pxd", ".c", ".h", ".cc", ".cpp", ".hpp", ".cu", ".rs"})
 RANGE: Final = re.compile(r"(?P<base>.+?)\.\.(?P<head>[^.].*)?\Z")

@@ -16,6 +16,8 @@ __all__ = ["ACCEPTED", "Proof", "ProofVerdict", "judge_replay"]
 
 ACCEPTED: Final = ("assertion", "exception")
 FAILING: Final = ("failed", "error")
+# a parameter that a test passes and the product of before does not have
+SIGNATURE: Final = re.compile(r"unexpected keyword argument|takes .* positional arguments? but")
 WORD: Final = re.compile(r"\w+")
 # an import that failed in another process, or was caught, and reached the test as a failed assertion
 MISSING: Final = re.compile(r"ModuleNotFoundError: |ImportError: |AttributeError: (partially initialized )?module '")
@@ -225,13 +227,15 @@ def _compare_with_before(cells: Cells) -> tuple[int, tuple[str, ...]]:
     return held, tuple(notes if held or notes else ["nothing was looked at for losses: no test passed before"])
 
 
-def _is_own_error(failure: Failure, rules: _Rules) -> bool:
-    """Return whether the product itself stumbled over a name, and not the test over what the product does not have."""
-    if failure.kind != "missing_symbol" or not failure.origin or lies_with_tests(failure.origin):
-        return False
-    return "ImportError" not in (failure.type, *failure.bases) and not rules.new_names & set(
-        WORD.findall(failure.message)
-    )
+def _find_kind(failure: Failure, rules: _Rules) -> str:
+    """Find the class of a failure; a name missing in the product is told from one that the product stumbles over."""
+    with_tests = not failure.origin or lies_with_tests(failure.origin)
+    if failure.type == "TypeError" and with_tests and SIGNATURE.search(failure.message):
+        return "missing_symbol"
+    is_import = "ImportError" in (failure.type, *failure.bases)
+    if failure.kind != "missing_symbol" or with_tests or is_import:
+        return failure.kind
+    return "missing_symbol" if rules.new_names & set(WORD.findall(failure.message)) else "exception"
 
 
 def _list_uncollected(cells: Cells) -> list[str]:
@@ -247,9 +251,9 @@ def _check_failure(cell: Cell, nodeid: str, rules: _Rules) -> str:
     failure = record.failure
     if failure is None:
         return "fails, and no exception was seen"
-    kind = "exception" if _is_own_error(failure, rules) else failure.kind
+    kind = _find_kind(failure, rules)
     if kind not in rules.accept:
-        return f"fails by {_describe(failure)} (class {failure.kind}; accepted: {', '.join(rules.accept)})"
+        return f"fails by {_describe(failure)} (class {kind}; accepted: {', '.join(rules.accept)})"
     if nodeid.partition("::")[0] in rules.product:
         return "the test itself stands in a changed file of the product"
     if failure.kind == "assertion" and failure.origin in rules.product and not rules.declared:
