@@ -145,6 +145,7 @@ def _run_once(root: Path, tests: Sequence[str], conditions: Conditions) -> _Run:
     paths = [root / "src", root, *(root / name for name in conditions.roots), folder / "metadata"]
     env["PYTHONPATH"] = os.pathsep.join([env["PYTHONPATH"], *dict.fromkeys(map(str, paths))])
     env["HOME"] = str(folder / "home")
+    env["PYTHONPYCACHEPREFIX"] = str(folder / "cache")  # compiled files that the repository holds are not read
     del env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]  # the plugins of the environment are the same in every cell
     argv = build_argv(Project(root, scratch=True, python=sys.executable), selector, tmp=folder / "pytest", junit=junit)
     output: list[bytes] = []

@@ -15,7 +15,7 @@ __all__ = ["Change", "is_test_file", "lies_with_tests", "read_change"]
 
 TEST_FOLDER: Final = re.compile(r"(unit)?tests?|test[_-]?data|tests?[_-].+|.+[_-]tests?|__snapshots__", re.IGNORECASE)
 # what a package offers for testing is its product where it has a test of its own, and else a helper of tests
-TESTING: Final = re.compile(r"_?testing|testutils|testhelpers|test_helpers|test_utils")
+TESTING: Final = re.compile(r"_?testing|testutils|testhelpers|test_helpers|test_utils|fixtures|assertions")
 # source files that configure a project's tools and are no part of what it delivers
 TOOL_FILES: Final = frozenset(
     {"sitecustomize.py", "usercustomize.py", "setup.py", "noxfile.py", "fabfile.py", "tasks.py", "dodo.py", "conf.py"}

@@ -66,7 +66,7 @@ class Clone:
         names = list(files)
         if not names:
             return
-        there = set(self._list(of))
+        there = set(self.list_files(of))
         for name in names:  # all of them first: a file may stand where the other commit has a folder
             if name not in there:
                 self._remove(name)
@@ -112,9 +112,10 @@ class Clone:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()
 
-    def _list(self, commit: str) -> list[str]:
+    def list_files(self, commit: str) -> list[str]:
+        """List the files of a commit."""
         raw = self._git("ls-tree", "-r", "-z", "--name-only", commit)
-        return raw.decode("utf-8", "surrogateescape").split("\0")
+        return raw.decode("utf-8", "surrogateescape").split("\0")[:-1]
 
     def _git(self, *words: str) -> bytes:
         return git(self.root, "-c", f"core.hooksPath={os.devnull}", *words, env=self._env)

@@ -13,7 +13,7 @@ from redgreen.replay.cell import Conditions, run_cell
 from redgreen.replay.change import Change
 from redgreen.replay.clone import Clone
 
-__all__ = ["Hunk", "try_hunks"]
+__all__ = ["Hunk", "list_changed_code", "try_hunks"]
 
 HUNK: Final = re.compile(rb"^@@ -\d+(?:,\d+)? \+(?P<line>\d+)(?:,\d+)? @@", re.MULTILINE)
 
@@ -39,6 +39,24 @@ def try_hunks(clone: Clone, change: Change, tests: Sequence[str], conditions: Co
             clone.lay_out(change.head)
             found.append(Hunk(name, line, _try(clone, change, name, patch, tests, conditions)))
     return found
+
+
+def list_changed_code(clone: Clone, change: Change) -> tuple[str, ...]:
+    """List the files of the product in which more than comments and layout differs."""
+    return tuple(
+        name
+        for name in change.product
+        if not name.endswith(".py")
+        or (after := _dump(clone.read(change.head, name))) is None
+        or after != _dump(clone.read(change.base, name))
+    )
+
+
+def _dump(source: str | None) -> str | None:
+    try:
+        return None if source is None else ast.dump(ast.parse(source))
+    except (SyntaxError, ValueError):
+        return None
 
 
 def split(difference: bytes) -> Iterator[tuple[int, bytes]]:

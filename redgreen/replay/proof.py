@@ -127,7 +127,7 @@ def _decide(cells: Cells, rules: _Rules) -> tuple[ProofVerdict, tuple[str, ...],
         if found is not None:
             return *found, (), ()
     if not rules.product:
-        return ProofVerdict.NOTHING_CHANGED, ("no file of the product differs",), (), ()
+        return ProofVerdict.NOTHING_CHANGED, ("no file of the product differs in its code",), (), ()
     if cells.reverted is None or cells.reverted.problem:
         why = cells.reverted.problem if cells.reverted is not None else "they were not run"
         return ProofVerdict.UNPROVEN, (f"with the product of before the tests do not run: {why}",), (), ()

@@ -6,14 +6,15 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from redgreen.errors import RegistryError
+from redgreen.errors import RegistryError, RepositoryError
+from redgreen.gitrepo import git
 from redgreen.replay.cell import Cell, Conditions, run_cell
-from redgreen.replay.change import Change, read_change
+from redgreen.replay.change import Change, is_test_file, read_change
 from redgreen.replay.clone import Clone
 from redgreen.replay.disguise import find_disguise, list_new_names
-from redgreen.replay.hunks import Hunk, try_hunks
+from redgreen.replay.hunks import Hunk, list_changed_code, try_hunks
 from redgreen.replay.proof import ACCEPTED, Cells, Proof, ProofVerdict, confirm, judge_replay
 
 __all__ = ["Replay", "prove_range"]
@@ -49,6 +50,7 @@ def prove_range(
         RepositoryError: The range does not exist, or git cannot clone it.
     """
     begun = time.monotonic()
+    root, tests = _find_top(root, tests)
     change = read_change(root, span, product)
     with tempfile.TemporaryDirectory(prefix="rg-replay-") as name, conditions.interrupts:
         clone = Clone(root, Path(name) / "clone", (change.base, change.head))
@@ -92,15 +94,33 @@ def _run_cells(clone: Clone, change: Change, tests: Sequence[str], conditions: C
 
 def _judge(clone: Clone, change: Change, cells: Cells, accept: Sequence[str]) -> Proof:
     names = list_new_names(clone, change)
+    helpers = [name for name in clone.list_files(change.head) if PurePosixPath(name).name == "conftest.py"]
+    helpers += [name for name in change.others if name.endswith(".py") and not is_test_file(name)]
 
     def look(nodeid: str) -> str:
-        return find_disguise(clone.read(change.head, nodeid.partition("::")[0]) or "", nodeid, names)
+        sources = [clone.read(change.head, name) or "" for name in (nodeid.partition("::")[0], *helpers)]
+        return next(filter(None, (find_disguise(source, nodeid, names) for source in sources)), "")
 
     proof = judge_replay(
-        cells, product=change.product, declared=change.declared, accept=accept, new_names=names, find_disguise=look
+        cells,
+        product=list_changed_code(clone, change),
+        declared=change.declared,
+        accept=accept,
+        new_names=names,
+        find_disguise=look,
     )
+    gone = tuple(f"gone: {name} with its tests" for name in change.tests if not clone.has(change.head, name))
     told = tuple(f"stands in for what a build writes: {name}" for name in cells.after.standins)
-    return replace(proof, notes=(*proof.notes, *told))
+    return replace(proof, notes=(*proof.notes, *gone, *told))
+
+
+def _find_top(root: Path, tests: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
+    """Find the top of the repository, and what the tests are called from there."""
+    try:
+        top, prefix = git(root, "rev-parse", "--show-toplevel", "--show-prefix").decode().splitlines()
+    except (RepositoryError, ValueError):
+        return root, tuple(tests)  # the next question to git says what is wrong
+    return Path(top), tuple(prefix + test for test in tests)
 
 
 def _choose(cell: Cell, tests: Sequence[str]) -> Cell:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import py_compile
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,23 @@ CASES: dict[str, tuple[Files, Files, tuple[str, ...], str, str]] = {
         {"product/__init__.py": OTHER, "product/test_data/expected.txt": "41"},
         ("tests/test_demo.py",), "TESTS_CHANGED", "",
     ),
+    "product patched where it has a mark": (
+        {"product.py": BROKEN},
+        {"product.py": OTHER, "tests/test_demo.py": TEST,
+         "conftest.py": "import product\nif hasattr(product, 'SIZE'):\n    product.answer = lambda: 42\n"},
+        (), "UNPROVEN", "asks whether SIZE exists",
+    ),
+    "comment read by the test": (
+        {"product.py": BROKEN},
+        {"product.py": "# fixed\n" + BROKEN, "tests/test_demo.py":
+         "import pathlib, product\n\n\ndef test_answer():\n    assert '# fixed' in pathlib.Path(product.__file__).read_text()\n"},
+        (), "NOTHING_CHANGED", "differs in its code",
+    ),
+    "failing test moved": (
+        {"product.py": BROKEN, "tests/test_demo.py": TEST},
+        {"product.py": OTHER, "tests/test_demo.py": None, "tests/test_more.py": TEST.replace("42", "41")},
+        (), "CHARACTERISATION", "gone: tests/test_demo.py with its tests",
+    ),
     "failing test deleted": (
         {"product.py": BROKEN, "tests/test_demo.py": TEST + "\n\ndef test_type():\n    assert answer() == 41\n"},
         {"product.py": OTHER, "tests/test_demo.py": "from product import answer\n\n\ndef test_type():\n    assert answer() == 41\n"},
@@ -218,6 +236,26 @@ def test_what_runs_at_the_start_of_python_is_no_product(tmp_path: Path) -> None:
     repository.commit({"product.py": OTHER, "sitecustomize.py": "import product\nproduct.answer = lambda: 42\n"})
     done = repository.spawn("HEAD~1..HEAD", "--repeat", "1", "--", "tests/test_demo.py")
     assert done.code == 61, done.out + done.err
+
+
+def test_compiled_files_of_the_repository_are_not_run(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "project")
+    repository.commit({"product/__init__.py": BROKEN, "tests/test_demo.py": TEST})
+    source = repository.root / "product" / "__init__.py"
+    source.write_text(FIXED)
+    py_compile.compile(str(source), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    repository.commit({"product/__init__.py": OTHER})
+    assert repository.git("ls-files", "product/__pycache__")
+    done = repository.spawn("HEAD~1..HEAD", "--repeat", "1", "--", "tests/test_demo.py")
+    assert done.code == 65, done.out + done.err
+
+
+def test_a_project_in_a_folder_of_its_repository_is_proven(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "project")
+    repository.commit({"part/product/__init__.py": BROKEN})
+    repository.commit({"part/product/__init__.py": FIXED, "part/tests/test_demo.py": TEST})
+    done = repository.spawn("HEAD~1..HEAD", "--repeat", "1", "--root", "part", "--", "tests/test_demo.py")
+    assert done.out.startswith("PROVEN"), done.out + done.err
 
 
 def test_replaced_objects_do_not_move_the_product(tmp_path: Path) -> None:
