@@ -11,7 +11,7 @@ from typing import Final
 from redgreen import gitrepo
 from redgreen.errors import RepositoryError
 
-__all__ = ["Change", "is_test_file", "lies_with_tests", "read_change"]
+__all__ = ["Change", "find_restored", "is_test_file", "lies_with_tests", "read_change"]
 
 TEST_FOLDER: Final = re.compile(r"(unit)?tests?|test[_-]?data|tests?[_-].+|.+[_-]tests?|__snapshots__", re.IGNORECASE)
 # what a package offers for testing is its product where it has a test of its own, and else a helper of tests
@@ -21,6 +21,9 @@ TOOL_FILES: Final = frozenset(
     {"sitecustomize.py", "usercustomize.py", "setup.py", "noxfile.py", "fabfile.py", "tasks.py", "dodo.py", "conf.py"}
 )
 TOOL_FOLDERS: Final = frozenset({"docs", "doc", "examples", "benchmarks", "ci", ".github"})
+SETTINGS: Final = frozenset(
+    {"conftest.py", "sitecustomize.py", "usercustomize.py", "pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg"}
+)
 SOURCES: Final = frozenset({".py", ".pyi", ".pyx", ".pxd", ".c", ".h", ".cc", ".cpp", ".hpp", ".cu", ".rs"})
 RANGE: Final = re.compile(r"(?P<base>.+?)\.\.(?P<head>[^.].*)?\Z")
 
@@ -42,6 +45,11 @@ class Change:
     declared: bool = False
     roots: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The changed files that can turn an outcome although they are no test."""
+        return tuple(path for path in self.others if PurePosixPath(path).name in SETTINGS)
 
     @property
     def tests(self) -> tuple[str, ...]:
@@ -73,6 +81,25 @@ def read_change(root: Path, span: str, product: tuple[str, ...] = ()) -> Change:
     tops = {top for path in chosen if (top := layout.find_package(path)) is not None}
     roots, packages = {str(top.parent) for top in tops}, {top.name for top in tops}
     return Change(base, head, chosen, others, bool(product), tuple(sorted(roots)), tuple(sorted(packages)))
+
+
+def find_restored(root: Path, change: Change) -> str:
+    """Find the commit, before the change, in which the product was already as the change makes it; empty if none was.
+
+    Such a change restores what a commit in between broke, or what a later one had improved upon.
+    """
+    oldest = ""
+    for name in change.product:
+        try:
+            blob = _git(root, "rev-parse", "--verify", "--quiet", f"{change.head}:{name}").decode().strip()
+        except RepositoryError:  # deleted by the change
+            return ""
+        words = ("log", "--format=%H", "--no-renames", f"--find-object={blob}", change.base, "--", f":(literal){name}")
+        found = _git(root, *words).decode().split()
+        if not found:
+            return ""
+        oldest = oldest or found[-1]
+    return oldest[:12]
 
 
 def _git(root: Path, *words: str) -> bytes:

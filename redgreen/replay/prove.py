@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from redgreen.errors import RegistryError, RepositoryError
 from redgreen.gitrepo import git
 from redgreen.replay.cell import Cell, Conditions, run_cell
-from redgreen.replay.change import Change, is_test_file, read_change
+from redgreen.replay.change import Change, find_restored, is_test_file, read_change
 from redgreen.replay.clone import Clone
 from redgreen.replay.disguise import find_disguise, list_new_names
 from redgreen.replay.hunks import Hunk, list_changed_code, try_hunks
@@ -60,6 +60,9 @@ def prove_range(
         conditions = replace(conditions, roots=change.roots, packages=change.packages)
         cells = _run_cells(clone, change, chosen, conditions)
         proof = _judge(clone, change, cells, accept)
+        if restored := find_restored(root, change):
+            told = f"restored: the product was like this before, in {restored}"
+            proof = replace(proof, notes=(*proof.notes, told))
         confirmed = []
         if proof.verdict is ProofVerdict.PROVEN:
             clone.lay_out(change.head)
@@ -110,6 +113,7 @@ def _judge(clone: Clone, change: Change, cells: Cells, accept: Sequence[str]) ->
         find_disguise=look,
     )
     gone = tuple(f"gone: {name} with its tests" for name in change.tests if not clone.has(change.head, name))
+    gone += tuple(f"changed beside the tests: {name}" for name in change.settings)
     told = tuple(f"stands in for what a build writes: {name}" for name in cells.after.standins)
     return replace(proof, notes=(*proof.notes, *gone, *told))
 

@@ -118,6 +118,12 @@ CASES: dict[str, tuple[Files, Files, tuple[str, ...], str, str]] = {
          "conftest.py": "import product\nif hasattr(product, 'SIZE'):\n    product.answer = lambda: 42\n"},
         (), "UNPROVEN", "asks whether SIZE exists",
     ),
+    "product patched where its version is new": (
+        {"product.py": BROKEN + "VERSION = 1\n"},
+        {"product.py": BROKEN + "VERSION = 2\n", "tests/test_demo.py": TEST,
+         "conftest.py": "import product\nif product.VERSION == 2:\n    product.answer = lambda: 42\n"},
+        (), "PROVEN", "changed beside the tests: conftest.py",
+    ),
     "comment read by the test": (
         {"product.py": BROKEN},
         {"product.py": "# fixed\n" + BROKEN, "tests/test_demo.py":
@@ -256,6 +262,15 @@ def test_a_project_in_a_folder_of_its_repository_is_proven(tmp_path: Path) -> No
     repository.commit({"part/product/__init__.py": FIXED, "part/tests/test_demo.py": TEST})
     done = repository.spawn("HEAD~1..HEAD", "--repeat", "1", "--root", "part", "--", "tests/test_demo.py")
     assert done.out.startswith("PROVEN"), done.out + done.err
+
+
+def test_what_was_broken_to_be_restored_is_told(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "project")
+    first = repository.commit({"product.py": FIXED, "tests/test_demo.py": TEST})
+    repository.commit({"product.py": BROKEN})
+    repository.commit({"product.py": FIXED})
+    proof, _ = repository.prove("HEAD~1..HEAD", "tests/test_demo.py")
+    assert any("restored" in note and first[:12] in note for note in proof.notes), proof
 
 
 def test_replaced_objects_do_not_move_the_product(tmp_path: Path) -> None:
