@@ -22,7 +22,7 @@ TOOL_FILES: Final = frozenset(
 )
 TOOL_FOLDERS: Final = frozenset({"docs", "doc", "examples", "benchmarks", "ci", ".github"})
 SETTINGS: Final = frozenset(
-    {"conftest.py", "sitecustomize.py", "usercustomize.py", "pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg"}
+    {"sitecustomize.py", "usercustomize.py", "pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg", "pyproject.toml"}
 )
 SOURCES: Final = frozenset({".py", ".pyi", ".pyx", ".pxd", ".c", ".h", ".cc", ".cpp", ".hpp", ".cu", ".rs"})
 RANGE: Final = re.compile(r"(?P<base>.+?)\.\.(?P<head>[^.].*)?\Z")
@@ -48,8 +48,8 @@ class Change:
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """The changed files that can turn an outcome although they are no test."""
-        return tuple(path for path in self.others if PurePosixPath(path).name in SETTINGS)
+        """The changed files that can turn an outcome although they are no test: helpers of tests, and settings."""
+        return tuple(path for path in self.others if _is_setting(PurePosixPath(path)))
 
     @property
     def tests(self) -> tuple[str, ...]:
@@ -128,6 +128,16 @@ def lies_with_tests(path: str) -> bool:
     return in_tests or is_test_file(path) or place.name == "conftest.py"
 
 
+def _is_tool(place: PurePosixPath) -> bool:
+    return place.name in TOOL_FILES or (place.parts[0] in TOOL_FOLDERS and len(place.parts) > 1)
+
+
+def _is_setting(place: PurePosixPath) -> bool:
+    if place.name in SETTINGS:
+        return True
+    return place.suffix == ".py" and not is_test_file(str(place)) and not _is_tool(place)
+
+
 class _Layout:
     """The files of both commits, from which it is read what is product."""
 
@@ -145,7 +155,7 @@ class _Layout:
             return False
         if any(TESTING.fullmatch(part) for part in (*folders, place.stem)):
             return place.parent in self._packages and self._is_tested(place)
-        if place.name in TOOL_FILES or (place.parts[0] in TOOL_FOLDERS and len(place.parts) > 1):
+        if _is_tool(place):
             return False
         if place.suffix not in SOURCES:
             return any(parent in self._packages for parent in place.parents if parent.parts)

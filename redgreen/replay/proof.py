@@ -157,6 +157,21 @@ def confirm(proof: Proof, again: Cell) -> Proof:
     return replace(proof, verdict=ProofVerdict.FLAKY, reasons=told, fixed=())
 
 
+def check_settings(proof: Proof, bare: Cell, settings: Sequence[str]) -> Proof:
+    """Drop the tests that fail after the change as well where helpers and settings are those of before.
+
+    Such a test may pass because a conftest patches the product. One that lacks a fixture or a name there says nothing.
+    """
+    plain = _Rules((), declared=False, accept=ACCEPTED, new_names=frozenset(), find_disguise=lambda _: "")
+    failures = {nodeid: bare.tests[nodeid].failure for nodeid in proof.fixed if _get_outcome(bare, nodeid) == "failed"}
+    turned = [nodeid for nodeid, failure in failures.items() if failure and _find_kind(failure, plain) in ACCEPTED]
+    told = tuple(f"{nodeid}: passes only as {', '.join(settings)} changed as well" for nodeid in turned)
+    fixed = tuple(nodeid for nodeid in proof.fixed if nodeid not in turned)
+    if not fixed:
+        return replace(proof, verdict=ProofVerdict.UNPROVEN, reasons=told, fixed=())
+    return replace(proof, fixed=fixed, notes=(*proof.notes, *told))
+
+
 def _get_outcome(cell: Cell | None, nodeid: str) -> str:
     record = cell.tests.get(nodeid) if cell is not None else None
     return record.outcome if record is not None else ""

@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 from redgreen.errors import RegistryError, RepositoryError
 from redgreen.gitrepo import git
 from redgreen.replay.cell import Cell, Conditions, run_cell
-from redgreen.replay.change import Change, find_restored, is_test_file, read_change
+from redgreen.replay.change import Change, find_restored, read_change
 from redgreen.replay.clone import Clone
 from redgreen.replay.disguise import find_disguise, list_new_names
 from redgreen.replay.hunks import Hunk, list_changed_code, try_hunks
-from redgreen.replay.proof import ACCEPTED, Cells, Proof, ProofVerdict, confirm, judge_replay
+from redgreen.replay.proof import ACCEPTED, Cells, Proof, ProofVerdict, check_settings, confirm, judge_replay
 
 __all__ = ["Replay", "prove_range"]
 
@@ -63,11 +63,15 @@ def prove_range(
         if restored := find_restored(root, change):
             told = f"restored: the product was like this before, in {restored}"
             proof = replace(proof, notes=(*proof.notes, told))
-        confirmed = []
+        confirmed: list[Cell] = []
+        if proof.verdict is ProofVerdict.PROVEN and change.settings:
+            clone.lay_out(change.head, files=change.settings, of=change.base)
+            confirmed.append(run_cell("after, settings of before", clone.root, chosen, conditions, repeat=1))
+            proof = check_settings(proof, confirmed[-1], change.settings)
         if proof.verdict is ProofVerdict.PROVEN:
             clone.lay_out(change.head)
-            confirmed = [run_cell("after, once more", clone.root, chosen, conditions, repeat=1)]
-            proof = confirm(proof, confirmed[0])
+            confirmed.append(run_cell("after, once more", clone.root, chosen, conditions, repeat=1))
+            proof = confirm(proof, confirmed[-1])
         undone: list[Hunk] = []
         if hunks and proof.verdict is ProofVerdict.PROVEN:
             undone = try_hunks(clone, change, proof.fixed, conditions)
@@ -98,7 +102,7 @@ def _run_cells(clone: Clone, change: Change, tests: Sequence[str], conditions: C
 def _judge(clone: Clone, change: Change, cells: Cells, accept: Sequence[str]) -> Proof:
     names = list_new_names(clone, change)
     helpers = [name for name in clone.list_files(change.head) if PurePosixPath(name).name == "conftest.py"]
-    helpers += [name for name in change.others if name.endswith(".py") and not is_test_file(name)]
+    helpers += [name for name in change.settings if name.endswith(".py")]
 
     def look(nodeid: str) -> str:
         sources = [clone.read(change.head, name) or "" for name in (nodeid.partition("::")[0], *helpers)]

@@ -122,7 +122,12 @@ CASES: dict[str, tuple[Files, Files, tuple[str, ...], str, str]] = {
         {"product.py": BROKEN + "VERSION = 1\n"},
         {"product.py": BROKEN + "VERSION = 2\n", "tests/test_demo.py": TEST,
          "conftest.py": "import product\nif product.VERSION == 2:\n    product.answer = lambda: 42\n"},
-        (), "PROVEN", "changed beside the tests: conftest.py",
+        (), "UNPROVEN", "passes only as conftest.py changed as well",
+    ),
+    "fixture added with the fix": (
+        {"product.py": BROKEN},
+        {"product.py": FIXED, "tests/test_demo.py": PLUGGED, "tests/conftest.py": FIXTURE},
+        (), "PROVEN", "changed beside the tests: tests/conftest.py",
     ),
     "comment read by the test": (
         {"product.py": BROKEN},
