@@ -15,7 +15,7 @@ EMPTY = "def check(value):\n    pass\n"
 HELPED = "from helpers import check\nfrom product import answer\n\n\ndef test_answer():\n    check(answer())\n"
 FIXTURE = "import pytest\n\n\n@pytest.fixture\ndef check():\n    def look(value):\n        assert value == 42\n    return look\n"
 PLUGGED = "from product import answer\n\n\ndef test_answer(check):\n    check(answer())\n"
-STATE = "import pathlib\n\n\ndef test_answer():\n    mark = pathlib.Path(__file__).parents[3] / 'mark'\n    seen = mark.exists()\n"
+STATE = "import pathlib\n\n\ndef test_answer():\n    mark = pathlib.Path(__file__).parents[2] / 'mark'\n    seen = mark.exists()\n"
 OWN_ERROR = "class Answer:\n    def get(self):\n        return self.value\n"
 OWN_TEST = "from product import Answer\n\n\ndef test_answer():\n    assert Answer().get() == 42\n"
 NO_ENTRY = (
