@@ -216,8 +216,11 @@ def _make_selector(root: Path, tests: Sequence[str], conditions: Conditions) -> 
 def _find_reason(output: str) -> str:
     """Find the line of pytest's output that says why nothing could run."""
     lines = [ESCAPES.sub("", line).strip() for line in output.splitlines()]
-    told = [line for line in lines if line.startswith(("E  ", "ERROR: ", "ImportError", "ModuleNotFoundError"))]
-    return " ".join(told[-1].removeprefix("E").split()) if told else ""
+    told = [
+        line.removeprefix("E  ") for line in lines if line.startswith(("E  ", "ImportError", "ModuleNotFoundError"))
+    ]
+    told = told or [line for line in lines if line.startswith("ERROR: ")] or [line for line in lines if line]
+    return " ".join(told[-1].split()) if told else ""
 
 
 def _read_bytes(path: Path) -> bytes | None:
