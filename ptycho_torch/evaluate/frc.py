@@ -14,7 +14,7 @@ from scipy.ndimage import fourier_shift
 from scipy.signal.windows import tukey
 
 from ptycho_torch.evaluate.objects import Image, without_ramp
-from ptycho_torch.physics.propagate import wrapped_far_field, wrapped_near_field
+from ptycho_torch.physics.propagate import propagate_back_wrapped, propagate_wrapped
 
 _WINDOW_TAPER = 0.5
 
@@ -88,10 +88,10 @@ def _registered(image: Image, reference: Image) -> Image:
 
 
 def _spectrum(image: Image) -> Image:
-    found: Image = wrapped_far_field(torch.from_numpy(image.astype(np.complex128))).numpy()
+    found: Image = propagate_wrapped(torch.from_numpy(image.astype(np.complex128))).numpy()
     return found
 
 
 def _image(spectrum: Image) -> Image:
-    found: Image = wrapped_near_field(torch.from_numpy(spectrum)).numpy()
+    found: Image = propagate_back_wrapped(torch.from_numpy(spectrum)).numpy()
     return found

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.evaluate.residual import Residual, residual
 from ptycho_torch.physics.patches import scatter
-from ptycho_torch.physics.propagate import intensity, wrapped_far_field, wrapped_near_field
+from ptycho_torch.physics.propagate import intensity, propagate_back_wrapped, propagate_wrapped
 from ptycho_torch.solve.scan_model import ScanModel
 
 # on simulated scans: good ones leave at most .02, spoilt ones mostly more than .1
@@ -130,8 +130,8 @@ def _likeness(first: torch.Tensor, second: torch.Tensor) -> float:
 
 def _overlaps(given: torch.Tensor, found: torch.Tensor) -> tuple[float, float]:
     """Largest |correlation| over all whole shifts of a wrapped wave with the one given, and with its twin P*(−r)."""
-    first, second = wrapped_far_field(given), wrapped_far_field(found)
+    first, second = propagate_wrapped(given), propagate_wrapped(found)
     scale = given.shape[-1] / float(torch.linalg.norm(given) * torch.linalg.norm(found))
     # the spectrum of P*(−r) is the conjugate of that of P
-    as_given, as_twin = (wrapped_near_field(second * other).abs().max() for other in (first.conj(), first))
+    as_given, as_twin = (propagate_back_wrapped(second * other).abs().max() for other in (first.conj(), first))
     return float(as_given) * scale, float(as_twin) * scale

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ptycho_torch.physics.propagate import near_field
+from ptycho_torch.physics.propagate import propagate_back
 
 ProbeName = Literal["zone_plate", "gaussian"]
 
@@ -27,7 +27,7 @@ def zone_plate(patch_px: int, diameter_px: float) -> NDArray[np.complex64]:
     # geometric optics: a phase π·z·q² moves the ray of frequency q by z·q pixels
     defocus = diameter_px / (2 * outer)
     spectrum = pupil * np.exp(1j * np.pi * defocus * radius**2)
-    return _unit_power(near_field(torch.from_numpy(spectrum)).numpy())
+    return _unit_power(propagate_back(torch.from_numpy(spectrum)).numpy())
 
 
 def gaussian(patch_px: int, diameter_px: float) -> NDArray[np.complex64]:

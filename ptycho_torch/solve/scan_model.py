@@ -16,11 +16,10 @@ from torch.utils.dlpack import from_dlpack
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DataError
-from ptycho_torch.physics.background import add_background
-from ptycho_torch.physics.forward import detector_waves
+from ptycho_torch.physics.forward import detector_counts, detector_waves
 from ptycho_torch.physics.patches import gather, patch_index, scatter
 from ptycho_torch.physics.probe import shift_probe, unshift_sum
-from ptycho_torch.physics.propagate import intensity, unwrap, wrap, wrapped_near_field
+from ptycho_torch.physics.propagate import intensity, propagate_back_wrapped, unwrap, wrap
 from ptycho_torch.physics.scale import calibrate_probe
 
 _LARGEST_CACHE_BYTES = 2**30
@@ -160,7 +159,7 @@ class ScanModel:
         index = self.index(patterns) if index is None else index
         patches = gather(canvas, index, self.scan.patch_px)
         detector = detector_waves(patches, probes, wrapped=True)
-        expected = add_background(intensity(detector), self.background) * self.good
+        expected = detector_counts(detector, self.background) * self.good
         return Waves(index, patches, probes, detector, expected)
 
     def expected(self, canvas: Tensor, probe: Tensor, patterns: Tensor) -> Tensor:
@@ -169,7 +168,7 @@ class ScanModel:
 
     def exit_waves(self, waves: Waves, factor: Tensor) -> Tensor:
         """Detector waves times a real (pattern, h, w) factor, propagated back to the sample."""
-        return wrapped_near_field(waves.detector * factor.unsqueeze(1))
+        return propagate_back_wrapped(waves.detector * factor.unsqueeze(1))
 
     def to_object(self, waves: Waves, exits: Tensor) -> Tensor:
         """Adjoint of canvas to exit waves: Σ scatter(P* χ)."""

@@ -96,7 +96,9 @@ def fit(
     settings = experiment.training
     data = ScanDataModule(scans, settings)
     photons, good = [scan.photons_per_pattern for scan in scans], [scan.good_pixels for scan in scans]
-    module: ReconstructionModule = build_module(experiment, probes, photons, good, data.main_steps)
+    module: ReconstructionModule = build_module(
+        experiment, probes, photons, good, data.main_steps, backgrounds=[scan.background for scan in scans]
+    )
     index, folder = output_dir / INDEX_NAME, output_dir / CHECKPOINT_FOLDER
     data.write_index(index)
     trainer = build_trainer(data, experiment, output_dir, device=device, track=track, bar=bar)

@@ -25,20 +25,24 @@ class ReconstructionModule(lightning.LightningModule):
         probes: (scan, mode, h, w) probe of each training scan, in √photons.
         photons: (scan,) mean photons of a pattern of each.
         good: (scan, h, w) 1 on good detector pixels, 0 on bad ones.
+        background: (scan, h, w) mean photons beside those of the sample in each pattern; None if no scan has any. It
+            belongs to the scans and is not stored in checkpoints.
 
     Args:
         generator: patterns to complex patches.
         probes: see above.
         photons: see above.
         good: see above.
-        objective: what the patches are held against.
-        step_sizes: step size of each step.
+        background: see above.
+        objective: the loss of the patches of a batch.
+        step_sizes: learning rate of each step.
         record: plain values stored in every checkpoint, from which the module can be built again.
     """
 
     probes: Tensor
     photons: Tensor
     good: Tensor
+    background: Tensor | None
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class ReconstructionModule(lightning.LightningModule):
         photons: Float[Tensor, " scan"],
         good: Float[Tensor, "scan h w"],
         *,
+        background: Float[Tensor, "scan h w"] | None = None,
         objective: Objective,
         step_sizes: StepSizes,
         record: dict[str, Any],
@@ -56,6 +61,7 @@ class ReconstructionModule(lightning.LightningModule):
         self.register_buffer("probes", probes)
         self.register_buffer("photons", photons)
         self.register_buffer("good", good)
+        self.register_buffer("background", background, persistent=False)
         self.record = record
         self._objective = objective
         self._step_sizes = step_sizes
@@ -90,7 +96,7 @@ class ReconstructionModule(lightning.LightningModule):
 
     def _batch_loss(self, batch: Batch) -> Tensor:
         patches = self(batch.counts, batch.scan_index).flatten(0, 1)
-        return self._objective(batch, patches, self.probes, self.good)
+        return self._objective(batch, patches, self.probes, self.good, self.background)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of shapes
         """AdamW with the scheduled step sizes."""

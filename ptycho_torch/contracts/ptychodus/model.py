@@ -120,6 +120,7 @@ class PtychoModel:
             [scan.good_pixels for scan in prepared.scans],
             prepared.data.main_steps,
             kind=model,
+            backgrounds=[scan.background for scan in prepared.scans],
         )
         stored = {name: plain(config) for name, config in config_manager.configs.items()}
         made.model.record[CLIENT_KEY] = {**stored, "stored_as": config_manager.stored_as}

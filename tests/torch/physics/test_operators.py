@@ -16,13 +16,13 @@ from ptycho_torch.physics.forward import expected_counts
 from ptycho_torch.physics.patches import gather, patch_index, scatter
 from ptycho_torch.physics.probe import orthogonalise, shift_pairs, shift_probe, unshift_sum
 from ptycho_torch.physics.propagate import (
-    far_field,
     intensity,
-    near_field,
+    propagate,
+    propagate_back,
+    propagate_back_wrapped,
+    propagate_wrapped,
     unwrap,
     wrap,
-    wrapped_far_field,
-    wrapped_near_field,
 )
 from ptycho_torch.solve.scan_model import ScanModel
 
@@ -44,8 +44,8 @@ class Operator:
 
 
 OPERATORS = {
-    "far_field": Operator(far_field, near_field, STACK, unitary=True),
-    "wrapped_far_field": Operator(wrapped_far_field, wrapped_near_field, STACK, unitary=True),
+    "propagate": Operator(propagate, propagate_back, STACK, unitary=True),
+    "propagate_wrapped": Operator(propagate_wrapped, propagate_back_wrapped, STACK, unitary=True),
     "wrap": Operator(wrap, unwrap, STACK, unitary=True),
     "gather": Operator(lambda canvas: gather(canvas, INDEX, SIDE), lambda p: scatter(p, INDEX, (24, 24)), (24, 24)),
     "shift_probe": Operator(
@@ -135,7 +135,7 @@ def test_the_model_of_a_scan_has_the_adjoint_of_its_waves(rng: np.random.Generat
     probe = noise(rng, MODES, SIDE, SIDE).to(torch.complex64)
     waves = model.waves(canvas, model.shifted(probe, model.patterns), model.patterns)
     other = noise(rng, *waves.detector.shape).to(torch.complex64)
-    exits = wrapped_near_field(other)
+    exits = propagate_back_wrapped(other)
     wanted = torch.vdot(other.flatten(), waves.detector.flatten())
     by_object = torch.vdot(model.to_object(waves, exits).flatten(), canvas.flatten())
     by_probe = torch.vdot(model.to_probe(waves, exits, model.patterns).flatten(), probe.flatten())
