@@ -15,6 +15,7 @@ from ptycho_torch.data.grouping import neighbour_pairs
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.models.phases import measure_overlaps, synchronise
 from ptycho_torch.networks.build import Generator
+from ptycho_torch.physics.background import subtract_background
 from ptycho_torch.physics.merge import finish_merge
 from ptycho_torch.physics.patches import patch_index, scatter
 from ptycho_torch.physics.probe import check_probe
@@ -50,7 +51,7 @@ class Predictor:
     Args:
         generator: the trained network; it is moved to the device.
         probe: (mode, h, w) probe, in √photons.
-        photons_per_pattern: mean photons of the patterns to come, which normalises their dose.
+        photons_per_pattern: mean photons of the patterns to come, without their background; normalises the dose.
         device: where to compute.
         weighting: `light` averages overlapping patches by the light that each had, `uniform` alike wherever the probe
             has more than 5 % of its brightest pixel.
@@ -77,7 +78,9 @@ class Predictor:
     def patches(self, scan: Scan, patterns: slice | NDArray[np.int64]) -> Tensor:
         """Complex object patches of some patterns, (pattern, h, w), on the device."""
         counts = torch.from_numpy(scan.counts[patterns] * scan.good_pixels).to(self._device)
-        result: Tensor = self._generator(network_input(counts, self._photons), self.light[None])
+        background = None if scan.background is None else torch.from_numpy(scan.background.copy()).to(self._device)
+        sample_counts = subtract_background(counts, background)
+        result: Tensor = self._generator(network_input(sample_counts, self._photons), self.light[None])
         return result
 
     def predict(self, scan: Scan, batch_size: int, progress: Progress | None = None) -> Prediction:

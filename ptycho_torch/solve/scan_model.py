@@ -15,7 +15,6 @@ from torch.utils.dlpack import from_dlpack
 
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.errors import DataError
 from ptycho_torch.physics.forward import detector_counts, detector_waves
 from ptycho_torch.physics.patches import gather, patch_index, scatter
 from ptycho_torch.physics.probe import shift_probe, unshift_sum
@@ -112,27 +111,13 @@ class ScanModel:
         Modes beyond those given start as weak copies of the first, tilted and made orthogonal to those before.
 
         Raises:
-            DataError: there is no probe to start from, or the background leaves it no photons.
+            DataError: there is no probe to start from.
         """
         given = self.scan.known_probe() if probe is None else probe
         start = torch.from_numpy(np.array(given[:modes], np.complex64)).to(self.device)
         if len(start) < modes:
             start = _with_weak_modes(start, modes)
-        return wrap(calibrate_probe(start, self.photons_per_pattern))
-
-    @property
-    def photons_per_pattern(self) -> float:
-        """Mean photons of a pattern that passed the sample, on good pixels.
-
-        Raises:
-            DataError: the background is brighter than the patterns.
-        """
-        photons = self.scan.photons_per_pattern
-        if self.background is not None:
-            photons -= float((self.background * self.good).sum())
-            if photons <= 0:
-                raise DataError(f"{self.scan.name}: the background holds more photons than the patterns")
-        return photons
+        return wrap(calibrate_probe(start, self.scan.sample_photons_per_pattern))
 
     def illumination(self, probe: Tensor, patterns: Tensor) -> Tensor:
         """Photons that fall on each canvas pixel during some patterns, to the nearest pixel."""

@@ -41,7 +41,7 @@ def build_module(
     Args:
         experiment: all settings; they are stored in the checkpoints.
         probes: (mode, h, w) probe of each scan, in √photons.
-        photons: mean photons of a pattern of each scan.
+        photons: mean photons of a pattern of each scan, without its background.
         good: (h, w) good detector pixels of each scan.
         main_steps: optimiser steps that training will take before any fine tuning.
         kind: class of the module, for contracts that name their own.

@@ -95,7 +95,7 @@ def fit(
     """
     settings = experiment.training
     data = ScanDataModule(scans, settings)
-    photons, good = [scan.photons_per_pattern for scan in scans], [scan.good_pixels for scan in scans]
+    photons, good = [scan.sample_photons_per_pattern for scan in scans], [scan.good_pixels for scan in scans]
     module: ReconstructionModule = build_module(
         experiment, probes, photons, good, data.main_steps, backgrounds=[scan.background for scan in scans]
     )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ptycho_torch.errors import DivergenceError
 from ptycho_torch.networks.build import Generator
+from ptycho_torch.physics.background import subtract_background
 from ptycho_torch.physics.propagate import intensity
 from ptycho_torch.physics.scale import network_input
 from ptycho_torch.training.dataset import Batch
@@ -23,7 +24,7 @@ class ReconstructionModule(lightning.LightningModule):
 
     Attributes:
         probes: (scan, mode, h, w) probe of each training scan, in √photons.
-        photons: (scan,) mean photons of a pattern of each.
+        photons: (scan,) mean photons of a pattern of each, without its background.
         good: (scan, h, w) 1 on good detector pixels, 0 on bad ones.
         background: (scan, h, w) mean photons beside those of the sample in each pattern; None if no scan has any. It
             belongs to the scans and is not stored in checkpoints.
@@ -71,7 +72,9 @@ class ReconstructionModule(lightning.LightningModule):
     ) -> Complex[Tensor, "group pattern h w"]:
         """Object patches of groups of patterns, each pattern by itself."""
         groups, size = counts.shape[:2]
-        amplitude = network_input(counts, self.photons[scan_index][:, None, None, None]).flatten(0, 1)
+        background = None if self.background is None else self.background[scan_index][:, None]
+        sample_counts = subtract_background(counts, background)
+        amplitude = network_input(sample_counts, self.photons[scan_index][:, None, None, None]).flatten(0, 1)
         light = intensity(self.probes[scan_index]).repeat_interleave(size, dim=0)
         patches: Tensor = self.generator(amplitude, light)
         return patches.unflatten(0, (groups, size))

@@ -116,7 +116,7 @@ class PtychoModel:
         made.model = build_module(
             prepared.experiment,
             bootstrap_probes(prepared.scans, prepared.experiment, prepared.device),
-            [scan.photons_per_pattern for scan in prepared.scans],
+            [scan.sample_photons_per_pattern for scan in prepared.scans],
             [scan.good_pixels for scan in prepared.scans],
             prepared.data.main_steps,
             kind=model,

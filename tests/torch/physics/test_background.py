@@ -10,7 +10,8 @@ import torch
 
 import ptycho_torch as pt
 from ptycho_torch.errors import DataError, ScanFileError
-from ptycho_torch.physics.background import add_background
+from ptycho_torch.formats.ptychodus_folder import write_workflow_directory
+from ptycho_torch.physics.background import add_background, subtract_background
 
 SETTINGS = pt.SimulationSettings(object_px=96, patch_px=32, step_px=5, probe_diameter_px=12, photons=1e5)
 
@@ -41,6 +42,47 @@ def test_a_known_background_takes_the_residual_to_the_noise(
     assert known["complex_error"] < 0.5 * ignored["complex_error"]
 
 
+@pytest.mark.parametrize(
+    ("background", "wanted"), [(None, [[5.0, 1.0], [0.0, 3.0]]), ([[1.0, 2.0], [0.5, 3.0]], [[4.0, 0.0], [0.0, 0.0]])]
+)
+def test_the_network_sees_counts_without_their_background(
+    background: list[list[float]] | None, wanted: list[list[float]]
+) -> None:
+    counts = torch.tensor([[[5.0, 1.0], [0.0, 3.0]]])
+    found = subtract_background(counts, None if background is None else torch.tensor(background))
+    torch.testing.assert_close(found[0], torch.tensor(wanted))
+
+
+def test_photons_of_the_sample_leave_out_background_and_bad_pixels(lit: pt.Scan) -> None:
+    good = np.ones((32, 32), bool)
+    good[:7] = False
+    scan = replace(lit, good_pixels=good)
+    assert lit.background is not None
+    wanted = np.mean([(counts.astype(float) - lit.background)[good].sum() for counts in lit.counts])
+    assert scan.sample_photons_per_pattern == pytest.approx(wanted, rel=1e-6)
+    assert replace(scan, background=None).sample_photons_per_pattern == scan.photons_per_pattern
+
+
+def train(scan: pt.Scan, folder: Path) -> tuple[float, float]:
+    """Validation loss of a small network, and the complex error of its object of the scan that it was trained on."""
+    experiment = pt.Experiment(
+        model=pt.ModelSettings(width=8, depth=2),
+        training=pt.TrainingSettings(steps=100, group_size=8, warmup_steps=0, learning_rate=5e-3, bootstrap_epochs=0),
+    )
+    result = pt.train_network([scan], folder, experiment, device="cpu", track=False)
+    found = pt.reconstruct_scan(result.last, scan, inference=pt.InferenceSettings(polish=False), device="cpu")
+    assert result.validation_loss is not None
+    return result.validation_loss, found.metrics["network"]["complex_error"]
+
+
+def test_training_takes_a_known_background_into_account(lit: pt.Scan, tmp_path: Path) -> None:
+    (known_loss, known_error), (ignored_loss, ignored_error) = (
+        train(scan, tmp_path / name) for name, scan in (("known", lit), ("ignored", replace(lit, background=None)))
+    )
+    assert known_loss < 0.7 * ignored_loss
+    assert known_error < 0.7 * ignored_error
+
+
 def test_a_background_is_written_and_read_again(lit: pt.Scan, tmp_path: Path) -> None:
     """[DC-1.10]"""
     pt.write_scan(lit, tmp_path / "scan.npz")
@@ -60,5 +102,11 @@ def test_a_background_that_does_not_fit_is_refused(lit: pt.Scan, tmp_path: Path)
     np.savez(tmp_path / "wrong.npz", **{**arrays, "background": np.zeros(32)})
     with pytest.raises(ScanFileError, match="background has shape"):
         pt.read_scans(tmp_path / "wrong.npz")
-    with pytest.raises(DataError, match="more photons than the patterns"):
+    with pytest.raises(DataError, match="the background holds as many photons as the patterns or more"):
         pt.refine_scan(replace(lit, background=np.full((32, 32), 1e6, np.float32)))
+
+
+def test_a_background_is_refused_where_it_would_be_lost(lit: pt.Scan, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"diffraction\.h5 .*background"):
+        write_workflow_directory(lit, tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()

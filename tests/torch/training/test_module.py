@@ -235,16 +235,20 @@ class Listening(Generator):
         return torch.ones_like(amplitude) + 0j
 
 
+@pytest.mark.parametrize("background", [None, BACKGROUND], ids=["clean", "background"])
 def test_each_pattern_is_shown_with_the_dose_and_light_of_its_own_scan(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, background: np.ndarray | None
 ) -> None:
     given, generator = batch(rng), Listening()
-    module(generator, monkeypatch)(given.counts, given.scan_index)
+    known = None if background is None else torch.from_numpy(background.astype(np.float32))
+    module(generator, monkeypatch, background=known)(given.counts, given.scan_index)
     for number in range(GROUPS * SIZE):
         scan = int(given.scan_index[number // SIZE])
         counts = given.counts.flatten(0, 1)[number].numpy()
+        if background is not None:
+            counts = np.maximum(counts - background[scan], 0)
         shown = generator.amplitude[number].numpy()
-        np.testing.assert_allclose(shown, np.sqrt(counts) * SIDE / np.sqrt((900, 1300)[scan]), rtol=1e-5)
+        np.testing.assert_allclose(shown, np.sqrt(counts) * SIDE / np.sqrt((900, 1300)[scan]), rtol=1e-5, atol=1e-6)
         light = (np.abs(PROBES[scan]) ** 2).sum(0)
         np.testing.assert_allclose(generator.light[number].numpy(), light, rtol=1e-4, atol=1e-5 * light.max())
 
