@@ -7,11 +7,16 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import ptycho_torch as pt
 from ptycho_torch.errors import DataError, ScanFileError
 from ptycho_torch.formats.ptychodus_folder import write_workflow_directory
+from ptycho_torch.models.predict import Predictor
+from ptycho_torch.networks.build import Generator
 from ptycho_torch.physics.background import add_background, subtract_background
+from ptycho_torch.training.build import build_module
+from ptycho_torch.training.module import ReconstructionModule
 
 SETTINGS = pt.SimulationSettings(object_px=96, patch_px=32, step_px=5, probe_diameter_px=12, photons=1e5)
 
@@ -61,6 +66,37 @@ def test_photons_of_the_sample_leave_out_background_and_bad_pixels(lit: pt.Scan)
     wanted = np.mean([(counts.astype(float) - lit.background)[good].sum() for counts in lit.counts])
     assert scan.sample_photons_per_pattern == pytest.approx(wanted, rel=1e-6)
     assert replace(scan, background=None).sample_photons_per_pattern == scan.photons_per_pattern
+
+
+class Echo(Generator):
+    """Patches that are the network's input itself."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.nn.Identity(), torch.nn.Identity())
+
+    def forward(self, amplitude: Tensor, light: Tensor) -> Tensor:
+        """The input."""
+        return amplitude + 0j
+
+
+def test_training_and_inference_show_the_network_the_same(lit: pt.Scan) -> None:
+    assert lit.background is not None
+    assert lit.probe is not None
+    photons, five = lit.sample_photons_per_pattern, slice(0, 5)
+    module: ReconstructionModule = build_module(
+        pt.Experiment(),
+        [lit.probe, lit.probe],
+        [1.0, photons],
+        [lit.good_pixels, lit.good_pixels],
+        main_steps=1,
+        backgrounds=[None, lit.background],
+    )
+    module.generator = Echo()
+    for number, scan in enumerate((replace(lit, background=None), lit)):
+        shown = module(torch.from_numpy(lit.counts[None, five].copy()), torch.tensor([number]))
+        predictor = Predictor(Echo(), lit.probe, [1.0, photons][number], torch.device("cpu"))
+        torch.testing.assert_close(predictor.patches(scan, five), shown[0])
+    assert "background" not in module.state_dict()
 
 
 def train(scan: pt.Scan, folder: Path) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from numpy_samples import compact_probe, complex_noise
 from torch import Tensor
 
@@ -123,34 +124,48 @@ def test_mixing_modes_by_a_unitary_matrix_changes_no_pattern(rng: np.random.Gene
     torch.testing.assert_close(*found)
 
 
-def scan_model(rng: np.random.Generator) -> ScanModel:
+def scan_model(rng: np.random.Generator, background: NDArray[np.float32] | None = None) -> ScanModel:
     positions = CORNERS_PX.numpy() + SHIFTS_PX.numpy() + SIDE // 2
     counts = rng.poisson(50.0, (PATTERNS, SIDE, SIDE)).astype(np.float32)
-    return ScanModel(Scan(counts, positions, compact_probe(SIDE).astype(np.complex64)), torch.device("cpu"))
+    scan = Scan(counts, positions, compact_probe(SIDE).astype(np.complex64), background=background)
+    return ScanModel(scan, torch.device("cpu"))
 
 
-def test_the_model_of_a_scan_has_the_adjoint_of_its_waves(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(("kind", "rtol", "atol"), [(torch.complex128, 1e-10, 1e-10), (torch.complex64, 1e-4, 1e-2)])
+def test_the_model_of_a_scan_has_the_adjoint_of_its_waves(
+    rng: np.random.Generator, kind: torch.dtype, rtol: float, atol: float
+) -> None:
     model = scan_model(rng)
-    canvas = noise(rng, *model.frame.shape_px).to(torch.complex64)
-    probe = noise(rng, MODES, SIDE, SIDE).to(torch.complex64)
+    canvas = noise(rng, *model.frame.shape_px).to(kind)
+    probe = noise(rng, MODES, SIDE, SIDE).to(kind)
     waves = model.waves(canvas, model.shifted(probe, model.patterns), model.patterns)
-    other = noise(rng, *waves.detector.shape).to(torch.complex64)
+    assert waves.detector.dtype == kind
+    other = noise(rng, *waves.detector.shape).to(kind)
     exits = propagate_back_wrapped(other)
     wanted = torch.vdot(other.flatten(), waves.detector.flatten())
     by_object = torch.vdot(model.to_object(waves, exits).flatten(), canvas.flatten())
     by_probe = torch.vdot(model.to_probe(waves, exits, model.patterns).flatten(), probe.flatten())
-    torch.testing.assert_close(by_object, wanted, rtol=1e-4, atol=1e-2)
-    torch.testing.assert_close(by_probe, wanted, rtol=1e-4, atol=1e-2)
+    torch.testing.assert_close(by_object, wanted, rtol=rtol, atol=atol)
+    torch.testing.assert_close(by_probe, wanted, rtol=rtol, atol=atol)
 
 
-def test_the_model_of_a_scan_expects_what_the_forward_model_does(rng: np.random.Generator) -> None:
-    model = scan_model(rng)
-    canvas = noise(rng, *model.frame.shape_px).to(torch.complex64)
-    probe = noise(rng, MODES, SIDE, SIDE).to(torch.complex64)
+@pytest.mark.parametrize("background", [None, np.arange(SIDE * SIDE, dtype=np.float32).reshape(SIDE, SIDE) / 50])
+@pytest.mark.parametrize(("kind", "rtol", "atol"), [(torch.complex128, 1e-10, 1e-10), (torch.complex64, 1e-4, 1e-3)])
+def test_the_model_of_a_scan_expects_what_the_forward_model_does(
+    rng: np.random.Generator,
+    kind: torch.dtype,
+    rtol: float,
+    atol: float,
+    background: NDArray[np.float32] | None,
+) -> None:
+    model = scan_model(rng, background)
+    canvas = noise(rng, *model.frame.shape_px).to(kind)
+    probe = noise(rng, MODES, SIDE, SIDE).to(kind)
     found = unwrap(model.expected(canvas, wrap(probe), model.patterns))
     index = patch_index(torch.from_numpy(model.frame.corners_px), SIDE, canvas.shape[1])
-    wanted = expected_counts(gather(canvas, index, SIDE), shift_probe(probe, model.shifts_px))
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-3)
+    known = None if background is None else torch.from_numpy(background)
+    wanted = expected_counts(gather(canvas, index, SIDE), shift_probe(probe, model.shifts_px), known)
+    torch.testing.assert_close(found, wanted, rtol=rtol, atol=atol)
 
 
 def test_intensities_of_modes_add(rng: np.random.Generator) -> None:
