@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ptycho_torch.evaluate.objects import matched, without_ramp
+from ptycho_torch.evaluate.objects import matched, remove_ramp
 from ptycho_torch.storage.writing import write_whole
 
 _PANEL_INCH = 2.9
@@ -67,7 +67,7 @@ def save_comparison(
     part = _extent(mask)
     ranges = [_range(np.abs(reference), mask), _range(_phase(reference, mask), mask)]
     for column, panel in enumerate(panels):
-        image = matched(without_ramp(panel.image, reference, mask), reference, mask)
+        image = matched(remove_ramp(panel.image, reference, mask), reference, mask)
         for row, values in enumerate((np.abs(image), _phase(image, mask, reference))):
             shown = np.where(mask, values, np.nan)[part]
             drawn = axes[row, column].imshow(shown, cmap="gray", vmin=ranges[row][0], vmax=ranges[row][1])
@@ -88,7 +88,7 @@ def save_comparison(
 
 
 def _level(image: NDArray[np.complexfloating], mask: NDArray[np.bool_]) -> NDArray[np.complexfloating]:
-    return without_ramp(image, np.ones_like(image), mask)
+    return remove_ramp(image, np.ones_like(image), mask)
 
 
 def _phase(

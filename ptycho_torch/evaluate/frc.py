@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import fourier_shift
 from scipy.signal.windows import tukey
 
-from ptycho_torch.evaluate.objects import Image, without_ramp
+from ptycho_torch.evaluate.objects import Image, remove_ramp
 from ptycho_torch.physics.propagate import propagate_back_wrapped, propagate_wrapped
 
 _WINDOW_TAPER = 0.5
@@ -54,7 +54,7 @@ def ring_correlation(first: Image, second: Image) -> RingCorrelation:
     towards their edges. A flat pair correlates perfectly and means nothing: look at the images too.
     """
     mask = np.ones(first.shape, bool)
-    second = without_ramp(_registered(without_ramp(second, first, mask), first), first, mask)
+    second = remove_ramp(_registered(remove_ramp(second, first, mask), first), first, mask)
     taper = tukey(first.shape[0], _WINDOW_TAPER)[:, None] * tukey(first.shape[1], _WINDOW_TAPER)
     spectra = [_spectrum((image - image.mean()) * taper) for image in (first, second)]
     frequency = np.hypot(np.fft.fftfreq(first.shape[0])[:, None], np.fft.fftfreq(first.shape[1]))

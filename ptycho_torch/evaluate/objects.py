@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ptycho_torch.physics.ramp import phase_ramp, phase_slopes
+from ptycho_torch.physics.ramp import make_phase_ramp, measure_phase_slopes
 
 Image = NDArray[np.complexfloating]
 Mask = NDArray[np.bool_]
@@ -30,7 +30,7 @@ def complex_correlation(image: Image, truth: Image, mask: Mask) -> float:
 
 def phase_correlation(image: Image, truth: Image, mask: Mask) -> float:
     """Pearson correlation of the two phases over the mask, overall phase and phase ramp removed."""
-    aligned = matched(without_ramp(image, truth, mask), truth, mask)
+    aligned = matched(remove_ramp(image, truth, mask), truth, mask)
     # phases are read against the mean transmission, so that they do not wrap
     reference = truth[mask].mean()
     return _correlation(np.angle(aligned[mask] / reference), np.angle(truth[mask] / reference))
@@ -56,10 +56,10 @@ def matched(image: Image, truth: Image, mask: Mask) -> Image:
     return image * (np.vdot(image[mask], truth[mask]) / power if power else 0)
 
 
-def without_ramp(image: Image, reference: Image, mask: Mask) -> Image:
+def remove_ramp(image: Image, reference: Image, mask: Mask) -> Image:
     """The image without the linear phase that it has against the reference over the mask."""
     ratio = np.where(mask, image * reference.conj(), 0)
-    rows, columns = phase_slopes(torch.from_numpy(ratio.astype(np.complex128)))
+    rows, columns = measure_phase_slopes(torch.from_numpy(ratio.astype(np.complex128)))
     height, width = image.shape
-    levelled: Image = image * phase_ramp((height, width), (-rows, -columns), dtype=torch.complex128).numpy()
+    levelled: Image = image * make_phase_ramp((height, width), (-rows, -columns), dtype=torch.complex128).numpy()
     return levelled

@@ -25,7 +25,7 @@ def illumination(scan: Scan, probe: NDArray[np.complex64]) -> NDArray[np.float32
     return result
 
 
-def lit_area(light: NDArray[np.float32]) -> NDArray[np.bool_]:
+def find_illuminated_area(light: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Canvas pixels that got more than 5 % of the light of the brightest."""
     return light > LIT_SHARE * light.max()
 
@@ -56,7 +56,7 @@ def evaluate(scan: Scan, canvas: Canvas, probe: NDArray[np.complex64], *, device
     figures = {"R": misfit.value, "R_floor": misfit.floor}
     if scan.truth is not None:
         truth = scan.truth.window(problem.frame.origin_px, problem.frame.shape_px)
-        found, mask = image.cpu().numpy(), lit_area(illumination(scan, probe))
+        found, mask = image.cpu().numpy(), find_illuminated_area(illumination(scan, probe))
         figures |= {
             "complex_error": complex_error(found, truth, mask),
             "complex_correlation": complex_correlation(found, truth, mask),

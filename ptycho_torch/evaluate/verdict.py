@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.evaluate.residual import Residual, residual
 from ptycho_torch.physics.patches import scatter
-from ptycho_torch.physics.propagate import intensity, propagate_back_wrapped, propagate_wrapped
+from ptycho_torch.physics.propagate import propagate_back_wrapped, propagate_wrapped, sum_intensities
 from ptycho_torch.solve.scan_model import ScanModel
 
 # on simulated scans: good ones leave at most .02, spoilt ones mostly more than .1
@@ -115,7 +115,7 @@ def _floor_of(model: ScanModel, pattern: torch.Tensor) -> float:
 
 def _patterns_per_pixel(model: ScanModel, probe: torch.Tensor) -> float:
     """Effective number of patterns that tell of a pixel, (ΣD)²/ΣD², weighted by its light; 1 without overlap."""
-    squared_spot = intensity(probe).square()
+    squared_spot = sum_intensities(probe).square()
     light, squares = torch.zeros(model.frame.shape_px), torch.zeros(model.frame.shape_px)
     for part in model.patterns.split(_BATCH):
         light += model.illumination(probe, part)

@@ -17,10 +17,10 @@ from ptycho_torch.models.phases import measure_overlaps, synchronise
 from ptycho_torch.networks.build import Generator
 from ptycho_torch.physics.background import subtract_background
 from ptycho_torch.physics.merge import finish_merge
-from ptycho_torch.physics.patches import patch_index, scatter
+from ptycho_torch.physics.patches import index_patches, scatter
 from ptycho_torch.physics.probe import check_probe
-from ptycho_torch.physics.propagate import intensity
-from ptycho_torch.physics.scale import network_input
+from ptycho_torch.physics.propagate import sum_intensities
+from ptycho_torch.physics.scale import make_network_input
 from ptycho_torch.runtime.progress import Progress
 
 _LIT_SHARE = 0.05
@@ -70,7 +70,7 @@ class Predictor:
         self._device = device
         wave = torch.from_numpy(np.array(probe))
         check_probe(wave, probe.shape[-1])
-        self.light = intensity(wave.to(device))
+        self.light = sum_intensities(wave.to(device))
         lit = (self.light > _LIT_SHARE * self.light.max()).to(self.light.dtype)
         self._weight = self.light if weighting == "light" else lit * self.light.max()
 
@@ -80,7 +80,7 @@ class Predictor:
         counts = torch.from_numpy(scan.counts[patterns] * scan.good_pixels).to(self._device)
         background = None if scan.background is None else torch.from_numpy(scan.background.copy()).to(self._device)
         sample_counts = subtract_background(counts, background)
-        result: Tensor = self._generator(network_input(sample_counts, self._photons), self.light[None])
+        result: Tensor = self._generator(make_network_input(sample_counts, self._photons), self.light[None])
         return result
 
     def predict(self, scan: Scan, batch_size: int, progress: Progress | None = None) -> Prediction:
@@ -122,7 +122,7 @@ class Predictor:
         weighted = torch.zeros(shape, dtype=torch.complex64, device=self._device)
         total, light, squares = (torch.zeros(shape, device=self._device) for _ in range(3))
         for batch, patches in parts:
-            index = patch_index(corners[torch.from_numpy(batch)], side, shape[1])
+            index = index_patches(corners[torch.from_numpy(batch)], side, shape[1])
             weighted += scatter(patches * self._weight, index, shape)
             total += scatter(self._weight.expand(len(patches), -1, -1), index, shape)
             light += scatter(self.light.expand(len(patches), -1, -1), index, shape)

@@ -88,7 +88,7 @@ def amplitude_deviation(
 
 def phase_deviation(patches: Complex[Tensor, "pattern h w"], light: Float[Tensor, "pattern h w"]) -> Float[Tensor, ""]:
     """Mean of |φ − ⟨φ⟩|, in the light; ⟨φ⟩ is the phase of each patch's mean, and differences lie between −π and π."""
-    return _lit_mean((patches * mean_phase(patches, light).conj()).angle().abs(), light).mean()
+    return _lit_mean((patches * find_mean_phase(patches, light).conj()).angle().abs(), light).mean()
 
 
 def amplitude_variance(
@@ -108,7 +108,7 @@ def object_mae(
     return _lit_mean((patches - labels).abs(), light).mean()
 
 
-def mean_phase(
+def find_mean_phase(
     patches: Complex[Tensor, "pattern h w"], light: Float[Tensor, "pattern h w"]
 ) -> Complex[Tensor, "pattern 1 1"]:
     """Phase of each patch's mean in the light, as a complex number of modulus 1."""

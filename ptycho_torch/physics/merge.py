@@ -25,7 +25,7 @@ def merge(
     Args:
         patches: complex object patches.
         light: probe intensity Σ|P|², one for all patches or one for each.
-        index: where the patches lie, from `patch_index`.
+        index: where the patches lie, from `index_patches`.
         canvas_shape_px: height and width of the canvas.
     """
     weighted = scatter(patches * light, index, canvas_shape_px)

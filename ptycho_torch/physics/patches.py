@@ -12,7 +12,7 @@ from jaxtyping import Int, Num
 from torch import Tensor
 
 
-def patch_index(
+def index_patches(
     corners_px: Int[Tensor, "pattern 2"], patch_px: int, canvas_width_px: int, *, wrapped: bool = False
 ) -> Int[Tensor, " flat"]:
     """Flat canvas indices of every pixel of every patch, patch by patch and row by row.
@@ -35,7 +35,7 @@ def patch_index(
 def gather(
     canvas: Num[Tensor, "height width"], index: Int[Tensor, " flat"], patch_px: int
 ) -> Num[Tensor, "pattern {patch_px} {patch_px}"]:
-    """Cut the patches that `index` (from `patch_index`) describes out of a canvas, real or complex."""
+    """Cut the patches that `index` (from `index_patches`) describes out of a canvas, real or complex."""
     return torch.gather(canvas.reshape(-1), 0, index).reshape(-1, patch_px, patch_px)
 
 

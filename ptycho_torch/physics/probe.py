@@ -23,7 +23,7 @@ def check_probe(probe: Tensor, patch_px: int) -> None:
         )
 
 
-def shift_ramps(
+def make_shift_ramps(
     shift_px: Float[Tensor, "pattern 2"], patch_px: int
 ) -> tuple[Complex[Tensor, "pattern patch"], Complex[Tensor, "pattern patch"]]:
     """Row and column factors of exp(−2πi q·shift) on the FFT's own frequency order.
@@ -54,7 +54,7 @@ def shift_pairs(
 
 
 def _shifted(spectrum: Tensor, shift_px: Tensor) -> Tensor:
-    rows, columns = shift_ramps(shift_px, spectrum.shape[-1])
+    rows, columns = make_shift_ramps(shift_px, spectrum.shape[-1])
     return ifft2(spectrum * rows[:, None, :, None] * columns[:, None, None, :])
 
 
@@ -62,7 +62,7 @@ def unshift_sum(
     waves: Complex[Tensor, "pattern mode patch patch"], shift_px: Float[Tensor, "pattern 2"]
 ) -> Complex[Tensor, "mode patch patch"]:
     """Move waves back by their shifts and add them: the adjoint of `shift_probe`."""
-    rows, columns = shift_ramps(shift_px, waves.shape[-1])
+    rows, columns = make_shift_ramps(shift_px, waves.shape[-1])
     spectrum = fft2(waves) * columns.conj()[:, None, None, :]
     return ifft2((spectrum * rows.conj()[:, None, :, None]).sum(0))
 

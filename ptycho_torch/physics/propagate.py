@@ -46,6 +46,6 @@ def propagate_back(detector_wave: Complex[Tensor, "*batch h w"]) -> Complex[Tens
     return unwrap(propagate_back_wrapped(wrap(detector_wave)))
 
 
-def intensity(waves: Complex[Tensor, "*batch mode h w"]) -> Float[Tensor, "*batch h w"]:
+def sum_intensities(waves: Complex[Tensor, "*batch mode h w"]) -> Float[Tensor, "*batch h w"]:
     """Photons of waves: Σ over modes of |wave|²; modes do not interfere, so their intensities add."""
     return (waves.real.square() + waves.imag.square()).sum(-3)

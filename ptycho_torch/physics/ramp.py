@@ -7,13 +7,13 @@ from jaxtyping import Complex
 from torch import Tensor
 
 
-def phase_slopes(image: Complex[Tensor, "*batch h w"]) -> tuple[float, float]:
+def measure_phase_slopes(image: Complex[Tensor, "*batch h w"]) -> tuple[float, float]:
     """Mean phase step from a row to the next and from a column to the next, in radians, weighted by |image|²."""
     steps = (image[..., 1:, :] * image[..., :-1, :].conj()).sum(), (image[..., 1:] * image[..., :-1].conj()).sum()
     return float(steps[0].angle()), float(steps[1].angle())
 
 
-def phase_ramp(
+def make_phase_ramp(
     shape_px: tuple[int, int],
     slopes: tuple[float, float],
     device: torch.device | None = None,

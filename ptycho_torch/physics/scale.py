@@ -13,7 +13,7 @@ def calibrate_probe(probe: Complex[Tensor, "mode h w"], photons_per_pattern: flo
     return probe * (photons_per_pattern / power).sqrt()
 
 
-def network_input(
+def make_network_input(
     counts: Float[Tensor, "*batch h w"], photons_per_pattern: Float[Tensor, "*#batch 1 1"] | float
 ) -> Float[Tensor, "*batch h w"]:
     """Normalised amplitude u = √n · N / √⟨Σn⟩, whose mean square over a pattern is about 1 at any dose and size."""

@@ -35,9 +35,9 @@ def set_threads(
         if isinstance(threads, int):
             sys.modules["torch"].set_num_threads(threads)
         return
-    limit = limited_cores(environment=environment)
+    limit = find_core_limit(environment=environment)
     usable = len(_own_cores())
-    wanted = free_cores() if threads == "free" else threads
+    wanted = count_free_cores() if threads == "free" else threads
     if wanted is not None:
         environment[_COUNT] = str(wanted if threads != "free" else min(wanted, limit or usable))
     elif limit is not None and limit < usable:
@@ -46,7 +46,7 @@ def set_threads(
         environment["GOMP_SPINCOUNT"] = str(SPINS)
 
 
-def limited_cores(root: Path = Path("/"), environment: MutableMapping[str, str] = os.environ) -> int | None:
+def find_core_limit(root: Path = Path("/"), environment: MutableMapping[str, str] = os.environ) -> int | None:
     """Cores that control groups or Slurm grant to this process, at least 1; None where neither limits them.
 
     Args:
@@ -88,7 +88,7 @@ def _words(path: Path, *, lines: bool = False) -> list[str]:
     return text.splitlines() if lines else text.split()
 
 
-def free_cores(seconds: float = 0.1, stat: Path = Path("/proc/stat")) -> int:
+def count_free_cores(seconds: float = 0.1, stat: Path = Path("/proc/stat")) -> int:
     """Cores of this process that other processes leave idle for a moment, at least 1."""
     before = _busy_seconds(stat)
     time.sleep(seconds)

@@ -14,7 +14,7 @@ TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 _NOWHERE = ("", "memory")
 
 
-def mlflow_logger(name: str) -> Logger | None:
+def make_mlflow_logger(name: str) -> Logger | None:
     """A logger to the place that MLFLOW_TRACKING_URI names; None where it is unset, empty or `memory`."""
     uri = os.environ.get(TRACKING_VARIABLE, "")
     if uri in _NOWHERE:

@@ -11,9 +11,9 @@ from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.physics.background import add_background
-from ptycho_torch.physics.forward import expected_counts
+from ptycho_torch.physics.forward import expect_counts
 from ptycho_torch.physics.noise import draw_counts
-from ptycho_torch.physics.patches import gather, patch_index
+from ptycho_torch.physics.patches import gather, index_patches
 from ptycho_torch.physics.probe import shift_probe
 from ptycho_torch.simulate.objects import OBJECTS, transmission
 from ptycho_torch.simulate.positions import PATHS
@@ -43,7 +43,7 @@ def simulate_scan(settings: SimulationSettings) -> Scan:
     middle = extent + patch // 2 + 1
     positions = PATHS[settings.path](extent, settings.step_px, path_rng) + middle
     probe = torch.from_numpy(PROBES[settings.probe](patch, settings.probe_diameter_px))
-    expected = _expect_counts(truth, positions, probe)
+    expected = _expect_patterns(truth, positions, probe)
     scale = settings.photons / float(expected.sum(dim=(1, 2)).mean())
     level = settings.background_counts
     background = torch.full((patch, patch), level) if level else None
@@ -58,12 +58,12 @@ def simulate_scan(settings: SimulationSettings) -> Scan:
     )
 
 
-def _expect_counts(truth: Canvas, positions_px: NDArray[np.float64], probe: torch.Tensor) -> torch.Tensor:
+def _expect_patterns(truth: Canvas, positions_px: NDArray[np.float64], probe: torch.Tensor) -> torch.Tensor:
     frame = Frame(positions_px, probe.shape[-1])
     canvas = torch.from_numpy(frame.seen_of(truth))
     corners, shifts = torch.from_numpy(frame.corners_px), torch.from_numpy(frame.shifts_px)
     batches = []
     for corners_px, shifts_px in zip(corners.split(_BATCH), shifts.split(_BATCH), strict=True):
-        patches = gather(canvas, patch_index(corners_px, frame.patch_px, canvas.shape[1]), frame.patch_px)
-        batches.append(expected_counts(patches, shift_probe(probe, shifts_px)))
+        patches = gather(canvas, index_patches(corners_px, frame.patch_px, canvas.shape[1]), frame.patch_px)
+        batches.append(expect_counts(patches, shift_probe(probe, shifts_px)))
     return torch.cat(batches)

@@ -15,10 +15,10 @@ from torch.utils.dlpack import from_dlpack
 
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.physics.forward import detector_counts, detector_waves
-from ptycho_torch.physics.patches import gather, patch_index, scatter
+from ptycho_torch.physics.forward import compute_counts, propagate_patches
+from ptycho_torch.physics.patches import gather, index_patches, scatter
 from ptycho_torch.physics.probe import shift_probe, unshift_sum
-from ptycho_torch.physics.propagate import intensity, propagate_back_wrapped, unwrap, wrap
+from ptycho_torch.physics.propagate import propagate_back_wrapped, sum_intensities, unwrap, wrap
 from ptycho_torch.physics.scale import calibrate_probe
 
 _LARGEST_CACHE_BYTES = 2**30
@@ -91,7 +91,7 @@ class ScanModel:
     def index(self, patterns: Tensor) -> Tensor:
         """Flat canvas index of the wrapped patches of some patterns."""
         width = self.frame.shape_px[1]
-        return patch_index(self._corners_px[patterns], self.scan.patch_px, width, wrapped=True)
+        return index_patches(self._corners_px[patterns], self.scan.patch_px, width, wrapped=True)
 
     def partition(self, batches: int, seed: int) -> list[Tensor]:
         """All patterns in random mini-batches of nearly equal size, of six or more where the scan has them."""
@@ -121,7 +121,7 @@ class ScanModel:
 
     def illumination(self, probe: Tensor, patterns: Tensor) -> Tensor:
         """Photons that fall on each canvas pixel during some patterns, to the nearest pixel."""
-        spot = intensity(probe).expand(len(patterns), -1, -1)
+        spot = sum_intensities(probe).expand(len(patterns), -1, -1)
         return scatter(spot, self.index(patterns), self.frame.shape_px)
 
     def shifted(self, probe: Tensor, patterns: Tensor) -> Tensor:
@@ -143,8 +143,8 @@ class ScanModel:
         """
         index = self.index(patterns) if index is None else index
         patches = gather(canvas, index, self.scan.patch_px)
-        detector = detector_waves(patches, probes, wrapped=True)
-        expected = detector_counts(detector, self.background) * self.good
+        detector = propagate_patches(patches, probes, wrapped=True)
+        expected = compute_counts(detector, self.background) * self.good
         return Waves(index, patches, probes, detector, expected)
 
     def expected(self, canvas: Tensor, probe: Tensor, patterns: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from ptycho_torch.physics.losses import (
 )
 from ptycho_torch.training.module import ReconstructionModule
 from ptycho_torch.training.objective import Objective, compare_objects, compare_patterns
-from ptycho_torch.training.optim import StepSizes
+from ptycho_torch.training.optim import LearningRates
 
 M = TypeVar("M", bound=ReconstructionModule)
 
@@ -56,7 +56,7 @@ def build_module(
         torch.from_numpy(np.stack(good).astype(np.float32)),
         background=_stack_backgrounds(backgrounds, stacked.shape[-1]),
         objective=build_objective(training),
-        step_sizes=StepSizes(
+        learning_rates=LearningRates(
             highest=training.learning_rate,
             schedule=training.schedule,
             warmup_steps=training.warmup_steps,

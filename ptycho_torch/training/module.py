@@ -12,11 +12,11 @@ from torch import Tensor
 from ptycho_torch.errors import DivergenceError
 from ptycho_torch.networks.build import Generator
 from ptycho_torch.physics.background import subtract_background
-from ptycho_torch.physics.propagate import intensity
-from ptycho_torch.physics.scale import network_input
+from ptycho_torch.physics.propagate import sum_intensities
+from ptycho_torch.physics.scale import make_network_input
 from ptycho_torch.training.dataset import Batch
 from ptycho_torch.training.objective import Objective
-from ptycho_torch.training.optim import StepSizes
+from ptycho_torch.training.optim import LearningRates
 
 
 class ReconstructionModule(lightning.LightningModule):
@@ -36,7 +36,7 @@ class ReconstructionModule(lightning.LightningModule):
         good: see above.
         background: see above.
         objective: the loss of the patches of a batch.
-        step_sizes: learning rate of each step.
+        learning_rates: learning rate of each step.
         record: plain values stored in every checkpoint, from which the module can be built again.
     """
 
@@ -54,7 +54,7 @@ class ReconstructionModule(lightning.LightningModule):
         *,
         background: Float[Tensor, "scan h w"] | None = None,
         objective: Objective,
-        step_sizes: StepSizes,
+        learning_rates: LearningRates,
         record: dict[str, Any],
     ) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class ReconstructionModule(lightning.LightningModule):
         self.register_buffer("background", background, persistent=False)
         self.record = record
         self._objective = objective
-        self._step_sizes = step_sizes
+        self._learning_rates = learning_rates
 
     def forward(
         self, counts: Float[Tensor, "group pattern h w"], scan_index: Tensor
@@ -74,8 +74,8 @@ class ReconstructionModule(lightning.LightningModule):
         groups, size = counts.shape[:2]
         background = None if self.background is None else self.background[scan_index][:, None]
         sample_counts = subtract_background(counts, background)
-        amplitude = network_input(sample_counts, self.photons[scan_index][:, None, None, None]).flatten(0, 1)
-        light = intensity(self.probes[scan_index]).repeat_interleave(size, dim=0)
+        amplitude = make_network_input(sample_counts, self.photons[scan_index][:, None, None, None]).flatten(0, 1)
+        light = sum_intensities(self.probes[scan_index]).repeat_interleave(size, dim=0)
         patches: Tensor = self.generator(amplitude, light)
         return patches.unflatten(0, (groups, size))
 
@@ -103,8 +103,8 @@ class ReconstructionModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of shapes
         """AdamW with the scheduled step sizes."""
-        optimiser = torch.optim.AdamW(self.generator.parameters(), lr=self._step_sizes.highest)
-        schedule = self._step_sizes.attach(optimiser)
+        optimiser = torch.optim.AdamW(self.generator.parameters(), lr=self._learning_rates.highest)
+        schedule = self._learning_rates.attach(optimiser)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

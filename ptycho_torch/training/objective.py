@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from ptycho_torch.physics.forward import expected_counts
-from ptycho_torch.physics.losses import Loss, Prior, mean_phase, object_mae
+from ptycho_torch.physics.forward import expect_counts
+from ptycho_torch.physics.losses import Loss, Prior, find_mean_phase, object_mae
 from ptycho_torch.physics.merge import merge
-from ptycho_torch.physics.patches import gather, patch_index
+from ptycho_torch.physics.patches import gather, index_patches
 from ptycho_torch.physics.probe import shift_pairs
-from ptycho_torch.physics.propagate import intensity
+from ptycho_torch.physics.propagate import sum_intensities
 from ptycho_torch.training.dataset import Batch
 
 PatchLoss = Callable[[Tensor], Tensor]
@@ -28,7 +28,7 @@ def compare_patterns(loss: Loss) -> Target:
         batch: Batch, probes: Tensor, good: Tensor, background: Tensor | None, illumination: Tensor
     ) -> PatchLoss:
         counts, shifted = batch.counts.flatten(0, 1), shift_pairs(probes, batch.shifts_px.flatten(0, 1))
-        return lambda patches: loss(expected_counts(patches, shifted, background), counts, good)
+        return lambda patches: loss(expect_counts(patches, shifted, background), counts, good)
 
     return make_loss
 
@@ -45,7 +45,7 @@ def compare_objects(*, level: bool) -> Target:
     ) -> PatchLoss:
         labels = batch.labels.flatten(0, 1)
         if level:
-            labels = labels * mean_phase(labels, illumination).conj()
+            labels = labels * find_mean_phase(labels, illumination).conj()
         return lambda patches: object_mae(patches, labels, illumination)
 
     return make_loss
@@ -83,7 +83,7 @@ class Objective:
             background: mean photons beside those of the sample in each pattern of each scan; None if no scan has any.
         """
         scan = batch.scan_index.repeat_interleave(batch.counts.shape[1])
-        illumination = intensity(probes)
+        illumination = sum_intensities(probes)
         # as a share of each probe's brightest pixel: what is faint must not depend on the other scans of a batch
         illumination = (illumination / illumination.amax(dim=(-2, -1), keepdim=True))[scan]
         of_patterns = None if background is None else background[scan]
@@ -104,5 +104,5 @@ def _merge_groups(batch: Batch, patches: Tensor, illumination: Tensor) -> Tensor
     height, width = (batch.corners_px.amax(dim=(0, 1)) + side).tolist()
     below = torch.arange(groups, device=patches.device)[:, None] * height
     corners = torch.stack([batch.corners_px[..., 0] + below, batch.corners_px[..., 1]], dim=-1).flatten(0, 1)
-    index = patch_index(corners, side, width)
+    index = index_patches(corners, side, width)
     return gather(merge(patches, illumination, index, (groups * height, width)), index, side)

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 
 @dataclass(frozen=True)
-class StepSizes:
+class LearningRates:
     """A linear warm-up, a fall from the highest step size, and a last stretch at a constant one.
 
     Attributes:

@@ -13,7 +13,7 @@ from ptycho_torch.evaluate.objects import (
     complex_error,
     matched,
     phase_correlation,
-    without_ramp,
+    remove_ramp,
 )
 
 TRUTH = LOPSIDED.pixels(48, 48)
@@ -55,7 +55,7 @@ def test_a_phase_ramp_is_an_error_but_no_change_of_correlated_phase() -> None:
     tilted = TRUTH * ramp(0.07, -0.11)
     assert complex_error(tilted, TRUTH, MASK) > 0.2
     assert phase_correlation(tilted, TRUTH, MASK) > 0.999
-    levelled = without_ramp(tilted, TRUTH, MASK)
+    levelled = remove_ramp(tilted, TRUTH, MASK)
     assert complex_error(levelled, TRUTH, MASK) < 1e-6
 
 

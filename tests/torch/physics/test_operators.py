@@ -13,15 +13,15 @@ from numpy_samples import compact_probe, complex_noise
 from torch import Tensor
 
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.physics.forward import expected_counts
-from ptycho_torch.physics.patches import gather, patch_index, scatter
+from ptycho_torch.physics.forward import expect_counts
+from ptycho_torch.physics.patches import gather, index_patches, scatter
 from ptycho_torch.physics.probe import orthogonalise, shift_pairs, shift_probe, unshift_sum
 from ptycho_torch.physics.propagate import (
-    intensity,
     propagate,
     propagate_back,
     propagate_back_wrapped,
     propagate_wrapped,
+    sum_intensities,
     unwrap,
     wrap,
 )
@@ -30,7 +30,7 @@ from ptycho_torch.solve.scan_model import ScanModel
 SIDE, PATTERNS, MODES = 16, 5, 2
 CORNERS_PX = torch.tensor([[0, 0], [3, 5], [8, 8], [2, 7], [8, 1]])
 SHIFTS_PX = torch.tensor([[0.0, 0.0], [0.25, -0.5], [0.4, 0.1], [-0.3, 0.2], [0.5, 0.5]], dtype=torch.float64)
-INDEX = patch_index(CORNERS_PX, SIDE, 24)
+INDEX = index_patches(CORNERS_PX, SIDE, 24)
 STACK = (PATTERNS, MODES, SIDE, SIDE)
 
 
@@ -104,23 +104,23 @@ def test_a_batch_of_one_is_a_slice_of_a_batch(name: str, rng: np.random.Generato
 def test_one_position_is_shifted_and_cut_as_among_others(rng: np.random.Generator) -> None:
     probe, canvas = noise(rng, MODES, SIDE, SIDE), noise(rng, 24, 24)
     torch.testing.assert_close(shift_probe(probe, SHIFTS_PX[1:2]), shift_probe(probe, SHIFTS_PX)[1:2])
-    one = gather(canvas, patch_index(CORNERS_PX[1:2], SIDE, 24), SIDE)
+    one = gather(canvas, index_patches(CORNERS_PX[1:2], SIDE, 24), SIDE)
     torch.testing.assert_close(one, gather(canvas, INDEX, SIDE)[1:2])
 
 
 def test_moving_object_and_positions_together_changes_no_pattern(rng: np.random.Generator) -> None:
     probe, canvas = noise(rng, MODES, SIDE, SIDE), noise(rng, 24, 24)
     probes = shift_probe(probe, SHIFTS_PX)
-    before = expected_counts(gather(canvas, INDEX, SIDE), probes)
+    before = expect_counts(gather(canvas, INDEX, SIDE), probes)
     moved = torch.zeros(27, 30, dtype=canvas.dtype)
     moved[3:, 6:] = canvas
-    after = expected_counts(gather(moved, patch_index(CORNERS_PX + torch.tensor([3, 6]), SIDE, 30), SIDE), probes)
+    after = expect_counts(gather(moved, index_patches(CORNERS_PX + torch.tensor([3, 6]), SIDE, 30), SIDE), probes)
     torch.testing.assert_close(after, before)
 
 
 def test_mixing_modes_by_a_unitary_matrix_changes_no_pattern(rng: np.random.Generator) -> None:
     probe, patches = noise(rng, MODES, SIDE, SIDE), noise(rng, PATTERNS, SIDE, SIDE)
-    found = [expected_counts(patches, shift_probe(mixed, SHIFTS_PX)) for mixed in (probe, orthogonalise(probe))]
+    found = [expect_counts(patches, shift_probe(mixed, SHIFTS_PX)) for mixed in (probe, orthogonalise(probe))]
     torch.testing.assert_close(*found)
 
 
@@ -162,12 +162,12 @@ def test_the_model_of_a_scan_expects_what_the_forward_model_does(
     canvas = noise(rng, *model.frame.shape_px).to(kind)
     probe = noise(rng, MODES, SIDE, SIDE).to(kind)
     found = unwrap(model.expected(canvas, wrap(probe), model.patterns))
-    index = patch_index(torch.from_numpy(model.frame.corners_px), SIDE, canvas.shape[1])
+    index = index_patches(torch.from_numpy(model.frame.corners_px), SIDE, canvas.shape[1])
     known = None if background is None else torch.from_numpy(background)
-    wanted = expected_counts(gather(canvas, index, SIDE), shift_probe(probe, model.shifts_px), known)
+    wanted = expect_counts(gather(canvas, index, SIDE), shift_probe(probe, model.shifts_px), known)
     torch.testing.assert_close(found, wanted, rtol=rtol, atol=atol)
 
 
 def test_intensities_of_modes_add(rng: np.random.Generator) -> None:
     waves = noise(rng, *STACK)
-    torch.testing.assert_close(intensity(waves), intensity(waves[:, :1]) + intensity(waves[:, 1:]))
+    torch.testing.assert_close(sum_intensities(waves), sum_intensities(waves[:, :1]) + sum_intensities(waves[:, 1:]))

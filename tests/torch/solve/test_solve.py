@@ -13,7 +13,7 @@ from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DataError, DivergenceError
 from ptycho_torch.evaluate.objects import complex_error
-from ptycho_torch.evaluate.scores import evaluate, illumination, lit_area
+from ptycho_torch.evaluate.scores import evaluate, find_illuminated_area, illumination
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve.scan_model import Solution
 from ptycho_torch.solve.solve import chosen_method, refine
@@ -175,5 +175,5 @@ def test_modes_asked_for_are_returned_strongest_first(lopsided_scan: Scan) -> No
 def test_the_lit_area_is_a_share_of_the_brightest(lopsided_scan: Scan, solved: Solution) -> None:
     light = illumination(lopsided_scan, solved.probe)
     assert light.sum() == pytest.approx(lopsided_scan.counts.sum(), rel=1e-3)
-    assert lit_area(light)[np.unravel_index(light.argmax(), light.shape)]
-    assert 0.1 < lit_area(light).mean() < 0.9
+    assert find_illuminated_area(light)[np.unravel_index(light.argmax(), light.shape)]
+    assert 0.1 < find_illuminated_area(light).mean() < 0.9
