@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ptycho_torch.physics.ramp import make_phase_ramp, measure_phase_slopes
+from ptycho_torch.physics.ramp import measure_phase_slopes, remove_phase_ramp
 
 Image = NDArray[np.complexfloating]
 Mask = NDArray[np.bool_]
@@ -57,9 +57,8 @@ def matched(image: Image, truth: Image, mask: Mask) -> Image:
 
 
 def remove_ramp(image: Image, reference: Image, mask: Mask) -> Image:
-    """The image without the linear phase that it has against the reference over the mask."""
-    ratio = np.where(mask, image * reference.conj(), 0)
-    rows, columns = measure_phase_slopes(torch.from_numpy(ratio.astype(np.complex128)))
-    height, width = image.shape
-    levelled: Image = image * make_phase_ramp((height, width), (-rows, -columns), dtype=torch.complex128).numpy()
-    return levelled
+    """The image, in double precision, without the linear phase that it has against the reference over the mask."""
+    ratio = np.where(mask, image * reference.conj(), 0).astype(np.complex128)
+    slopes = measure_phase_slopes(torch.from_numpy(ratio))
+    result: Image = remove_phase_ramp(torch.from_numpy(image.astype(np.complex128)), slopes).numpy()
+    return result

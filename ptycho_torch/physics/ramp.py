@@ -1,4 +1,4 @@
-"""Linear phase ramps, which ptychography with an unknown probe leaves open."""
+"""Linear phase ramps; patterns do not determine them, as those of object and probe cancel."""
 
 from __future__ import annotations
 
@@ -26,3 +26,11 @@ def make_phase_ramp(
     rows, columns = (torch.arange(length, dtype=torch.float64, device=device) for length in shape_px)
     angle = slopes[0] * rows[:, None] + slopes[1] * columns
     return torch.polar(torch.ones_like(angle), angle).to(dtype)
+
+
+def remove_phase_ramp(
+    image: Complex[Tensor, "*batch h w"], slopes: tuple[float, float]
+) -> Complex[Tensor, "*batch h w"]:
+    """The image without the ramp of these slopes (radians per pixel); pixel [0, 0] stays as it is."""
+    height, width = image.shape[-2:]
+    return image * make_phase_ramp((height, width), (-slopes[0], -slopes[1]), image.device, image.dtype)

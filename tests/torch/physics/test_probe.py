@@ -87,7 +87,7 @@ def test_gradients_reach_the_positions(rng: np.random.Generator) -> None:
     ids=["flat", "real", "oblong", "too many axes"],
 )
 def test_a_probe_of_another_layout_is_refused(probe: torch.Tensor) -> None:
-    with pytest.raises(DataError, match=r"\(mode, 16, 16\) complex is needed") as raised:
+    with pytest.raises(DataError, match=r"complex .*\(mode, 16, 16\)") as raised:
         check_probe(probe, 16)
     assert str(tuple(probe.shape)) in str(raised.value)
 
