@@ -1,4 +1,4 @@
-"""A whole simulated scan from an object, a probe, a path and a photon budget."""
+"""A simulated scan from an object, a probe, a path and a dose."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ptycho_torch.physics.forward import expect_counts
 from ptycho_torch.physics.noise import draw_counts
 from ptycho_torch.physics.patches import gather, index_patches
 from ptycho_torch.physics.probe import shift_probe
-from ptycho_torch.simulate.objects import OBJECTS, transmission
+from ptycho_torch.simulate.objects import OBJECTS, make_transmission
 from ptycho_torch.simulate.positions import PATHS
 from ptycho_torch.simulate.probes import PROBES
 
@@ -29,16 +29,16 @@ def simulate_scan(settings: SimulationSettings) -> Scan:
     sample, before noise is drawn; `background_counts` are added to it and stored in the scan.
 
     Raises:
-        ConfigError: the object is too small to be scanned with patterns of this size.
+        ConfigError: the object is too small for patterns of this size.
     """
     object_rng, path_rng, noise_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(settings.seed).spawn(3))
     side, patch = settings.object_px, settings.patch_px
-    truth = Canvas(transmission(OBJECTS[settings.object]((side, side), object_rng)))
+    truth = Canvas(make_transmission(OBJECTS[settings.object]((side, side), object_rng)))
     extent = (side - patch) / 2 - 1
     if extent < settings.step_px:
         raise ConfigError(
             f"SimulationSettings.object_px is {side}; with patterns of {patch} px and steps of {settings.step_px:g} px "
-            f"at least {patch + 2 * int(np.ceil(settings.step_px)) + 2} is needed"
+            f"it must be at least {patch + 2 * int(np.ceil(settings.step_px)) + 2}"
         )
     middle = extent + patch // 2 + 1
     positions = PATHS[settings.path](extent, settings.step_px, path_rng) + middle

@@ -11,7 +11,7 @@ from ptycho_torch.evaluate.objects import (
     amplitude_correlation,
     complex_correlation,
     complex_error,
-    matched,
+    match_factor,
     phase_correlation,
     remove_ramp,
 )
@@ -84,4 +84,4 @@ def test_amplitude_and_phase_are_judged_apart() -> None:
 
 
 def test_matched_brings_an_image_onto_the_truth() -> None:
-    np.testing.assert_allclose(matched(TRUTH * (0.3 - 2j), TRUTH, MASK), TRUTH)
+    np.testing.assert_allclose(match_factor(TRUTH * (0.3 - 2j), TRUTH, MASK), TRUTH)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import ptycho_torch as pt
 from ptycho_torch.errors import DataError, ScanFileError
+from ptycho_torch.evaluate.scores import evaluate
 from ptycho_torch.formats.ptychodus_folder import write_workflow_directory
 from ptycho_torch.models.predict import Predictor
 from ptycho_torch.networks.build import Generator
@@ -66,6 +67,14 @@ def test_photons_of_the_sample_leave_out_background_and_bad_pixels(lit: pt.Scan)
     wanted = np.mean([(counts.astype(float) - lit.background)[good].sum() for counts in lit.counts])
     assert scan.sample_photons_per_pattern == pytest.approx(wanted, rel=1e-6)
     assert replace(scan, background=None).sample_photons_per_pattern == scan.photons_per_pattern
+
+
+def test_figures_of_merit_scale_the_object_and_not_the_background(lit: pt.Scan) -> None:
+    assert lit.probe is not None
+    assert lit.truth is not None
+    halved = replace(lit.truth, pixels=0.5 * lit.truth.pixels)
+    figures = evaluate(lit, halved, lit.probe, device=torch.device("cpu"))
+    assert figures["R"] < 1.02 * figures["R_floor"]
 
 
 class Echo(Generator):
