@@ -1,4 +1,4 @@
-"""The composition root: settings to network, loss and module."""
+"""Settings to network, loss and training module."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def build_module(
     """The module that trains a network on scans.
 
     Args:
-        experiment: all settings; they are stored in the checkpoints.
+        experiment: all settings, which the checkpoints store.
         probes: (mode, h, w) probe of each scan, in √photons.
         photons: mean photons of a pattern of each scan, without its background.
         good: (h, w) good detector pixels of each scan.
-        main_steps: optimiser steps that training will take before any fine tuning.
-        kind: class of the module, for contracts that name their own.
+        main_steps: optimiser steps of the training before any fine-tuning.
+        kind: class of the module, for contracts with one of their own.
         backgrounds: (h, w) mean photons of each scan beside those of the sample, None for a scan without any.
     """
     training = experiment.training

@@ -20,7 +20,7 @@ from ptycho_torch.training.optim import LearningRates
 
 
 class ReconstructionModule(lightning.LightningModule):
-    """A network that learns from diffraction patterns alone, through the physics that made them.
+    """A network in training, with what the loss needs of each scan.
 
     Attributes:
         probes: (scan, mode, h, w) probe of each training scan, in √photons.
@@ -83,30 +83,30 @@ class ReconstructionModule(lightning.LightningModule):
         """Loss of one batch.
 
         Raises:
-            DivergenceError: it is not finite.
+            DivergenceError: the loss is not finite.
         """
-        loss = self._batch_loss(batch)
+        loss = self._compute_loss(batch)
         if not torch.isfinite(loss):
             raise DivergenceError(
-                f"the training loss is {float(loss.detach())} at step {self.global_step}; a smaller learning_rate helps"
+                f"the training loss is {float(loss.detach())} at step {self.global_step}; use a smaller learning_rate"
             )
         self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(batch.counts))
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Log the loss of groups that training does not see."""
-        self.log("val_loss", self._batch_loss(batch), prog_bar=True, batch_size=len(batch.counts))
+        """Log the loss of groups that training does not use."""
+        self.log("val_loss", self._compute_loss(batch), prog_bar=True, batch_size=len(batch.counts))
 
-    def _batch_loss(self, batch: Batch) -> Tensor:
+    def _compute_loss(self, batch: Batch) -> Tensor:
         patches = self(batch.counts, batch.scan_index).flatten(0, 1)
         return self._objective(batch, patches, self.probes, self.good, self.background)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of shapes
-        """AdamW with the scheduled step sizes."""
+        """AdamW with the scheduled learning rate."""
         optimiser = torch.optim.AdamW(self.generator.parameters(), lr=self._learning_rates.highest)
         schedule = self._learning_rates.attach(optimiser)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store the record, so that one file is enough to build the module again."""
+        """Store the record, from which the module can be built again."""
         checkpoint["ptycho_torch"] = self.record

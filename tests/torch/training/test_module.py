@@ -270,7 +270,7 @@ def test_a_loss_that_is_not_finite_stops_training(rng: np.random.Generator, monk
     generator = network()
     for weight in generator.parameters():
         torch.nn.init.constant_(weight, torch.nan)
-    with pytest.raises(DivergenceError, match="the training loss is nan at step 0; a smaller learning_rate helps"):
+    with pytest.raises(DivergenceError, match=r"nan at step 0.*learning_rate"):
         module(generator, monkeypatch).training_step(batch(rng), 0)
 
 
