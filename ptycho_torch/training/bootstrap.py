@@ -1,4 +1,4 @@
-"""Probes for training: the network needs the true illumination, which files rarely contain."""
+"""Probes to train with: the network needs the true illumination, files rarely hold it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,9 @@ def bootstrap_probes(
     device: torch.device,
     progress: Stages | None = None,
 ) -> list[NDArray[np.complex64]]:
-    """Refine the probe of each scan with the solver for a few epochs, or only scale it if there are none.
+    """Refine each scan's probe with the physics solver for a few epochs; with none, only calibrate its power.
 
-    The object of the solver is not used.
-
-    Returns:
-        (mode, h, w) probe of each scan, in √photons.
+    The object found on the way is not used: the network learns from the patterns alone.
 
     Raises:
         DataError: a scan has no probe to start from.

@@ -1,4 +1,4 @@
-"""Settings to network, loss and training module."""
+"""The composition root: settings to network, loss and module."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ptycho_torch.physics.losses import (
 )
 from ptycho_torch.training.module import ReconstructionModule
 from ptycho_torch.training.objective import Objective, compare_objects, compare_patterns
-from ptycho_torch.training.optim import LearningRates
+from ptycho_torch.training.optim import StepSizes
 
 M = TypeVar("M", bound=ReconstructionModule)
 
@@ -39,13 +39,13 @@ def build_module(
     """The module that trains a network on scans.
 
     Args:
-        experiment: all settings, which the checkpoints store.
+        experiment: all settings; they are stored in the checkpoints.
         probes: (mode, h, w) probe of each scan, in √photons.
-        photons: mean photons of a pattern of each scan, without its background.
+        photons: mean photons of a pattern of each scan.
         good: (h, w) good detector pixels of each scan.
-        main_steps: optimiser steps of the training before any fine-tuning.
-        kind: class of the module, for contracts with one of their own.
-        backgrounds: (h, w) mean photons of each scan beside those of the sample, None for a scan without any.
+        main_steps: optimiser steps that training will take before any fine tuning.
+        kind: class of the module, for contracts that name their own.
+        backgrounds: (h, w) mean background of each scan in counts, None for a scan without any.
     """
     training = experiment.training
     stacked = torch.from_numpy(np.stack(probes))
@@ -56,7 +56,7 @@ def build_module(
         torch.from_numpy(np.stack(good).astype(np.float32)),
         background=_stack_backgrounds(backgrounds, stacked.shape[-1]),
         objective=build_objective(training),
-        learning_rates=LearningRates(
+        step_sizes=StepSizes(
             highest=training.learning_rate,
             schedule=training.schedule,
             warmup_steps=training.warmup_steps,
@@ -76,7 +76,7 @@ def _stack_backgrounds(backgrounds: Sequence[NDArray[np.float32] | None], patch_
 
 
 def build_objective(training: TrainingSettings) -> Objective:
-    """The loss that the settings specify."""
+    """What the settings ask of the patches."""
     priors: list[tuple[Prior, float]] = []
     if training.total_variation:
         priors.append((lambda patches, light: total_variation(patches), training.total_variation))

@@ -24,12 +24,12 @@ _log = logging.getLogger(__name__)
 class GroupSampler(Sampler[int]):
     """Some of the groups in random order, drawn anew for each epoch from the seed and the epoch's number.
 
-    A resumed run therefore draws the same groups as a run without a break.
+    So a run that is resumed sees the groups that it would have seen without the break.
 
     Args:
-        groups: number of groups.
-        draws: number of groups per epoch, each drawn at most once.
-        seed: seed of the draws.
+        groups: how many there are.
+        draws: how many of them an epoch takes, each at most once.
+        seed: seed of the draw.
     """
 
     def __init__(self, groups: int, draws: int, seed: int) -> None:
@@ -41,7 +41,7 @@ class GroupSampler(Sampler[int]):
         self._epoch = epoch
 
     def __len__(self) -> int:
-        """Groups per epoch."""
+        """Groups an epoch."""
         return self._draws
 
     def __iter__(self) -> Iterator[int]:
@@ -53,14 +53,14 @@ class GroupSampler(Sampler[int]):
 class ScanDataModule(lightning.LightningDataModule):
     """Groups of one or several scans, split, shuffled and batched by seed.
 
-    Unless `groups_per_epoch` is set, an epoch draws as many groups as contain each pattern once on average.
+    An epoch draws as many groups as it takes to see each pattern once on average.
 
     Args:
         scans: scans with patterns of one size.
-        settings: size of groups and batches, share for validation, seed, target.
+        settings: size of groups and batches, share for validation, seed, what to learn from.
 
     Raises:
-        DataError: the target is the true object, and a scan has none.
+        DataError: the object is to be learnt from, and a scan does not know it.
     """
 
     def __init__(self, scans: Sequence[Scan], settings: TrainingSettings) -> None:
@@ -70,7 +70,7 @@ class ScanDataModule(lightning.LightningDataModule):
         size = min(settings.group_size, *(len(scan) for scan in scans))
         if size < settings.group_size:
             _log.warning(
-                "groups shrink from %d to %d patterns, the number in the smallest scan", settings.group_size, size
+                "groups shrink from %d to %d patterns, all that the smallest scan has", settings.group_size, size
             )
         rule = GroupRule(
             size=size,
@@ -87,7 +87,7 @@ class ScanDataModule(lightning.LightningDataModule):
         ]
         for scan, split in zip(scans, self.splits, strict=True):
             if split.shared and settings.validation_share:
-                _log.warning("%s is too small to set patterns aside: validation uses training patterns", scan.name)
+                _log.warning("%s is too small to set patterns aside: validation sees training patterns too", scan.name)
         labelled = settings.target == "object"
         self.training = GroupDataset(scans, [split.training for split in self.splits], labelled=labelled)
         self.validation = GroupDataset(scans, [split.validation for split in self.splits], labelled=labelled)
@@ -97,17 +97,17 @@ class ScanDataModule(lightning.LightningDataModule):
 
     @property
     def batches_per_epoch(self) -> int:
-        """Training batches per epoch."""
+        """Training batches of an epoch."""
         return -(-self._per_epoch // self._settings.batch_size)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps per epoch, of which the last may accumulate fewer batches than the others."""
+        """Optimiser steps of an epoch; its last one may see fewer batches than the others."""
         return -(-self.batches_per_epoch // self._settings.accumulate)
 
     @property
     def main_steps(self) -> int:
-        """Optimiser steps before any fine-tuning."""
+        """Optimiser steps before any fine tuning."""
         return self._settings.steps or self._settings.epochs * self.steps_per_epoch
 
     @property
@@ -116,7 +116,7 @@ class ScanDataModule(lightning.LightningDataModule):
         return self.main_steps + self._settings.fine_tune_epochs * self.steps_per_epoch
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Random groups without repetition, in a seeded order of each epoch."""
+        """Random groups without repetition, in a seeded order that differs from epoch to epoch."""
         sampler = GroupSampler(len(self.training), self._per_epoch, self._settings.seed)
         return DataLoader(self.training, batch_size=self._settings.batch_size, sampler=sampler)
 
@@ -125,7 +125,7 @@ class ScanDataModule(lightning.LightningDataModule):
         return DataLoader(self.validation, batch_size=self._settings.batch_size)
 
     def write_index(self, path: Path) -> None:
-        """Write which patterns are grouped: what a run was trained on.
+        """Write which patterns are grouped, the state that tells what a run was trained on.
 
         Keys: `scans` (names), and for the scan of number s `positions_px_s`, `training_s`, `validation_s`.
         """

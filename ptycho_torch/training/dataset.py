@@ -21,10 +21,10 @@ class Batch(NamedTuple):
 
     Attributes:
         counts: (group, pattern, h, w) photons.
-        corners_px: (group, pattern, 2) row and column of pixel [0, 0] of each patch, the least of each group 0.
+        corners_px: (group, pattern, 2) whole-pixel place of each patch, least row and column 0 in each group.
         shifts_px: (group, pattern, 2) sub-pixel part of the positions.
-        scan_index: (group,) number of the scan of each group.
-        labels: (group, pattern, h, w) the true object under each pattern; empty unless it is the target.
+        scan_index: (group,) which scan the group is from.
+        labels: (group, pattern, h, w) the true object under each pattern; empty where it is not learnt from.
     """
 
     counts: Tensor
@@ -35,15 +35,15 @@ class Batch(NamedTuple):
 
 
 class GroupDataset(Dataset[Batch]):
-    """Groups of one or several scans; patterns are not copied before they are used.
+    """Groups of one or several scans; patterns are looked up, never copied.
 
     Args:
         scans: the scans, all with patterns of one size.
-        groups: (group, size) pattern numbers of each scan, all of one size.
-        labelled: add the true object under each pattern.
+        groups: for each scan (group, size) pattern indices, all of one size.
+        labelled: show the true object under each pattern too.
 
     Raises:
-        DataError: `labelled`, and a scan has no true object.
+        DataError: labels are asked for, and a scan has no object to learn from.
     """
 
     def __init__(self, scans: Sequence[Scan], groups: Sequence[NDArray[np.int64]], *, labelled: bool = False) -> None:
@@ -51,8 +51,8 @@ class GroupDataset(Dataset[Batch]):
         frames = [Frame(scan.positions_px, scan.patch_px) for scan in scans]
         self._corners = [torch.from_numpy(frame.corners_px) for frame in frames]
         self._shifts = [torch.from_numpy(frame.shifts_px) for frame in frames]
-        self._object_patches = [
-            _view_patches(frame.seen_of(scan.known_object()), scan.patch_px)
+        self._pieces = [
+            _pieces(scan.known_object().window(frame.origin_px, frame.shape_px), scan.patch_px)
             for scan, frame in zip(scans, frames, strict=True)
             if labelled
         ]
@@ -76,11 +76,11 @@ class GroupDataset(Dataset[Batch]):
             shifts_px=self._shifts[number][patterns],
             scan_index=torch.tensor(number),
         )
-        if not self._object_patches:
+        if not self._pieces:
             return batch
-        return batch._replace(labels=self._object_patches[number][corners[:, 0], corners[:, 1]])
+        return batch._replace(labels=self._pieces[number][corners[:, 0], corners[:, 1]])
 
 
-def _view_patches(pixels: NDArray[np.complex64], side: int) -> Tensor:
-    """(row, column, h, w) view of every square of an image, by its pixel [0, 0]."""
+def _pieces(pixels: NDArray[np.complex64], side: int) -> Tensor:
+    """(row, column, h, w) view of every square of an image by its first pixel."""
     return torch.from_numpy(pixels).unfold(0, side, 1).unfold(1, side, 1)

@@ -32,7 +32,7 @@ INDEX_NAME = "index_state.npz"
 CHECKPOINT_FOLDER = "checkpoints"
 LAST_NAME = "last.ckpt"
 BEST_NAME = "best-checkpoint.ckpt"
-# where this package intentionally deviates from the recommendations of Lightning
+# what a run on purpose does differently from what Lightning recommends
 _EXPECTED_WARNINGS = (
     ".*does not have many workers.*",
     ".*Checkpoint directory.*exists and is not empty.*",
@@ -43,17 +43,17 @@ _EXPECTED_WARNINGS = (
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """Results of a training run.
+    """What a training run left behind.
 
     Attributes:
         last: checkpoint after the last step.
-        best: checkpoint of the lowest validation loss; `last` if no epoch was finished.
-        index: file that specifies which patterns were grouped.
+        best: checkpoint of the lowest validation loss; the last where no epoch was finished.
+        index: which patterns were grouped.
         steps: optimiser steps taken.
         seconds: wall time of the steps.
-        patterns_per_second: training patterns per second of it.
-        validation_loss: the last one; None if no epoch was finished.
-        out_of_time: `max_minutes` ended the run before its last step.
+        patterns_per_second: training patterns seen in that time.
+        validation_loss: the last one; None where no epoch was finished.
+        out_of_time: the wall clock ended the run before its last step.
     """
 
     last: Path
@@ -83,15 +83,15 @@ def fit(
         scans: scans with patterns of one size.
         probes: (mode, h, w) probe of each, in √photons.
         experiment: all settings.
-        output_dir: folder for `checkpoints/`, `index_state.npz` and `logs/metrics.csv` (`logs-2/` of a resumed run).
+        output_dir: gets `checkpoints/`, `index_state.npz` and `logs/metrics.csv` (`logs-2/` when resumed, and so on).
         device: where to compute.
-        resume: checkpoint from which the run continues.
-        track: also log to MLflow, if the environment specifies where.
+        resume: checkpoint to go on from.
+        track: log to MLflow as well, where the environment names a place.
         bar: show a progress bar.
 
     Raises:
         ConfigError: the network does not fit the patterns.
-        DivergenceError: the loss is no longer finite.
+        DivergenceError: the loss is not finite any more.
     """
     settings = experiment.training
     data = ScanDataModule(scans, settings)
@@ -114,7 +114,7 @@ def fit(
         seconds=stopwatch.seconds,
         patterns_per_second=stopwatch.batches * settings.batch_size * data.group_size / max(stopwatch.seconds, 1e-9),
         validation_loss=None if loss is None else float(loss),
-        out_of_time=_warn_if_out_of_time(trainer.global_step, data.total_steps, settings.max_minutes),
+        out_of_time=_out_of_time(trainer.global_step, data.total_steps, settings.max_minutes),
     )
 
 
@@ -127,7 +127,7 @@ def build_trainer(
     track: bool,
     bar: bool,
 ) -> lightning.Trainer:
-    """The trainer of a run: one device, checkpoints and losses under a folder."""
+    """The trainer of a run, ready to fit: one device, checkpoints and losses under a folder."""
     settings = experiment.training
     keeper = ModelCheckpoint(
         output_dir / CHECKPOINT_FOLDER,
@@ -141,18 +141,18 @@ def build_trainer(
         callbacks.append(Timer(timedelta(minutes=settings.max_minutes), verbose=False))
     return lightning.Trainer(
         default_root_dir=output_dir,
-        # one process on one device, also in a job with several tasks
+        # one process on one device, also inside of a job that a scheduler gave several tasks
         plugins=[LightningEnvironment()],
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=[device.index or 0] if device.type == "cuda" else 1,
         max_steps=data.total_steps,
-        # by batches, not by epochs: a run shorter than an epoch is validated at its end, too
+        # by batches, not by epochs: a run shorter than an epoch is judged at its end all the same
         val_check_interval=min(data.batches_per_epoch, data.total_steps * settings.accumulate),
         check_val_every_n_epoch=None,
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.gradient_clip,
         callbacks=callbacks,
-        logger=_make_loggers(output_dir, track=track),
+        logger=_loggers(output_dir, track=track),
         log_every_n_steps=1,
         num_sanity_val_steps=0,
         enable_model_summary=False,
@@ -168,10 +168,10 @@ def run(
     *,
     resume: Path | None = None,
 ) -> None:
-    """Train, and write the state after the last step as `last.ckpt` of the folder.
+    """Fit, and leave the state after the last step as the last checkpoint of the folder.
 
     Raises:
-        DivergenceError: the loss is no longer finite.
+        DivergenceError: the loss is not finite any more.
     """
     with warnings.catch_warnings():
         for message in _EXPECTED_WARNINGS:
@@ -185,7 +185,7 @@ class Stopwatch(Callback):
 
     Attributes:
         seconds: wall time, validation included.
-        batches: training batches, without those before a run was resumed.
+        batches: training batches, those before a resumed run left out.
     """
 
     def __init__(self) -> None:
@@ -205,11 +205,11 @@ class Stopwatch(Callback):
         self.seconds = time.perf_counter() - self._started
 
 
-def _warn_if_out_of_time(steps: int, total_steps: int, max_minutes: float | None) -> bool:
+def _out_of_time(steps: int, total_steps: int, max_minutes: float | None) -> bool:
     if steps >= total_steps or max_minutes is None:
         return False
     _log.warning(
-        "max_minutes stopped training after %g min at step %d of %d; raise it or lower the steps",
+        "the wall clock stopped training after %g min at step %d of %d; raise max_minutes or lower the steps",
         max_minutes,
         steps,
         total_steps,
@@ -217,8 +217,8 @@ def _warn_if_out_of_time(steps: int, total_steps: int, max_minutes: float | None
     return True
 
 
-def _make_loggers(output_dir: Path, *, track: bool) -> list[Logger]:
-    # a folder of its own for a resumed run: the logger would delete the files of the earlier part
+def _loggers(output_dir: Path, *, track: bool) -> list[Logger]:
+    # a resumed run gets a folder of its own: the logger would delete what an earlier part of the run wrote
     earlier = sum(1 for path in output_dir.glob("logs*") if path.is_dir())
     version = f"logs-{earlier + 1}" if earlier else "logs"
     loggers: list[Logger] = [CSVLogger(output_dir, name="", version=version)]

@@ -16,18 +16,18 @@ from ptycho_torch.physics.propagate import sum_intensities
 from ptycho_torch.physics.scale import make_network_input
 from ptycho_torch.training.dataset import Batch
 from ptycho_torch.training.objective import Objective
-from ptycho_torch.training.optim import LearningRates
+from ptycho_torch.training.optim import StepSizes
 
 
 class ReconstructionModule(lightning.LightningModule):
-    """A network in training, with what the loss needs of each scan.
+    """A network that learns from diffraction patterns alone, through the physics that made them.
 
     Attributes:
         probes: (scan, mode, h, w) probe of each training scan, in √photons.
-        photons: (scan,) mean photons of a pattern of each, without its background.
+        photons: (scan,) mean photons per pattern of each, without the background.
         good: (scan, h, w) 1 on good detector pixels, 0 on bad ones.
-        background: (scan, h, w) mean photons beside those of the sample in each pattern; None if no scan has any. It
-            belongs to the scans and is not stored in checkpoints.
+        background: (scan, h, w) mean background of each scan in counts, None if no scan has any. It belongs to the scans
+            and is not stored in checkpoints.
 
     Args:
         generator: patterns to complex patches.
@@ -35,8 +35,8 @@ class ReconstructionModule(lightning.LightningModule):
         photons: see above.
         good: see above.
         background: see above.
-        objective: the loss of the patches of a batch.
-        learning_rates: learning rate of each step.
+        objective: what the patches are held against.
+        step_sizes: step size of each step.
         record: plain values stored in every checkpoint, from which the module can be built again.
     """
 
@@ -54,7 +54,7 @@ class ReconstructionModule(lightning.LightningModule):
         *,
         background: Float[Tensor, "scan h w"] | None = None,
         objective: Objective,
-        learning_rates: LearningRates,
+        step_sizes: StepSizes,
         record: dict[str, Any],
     ) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class ReconstructionModule(lightning.LightningModule):
         self.register_buffer("background", background, persistent=False)
         self.record = record
         self._objective = objective
-        self._learning_rates = learning_rates
+        self._step_sizes = step_sizes
 
     def forward(
         self, counts: Float[Tensor, "group pattern h w"], scan_index: Tensor
@@ -83,30 +83,30 @@ class ReconstructionModule(lightning.LightningModule):
         """Loss of one batch.
 
         Raises:
-            DivergenceError: the loss is not finite.
+            DivergenceError: it is not finite.
         """
-        loss = self._compute_loss(batch)
+        loss = self._batch_loss(batch)
         if not torch.isfinite(loss):
             raise DivergenceError(
-                f"the training loss is {float(loss.detach())} at step {self.global_step}; use a smaller learning_rate"
+                f"the training loss is {float(loss.detach())} at step {self.global_step}; a smaller learning_rate helps"
             )
         self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(batch.counts))
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Log the loss of groups that training does not use."""
-        self.log("val_loss", self._compute_loss(batch), prog_bar=True, batch_size=len(batch.counts))
+        """Log the loss of groups that training does not see."""
+        self.log("val_loss", self._batch_loss(batch), prog_bar=True, batch_size=len(batch.counts))
 
-    def _compute_loss(self, batch: Batch) -> Tensor:
+    def _batch_loss(self, batch: Batch) -> Tensor:
         patches = self(batch.counts, batch.scan_index).flatten(0, 1)
         return self._objective(batch, patches, self.probes, self.good, self.background)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of shapes
-        """AdamW with the scheduled learning rate."""
-        optimiser = torch.optim.AdamW(self.generator.parameters(), lr=self._learning_rates.highest)
-        schedule = self._learning_rates.attach(optimiser)
+        """AdamW with the scheduled step sizes."""
+        optimiser = torch.optim.AdamW(self.generator.parameters(), lr=self._step_sizes.highest)
+        schedule = self._step_sizes.attach(optimiser)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store the record, from which the module can be built again."""
+        """Store the record, so that one file is enough to build the module again."""
         checkpoint["ptycho_torch"] = self.record

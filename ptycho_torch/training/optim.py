@@ -1,4 +1,4 @@
-"""The learning rate over a training."""
+"""Step sizes over a training."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch.optim.lr_scheduler import LambdaLR
 
 
 @dataclass(frozen=True)
-class LearningRates:
-    """A linear warm-up, a schedule down from the highest learning rate, and fine-tuning at a constant one.
+class StepSizes:
+    """A linear warm-up, a fall from the highest step size, and a last stretch at a constant one.
 
     Attributes:
-        highest: learning rate at the end of the warm-up.
-        schedule: course after the warm-up: half a cosine, exponential, or constant.
-        warmup_steps: optimiser steps of the warm-up.
-        main_steps: optimiser steps of warm-up and schedule together.
-        last_share: share of the highest rate at the end of the schedule.
-        fine_tune_share: share of the highest rate during fine-tuning.
+        highest: step size at the end of the warm-up.
+        schedule: how it falls: along half a cosine, exponentially, or not at all.
+        warmup_steps: steps over which it rises.
+        main_steps: steps of warm-up and fall together.
+        last_share: share of the highest that the fall ends at.
+        fine_tune_share: share of the highest in all steps after that.
     """
 
     highest: float
@@ -30,8 +30,8 @@ class LearningRates:
     last_share: float
     fine_tune_share: float
 
-    def find_share(self, step: int) -> float:
-        """Share of the highest learning rate in a step, counted from 0."""
+    def share(self, step: int) -> float:
+        """Share of the highest step size in a step."""
         if step >= self.main_steps:
             return self.fine_tune_share
         if step < self.warmup_steps:
@@ -42,5 +42,5 @@ class LearningRates:
         return self.last_share**progress if self.schedule == "exponential" else 1.0
 
     def attach(self, optimiser: Optimizer) -> LambdaLR:
-        """A scheduler that sets the learning rate of an optimiser before each step."""
-        return LambdaLR(optimiser, self.find_share)
+        """A scheduler that sets the step size of an optimiser before each step."""
+        return LambdaLR(optimiser, self.share)

@@ -15,9 +15,9 @@ class GroupSplit:
     """Groups for training and for validation.
 
     Attributes:
-        training: (group, size) pattern numbers.
-        validation: (group, size) pattern numbers, which are in no training group unless `shared`.
-        shared: the scan was too small to set patterns aside.
+        training: (group, size) pattern indices.
+        validation: likewise; their patterns are in no training group, unless `shared`.
+        shared: the scan was too small to spare any pattern.
     """
 
     training: NDArray[np.int64]
@@ -28,8 +28,8 @@ class GroupSplit:
 def split_groups(positions_px: NDArray[np.float64], rule: GroupRule, validation_share: float, seed: int) -> GroupSplit:
     """Set whole compact groups aside for validation and group the rest by the rule.
 
-    Groups are not larger than the scan. There is always at least one validation group, which chooses the best
-    checkpoint.
+    Groups shrink to the scan where it has fewer patterns. There is always at least one validation group, since a
+    training run without one could not tell its best checkpoint.
     """
     patterns = len(positions_px)
     size = min(rule.size, patterns)

@@ -174,7 +174,7 @@ def trained(settings: TrainingSettings, scan: Scan, folder: Path) -> list[Any]:
         rates.append(optimiser["optimizer"].param_groups[0]["lr"])
         optimiser["optimizer"].step()
         optimiser["lr_scheduler"]["scheduler"].step()
-    rates.append(module._learning_rates.find_share(data.total_steps - 1))
+    rates.append(module._step_sizes.share(data.total_steps - 1))
     trainer = build_trainer(data, experiment, folder, device=torch.device("cpu"), track=False, bar=False)
     kinds = sorted(type(callback).__name__ for callback in trainer.callbacks)  # type: ignore[attr-defined]
     return [
