@@ -26,8 +26,8 @@ class ReconstructionModule(lightning.LightningModule):
         probes: (scan, mode, h, w) probe of each training scan, in √photons.
         photons: (scan,) mean photons per pattern of each, without the background.
         good: (scan, h, w) 1 on good detector pixels, 0 on bad ones.
-        background: (scan, h, w) mean background of each scan in counts, None if no scan has any. It belongs to the scans
-            and is not stored in checkpoints.
+        background: (scan, h, w) mean background of each scan in counts, None if no scan has any. Checkpoints do not
+            contain it, since it belongs to the scans.
 
     Args:
         generator: patterns to complex patches.
