@@ -32,6 +32,13 @@ class SimulationSettings(Settings):
     path: Literal["raster", "spiral"] = setting("raster", help="scan path: jittered raster or Fermat spiral")
     step_px: float = setting(8.0, unit="px", above=0, help="distance between neighbouring positions")
     photons: float = setting(1e6, unit="photons", above=0, at_most=1e12, help="mean photons of a pattern")
+    background_counts: float = setting(
+        0.0,
+        unit="photons",
+        at_least=0,
+        at_most=1e9,
+        help="mean photons beside those of the sample in each detector pixel; known to training and solvers",
+    )
     seed: int = setting(0, at_least=0, at_most=LARGEST_SEED, help="seed of object, path and noise")
 
 

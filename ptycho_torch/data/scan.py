@@ -95,6 +95,13 @@ class Scan:
         """Mean photons of a pattern on good pixels."""
         return float(self.counts.sum(axis=(1, 2), where=self.good_pixels, dtype=np.float64).mean())
 
+    @property
+    def sample_photons_per_pattern(self) -> float:
+        """Mean photons of a pattern on good pixels, without those of the background."""
+        if self.background is None:
+            return self.photons_per_pattern
+        return self.photons_per_pattern - float(self.background.sum(where=self.good_pixels, dtype=np.float64))
+
     def known_object(self) -> Canvas:
         """The true object, to learn from.
 
@@ -177,3 +184,5 @@ class Scan:
             )
         if not (np.isfinite(self.background) & (self.background >= 0)).all():
             raise DataError(f"{self.name}: the background holds negative, NaN or infinite values")
+        if self.sample_photons_per_pattern <= 0:
+            raise DataError(f"{self.name}: the background holds as many photons as the patterns or more")

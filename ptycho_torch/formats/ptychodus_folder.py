@@ -145,13 +145,15 @@ def write_workflow_directory(scan: Scan, folder: Path) -> None:
     pixels of 20 nm, and the distance at which a detector of N pixels gives object pixels of that size.
 
     Args:
-        scan: photon counts in whole numbers, and a probe.
+        scan: photon counts in whole numbers, and a probe; no background, which the files cannot contain.
         folder: made where it is not there; other files in it are left alone.
 
     Raises:
-        DataError: the counts are not whole numbers, or there is no probe.
+        DataError: the counts are not whole numbers, there is no probe, or there is a background.
         OutputError: it cannot be written there.
     """
+    if scan.background is not None:
+        raise DataError(f"{scan.name}: {DIFFRACTION_NAME} cannot contain its background; write an NPZ file instead")
     product, patterns = _product(scan), _whole(scan)
     indexes = np.arange(len(scan))
     pixel_m = (DETECTOR_PIXEL_M, DETECTOR_PIXEL_M)

@@ -32,7 +32,7 @@ class TrainedNetwork:
         experiment: all settings of its training.
         patch_px: side of the patterns that it takes.
         probes: (scan, mode, h, w) probe of each training scan, in √photons.
-        photons: mean photons of a pattern of each training scan.
+        photons: mean photons of a pattern of each training scan, without its background.
         good: (scan, h, w) good detector pixels of each training scan.
         steps: optimiser steps that were taken.
         record: everything that a checkpoint tells about itself, as plain values; empty where it came from elsewhere.

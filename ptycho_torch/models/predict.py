@@ -15,11 +15,12 @@ from ptycho_torch.data.grouping import neighbour_pairs
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.models.phases import measure_overlaps, synchronise
 from ptycho_torch.networks.build import Generator
+from ptycho_torch.physics.background import subtract_background
 from ptycho_torch.physics.merge import finish_merge
-from ptycho_torch.physics.patches import patch_index, scatter
+from ptycho_torch.physics.patches import index_patches, scatter
 from ptycho_torch.physics.probe import check_probe
-from ptycho_torch.physics.propagate import intensity
-from ptycho_torch.physics.scale import network_input
+from ptycho_torch.physics.propagate import sum_intensities
+from ptycho_torch.physics.scale import make_network_input
 from ptycho_torch.runtime.progress import Progress
 
 _LIT_SHARE = 0.05
@@ -50,7 +51,7 @@ class Predictor:
     Args:
         generator: the trained network; it is moved to the device.
         probe: (mode, h, w) probe, in √photons.
-        photons_per_pattern: mean photons of the patterns to come, which normalises their dose.
+        photons_per_pattern: mean photons of the patterns to come, without their background; normalises the dose.
         device: where to compute.
         weighting: `light` averages overlapping patches by the light that each had, `uniform` alike wherever the probe
             has more than 5 % of its brightest pixel.
@@ -69,7 +70,7 @@ class Predictor:
         self._device = device
         wave = torch.from_numpy(np.array(probe))
         check_probe(wave, probe.shape[-1])
-        self.light = intensity(wave.to(device))
+        self.light = sum_intensities(wave.to(device))
         lit = (self.light > _LIT_SHARE * self.light.max()).to(self.light.dtype)
         self._weight = self.light if weighting == "light" else lit * self.light.max()
 
@@ -77,7 +78,9 @@ class Predictor:
     def patches(self, scan: Scan, patterns: slice | NDArray[np.int64]) -> Tensor:
         """Complex object patches of some patterns, (pattern, h, w), on the device."""
         counts = torch.from_numpy(scan.counts[patterns] * scan.good_pixels).to(self._device)
-        result: Tensor = self._generator(network_input(counts, self._photons), self.light[None])
+        background = None if scan.background is None else torch.from_numpy(scan.background.copy()).to(self._device)
+        sample_counts = subtract_background(counts, background)
+        result: Tensor = self._generator(make_network_input(sample_counts, self._photons), self.light[None])
         return result
 
     def predict(self, scan: Scan, batch_size: int, progress: Progress | None = None) -> Prediction:
@@ -119,7 +122,7 @@ class Predictor:
         weighted = torch.zeros(shape, dtype=torch.complex64, device=self._device)
         total, light, squares = (torch.zeros(shape, device=self._device) for _ in range(3))
         for batch, patches in parts:
-            index = patch_index(corners[torch.from_numpy(batch)], side, shape[1])
+            index = index_patches(corners[torch.from_numpy(batch)], side, shape[1])
             weighted += scatter(patches * self._weight, index, shape)
             total += scatter(self._weight.expand(len(patches), -1, -1), index, shape)
             light += scatter(self.light.expand(len(patches), -1, -1), index, shape)

@@ -42,7 +42,7 @@ class Generator(nn.Module):
         """Patches that are 1 everywhere before any training, and where the probe is dark always.
 
         Args:
-            amplitude: patterns as `physics.scale.network_input` makes them.
+            amplitude: patterns as `physics.scale.make_network_input` makes them.
             light: probe intensity, of one probe or one for each pattern, in any unit.
         """
         patches: Tensor = self.head(self.body(amplitude.unsqueeze(1)))

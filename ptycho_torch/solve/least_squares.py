@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ptycho_torch.config.schema import RefineSettings
-from ptycho_torch.physics.propagate import intensity
+from ptycho_torch.physics.propagate import sum_intensities
 from ptycho_torch.solve.constraints import keep_centre, keep_power
 from ptycho_torch.solve.safeguard import Epoch
 from ptycho_torch.solve.scan_model import ScanModel
@@ -41,7 +41,7 @@ _DAMPING, _DAMPING_RANGE = 0.72, (0.02, 0.3)
 
 def usual_damping(model: ScanModel, probe: Tensor) -> float:
     """The damping β for the light of a scan: stronger in dim light, which is noisy, and where patterns overlap much."""
-    peak = intensity(probe).max()
+    peak = sum_intensities(probe).max()
     light = model.illumination(probe, model.patterns)
     overlap = float(light[light > _LIT_SHARE * light.max()].mean() / peak)
     low, high = _DAMPING_RANGE

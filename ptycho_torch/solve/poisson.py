@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ptycho_torch.config.schema import RefineSettings
 from ptycho_torch.physics.losses import LEAST_COUNTS, poisson_deviance, total_variation
-from ptycho_torch.physics.propagate import intensity
+from ptycho_torch.physics.propagate import sum_intensities
 from ptycho_torch.solve.constraints import keep_centre, keep_power
 from ptycho_torch.solve.safeguard import Epoch
 from ptycho_torch.solve.scan_model import ScanModel
@@ -35,7 +35,7 @@ class PoissonAdam:
         self._settings = settings
         self._start_probe = probe
         # Adam's step has the size of its rate whatever the gradient's: make one unit of the probe its usual amplitude
-        self._unit = float(intensity(probe).max().sqrt())
+        self._unit = float(sum_intensities(probe).max().sqrt())
         self._canvas = torch.view_as_real(canvas).clone().requires_grad_()
         self._probe = torch.view_as_real(probe / self._unit).clone()
         self._batches = model.partition(settings.batches, settings.seed)

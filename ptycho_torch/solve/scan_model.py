@@ -15,12 +15,10 @@ from torch.utils.dlpack import from_dlpack
 
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.errors import DataError
-from ptycho_torch.physics.background import add_background
-from ptycho_torch.physics.forward import detector_waves
-from ptycho_torch.physics.patches import gather, patch_index, scatter
+from ptycho_torch.physics.forward import compute_counts, propagate_patches
+from ptycho_torch.physics.patches import gather, index_patches, scatter
 from ptycho_torch.physics.probe import shift_probe, unshift_sum
-from ptycho_torch.physics.propagate import intensity, unwrap, wrap, wrapped_near_field
+from ptycho_torch.physics.propagate import propagate_back_wrapped, sum_intensities, unwrap, wrap
 from ptycho_torch.physics.scale import calibrate_probe
 
 _LARGEST_CACHE_BYTES = 2**30
@@ -93,7 +91,7 @@ class ScanModel:
     def index(self, patterns: Tensor) -> Tensor:
         """Flat canvas index of the wrapped patches of some patterns."""
         width = self.frame.shape_px[1]
-        return patch_index(self._corners_px[patterns], self.scan.patch_px, width, wrapped=True)
+        return index_patches(self._corners_px[patterns], self.scan.patch_px, width, wrapped=True)
 
     def partition(self, batches: int, seed: int) -> list[Tensor]:
         """All patterns in random mini-batches of nearly equal size, of six or more where the scan has them."""
@@ -113,31 +111,17 @@ class ScanModel:
         Modes beyond those given start as weak copies of the first, tilted and made orthogonal to those before.
 
         Raises:
-            DataError: there is no probe to start from, or the background leaves it no photons.
+            DataError: there is no probe to start from.
         """
         given = self.scan.known_probe() if probe is None else probe
         start = torch.from_numpy(np.array(given[:modes], np.complex64)).to(self.device)
         if len(start) < modes:
             start = _with_weak_modes(start, modes)
-        return wrap(calibrate_probe(start, self.photons_per_pattern))
-
-    @property
-    def photons_per_pattern(self) -> float:
-        """Mean photons of a pattern that passed the sample, on good pixels.
-
-        Raises:
-            DataError: the background is brighter than the patterns.
-        """
-        photons = self.scan.photons_per_pattern
-        if self.background is not None:
-            photons -= float((self.background * self.good).sum())
-            if photons <= 0:
-                raise DataError(f"{self.scan.name}: the background holds more photons than the patterns")
-        return photons
+        return wrap(calibrate_probe(start, self.scan.sample_photons_per_pattern))
 
     def illumination(self, probe: Tensor, patterns: Tensor) -> Tensor:
         """Photons that fall on each canvas pixel during some patterns, to the nearest pixel."""
-        spot = intensity(probe).expand(len(patterns), -1, -1)
+        spot = sum_intensities(probe).expand(len(patterns), -1, -1)
         return scatter(spot, self.index(patterns), self.frame.shape_px)
 
     def shifted(self, probe: Tensor, patterns: Tensor) -> Tensor:
@@ -159,8 +143,8 @@ class ScanModel:
         """
         index = self.index(patterns) if index is None else index
         patches = gather(canvas, index, self.scan.patch_px)
-        detector = detector_waves(patches, probes, wrapped=True)
-        expected = add_background(intensity(detector), self.background) * self.good
+        detector = propagate_patches(patches, probes, wrapped=True)
+        expected = compute_counts(detector, self.background) * self.good
         return Waves(index, patches, probes, detector, expected)
 
     def expected(self, canvas: Tensor, probe: Tensor, patterns: Tensor) -> Tensor:
@@ -169,7 +153,7 @@ class ScanModel:
 
     def exit_waves(self, waves: Waves, factor: Tensor) -> Tensor:
         """Detector waves times a real (pattern, h, w) factor, propagated back to the sample."""
-        return wrapped_near_field(waves.detector * factor.unsqueeze(1))
+        return propagate_back_wrapped(waves.detector * factor.unsqueeze(1))
 
     def to_object(self, waves: Waves, exits: Tensor) -> Tensor:
         """Adjoint of canvas to exit waves: Σ scatter(P* χ)."""

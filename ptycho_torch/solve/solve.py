@@ -55,7 +55,7 @@ def refine(
     """
     model = ScanModel(scan, torch.device(device))
     canvas, given = model.start_object(guess), model.start_probe(probe, settings.probe_modes)
-    method = chosen_method(settings, model.photons_per_pattern)
+    method = chosen_method(settings, scan.sample_photons_per_pattern)
     errors: list[float] = []
 
     def report(error: float) -> None:

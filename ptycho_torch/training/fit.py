@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ptycho_torch.config import Experiment
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.runtime.tracking import mlflow_logger
+from ptycho_torch.runtime.tracking import make_mlflow_logger
 from ptycho_torch.training.build import build_module
 from ptycho_torch.training.datamodule import ScanDataModule
 from ptycho_torch.training.module import ReconstructionModule
@@ -95,8 +95,10 @@ def fit(
     """
     settings = experiment.training
     data = ScanDataModule(scans, settings)
-    photons, good = [scan.photons_per_pattern for scan in scans], [scan.good_pixels for scan in scans]
-    module: ReconstructionModule = build_module(experiment, probes, photons, good, data.main_steps)
+    photons, good = [scan.sample_photons_per_pattern for scan in scans], [scan.good_pixels for scan in scans]
+    module: ReconstructionModule = build_module(
+        experiment, probes, photons, good, data.main_steps, backgrounds=[scan.background for scan in scans]
+    )
     index, folder = output_dir / INDEX_NAME, output_dir / CHECKPOINT_FOLDER
     data.write_index(index)
     trainer = build_trainer(data, experiment, output_dir, device=device, track=track, bar=bar)
@@ -220,5 +222,5 @@ def _loggers(output_dir: Path, *, track: bool) -> list[Logger]:
     earlier = sum(1 for path in output_dir.glob("logs*") if path.is_dir())
     version = f"logs-{earlier + 1}" if earlier else "logs"
     loggers: list[Logger] = [CSVLogger(output_dir, name="", version=version)]
-    tracker = mlflow_logger("ptycho_torch") if track else None
+    tracker = make_mlflow_logger("ptycho_torch") if track else None
     return [*loggers, tracker] if tracker else loggers

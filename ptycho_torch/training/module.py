@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ptycho_torch.errors import DivergenceError
 from ptycho_torch.networks.build import Generator
-from ptycho_torch.physics.propagate import intensity
-from ptycho_torch.physics.scale import network_input
+from ptycho_torch.physics.background import subtract_background
+from ptycho_torch.physics.propagate import sum_intensities
+from ptycho_torch.physics.scale import make_network_input
 from ptycho_torch.training.dataset import Batch
 from ptycho_torch.training.objective import Objective
 from ptycho_torch.training.optim import StepSizes
@@ -23,14 +24,17 @@ class ReconstructionModule(lightning.LightningModule):
 
     Attributes:
         probes: (scan, mode, h, w) probe of each training scan, in √photons.
-        photons: (scan,) mean photons of a pattern of each.
+        photons: (scan,) mean photons per pattern of each, without the background.
         good: (scan, h, w) 1 on good detector pixels, 0 on bad ones.
+        background: (scan, h, w) mean background of each scan in counts, None if no scan has any. Checkpoints do not
+            contain it, since it belongs to the scans.
 
     Args:
         generator: patterns to complex patches.
         probes: see above.
         photons: see above.
         good: see above.
+        background: see above.
         objective: what the patches are held against.
         step_sizes: step size of each step.
         record: plain values stored in every checkpoint, from which the module can be built again.
@@ -39,6 +43,7 @@ class ReconstructionModule(lightning.LightningModule):
     probes: Tensor
     photons: Tensor
     good: Tensor
+    background: Tensor | None
 
     def __init__(
         self,
@@ -47,6 +52,7 @@ class ReconstructionModule(lightning.LightningModule):
         photons: Float[Tensor, " scan"],
         good: Float[Tensor, "scan h w"],
         *,
+        background: Float[Tensor, "scan h w"] | None = None,
         objective: Objective,
         step_sizes: StepSizes,
         record: dict[str, Any],
@@ -56,6 +62,7 @@ class ReconstructionModule(lightning.LightningModule):
         self.register_buffer("probes", probes)
         self.register_buffer("photons", photons)
         self.register_buffer("good", good)
+        self.register_buffer("background", background, persistent=False)
         self.record = record
         self._objective = objective
         self._step_sizes = step_sizes
@@ -65,8 +72,10 @@ class ReconstructionModule(lightning.LightningModule):
     ) -> Complex[Tensor, "group pattern h w"]:
         """Object patches of groups of patterns, each pattern by itself."""
         groups, size = counts.shape[:2]
-        amplitude = network_input(counts, self.photons[scan_index][:, None, None, None]).flatten(0, 1)
-        light = intensity(self.probes[scan_index]).repeat_interleave(size, dim=0)
+        background = None if self.background is None else self.background[scan_index][:, None]
+        sample_counts = subtract_background(counts, background)
+        amplitude = make_network_input(sample_counts, self.photons[scan_index][:, None, None, None]).flatten(0, 1)
+        light = sum_intensities(self.probes[scan_index]).repeat_interleave(size, dim=0)
         patches: Tensor = self.generator(amplitude, light)
         return patches.unflatten(0, (groups, size))
 
@@ -90,7 +99,7 @@ class ReconstructionModule(lightning.LightningModule):
 
     def _batch_loss(self, batch: Batch) -> Tensor:
         patches = self(batch.counts, batch.scan_index).flatten(0, 1)
-        return self._objective(batch, patches, self.probes, self.good)
+        return self._objective(batch, patches, self.probes, self.good, self.background)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of shapes
         """AdamW with the scheduled step sizes."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from ptycho_torch.data.canvas import Frame
 from ptycho_torch.evaluate.figures import Panel, save_comparison, save_object
-from ptycho_torch.evaluate.scores import illumination, lit_area
+from ptycho_torch.evaluate.scores import find_illuminated_area, sum_illumination
 from ptycho_torch.formats.npz import write_object
 from ptycho_torch.storage.writing import write_json, write_whole
 from ptycho_torch.workflows.reconstruction import Reconstruction
@@ -22,8 +22,8 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
     A scan that came with a product leaves a product as well, a network its own object and a sample of its patches.
     """
     scan, canvas, probe = result.scan, result.solution.canvas, result.solution.probe
-    light = illumination(scan, probe)
-    mask = lit_area(light)
+    light = sum_illumination(scan, probe)
+    mask = find_illuminated_area(light)
     amplitude, phase = save_object(canvas.pixels, folder, mask)
     paths = {"object": folder / "object.npz", "probe": folder / "probe.npy"}
     write_object(canvas, paths["object"])

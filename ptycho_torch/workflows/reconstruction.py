@@ -118,14 +118,14 @@ def reconstruct_scan(
     polish = polish or trained.experiment.refine
     inference.warn_idle(trained.experiment.inference)
     if inference.polish:
-        method = chosen_method(polish, scan.photons_per_pattern)
+        method = chosen_method(polish, scan.sample_photons_per_pattern)
         replace(polish, method=method).warn_idle(trained.experiment.refine)
     else:
         polish.warn_idle(trained.experiment.refine, needs="InferenceSettings.polish True")
     given = trained.probes[0] if probe is None else probe
     used = starting_probe(scan, given, len(given))
     polish = replace(polish, probe_modes=max(polish.probe_modes, len(used)))
-    predictor = Predictor(trained.generator, used, scan.photons_per_pattern, place, inference.weighting)
+    predictor = Predictor(trained.generator, used, scan.sample_photons_per_pattern, place, inference.weighting)
     started = time.perf_counter()
     prediction = predictor.predict(
         scan, inference.batch_size, progress("network", len(scan), "pattern") if progress else None

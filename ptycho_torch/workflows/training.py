@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,8 +25,6 @@ from ptycho_torch.training.fit import LAST_NAME, TrainingResult, fit
 
 # makes the parameters of a bundle from the network, the folder of the results and the files of the scans
 Params = Callable[[TrainedNetwork, Path, Sequence[Path]], Mapping[str, Any]]
-
-_log = logging.getLogger(__name__)
 
 
 def train_network(
@@ -75,8 +72,6 @@ def train_network(
     build_network(experiment, scans[0].patch_px)
     for scan in scans:
         scan.known_probe()
-        if scan.background is not None:
-            _log.warning("%s: training leaves the background out; only the solver takes it into account", scan.name)
         if experiment.training.target == "object":
             scan.known_object()
     if checkpoint is None:

@@ -29,10 +29,10 @@ from ptycho_torch.evaluate.residual import residual
 from ptycho_torch.models.predict import Prediction, Predictor
 from ptycho_torch.networks.build import Generator
 from ptycho_torch.physics import losses
-from ptycho_torch.physics.forward import expected_counts
-from ptycho_torch.physics.patches import gather, patch_index
+from ptycho_torch.physics.forward import expect_counts
+from ptycho_torch.physics.patches import gather, index_patches
 from ptycho_torch.physics.probe import shift_probe
-from ptycho_torch.physics.propagate import intensity
+from ptycho_torch.physics.propagate import sum_intensities
 from ptycho_torch.simulate import scan as simulated
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve.least_squares import LeastSquares
@@ -239,9 +239,9 @@ def test_expected_counts_of_several_modes_between_pixels(precision: Precision) -
     centres = np.round(stored["positions_px"]).astype(np.int64)
     corners = torch.from_numpy(centres - numpy_study.SIDE // 2)
     specimen, probe = precision.tensor(stored["specimen"]), precision.tensor(stored["probe"])
-    index = patch_index(corners, numpy_study.SIDE, specimen.shape[1])
+    index = index_patches(corners, numpy_study.SIDE, specimen.shape[1])
     shifts = precision.tensor(stored["positions_px"] - centres)
-    found = expected_counts(gather(specimen, index, numpy_study.SIDE), shift_probe(probe, shifts))
+    found = expect_counts(gather(specimen, index, numpy_study.SIDE), shift_probe(probe, shifts))
     assert found.dtype == precision.real
     check("expected counts", found, stored["expected"], precision.column)
 
@@ -263,14 +263,14 @@ def test_losses_are_those_stored(name: losses.LossName, precision: Precision) ->
 @pytest.mark.parametrize("name", PRIORS)
 def test_priors_are_those_stored(name: str, precision: Precision) -> None:
     stored = stored_arrays()
-    patches, light = precision.tensor(stored["patches"]), intensity(precision.tensor(stored["probe"]))
+    patches, light = precision.tensor(stored["patches"]), sum_intensities(precision.tensor(stored["probe"]))
     found = PRIORS[name](patches, light.expand(len(patches), -1, -1))
     check("priors", found, stored[name], precision.column)
 
 
 def test_distance_to_labels_and_total_variation_are_those_stored(precision: Precision) -> None:
     stored = stored_arrays()
-    patches, light = precision.tensor(stored["patches"]), intensity(precision.tensor(stored["probe"]))
+    patches, light = precision.tensor(stored["patches"]), sum_intensities(precision.tensor(stored["probe"]))
     labels = precision.tensor(numpy_study.labels_of(stored["specimen"], stored["positions_px"]))
     found = losses.object_mae(patches, labels, light.expand(len(patches), -1, -1))
     check("priors", found, stored["object_mae"], precision.column)

@@ -66,6 +66,8 @@ def ensure_container(data: object, config: LegacyTask) -> PtychoDataContainerTor
         raise DataError(f"{scan.name}: there is no probe; a container holds one")
     if len(scan.probe) > 1:
         _log.info("%s: a container holds the first of the probe's %d modes", scan.name, len(scan.probe))
+    if scan.background is not None:
+        _log.warning("%s: a container cannot contain the background; it is left out", scan.name)
     rows, columns = (scan.positions_px - (0 if scan.truth is None else scan.truth.origin_px)).T
     raw = RawDataTorch(
         columns,

@@ -116,10 +116,11 @@ class PtychoModel:
         made.model = build_module(
             prepared.experiment,
             bootstrap_probes(prepared.scans, prepared.experiment, prepared.device),
-            [scan.photons_per_pattern for scan in prepared.scans],
+            [scan.sample_photons_per_pattern for scan in prepared.scans],
             [scan.good_pixels for scan in prepared.scans],
             prepared.data.main_steps,
             kind=model,
+            backgrounds=[scan.background for scan in prepared.scans],
         )
         stored = {name: plain(config) for name, config in config_manager.configs.items()}
         made.model.record[CLIENT_KEY] = {**stored, "stored_as": config_manager.stored_as}

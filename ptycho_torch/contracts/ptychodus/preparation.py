@@ -14,7 +14,7 @@ from ptycho_torch.config import Experiment
 from ptycho_torch.contracts.ptychodus.translate import Bounds, ClientExperiment
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DataError
-from ptycho_torch.physics.ramp import phase_ramp, phase_slopes
+from ptycho_torch.physics.ramp import measure_phase_slopes, remove_phase_ramp
 from ptycho_torch.training.datamodule import ScanDataModule
 
 _log = logging.getLogger(__name__)
@@ -97,7 +97,6 @@ def _labelled(scan: Scan, asked: ClientExperiment) -> Scan:
 
 def _levelled(probe: NDArray[np.complex64]) -> NDArray[np.complex64]:
     """A probe without the mean phase ramp of its first mode."""
-    first = torch.from_numpy(probe[0].copy())
-    rows, columns = phase_slopes(first)
-    levelled: NDArray[np.complex64] = probe * phase_ramp(probe.shape[1:], (-rows, -columns)).numpy()
+    modes = torch.from_numpy(probe.copy())
+    levelled: NDArray[np.complex64] = remove_phase_ramp(modes, measure_phase_slopes(modes[0])).numpy()
     return levelled

@@ -23,7 +23,7 @@ def test_expected_counts_agree_with_written_out_sums(lopsided_scan: Scan) -> Non
     model = ScanModel(replace(lopsided_scan, good_pixels=good), CPU)
     canvas = model.start_object(Canvas(specimen.astype(np.complex64)))
     wrapped = model.start_probe(probe.astype(np.complex64), 2)
-    wrapped *= (1e6 / model.photons_per_pattern) ** 0.5
+    wrapped *= (1e6 / lopsided_scan.photons_per_pattern) ** 0.5
     found = model.expected(canvas, wrapped, torch.arange(len(lopsided_scan)))
     wanted = patterns(specimen, probe, lopsided_scan.positions_px) * good
     np.testing.assert_allclose(np.fft.fftshift(found.numpy(), axes=(1, 2)), wanted, atol=1e-4 * wanted.max())

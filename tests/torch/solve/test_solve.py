@@ -13,7 +13,7 @@ from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DataError, DivergenceError
 from ptycho_torch.evaluate.objects import complex_error
-from ptycho_torch.evaluate.scores import evaluate, illumination, lit_area
+from ptycho_torch.evaluate.scores import evaluate, find_illuminated_area, sum_illumination
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve.scan_model import Solution
 from ptycho_torch.solve.solve import chosen_method, refine
@@ -32,7 +32,7 @@ def error_against(solution: Solution, scan: Scan, row: float, column: float) -> 
     height, width = solution.canvas.pixels.shape
     rows = solution.canvas.origin_px[0] - row + np.arange(height, dtype=float)[:, None]
     columns = solution.canvas.origin_px[1] - column + np.arange(width, dtype=float)[None, :]
-    light = illumination(scan, solution.probe)
+    light = sum_illumination(scan, solution.probe)
     return complex_error(solution.canvas.pixels, LOPSIDED.at(rows, columns), light > 0.2 * light.max())
 
 
@@ -45,7 +45,7 @@ def test_an_object_is_found_at_its_place(lopsided_scan: Scan, solved: Solution) 
 
 def test_no_other_orientation_fits(lopsided_scan: Scan, solved: Solution) -> None:
     right = error_against(solved, lopsided_scan, 0, 0)
-    light = illumination(lopsided_scan, solved.probe)
+    light = sum_illumination(lopsided_scan, solved.probe)
     mask = light > 0.2 * light.max()
     height, width = solved.canvas.pixels.shape
     rows = solved.canvas.origin_px[0] + np.arange(height, dtype=float)[:, None]
@@ -173,7 +173,7 @@ def test_modes_asked_for_are_returned_strongest_first(lopsided_scan: Scan) -> No
 
 
 def test_the_lit_area_is_a_share_of_the_brightest(lopsided_scan: Scan, solved: Solution) -> None:
-    light = illumination(lopsided_scan, solved.probe)
+    light = sum_illumination(lopsided_scan, solved.probe)
     assert light.sum() == pytest.approx(lopsided_scan.counts.sum(), rel=1e-3)
-    assert lit_area(light)[np.unravel_index(light.argmax(), light.shape)]
-    assert 0.1 < lit_area(light).mean() < 0.9
+    assert find_illuminated_area(light)[np.unravel_index(light.argmax(), light.shape)]
+    assert 0.1 < find_illuminated_area(light).mean() < 0.9

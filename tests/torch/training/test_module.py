@@ -83,7 +83,12 @@ def module(generator: Generator, monkeypatch: pytest.MonkeyPatch, **changes: Any
     return result
 
 
-def reference_loss(given: Batch, patches: np.ndarray, name: str, share: float, variation: float) -> float:
+BACKGROUND = np.random.default_rng(6).uniform(0, 3, (2, SIDE, SIDE))
+
+
+def reference_loss(
+    given: Batch, patches: np.ndarray, name: str, share: float, variation: float, background: np.ndarray
+) -> float:
     """The loss of a batch, group by group: merge, cut again, shine through, compare; and the same without merging."""
     merged_terms: list[float] = []
     single_terms: list[float] = []
@@ -100,7 +105,7 @@ def reference_loss(given: Batch, patches: np.ndarray, name: str, share: float, v
             counts, good = given.counts[group, number].numpy().astype(float), GOOD[scan] > 0
             for patch, terms in ((cut, merged_terms), (patches[group, number], single_terms)):
                 expected = sum(np.abs(numpy_physics.far_field(patch * mode)) ** 2 for mode in probe)
-                terms.append(REFERENCES[name](np.asarray(expected), counts, good))
+                terms.append(REFERENCES[name](expected + background[scan], counts, good))
             weights.append(good.sum())
     total = (1 - share) * np.average(merged_terms, weights=weights) + share * np.average(single_terms, weights=weights)
     flat = patches.reshape(-1, SIDE, SIDE)
@@ -109,16 +114,23 @@ def reference_loss(given: Batch, patches: np.ndarray, name: str, share: float, v
 
 @pytest.mark.parametrize("name", ["poisson", "amplitude_mae", "anscombe"])
 @pytest.mark.parametrize(("share", "variation"), [(0.0, 0.0), (0.25, 0.0), (1.0, 0.0), (0.25, 0.5)])
+@pytest.mark.parametrize("background", [None, BACKGROUND], ids=["clean", "background"])
 def test_the_loss_is_that_of_merged_and_single_patches(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, name: LossName, share: float, variation: float
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    name: LossName,
+    share: float,
+    variation: float,
+    background: np.ndarray | None,
 ) -> None:
     given = batch(rng)
     patches = 1 + 0.2 * complex_noise(rng, GROUPS, SIZE, SIDE, SIDE)
     generator = Lookup(torch.view_as_real(torch.from_numpy(patches.astype(np.complex64)).flatten(0, 1)))
     generator.numbers = torch.arange(GROUPS * SIZE)
     asked = objective(loss=name, unmerged_weight=share, total_variation=variation)
-    trained = module(generator, monkeypatch, objective=asked)
-    wanted = reference_loss(given, patches, name, share, variation)
+    known = None if background is None else torch.from_numpy(background.astype(np.float32))
+    trained = module(generator, monkeypatch, objective=asked, background=known)
+    wanted = reference_loss(given, patches, name, share, variation, np.zeros(2) if background is None else background)
     assert trained.training_step(given, 0).item() == pytest.approx(wanted, rel=2e-4)
 
 
@@ -223,16 +235,20 @@ class Listening(Generator):
         return torch.ones_like(amplitude) + 0j
 
 
+@pytest.mark.parametrize("background", [None, BACKGROUND], ids=["clean", "background"])
 def test_each_pattern_is_shown_with_the_dose_and_light_of_its_own_scan(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, background: np.ndarray | None
 ) -> None:
     given, generator = batch(rng), Listening()
-    module(generator, monkeypatch)(given.counts, given.scan_index)
+    known = None if background is None else torch.from_numpy(background.astype(np.float32))
+    module(generator, monkeypatch, background=known)(given.counts, given.scan_index)
     for number in range(GROUPS * SIZE):
         scan = int(given.scan_index[number // SIZE])
         counts = given.counts.flatten(0, 1)[number].numpy()
+        if background is not None:
+            counts = np.maximum(counts - background[scan], 0)
         shown = generator.amplitude[number].numpy()
-        np.testing.assert_allclose(shown, np.sqrt(counts) * SIDE / np.sqrt((900, 1300)[scan]), rtol=1e-5)
+        np.testing.assert_allclose(shown, np.sqrt(counts) * SIDE / np.sqrt((900, 1300)[scan]), rtol=1e-5, atol=1e-6)
         light = (np.abs(PROBES[scan]) ** 2).sum(0)
         np.testing.assert_allclose(generator.light[number].numpy(), light, rtol=1e-4, atol=1e-5 * light.max())
 
