@@ -18,8 +18,6 @@ from redgreen.errors import RedgreenError, RegistryError
 from redgreen.project import Project, find_project
 from redgreen.run.logfile import ESCAPES
 
-__all__ = ["main"]
-
 RUNS: Final = ("run", "guard")
 WRITING: Final = ("run", "guard", "close", "doctor")
 

@@ -16,8 +16,6 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final, TypeVar
 
-__all__ = ["OMITTED", "JsonObject", "digest", "from_json", "parse_object", "to_json", "to_text"]
-
 OMITTED: Final = {"omit": True}
 T = TypeVar("T")
 JsonObject = dict[str, Any]

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["EXIT_CODES", "GREEN", "GUARD", "RED", "UNKNOWN", "Mode", "Verdict"]
-
 
 class Verdict(StrEnum):
     """How a run ended, with the exit code; 0 means as asked, every other is neither a RED nor a GREEN."""

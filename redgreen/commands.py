@@ -19,8 +19,6 @@ from redgreen.project import Project
 from redgreen.registry.load import find_selector, load_registry
 from redgreen.run.runner import Outcome, Session, run_many, run_selector
 
-__all__ = ["Answer"]
-
 
 @dataclass(slots=True)
 class Answer:

@@ -12,8 +12,6 @@ from typing import Final
 from redgreen.errors import RegistryError
 from redgreen.registry.load import REGISTRY_NAME
 
-__all__ = ["Project", "find_project"]
-
 PARTIAL: Final = ".partial"
 
 

@@ -22,8 +22,6 @@ from redgreen.registry.model import Registry, Selector
 from redgreen.run.environment import PLUGIN_FOLDER
 from redgreen.run.launch import expand
 
-__all__ = ["Findings", "freeze", "lint"]
-
 COLLECTION_LIMIT_S: Final = 300
 DRIFT: Final = "frozen ids"
 

@@ -9,8 +9,6 @@ from redgreen.evidence.sealed import SealedRun, load_runs
 from redgreen.project import Project
 from redgreen.registry.model import Registry, Selector
 
-__all__ = ["Standing", "list_standings", "list_waiting"]
-
 
 @dataclass(frozen=True, slots=True)
 class Standing:

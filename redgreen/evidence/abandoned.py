@@ -15,8 +15,6 @@ from redgreen.evidence.scrub import Scrubber
 from redgreen.evidence.sealed import load_intent
 from redgreen.project import PARTIAL, Project
 
-__all__ = ["close", "find_unfinished"]
-
 KEPT: Final = (INTENT, "worktree.patch", "NOTES.md")  # what was whole before pytest began
 TEXTS: Final = (".log", ".jsonl", ".xml", ".json", ".md")
 

@@ -17,8 +17,6 @@ from typing import Any, BinaryIO, Final
 from redgreen.codec import OMITTED
 from redgreen.registry.model import ArtifactSpec
 
-__all__ = ["Artifact", "Audit", "audit", "find_missing", "render_audit"]
-
 PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 MOST_CONTENTS: Final = 200  # arrays listed of one file
 LARGEST_PICKLE: Final = 64 * 1024 * 1024

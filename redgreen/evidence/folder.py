@@ -20,8 +20,6 @@ from redgreen.errors import ClockError, ReportError
 from redgreen.evidence.record import SCHEMA, SEAL, Seal
 from redgreen.project import PARTIAL, Project
 
-__all__ = ["MANIFEST", "NOTES", "STAMP", "hold_lock", "open_partial", "reserve", "seal", "write_json", "write_text"]
-
 MANIFEST: Final = "MANIFEST.sha256"
 NOTES: Final = "NOTES.md"  # for people; deliberately outside of the seal
 UNSEALED: Final = (MANIFEST, SEAL, NOTES)

@@ -20,8 +20,6 @@ from redgreen.evidence.summary import count_outcomes
 from redgreen.project import Project
 from redgreen.registry.model import Registry
 
-__all__ = ["add", "check", "read_rows", "rebuild"]
-
 BEGIN: Final = re.compile(r"<!-- redgreen:begin (\S+) \(generated; edit outside\) -->\r?\n?\Z")
 END: Final = re.compile(r"<!-- redgreen:end (\S+) -->\r?\n?\Z")
 ANY_MARK: Final = re.compile(r"<!--\s*redgreen:(begin|end)\b")

@@ -13,8 +13,6 @@ from redgreen.judge.attempt import Process
 from redgreen.judge.conclusion import Conclusion, Repeat, TestRow, Transition
 from redgreen.registry.model import Selector
 
-__all__ = ["INTENT", "RESULT", "SCHEMA", "SEAL", "Intent", "Result", "Seal", "read_record"]
-
 SCHEMA: Final = 1
 INTENT: Final = "run.json"
 RESULT: Final = "result.json"

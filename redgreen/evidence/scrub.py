@@ -21,8 +21,6 @@ from typing import Final
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
-__all__ = ["GENERIC_PATHS", "Scrubber", "find_traces"]
-
 SECRET_NAME: Final = re.compile(
     r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|_KEY\Z|_PAT\Z|AUTH|COOKIE|DSN\Z"
 )

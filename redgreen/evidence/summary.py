@@ -7,8 +7,6 @@ from typing import Final
 from redgreen.evidence.record import Result
 from redgreen.registry.model import Selector
 
-__all__ = ["count_outcomes", "render_summary"]
-
 MEANING: Final = {
     "VALID_RED": "Every declared test failed in its call, with the declared exception, message and place.",
     "VALID_GREEN": "The declared tests of the RED pass now, and nothing that passed was lost.",

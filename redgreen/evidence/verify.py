@@ -24,8 +24,6 @@ from redgreen.judge.pairing import Guarded, conclude
 from redgreen.project import PARTIAL, Project
 from redgreen.registry.model import Selector
 
-__all__ = ["find_red", "verify_folder"]
-
 MANIFEST_LINE: Final = re.compile(r"([0-9a-f]{64})  ([^/\\\n][^\\\n]*)\Z")
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 
 from redgreen.judge.events import Evidence, read_evidence
 
-__all__ = ["Attempt", "Process", "read_attempt"]
-
 PROTECTS = "protects "
 
 

@@ -9,8 +9,6 @@ from redgreen.codec import OMITTED
 from redgreen.codes import Verdict
 from redgreen.judge.identity import Identity
 
-__all__ = ["Conclusion", "ErrorRow", "RedSide", "Repeat", "TestRow", "Transition"]
-
 Outcomes = dict[str, str]
 
 

@@ -7,8 +7,6 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ["Evidence", "Failure", "TestRecord", "read_evidence"]
-
 IMPORT_FAMILY: Final = ("ImportError", "ModuleNotFoundError", "AttributeError", "NameError", "UnboundLocalError")
 
 

@@ -13,8 +13,6 @@ from redgreen.codes import GREEN, RED, Mode, Verdict
 from redgreen.judge.events import Evidence, Failure, TestRecord, make_junit_key
 from redgreen.registry.model import Rule, Selector
 
-__all__ = ["Judgement", "judge"]
-
 
 @dataclass(frozen=True, slots=True)
 class Judgement:

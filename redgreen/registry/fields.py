@@ -9,8 +9,6 @@ from typing import Any, Final
 from redgreen.errors import Problem
 from redgreen.registry.yamlfile import LineDict
 
-__all__ = ["Fields", "suggest"]
-
 _MISSING: Final = object()
 
 

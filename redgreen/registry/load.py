@@ -25,8 +25,6 @@ from redgreen.registry.model import (
 )
 from redgreen.registry.yamlfile import load_yaml
 
-__all__ = ["LOCK_NAME", "REGISTRY_NAME", "find_selector", "load_registry"]
-
 REGISTRY_NAME: Final = "plans/registry.yaml"
 LOCK_NAME: Final = "plans/registry.lock.json"
 PASS_ENV: Final = ("PATH", "HOME", "LANG", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

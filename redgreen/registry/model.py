@@ -9,8 +9,6 @@ from typing import Final
 from redgreen.codec import JsonObject, digest, to_json
 from redgreen.codes import Mode
 
-__all__ = ["ArtifactSpec", "Count", "Initiative", "RedSpec", "Registry", "Rule", "Selector"]
-
 ACCEPTABLE: Final = ("assertion", "exception", "stub", "missing_symbol")
 PLACES: Final = ("tests", "product", "third_party")
 

@@ -10,8 +10,6 @@ import yaml
 
 from redgreen.errors import Problem, RegistryError
 
-__all__ = ["LineDict", "load_yaml"]
-
 
 class LineDict(dict[str, Any]):
     """A mapping with the line of itself and of each of its keys, counted from 1."""

@@ -13,8 +13,6 @@ from typing import Any, Final
 
 from redgreen.registry.model import Selector
 
-__all__ = ["PLUGIN_FOLDER", "child_environment", "describe_environment"]
-
 PLUGIN_FOLDER: Final = Path(__file__).resolve().parents[1] / "plugin"
 PERSONAL: Final = ("PATH", "HOME", "TMPDIR", "USER", "LOGNAME", "PWD")  # they say where and who, nothing about the code
 DISTRIBUTION: Final = re.compile(r"(.+?)-([^-]+)\.dist-info\Z")

@@ -19,8 +19,6 @@ from redgreen.run.environment import child_environment
 from redgreen.run.logfile import PlainLog
 from redgreen.run.process import Finished, Interrupts, run_child
 
-__all__ = ["Launcher", "build_argv"]
-
 HOSTNAME = re.compile(r' hostname="[^"]*"')
 
 

@@ -17,8 +17,6 @@ from typing import BinaryIO, Final
 
 from redgreen.run import watchdog
 
-__all__ = ["Finished", "Interrupts", "run_child"]
-
 GRACE_S: Final = 3.0  # between the first polite signal and the kill
 TICK_S: Final = 0.05  # how often signals and the clock are looked at
 STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

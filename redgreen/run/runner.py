@@ -54,8 +54,6 @@ from redgreen.run.environment import describe_environment
 from redgreen.run.launch import Launcher, build_argv
 from redgreen.run.process import Finished, Interrupts, run_child
 
-__all__ = ["Outcome", "Session", "run_selector"]
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
