@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Any, Final, TypeVar
 
 OMITTED: Final = {"omit": True}
+WORDS: Final = {str: "a string", int: "an integer", float: "a number", bool: "true or false", dict: "an object"}
 T = TypeVar("T")
 JsonObject = dict[str, Any]
 Reader = Callable[[Any], Any]
@@ -118,15 +119,15 @@ def _read_many(origin: type, item: Reader) -> Reader:
     return read
 
 
-def _read_one(kind: type) -> Reader:
+def _read_one(kind: Any) -> Reader:  # noqa: ANN401 - a class that can be called with a value
     accepted = (float, int) if kind is float else (kind,)
 
     def read(value: Any) -> Any:  # noqa: ANN401 - parsed JSON
         if issubclass(kind, Enum):
             return kind(value)
         if type(value) not in accepted:
-            raise ValueError(f"expected {kind.__name__}, found {value!r:.60}")
-        return value
+            raise ValueError(f"expected {WORDS.get(kind, kind.__name__)}, found {value!r:.60}")
+        return kind(value)
 
     return read
 

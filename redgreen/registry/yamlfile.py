@@ -14,10 +14,17 @@ from redgreen.errors import Problem, RegistryError
 class LineDict(dict[str, Any]):
     """A mapping with the line of itself and of each of its keys, counted from 1."""
 
-    def __init__(self, line: int) -> None:
-        super().__init__()
+    def __init__(self, line: int, **values: object) -> None:
+        super().__init__(values)
         self.line = line
         self.lines: dict[str, int] = {}
+
+    def add(self, key: str, value: object, line: int) -> None:
+        """Add a key with its line, which is also where a mapping below it begins."""
+        if isinstance(value, LineDict):
+            value.line = line
+        self[key] = value
+        self.lines[key] = line
 
     def find_line(self, key: str) -> int:
         """Return the line of a key, or of the mapping when the key is missing."""
@@ -45,8 +52,7 @@ def _construct_mapping(loader: LineLoader, node: yaml.MappingNode) -> LineDict:
     mapping = LineDict(node.start_mark.line + 1)
     for key_node, value_node in node.value:
         key = loader.construct_object(key_node, deep=True)
-        mapping[key] = loader.construct_object(value_node, deep=True)
-        mapping.lines[key] = key_node.start_mark.line + 1
+        mapping.add(key, loader.construct_object(value_node, deep=True), key_node.start_mark.line + 1)
     return mapping
 
 
