@@ -107,7 +107,7 @@ def _run(project: Project, arguments: argparse.Namespace) -> commands.Answer:
     show = _make_show(arguments)
     if arguments.command == "guard":
         return commands.run_one(project, arguments.selector, GUARD, "", show)
-    mode = Mode.parse(arguments.mode)
+    mode = Mode[arguments.mode.upper()]
     if arguments.selector:
         return commands.run_one(project, arguments.selector, mode, arguments.red, show)
     if arguments.red:

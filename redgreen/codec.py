@@ -56,8 +56,6 @@ def to_json(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
         return [to_json(inner) for inner in value]
     if not dataclasses.is_dataclass(value):
         return value
-    if hasattr(value, "parse"):
-        return str(value)
     return {
         key: to_json(inner)
         for name, key, omit, _ in _members(type(value))  # type: ignore[arg-type]  # an instance, not a class
@@ -100,9 +98,6 @@ def _reader(kind: Any) -> Reader:  # noqa: ANN401 - classes and generic aliases
         return lambda value: None if value is None else inner(value)
     if origin in (tuple, dict):
         return _read_many(origin, _reader(parts[0 if origin is tuple else 1]))
-    if hasattr(kind, "parse"):
-        parse: Reader = kind.parse
-        return parse
     if dataclasses.is_dataclass(kind):
         return _read_fields(kind)  # type: ignore[arg-type]  # not an instance
     return _read_one(kind)

@@ -110,7 +110,7 @@ def _make_result(intent: Intent) -> Result:
 
 def _render_summary(result: Result) -> str:
     return (
-        f"# ABANDONED: {result.selector} ({result.mode.name.upper()})\n\n"
+        f"# ABANDONED: {result.selector} ({result.mode.name})\n\n"
         "The run was interrupted before it could be judged. It shows nothing; what it had written is kept here.\n\n"
         f"Run `{result.run_id}`, started {result.time.start or 'at an unknown time'}, sealed {result.time.end}.\n"
     )

@@ -120,7 +120,7 @@ def render_row(run: SealedRun) -> str:
         run.stamp,
         result.phase,
         result.selector,
-        result.mode.name.upper(),
+        result.mode.name,
         verdict,
         count_outcomes(result),
         str(len(result.transition.lost)) if result.transition else "-",

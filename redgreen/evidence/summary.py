@@ -20,7 +20,7 @@ def render_summary(result: Result, selector: Selector) -> str:
     """Render summary.md from result.json alone, so that anybody can render it again and compare."""
     proof = " · characterisation" if result.proof == "CHARACTERISATION" else ""
     meaning = MEANING.get(result.verdict, "This run counts neither as a RED nor as a GREEN.")
-    lines = [f"# {result.verdict}{proof}: {result.selector} ({result.mode.name.upper()})", "", meaning, ""]
+    lines = [f"# {result.verdict}{proof}: {result.selector} ({result.mode.name})", "", meaning, ""]
     if proof:
         lines += [
             "The RED of this pair came from a stub: the pair shows that the test runs and now passes, "

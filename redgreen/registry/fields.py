@@ -41,9 +41,9 @@ class Declaration:
         """
         if self.least is not None and not value >= self.least:  # NaN is not either
             raise ValueError(f"expected a number from {self.least:g} on, found {value!r}")
-        for item in (value,) if isinstance(value, str) else value if self.among else ():
-            if self.among and item not in self.among:
-                raise ValueError(f"expected one of {', '.join(self.among)}, found {item!r}")
+        items = value if isinstance(value, tuple) else (value,)
+        if self.among and (odd := [item for item in items if item not in self.among]):
+            raise ValueError(f"expected one of {', '.join(self.among)}, found {odd[0]!r}")
         if self.check is not None:
             self.check(value)
 

@@ -161,11 +161,11 @@ class Selector(Defaults):
 
     def name_log(self, mode: Mode) -> str:
         """Return the file name of the log of a run in that mode."""
-        return {"red": self.log_red, "green": self.log_green, "guard": self.log_guard}[mode.name]
+        return {"red": self.log_red, "green": self.log_green, "guard": self.log_guard}[mode]
 
     def count_repeats(self, mode: Mode) -> int:
         """Return how many fresh processes a run in that mode takes."""
-        return {"red": self.repeat_red, "green": self.repeat_green}.get(mode.name, 1)
+        return {"red": self.repeat_red, "green": self.repeat_green}.get(mode, 1)
 
     def digest_promise(self) -> str:
         """Digest what a RED promises: the tests, the reasons and what must stay whole, not names or budgets."""

@@ -62,7 +62,7 @@ def test_values_survive_the_way_to_json_and_back() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"mode": "blue"}, "mode: there is no mode 'blue'"),
+        ({"mode": "blue"}, "mode: 'blue' is not a valid Mode"),
         ({"verdict": "FINE"}, "verdict: 'FINE' is not a valid Verdict"),
         ({"names": "a"}, "names: expected a list, found 'a'"),
         ({"names": [1]}, "names: expected a string, found 1"),

@@ -224,7 +224,7 @@ class Sandbox:
             environ=self.environ(),
             start=fork_server().start,
         )
-        return run_selector(session, find_selector(session.registry, name), Mode.parse(mode), red)
+        return run_selector(session, find_selector(session.registry, name), Mode[mode.upper()], red)
 
     def copy(self, root: Path) -> Sandbox:
         """The same repository in another folder, with whatever was recorded in it."""
