@@ -18,7 +18,7 @@ from redgreen.evidence.folder import write_json
 from redgreen.judge.verdict import is_named_by
 from redgreen.project import Project
 from redgreen.registry.load import LOCK_NAME
-from redgreen.registry.model import Registry, Selector
+from redgreen.registry.model import Registry, Selector, covers
 from redgreen.run.environment import PLUGIN_FOLDER
 from redgreen.run.launch import expand
 
@@ -158,9 +158,7 @@ def _check_live(registry: Registry, selector: Selector, collected: Collected) ->
         yield True, f"selects no test ({' '.join(selector.select)}); was it renamed?"
         return
     for part in selector.select:
-        if "::" in part and not any(
-            nodeid == part or nodeid.startswith((f"{part}::", f"{part}[")) for nodeid in chosen
-        ):
+        if "::" in part and not any(covers(part, nodeid) for nodeid in chosen):
             yield True, f"'{part}' selects no test; was it renamed?"
     if not selector.count.allows(len(chosen)):
         yield True, f"selects {len(chosen)} tests, the registry says {selector.count}"
@@ -186,10 +184,8 @@ def _check_planned(selector: Selector, collected: Collected) -> Iterator[tuple[b
     if selector.name in collected.bad_queries:
         yield True, f"-k or -m is no expression: {collected.bad_queries[selector.name]}"
     chosen = collected.chosen.get(selector.name, [])
-    if len(chosen) >= selector.count.minimum and all(
-        any(nodeid == part or nodeid.startswith((f"{part}::", f"{part}[", f"{part}/")) for nodeid in chosen)
-        for part in selector.select
-    ):
+    found = all(any(covers(part, nodeid) for nodeid in chosen) for part in selector.select)
+    if found and len(chosen) >= selector.count.minimum:
         yield False, f"is planned, and its {len(chosen)} tests are there; make it live?"
 
 

@@ -18,8 +18,8 @@ from redgreen.evidence.record import SEAL, Seal, read_record
 from redgreen.evidence.scrub import GENERIC_PATHS, PATH_HINTS
 from redgreen.evidence.sealed import SealedRun, load_run, load_runs, make_red_side, read_identities
 from redgreen.evidence.summary import render_summary
-from redgreen.judge.attempt import read_attempt
 from redgreen.judge.conclusion import RedSide
+from redgreen.judge.events import read_attempt
 from redgreen.judge.pairing import Guarded, conclude
 from redgreen.project import PARTIAL, Project
 from redgreen.registry.model import Selector

@@ -1,12 +1,16 @@
-"""Read what the collector and junit wrote about one pytest process."""
+"""One pytest process of a run, and what the collector and junit wrote about it."""
 
 from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from redgreen.codec import from_json
+
+PROTECTS: Final = "protects "  # label of a process that ran what the selector protects
 IMPORT_FAMILY: Final = ("ImportError", "ModuleNotFoundError", "AttributeError", "NameError", "UnboundLocalError")
 
 
@@ -82,6 +86,61 @@ class Evidence:
     junit: list[tuple[str, str, str]] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One pytest process as the record tells it.
+
+    `label` says what it was for: `main`, `repeat 2`, … or `protects NAME`. The other files share the stem of `log`.
+    `interrupted` names the signal that ended the run; `junit` counts the cases in the junit file, where there is one.
+    """
+
+    label: str
+    selector: str
+    log: str
+    rc: int
+    timed_out: bool
+    interrupted: str
+    wall_s: float
+    collected: int = 0
+    deselected: int = 0
+    reported: int = 0
+    junit: int | None = None
+
+    @property
+    def protects(self) -> bool:
+        """Whether it ran what the selector protects, and not the selector itself."""
+        return self.label.startswith(PROTECTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A process, and what its witnesses saw."""
+
+    process: Process
+    evidence: Evidence
+
+
+def read_attempt(read: Callable[[str], bytes | None], process: Process) -> Attempt:
+    """Read the witnesses of a process with `read` (bytes by file name), and take the numbers of tests from them."""
+    stem = process.log.removesuffix(".log")
+    events, junit = read(f"{stem}.events.jsonl"), read(f"{stem}.junit.xml")
+    evidence = read_evidence(
+        (events or b"").decode("utf-8", "replace"),
+        None if junit is None else junit.decode("utf-8", "replace"),
+        rc=process.rc,
+        timed_out=process.timed_out,
+        interrupted=process.interrupted,
+    )
+    counted = replace(
+        process,
+        collected=len(evidence.collected),
+        deselected=len(evidence.deselected),
+        reported=len(evidence.tests),
+        junit=None if evidence.junit is None else len(evidence.junit),
+    )
+    return Attempt(counted, evidence)
+
+
 def read_evidence(events: str, junit: str | None, *, rc: int, timed_out: bool, interrupted: str) -> Evidence:
     """Put the two witnesses of one process together: the collector's events, and junit where there is a file."""
     evidence = Evidence(rc, timed_out, interrupted)
@@ -142,16 +201,7 @@ def _take_test(evidence: Evidence, event: dict[str, Any]) -> None:
         return
     record.outcome, record.phase = outcome, event["when"]
     if raw is not None and raw["kind"] == "exception":
-        record.failure = Failure(
-            raw["type"],
-            raw["module"],
-            tuple(raw["bases"]),
-            raw["message"],
-            raw["file"],
-            int(raw["line"]),
-            bool(raw["inside"]),
-            tuple(raw["hidden"]),
-        )
+        record.failure = from_json(Failure, {key: value for key, value in raw.items() if key != "kind"})
         record.timeout = raw["type"] == "Failed" and raw["message"].startswith("Timeout (>")
 
 

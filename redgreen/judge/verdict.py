@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from redgreen.codes import GREEN, RED, Mode, Verdict
 from redgreen.judge.events import Evidence, Failure, TestRecord, make_junit_key
-from redgreen.registry.model import Rule, Selector
+from redgreen.registry.model import Rule, Selector, covers
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,7 @@ def _check_ids(evidence: Evidence, selector: Selector, expected: Sequence[str] |
     if not selector.count.allows(len(collected)):
         reasons.append(f"{len(collected)} tests collected, expected {selector.count}")
     for part in selector.select:
-        if "::" in part and not any(
-            nodeid == part or nodeid.startswith((f"{part}::", f"{part}[")) for nodeid in collected
-        ):
+        if "::" in part and not any(covers(part, nodeid) for nodeid in collected):
             reasons.append(f"selected and not collected: {part}")
     return Judgement(Verdict.IDS_DISAGREE, tuple(reasons)) if reasons else None
 

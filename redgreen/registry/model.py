@@ -174,6 +174,11 @@ class Selector(Defaults):
         return digest({key: entry[key] for key in keys})
 
 
+def covers(part: str, nodeid: str) -> bool:
+    """Return whether a part of a selection (folder, file, class or test) holds the test."""
+    return nodeid == part or nodeid.startswith((f"{part}::", f"{part}[", f"{part}/"))
+
+
 @dataclass(frozen=True, slots=True)
 class Initiative:
     """A piece of work with its own plan file; `active_phase` is the one being worked on, empty when none is."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from redgreen.errors import ReportError
 from redgreen.evidence.folder import translate_errors, write_text
 from redgreen.evidence.scrub import Scrubber
-from redgreen.judge.attempt import Attempt, Process, read_attempt
+from redgreen.judge.events import Attempt, Process, read_attempt
 from redgreen.project import Project
 from redgreen.registry.model import Selector
 from redgreen.run.environment import child_environment

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from redgreen.codec import JsonObject, digest, to_json, to_text
-from redgreen.codes import GREEN, GUARD, Mode, Verdict
+from redgreen.codes import GREEN, GUARD, Mode
 from redgreen.errors import PlannedError, RedgreenError, RegistryError, SecretError
 from redgreen.evidence import ledger
 from redgreen.evidence.artifacts import Audit, audit, find_missing, render_audit
@@ -41,11 +41,12 @@ from redgreen.evidence.record import (
     read_record,
 )
 from redgreen.evidence.scrub import Scrubber
+from redgreen.evidence.sealed import SealedRun, load_run
 from redgreen.evidence.summary import render_summary
 from redgreen.evidence.verify import find_red
 from redgreen.gitrepo import Snapshot, take_snapshot
-from redgreen.judge.attempt import PROTECTS, Attempt
 from redgreen.judge.conclusion import Conclusion, RedSide
+from redgreen.judge.events import PROTECTS, Attempt
 from redgreen.judge.identity import identify
 from redgreen.judge.pairing import Guarded, conclude
 from redgreen.project import Project
@@ -53,19 +54,6 @@ from redgreen.registry.model import Registry, Selector
 from redgreen.run.environment import describe_environment
 from redgreen.run.launch import Launcher, build_argv
 from redgreen.run.process import Finished, Interrupts, run_child
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run left: the sealed folder and its result."""
-
-    folder: Path
-    result: Result
-
-    @property
-    def verdict(self) -> Verdict:
-        """How the run ended."""
-        return self.result.verdict
 
 
 @dataclass(slots=True)
@@ -110,7 +98,7 @@ class _Run:
     audit: Audit = field(default_factory=Audit)
 
 
-def run_selector(session: Session, selector: Selector, mode: Mode, red_ref: str = "") -> Outcome:
+def run_selector(session: Session, selector: Selector, mode: Mode, red_ref: str = "") -> SealedRun:
     """Run a selector and seal what happened; a GREEN of a guard is a guard run.
 
     `red_ref` names the RED that a GREEN answers, by run id or folder; by default it is the newest valid one.
@@ -144,10 +132,10 @@ def run_selector(session: Session, selector: Selector, mode: Mode, red_ref: str 
             _launch_all(run, tmp)
         finally:
             shutil.rmtree(tmp, ignore_errors=True)
-        outcome = _finish(run)
+        folder = _finish(run)
     if not project.scratch:
-        ledger.add(project, session.registry, outcome.folder)
-    return outcome
+        ledger.add(project, session.registry, folder)
+    return load_run(folder)
 
 
 def _refuse(selector: Selector, mode: Mode) -> None:
@@ -231,7 +219,7 @@ def _audit(run: _Run, label: str, tmp: Path) -> None:
     run.audit = Audit((*run.audit.artifacts, *entries), (*run.audit.problems, *problems))
 
 
-def _finish(run: _Run) -> Outcome:
+def _finish(run: _Run) -> Path:
     """Judge, write what was concluded, and seal."""
     folder, scrubber = run.launcher.folder, run.launcher.scrubber
     nodeids = {nodeid for attempt in run.attempts for nodeid in attempt.evidence.collected}
@@ -258,7 +246,7 @@ def _finish(run: _Run) -> Outcome:
     write_json(folder / RESULT, result)
     write_text(folder / "summary.md", render_summary(result, run.selector))
     _check_clean(run)
-    return Outcome(seal(folder, run.launcher.run_id, result.verdict), result)
+    return seal(folder, run.launcher.run_id, result.verdict)
 
 
 def _make_result(run: _Run, done: Conclusion, env_sha256: str) -> Result:
@@ -315,9 +303,11 @@ def _check_clean(run: _Run) -> None:
             raise SecretError(f"{path.name}, line {found[0][0]}: {found[0][1]} would be sealed; the file was removed")
 
 
-def run_many(session: Session, selectors: list[Selector], mode: Mode) -> list[tuple[Selector, Outcome | RedgreenError]]:
+def run_many(
+    session: Session, selectors: list[Selector], mode: Mode
+) -> list[tuple[Selector, SealedRun | RedgreenError]]:
     """Run several selectors one after the other; an error of one does not stop the next, a signal does."""
-    done: list[tuple[Selector, Outcome | RedgreenError]] = []
+    done: list[tuple[Selector, SealedRun | RedgreenError]] = []
     for selector in selectors:
         if session.interrupts.name:
             break
