@@ -157,22 +157,25 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def hold_lock(project: Project, run_id: str) -> Iterator[None]:
-    """Hold the lock that marks a run as alive; the operating system releases it when the runner dies.
+def hold_lock(project: Project, path: Path, *, remove: bool = False) -> Iterator[None]:
+    """Hold a lock; the operating system releases it when the process dies.
+
+    `remove` deletes the file afterwards: only right where no other process waits for the same lock.
 
     Raises:
         ReportError: The lock file cannot be made.
     """
-    path = locate_lock(project, run_id)
     with translate_errors(path):
-        (project.make_state() / "locks").mkdir(exist_ok=True)
+        project.make_state()
+        path.parent.mkdir(exist_ok=True)
         lock = FileLock(path)
-        lock.acquire(timeout=10)
+        lock.acquire()
     try:
         yield
     finally:
         lock.release()
-        path.unlink(missing_ok=True)
+        if remove:
+            path.unlink(missing_ok=True)
 
 
 def is_running(project: Project, run_id: str) -> bool:
@@ -188,5 +191,5 @@ def is_running(project: Project, run_id: str) -> bool:
 
 
 def locate_lock(project: Project, run_id: str) -> Path:
-    """Return the path of the lock file of a run."""
+    """Return the path of the lock file that marks a run as alive."""
     return project.state / "locks" / f"{run_id}.lock"

@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock
-
 from redgreen.codes import Verdict
 from redgreen.errors import LedgerError
-from redgreen.evidence.folder import parse_stamp, translate_errors
+from redgreen.evidence.folder import hold_lock, parse_stamp, translate_errors
 from redgreen.evidence.sealed import SealedRun, load_run, load_runs
 from redgreen.evidence.summary import count_outcomes
 from redgreen.project import Project
@@ -67,7 +63,7 @@ def rebuild(project: Project, registry: Registry) -> bool:
         LedgerError: The blocks are broken.
         ReportError: The file cannot be written.
     """
-    with _lock(project):
+    with hold_lock(project, project.state / "ledger.lock"):
         text = _read(project, missing_ok=True)
         wanted = _render(project, registry, text)
         if wanted != text:
@@ -83,7 +79,7 @@ def add(project: Project, registry: Registry, folder: Path) -> None:
         ReportError: The file cannot be written.
     """
     run = load_run(folder)
-    with _lock(project):
+    with hold_lock(project, project.state / "ledger.lock"):
         text = _read(project, missing_ok=True)
         blocks = _find_blocks(text)
         if run.initiative not in blocks:
@@ -216,16 +212,3 @@ def _replace(path: Path, text: str) -> None:
         except OSError:
             Path(name).unlink(missing_ok=True)
             raise
-
-
-@contextmanager
-def _lock(project: Project) -> Iterator[None]:
-    path = project.state / "ledger.lock"
-    with translate_errors(path):
-        project.make_state()
-        lock = FileLock(path)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()

@@ -21,6 +21,7 @@ from redgreen.evidence.artifacts import Audit, audit, find_missing, render_audit
 from redgreen.evidence.folder import (
     format_stamp,
     hold_lock,
+    locate_lock,
     open_partial,
     reserve,
     seal,
@@ -119,7 +120,7 @@ def run_selector(session: Session, selector: Selector, mode: Mode, red_ref: str 
         _check_patch(code, scrubber)
     stamp = session.reserve_stamp(selector.initiative)
     run_id = f"{stamp.name}-{selector.name}-{mode}-{secrets.token_hex(2)}"
-    with hold_lock(project, run_id):
+    with hold_lock(project, locate_lock(project, run_id), remove=True):
         partial = open_partial(stamp, selector.subdir)
         expected = session.registry.frozen.get(selector.name) or (tuple(red.outcomes) if red else None)
         launcher = Launcher(
