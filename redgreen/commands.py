@@ -94,7 +94,8 @@ def lint_registry(project: Project, *, freeze: bool) -> Answer:
         findings = lint.lint(project, load_registry(project.root))
     problems = [str(problem) for problem in findings.problems]
     notes = [f"note: {note}" for note in findings.notes]
-    values = {"problems": problems, "notes": list(findings.notes), "selectors": findings.counts}
+    counts = {name: len(ids) for name, ids in findings.chosen.items()}
+    values = {"problems": problems, "notes": list(findings.notes), "selectors": counts}
     if problems:
         return Answer(RegistryError.code, RegistryError.label, [*problems, *notes], values)
     live = sum(not selector.planned for selector in registry.selectors.values())
