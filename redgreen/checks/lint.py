@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -101,15 +100,13 @@ def collect(project: Project, registry: Registry) -> Collected:
         RegistryError: The process fails before it has collected.
     """
     live = [selector for selector in registry.selectors.values() if not selector.planned]
-    folder = Path(tempfile.mkdtemp(prefix="rg-lint-"))
-    try:
+    with tempfile.TemporaryDirectory(prefix="rg-lint-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
         written, asked = folder / "events.jsonl", folder / "queries.json"
         wanted = {s.name: {"select": expand(project.root, s), "k": s.k, "m": s.m} for s in registry.selectors.values()}
         asked.write_text(json.dumps(wanted), encoding="utf-8")
         output = _collect_only(project, live, folder, written, asked)
         lines = written.read_text(encoding="utf-8").splitlines() if written.exists() else []
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     events = [json.loads(line) for line in lines]
     ids = next((event["ids"] for event in events if event["e"] == "collected"), None)
     if ids is None:

@@ -62,20 +62,18 @@ PATH_HINTS: Final = (b"/home/", b"/Users/", b"/root", b"/tmp/", b"/folders/", b"
 def find_traces(root: Path) -> dict[str, str]:
     """Find the paths and names of this machine, longest first, each with the word that replaces it."""
     needles: dict[str, str] = {}
-
-    def add(path: str | os.PathLike[str] | None, word: str) -> None:
-        if path is None:
-            return
-        for form in {os.fspath(path), os.path.realpath(path)}:
+    places = (
+        (str(root), "<repo>"),
+        (os.environ.get("TMPDIR", ""), "<tmp>"),
+        (tempfile.gettempdir(), "<tmp>"),
+        (sys.prefix, "<python>"),
+        (sys.base_prefix, "<python>"),
+        (os.path.expanduser("~"), "<home>"),
+    )
+    for path, word in places:
+        for form in {path, os.path.realpath(path)} if path else ():
             if form.count(os.sep) > 1 or word == "<home>":
                 needles.setdefault(form.rstrip(os.sep), word)
-
-    add(root, "<repo>")
-    add(os.environ.get("TMPDIR"), "<tmp>")
-    add(tempfile.gettempdir(), "<tmp>")
-    add(sys.prefix, "<python>")
-    add(sys.base_prefix, "<python>")
-    add(os.path.expanduser("~"), "<home>")
     host = socket.gethostname()
     if len(host) >= 6 and re.search(r"[0-9.-]", host):  # a plain word would also be a word of the tests
         needles[host] = "<host>"
@@ -117,18 +115,16 @@ class Scrubber:
         given = {path: word for path, word in given.items() if os.path.isabs(path) and os.pathsep not in path}
         traces = given | find_traces(root)
         self._traces = dict(sorted(traces.items(), key=lambda item: -len(item[0])))
-        self._machine = self._compile_traces(self._traces)
+        own = "|".join(re.escape(trace) for trace in self._traces) or r"(?!)"
+        self._machine = re.compile(
+            f"{BEFORE}(?P<own>{own})(?![A-Za-z0-9_-])|{BEFORE}(?P<home>{HOMES})|{BEFORE}(?P<tmp>{TEMPS})"
+        )
         # Searching for plain texts is far faster than the expressions, and most lines hold none of them.
         starts = [form[:PIECE] for form in self._names] + [
             form[-PIECE:] for form in self._names if len(form) >= 2 * PIECE
         ]
         paths = [hint.decode() for hint in PATH_HINTS]
         self._hints = tuple(dict.fromkeys([*SHAPE_HINTS, *starts, *paths, *self._traces]))
-
-    @staticmethod
-    def _compile_traces(traces: dict[str, str]) -> re.Pattern[str]:
-        own = "|".join(re.escape(trace) for trace in traces) or r"(?!)"
-        return re.compile(f"{BEFORE}(?P<own>{own})(?![A-Za-z0-9_-])|{BEFORE}(?P<home>{HOMES})|{BEFORE}(?P<tmp>{TEMPS})")
 
     def scrub_text(self, text: str) -> str:
         """Return the text without secrets and machine paths."""
@@ -184,8 +180,4 @@ class Scrubber:
         return f"<secret:{name}>" if name else "<secret>"
 
     def _name_trace(self, match: re.Match[str]) -> str:
-        if match.lastgroup == "home":
-            return "<home>"
-        if match.lastgroup == "tmp":
-            return "<tmp>"
-        return self._traces[match.group()]
+        return self._traces[match.group()] if match.lastgroup == "own" else f"<{match.lastgroup}>"

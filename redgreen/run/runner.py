@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -128,11 +127,8 @@ def run_selector(session: Session, selector: Selector, mode: Mode, red_ref: str 
         )
         run = _Run(session, selector, mode, red, code, launcher, session.clock(), time.monotonic(), expected)
         _write_intent(run)
-        tmp = Path(tempfile.mkdtemp(prefix="rg-"))
-        try:
-            _launch_all(run, tmp)
-        finally:
-            shutil.rmtree(tmp, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix="rg-", ignore_cleanup_errors=True) as tmp:
+            _launch_all(run, Path(tmp))
         folder = _finish(run)
     if not project.scratch:
         ledger.add(project, session.registry, folder)
