@@ -16,7 +16,8 @@ from redgreen.judge.verdict import Judgement
 from redgreen.project import Project, find_project
 from redgreen.registry.load import find_selector, load_registry
 from redgreen.registry.model import Registry, Selector
-from redgreen.run.runner import Session, run_selector
+from redgreen.run.launch import Session
+from redgreen.run.runner import run_selector
 
 __all__ = [
     "EXIT_CODES",

@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         answer: commands.Answer = arguments.run(_find_project(arguments), arguments)
     except RedgreenError as error:
         print(f"redgreen: {error}".replace("\n", " "), file=sys.stderr)
-        answer = commands.refuse(error)
+        answer = commands.Answer(error.code, error.label, [], {"error": str(error)})
     except KeyboardInterrupt:
         print("redgreen: interrupted", file=sys.stderr)
         answer = commands.Answer(18, "INTERRUPTED")

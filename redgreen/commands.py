@@ -17,7 +17,8 @@ from redgreen.evidence import abandoned, ledger
 from redgreen.evidence.verify_all import verify_all
 from redgreen.project import Project
 from redgreen.registry.load import find_selector, load_registry
-from redgreen.run.runner import Session, run_many, run_selector
+from redgreen.run.launch import Session
+from redgreen.run.runner import run_many, run_selector
 
 
 @dataclass(slots=True)
@@ -192,8 +193,3 @@ def examine(project: Project) -> Answer:
     values = {"findings": to_json(rows)}
     code = bad[0].code if bad else 0
     return Answer(code, "UNFIT" if bad else "FIT", lines, values)
-
-
-def refuse(error: RedgreenError) -> Answer:
-    """Turn an error into an answer."""
-    return Answer(error.code, error.label, [], {"error": str(error)})

@@ -14,7 +14,7 @@ class Problem:
 
     Attributes:
         file: Path relative to the repository root.
-        line: Line number from 1; 0 where no line can be named.
+        line: Line number from 1; 0 if no line can be named.
         message: What is wrong, and what would be right.
     """
 
@@ -59,7 +59,7 @@ class LedgerError(RedgreenError, code=22, label="LEDGER_DRIFT"):
 
 
 class SecretError(RedgreenError, code=23, label="SECRET_FOUND"):
-    """A secret or a machine path stands where it cannot be redacted."""
+    """A secret or a machine path is in a file that must not be altered."""
 
 
 class PlannedError(RedgreenError, code=24, label="PLANNED"):

@@ -144,7 +144,7 @@ def _collect_only(project: Project, live: list[Selector], folder: Path, events: 
 def _find_problems(registry: Registry, selector: Selector, query: Query) -> Iterator[str]:
     """Say what is wrong with the selection; a planned selector need not select anything yet."""
     if query.error:
-        yield f"-k or -m is no expression: {query.error}"
+        yield f"-k or -m is not an expression: {query.error}"
     elif not query.ids and not selector.planned:
         yield f"selects no test ({' '.join(selector.select)}); was it renamed?"
     elif not selector.planned:
@@ -195,7 +195,7 @@ def _check_plans(project: Project, registry: Registry) -> list[Problem]:
 
 
 def _check_overlap(registry: Registry, collected: Collected) -> list[Problem]:
-    """Two live targets must not claim the same test: its RED would be told twice."""
+    """Two live targets must not claim the same test: its RED would be recorded twice."""
     owner: dict[str, str] = {}
     problems = []
     for selector in registry.selectors.values():

@@ -1,4 +1,4 @@
-"""Where every selector stands, and what to run next."""
+"""The state of every selector, and what to run next."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from redgreen.registry.model import Registry, Selector
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where one selector stands.
+    """The state of one selector.
 
     `state` is planned, waiting (no valid RED yet), red, green, invalid (the newest attempt counts for nothing and
-    nothing valid stands), unrun or held (guards); `active` says that its phase is the one being worked on, `stale` that
+    none is valid), unrun or held (guards); `active` says that its phase is the one being worked on, `stale` that
     the registry has changed what it declares since its newest valid run; `last` names the newest attempt, `next` the
     command to run next.
     """

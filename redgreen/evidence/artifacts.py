@@ -1,4 +1,4 @@
-"""Audit what a run left: path, bytes, digest, and dtype and shape where the format tells, without torch or numpy."""
+"""Audit what a run left: path, bytes, digest, and the arrays of known formats; without torch or numpy."""
 
 from __future__ import annotations
 
@@ -68,15 +68,15 @@ def audit(folder: Path, specs: Iterable[ArtifactSpec], process: str = "main") ->
             if path.is_symlink() or not path.is_file() or name in found:
                 continue
             kind, contents = describe_file(path)
-            size = path.stat().st_size
-            found[name] = Artifact(
-                process, name, size, hash_file(path), kind, spec.glob, tuple(contents[:MOST_CONTENTS])
-            )
+            with path.open("rb") as stream:
+                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            size, shown = path.stat().st_size, tuple(contents[:MOST_CONTENTS])
+            found[name] = Artifact(process, name, size, sha256, kind, spec.glob, shown)
     return list(found.values())
 
 
 def find_missing(entries: Iterable[Artifact], specs: Iterable[ArtifactSpec]) -> list[str]:
-    """Say what was declared and is not there, is too small, or is damaged."""
+    """Report what was declared and is missing, too small, or damaged."""
     listed = list(entries)
     problems = []
     for spec in specs:
@@ -217,13 +217,3 @@ def _find_arrays(name: str, value: object, depth: int) -> Iterator[ArrayFacts]:
         inside = ((f"{name}[{index}]", inner) for index, inner in enumerate(value))
     for way, inner in inside if depth else ():
         yield from _find_arrays(way, inner, depth - 1)
-
-
-def hash_file(path: Path) -> str:
-    """Hash a file's bytes with SHA-256.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -61,7 +61,7 @@ def reserve(project: Project, initiative: str, now: datetime) -> Path:
         ClockError: The clock is behind the newest report.
         ReportError: The folder cannot be made.
     """
-    base = project.locate_reports(initiative)
+    base = project.base / initiative / "reports"
     stamp = format_stamp(now)
     with translate_errors(base / stamp):
         if project.scratch:
@@ -129,7 +129,7 @@ def seal(partial: Path, run_id: str, verdict: Verdict) -> Path:
     final = partial.with_name(partial.name[1 : -len(PARTIAL)])
     with translate_errors(final):
         if final.exists():
-            raise ReportError(f"the report {final.name} is there already")
+            raise ReportError(f"the report {final.name} already exists")
         lines = []
         for name in sorted({*os.listdir(partial)} - {*UNSEALED}):
             with (partial / name).open("rb") as stream:

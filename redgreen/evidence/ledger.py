@@ -86,7 +86,8 @@ def add(project: Project, registry: Registry, folder: Path) -> None:
             wanted = _render(project, registry, text)
         else:
             first, last = blocks[run.initiative]
-            rows = {parse_row(line): line for line in text.splitlines()[first + 1 : last] if LINK.search(line)}
+            inside = text.splitlines()[first + 1 : last]
+            rows = {(*parse_stamp(m[2]), m[3]): line for line in inside if (m := LINK.search(line))}
             rows[run.key] = render_row(run)
             wanted = _replace_block(text, run.initiative, [rows[key] for key in sorted(rows)], registry)
         _replace(project.ledger, wanted)
@@ -95,12 +96,6 @@ def add(project: Project, registry: Registry, folder: Path) -> None:
 def read_rows(text: str) -> dict[str, str]:
     """Return the rows of a ledger by the folder that they link to."""
     return {match[1]: line for line in text.splitlines() if (match := LINK.search(line))}
-
-
-def parse_row(line: str) -> tuple[str, int, str]:
-    """Return the time and name of the run that a row shows."""
-    match = LINK.search(line)
-    return (*parse_stamp(match[2]), match[3]) if match else ("", 0, "")
 
 
 def render_row(run: SealedRun) -> str:

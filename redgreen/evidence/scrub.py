@@ -1,8 +1,8 @@
 """Take secrets and traces of the machine out of text before it is hashed.
 
 Secrets are the values of environment variables whose names sound like one, in the forms in which they turn up (plain,
-inside a Python, JSON or XML text, URL-quoted, base64), their long beginnings and ends (pytest shortens what it shows),
-and texts of well-known shapes. Traces of the machine are the paths of the checkout, the home folder, the temporary
+inside a Python, JSON or XML string, URL-quoted, base64), the long beginnings and ends of these (pytest shortens what it
+shows), and strings of well-known shapes. Traces of the machine are the paths of the checkout, the home folder, the temporary
 folder and the interpreter, and the host name.
 """
 
@@ -48,14 +48,14 @@ HOMES: Final = (
 )
 TEMPS: Final = r"(?:/private)?/var/folders/[^\s'\":;,]+/T(?=/)|(?:/private)?/(?:var/)?tmp(?=/)"
 # A path does not start in the middle of a word or after a word that stands for one (`<repo>`); the letter of an escaped
-# line end (JSON, repr) is none of a word, nor the `m` that ends a colour; the `>` that ends an XML tag is no such word.
+# line end (JSON, repr) is not part of a word, nor is the `m` that ends a colour; an XML tag is not such a word.
 BEFORE: Final = (
     r"(?:(?<![A-Za-z0-9_.<>-])|(?<=\\[ntr])|(?<=[\"'/]>)|(?<=-out>)|(?<=-err>)"
     r"|(?<=\[m)|(?<=[\[;][0-9]m)|(?<=[\[;][0-9]{2}m)|(?<=[\[;][0-9]{3}m))"
 )
 GENERIC_PATHS: Final = re.compile(BEFORE + f"(?:{HOMES}|{TEMPS})")
 WORDS: Final = "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- AKIA ASIA xox sk- sk_ rk- rk_ hf_ eyJ :// -----BEGIN"
-SHAPE_HINTS: Final = tuple(WORDS.split(" "))  # one of them stands in every text of a known shape
+SHAPE_HINTS: Final = tuple(WORDS.split(" "))  # every string of a known shape contains one of them
 PATH_HINTS: Final = (b"/home/", b"/Users/", b"/root", b"/tmp/", b"/folders/", b":\\Users\\")  # bytes in any of them
 
 

@@ -146,7 +146,7 @@ def _check_traces(project: Project, contents: dict[str, bytes]) -> list[str]:
 
 
 def _check_evidence(project: Project, run: SealedRun, contents: dict[str, bytes]) -> list[str]:
-    """Judge the sealed witnesses again and compare with what the result and the summary say."""
+    """Judge the sealed records again and compare with what the result and the summary say."""
     result, intent, selector = run.result, run.intent, run.intent.load_selector()
     problems = []
     if contents["summary.md"].decode("utf-8") != render_summary(result, selector):
@@ -199,7 +199,7 @@ def _load_red(project: Project, run: SealedRun) -> tuple[RedSide | None, list[st
         return None, [f"its RED {pair.run_id} is sealed differently now"]
     problems = []
     if red.verdict is not Verdict.VALID_RED or red.result.selector != run.result.selector:
-        problems.append(f"{pair.run_id} is no valid RED of this selector")
+        problems.append(f"{pair.run_id} is not a valid RED of this selector")
     if parse_stamp(red.stamp) > parse_stamp(run.stamp):
         problems.append("the GREEN is older than its RED")
     return make_red_side(project, red), problems
@@ -211,7 +211,7 @@ def find_red(project: Project, selector: Selector, reference: str = "") -> RedSi
     A scratch run looks among scratch runs first.
 
     Raises:
-        PairError: There is none, it is not valid, or the registry has changed what it promised.
+        PairError: None exists, it is not valid, or the registry has changed what it promised.
         VerifyError: The folder of the RED was altered.
     """
     places = [project, replace(project, scratch=False)] if project.scratch else [project]
@@ -227,11 +227,9 @@ def find_red(project: Project, selector: Selector, reference: str = "") -> RedSi
 
 
 def _find_newest(project: Project, selector: Selector) -> SealedRun | None:
-    found = None
-    for run in load_runs(project):
-        if run.result.selector == selector.name and run.verdict is Verdict.VALID_RED:
-            found = run if found is None or run.key > found.key else found
-    return found
+    runs = [run for run in load_runs(project) if run.result.selector == selector.name]
+    valid = [run for run in runs if run.verdict is Verdict.VALID_RED]
+    return max(valid, key=lambda run: run.key, default=None)
 
 
 def _find_named(project: Project, reference: str) -> SealedRun | None:

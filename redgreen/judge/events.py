@@ -48,8 +48,8 @@ class Failure:
 class TestRecord:
     """One test: its outcome (passed, failed, skipped, xfailed, xpassed, error) and the phase that decided it.
 
-    `lie` tells how the reported outcome contradicts what was seen; `timeout` whether pytest-timeout ended it;
-    `subtests` whether a subtest failed; `strict` whether it passed against a strict xfail mark.
+    `contradiction` says how the reported outcome differs from the observed one; `timeout` whether pytest-timeout ended
+    the test; `subtests` whether a subtest failed; `strict` whether it passed against a strict xfail mark.
     """
 
     id: str
@@ -57,7 +57,7 @@ class TestRecord:
     phase: str = "call"
     duration_s: float = 0.0
     failure: Failure | None = None
-    lie: str = ""
+    contradiction: str = ""
     timeout: bool = False
     subtests: bool = False
     strict: bool = False
@@ -88,10 +88,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One pytest process as the record tells it.
+    """One pytest process as it is recorded.
 
     `label` says what it was for: `main`, `repeat 2`, … or `protects NAME`. The other files share the stem of `log`.
-    `interrupted` names the signal that ended the run; `junit` counts the cases in the junit file, where there is one.
+    `interrupted` names the signal that ended the run; `junit` counts the cases in the junit file, if there is one.
     """
 
     label: str
@@ -114,14 +114,14 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A process, and what its witnesses saw."""
+    """A process, and what was recorded about it."""
 
     process: Process
     evidence: Evidence
 
 
 def read_attempt(read: Callable[[str], bytes | None], process: Process) -> Attempt:
-    """Read the witnesses of a process with `read` (bytes by file name), and take the numbers of tests from them."""
+    """Read the records of a process with `read` (bytes by file name), and take the numbers of tests from them."""
     stem = process.log.removesuffix(".log")
     events, junit = read(f"{stem}.events.jsonl"), read(f"{stem}.junit.xml")
     evidence = read_evidence(
@@ -142,7 +142,7 @@ def read_attempt(read: Callable[[str], bytes | None], process: Process) -> Attem
 
 
 def read_evidence(events: str, junit: str | None, *, rc: int, timed_out: bool, interrupted: str) -> Evidence:
-    """Put the two witnesses of one process together: the collector's events, and junit where there is a file."""
+    """Combine the two records of one process: the collector's events, and junit if there is a file."""
     evidence = Evidence(rc, timed_out, interrupted)
     for line in events.splitlines():
         try:
@@ -186,8 +186,8 @@ def _take(evidence: Evidence, event: dict[str, Any]) -> None:
 
 def _take_test(evidence: Evidence, event: dict[str, Any]) -> None:
     record = evidence.tests.setdefault(event["id"], TestRecord(event["id"]))
-    outcome, lie = _find_outcome(event)
-    record.lie = record.lie or lie
+    outcome, contradiction = _find_outcome(event)
+    record.contradiction = record.contradiction or contradiction
     record.subtests = record.subtests or bool(event.get("subtests"))
     record.strict = record.strict or bool(event.get("xpass_strict"))
     raw = event.get("raw")
@@ -212,18 +212,18 @@ def _find_outcome(event: dict[str, Any]) -> tuple[str, str]:
     if event.get("xfail"):
         return ("xpassed" if event["outcome"] == "passed" else "xfailed"), ""
     outcome = "error" if event["outcome"] == "failed" and event["when"] != "call" else event["outcome"]
-    return outcome, _find_lie(event)
+    return outcome, _find_contradiction(event)
 
 
-def _find_lie(event: dict[str, Any]) -> str:
+def _find_contradiction(event: dict[str, Any]) -> str:
     """Describe how a reported outcome contradicts what was seen; empty when it does not."""
     reported, when = event["outcome"], event["when"]
     raw: dict[str, Any] = event.get("raw") or {"kind": "nothing", "type": "nothing"}
     body: dict[str, Any] = event.get("body") or {"entered": True, "raised": None, "replaced": False}
-    honest = {"exception": "failed", "skip": "skipped", "nothing": "passed"}.get(raw["kind"], reported)
+    expected = {"exception": "failed", "skip": "skipped", "nothing": "passed"}.get(raw["kind"], reported)
     if event.get("subtests") and raw["kind"] == "nothing":
         return ""  # pytest itself fails a test whose subtests failed
-    if reported != honest:
+    if reported != expected:
         return f"raised {raw['type']} in {when}, reported as {reported}"
     if body["replaced"]:
         return "its body was exchanged after collection"

@@ -69,7 +69,7 @@ class _Module:
 
     @property
     def is_test_code(self) -> bool:
-        """Whether it lies in a folder of tests."""
+        """Whether it is in a folder of tests."""
         return not {"tests", "test", "testing"}.isdisjoint(Path(self.relative).parts[:-1])
 
     @cached_property
@@ -130,7 +130,7 @@ def _find_bound(statement: ast.stmt) -> Iterator[str]:
     elif isinstance(statement, ast.Import | ast.ImportFrom):
         for alias in statement.names:
             yield (alias.asname or alias.name).partition(".")[0]
-    else:  # assignments, and what stands inside if, try and with
+    else:  # assignments, and definitions inside if, try and with
         for node in ast.walk(statement):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 yield node.id

@@ -36,7 +36,7 @@ def judge(evidence: Evidence, selector: Selector, mode: Mode, expected: Sequence
 
     The first verdict that applies counts, from "did the session run at all" down to the failure's own reason.
     """
-    for step in (_check_session, _check_ids, _check_witnesses, _check_phases):
+    for step in (_check_session, _check_ids, _check_records, _check_phases):
         found = step(evidence, selector, expected)
         if found is not None:
             return found
@@ -103,17 +103,17 @@ def _check_ids(evidence: Evidence, selector: Selector, expected: Sequence[str] |
     return Judgement(Verdict.IDS_DISAGREE, tuple(reasons)) if reasons else None
 
 
-def _check_witnesses(evidence: Evidence, _selector: Selector, _expected: Sequence[str] | None) -> Judgement | None:
+def _check_records(evidence: Evidence, _selector: Selector, _expected: Sequence[str] | None) -> Judgement | None:
     """Do the events, junit and the exit code agree?"""
     records = list(evidence.tests.values())
-    lies = [f"{record.id}: {record.lie}" for record in records if record.lie]
+    contradictions = [f"{record.id}: {record.contradiction}" for record in records if record.contradiction]
     broken = any(record.outcome in ("failed", "error") or record.strict for record in records)
     if evidence.rc != evidence.finish_rc:
-        lies.append(f"pytest finished with code {evidence.finish_rc}, the process ended with {evidence.rc}")
+        contradictions.append(f"pytest finished with code {evidence.finish_rc}, the process ended with {evidence.rc}")
     elif evidence.rc != int(broken):
-        lies.append(f"the exit code is {evidence.rc}, the tests say {int(broken)}")
-    if lies:
-        return Judgement(Verdict.OUTCOME_REWRITTEN, tuple(lies))
+        contradictions.append(f"the exit code is {evidence.rc}, the tests say {int(broken)}")
+    if contradictions:
+        return Judgement(Verdict.OUTCOME_REWRITTEN, tuple(contradictions))
     if evidence.junit is None:
         return Judgement(Verdict.WITNESSES_DISAGREE, ("the junit file is missing or not whole",))
     said = Counter(evidence.junit)

@@ -22,8 +22,8 @@ T = TypeVar("T")
 class Declaration:
     """How the registry gives a field: by default from the key of its name, with any value of its type.
 
-    `key` is another key (`repeat.red` lies in a mapping of its own). `least` bounds a number, `among` a string or the
-    strings of a list; `check` raises a ValueError for a value that is wrong all the same; `hint` ends the message.
+    `key` is another key (`repeat.red` is a key of the mapping `repeat`). `least` bounds a number, `among` a string or
+    the strings of a list; `check` raises a ValueError for a value that is wrong all the same; `hint` ends the message.
     """
 
     default: object

@@ -45,7 +45,7 @@ def check_selection(value: tuple[str, ...]) -> None:
 def check_plugins(value: tuple[str, ...]) -> None:
     """Refuse what runs the tests in several processes."""
     if {"xdist", "xdist.plugin"} & {*value}:
-        raise ValueError("xdist splits the witness; run selectors in one process")
+        raise ValueError("xdist distributes the tests, and no process records them all; remove it")
 
 
 def check_log(value: str) -> None:

@@ -1,4 +1,4 @@
-"""YAML that remembers where each key stands and refuses a key written twice."""
+"""YAML with the line of each key; a key written twice is refused."""
 
 from __future__ import annotations
 
@@ -43,10 +43,12 @@ def _construct_mapping(loader: LineLoader, node: yaml.MappingNode) -> LineDict:
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, Hashable) or not isinstance(key, str):
             raise yaml.constructor.ConstructorError(
-                None, None, f"the key {key!r} is not text (quote it)", key_node.start_mark
+                None, None, f"the key {key!r} is not a string (quote it)", key_node.start_mark
             )
         if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' stands twice", key_node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key '{key}' is written twice", key_node.start_mark
+            )
         seen.add(key)
     loader.flatten_mapping(node)
     mapping = LineDict(node.start_mark.line + 1)

@@ -33,7 +33,7 @@ def child_environment(
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTHONHASHSEED": env.get("PYTHONHASHSEED", "0"),
         "PYTHONUNBUFFERED": "1",
-        # Cache files are told apart by second and size: a fix within the second of its RED would run the old code.
+        # Cache files are distinguished by second and size: a fix within the second of its RED would run the old code.
         "PYTHONDONTWRITEBYTECODE": "1",
         "COLUMNS": "120",
         "TMPDIR": str(tmp),

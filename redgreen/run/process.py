@@ -115,7 +115,7 @@ def _pass_on(pipe: int, outputs: list[Callable[[bytes], object]], errors: list[O
 
 
 def _wait(child: subprocess.Popen[bytes], reader: threading.Thread, deadline: float, interrupts: Interrupts) -> bool:
-    """Wait for the child; end it when its time is up or the runner is told to stop. True when its time was up."""
+    """Wait for the child; end it when its time is up or the runner is told to stop. True if its time was up."""
     while not interrupts.name and time.monotonic() < deadline:
         # The end of the output is the fastest sign of the end; a grandchild may keep the pipe open, hence the poll.
         reader.join(min(TICK_S, max(0.0, deadline - time.monotonic())))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +20,6 @@ from redgreen.evidence.folder import (
     hold_lock,
     locate_lock,
     open_partial,
-    reserve,
     seal,
     translate_errors,
     write_json,
@@ -49,35 +46,9 @@ from redgreen.judge.conclusion import Conclusion, RedSide
 from redgreen.judge.events import PROTECTS, Attempt
 from redgreen.judge.identity import identify
 from redgreen.judge.pairing import Guarded, conclude
-from redgreen.project import Project
-from redgreen.registry.model import Registry, Selector
+from redgreen.registry.model import Selector
 from redgreen.run.environment import describe_environment
-from redgreen.run.launch import Launcher, build_argv
-from redgreen.run.process import Finished, Interrupts, run_child
-
-
-@dataclass(slots=True)
-class Session:
-    """One invocation: its moment, its terminal, and the `<UTC>` folders that it reserved, one an initiative.
-
-    `show` takes the raw output of pytest, `environ` is where the allowed variables come from, `interrupts` is entered
-    by the caller, `start` runs a process to its end, as `run_child` does.
-    """
-
-    project: Project
-    registry: Registry
-    show: Callable[[bytes], object]
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    interrupts: Interrupts = field(default_factory=Interrupts)
-    start: Callable[..., Finished] = run_child
-    stamps: dict[str, Path] = field(default_factory=dict)
-
-    def reserve_stamp(self, initiative: str) -> Path:
-        """Return the `<UTC>` folder of this invocation for an initiative, reserved when it is first needed."""
-        if initiative not in self.stamps:
-            self.stamps[initiative] = reserve(self.project, initiative, self.clock())
-        return self.stamps[initiative]
+from redgreen.run.launch import Launcher, Session, build_argv
 
 
 @dataclass(slots=True)
@@ -122,9 +93,7 @@ def run_selector(session: Session, selector: Selector, mode: Mode, red_ref: str 
     with hold_lock(project, locate_lock(project, run_id), remove=True):
         partial = open_partial(stamp, selector.subdir)
         expected = session.registry.frozen.get(selector.name) or (tuple(red.outcomes) if red else None)
-        launcher = Launcher(
-            project, partial, run_id, scrubber, session.environ, session.show, session.interrupts, session.start
-        )
+        launcher = Launcher(session, partial, run_id, scrubber)
         run = _Run(session, selector, mode, red, code, launcher, session.clock(), time.monotonic(), expected)
         _write_intent(run)
         with tempfile.TemporaryDirectory(prefix="rg-", ignore_cleanup_errors=True) as tmp:

@@ -32,8 +32,9 @@ from redgreen.evidence.summary import render_summary
 from redgreen.project import Project
 from redgreen.registry.load import find_selector, load_registry
 from redgreen.registry.model import Registry
+from redgreen.run.launch import Session
 from redgreen.run.process import Finished
-from redgreen.run.runner import Session, run_selector
+from redgreen.run.runner import run_selector
 
 TOP = Path(__file__).resolve().parents[2]
 
