@@ -9,7 +9,7 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -55,11 +55,18 @@ class Artifact:
 class Audit:
     """artifact_audit.json: what the processes of a run left, and what is missing."""
 
-    artifacts: tuple[Artifact, ...] = ()
-    problems: tuple[str, ...] = ()
+    artifacts: tuple[Artifact, ...]
+    problems: tuple[str, ...]
+
+    @classmethod
+    def of(cls, artifacts: Iterable[Artifact], processes: Iterable[str], specs: Sequence[ArtifactSpec]) -> Audit:
+        """Audit what processes left, each on its own, against what was declared."""
+        left = tuple(artifacts)
+        missing = {label: find_missing([each for each in left if each.process == label], specs) for label in processes}
+        return cls(left, tuple(f"{label}: {problem}" for label, problems in missing.items() for problem in problems))
 
 
-def audit(folder: Path, specs: Iterable[ArtifactSpec], process: str = "main") -> list[Artifact]:
+def describe_artifacts(folder: Path, specs: Iterable[ArtifactSpec], process: str = "main") -> list[Artifact]:
     """Describe every file below the temporary folder of a process that one of the globs names."""
     found: dict[str, Artifact] = {}
     for spec in specs:
@@ -75,12 +82,11 @@ def audit(folder: Path, specs: Iterable[ArtifactSpec], process: str = "main") ->
     return list(found.values())
 
 
-def find_missing(entries: Iterable[Artifact], specs: Iterable[ArtifactSpec]) -> list[str]:
+def find_missing(entries: Sequence[Artifact], specs: Iterable[ArtifactSpec]) -> list[str]:
     """Report what was declared and is missing, too small, or damaged."""
-    listed = list(entries)
     problems = []
     for spec in specs:
-        fitting = [entry for entry in listed if entry.glob == spec.glob]
+        fitting = [entry for entry in entries if entry.glob == spec.glob]
         large = [entry for entry in fitting if entry.bytes >= spec.min_bytes]
         if len(large) < spec.min_count:
             problems.append(

@@ -1,9 +1,9 @@
 """Take secrets and traces of the machine out of text before it is hashed.
 
 Secrets are the values of environment variables whose names sound like one, in the forms in which they turn up (plain,
-inside a Python, JSON or XML string, URL-quoted, base64), the long beginnings and ends of these (pytest shortens what it
-shows), and strings of well-known shapes. Traces of the machine are the paths of the checkout, the home folder, the temporary
-folder and the interpreter, and the host name.
+inside a Python, JSON or XML string, URL-quoted, base64), the beginning and the end of long ones (pytest shortens what
+it shows), and strings of well-known shapes. Traces of the machine are the paths of the checkout, the home folder, the
+temporary folder and the interpreter, and the host name.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Final
 from redgreen.codec import digest, from_json, parse_object
 from redgreen.codes import GREEN, Verdict
 from redgreen.errors import PairError, VerifyError
-from redgreen.evidence.artifacts import Audit, find_missing
+from redgreen.evidence.artifacts import Audit
 from redgreen.evidence.folder import MANIFEST, STAMP, UNSEALED, parse_stamp
 from redgreen.evidence.record import SEAL, Seal, read_record
 from redgreen.evidence.scrub import GENERIC_PATHS, PATH_HINTS
@@ -172,17 +172,17 @@ def _check_evidence(project: Project, run: SealedRun, contents: dict[str, bytes]
     return problems + [f"the evidence gives another '{key}' than result.json" for key in result.compare(done)]
 
 
-def _check_artifacts(run: SealedRun, selector: Selector, contents: dict[str, bytes]) -> tuple[list[str], list[str]]:
+def _check_artifacts(
+    run: SealedRun, selector: Selector, contents: dict[str, bytes]
+) -> tuple[tuple[str, ...], list[str]]:
     """Derive what the audit finds missing, and compare the audit with the result."""
     if not selector.artifacts or not run.result.mode.audited:
-        return [], []
+        return (), []
     audit = from_json(Audit, parse_object(contents.get("artifact_audit.json", b""), "artifact_audit.json"))
-    found: list[str] = []
-    for label in [process.label for process in run.result.runs if not process.protects]:
-        entries = [entry for entry in audit.artifacts if entry.process == label]
-        found += [f"{label}: {each}" for each in find_missing(entries, selector.artifacts)]
-    same = audit.problems == tuple(found) and tuple(each.shorten() for each in audit.artifacts) == run.result.artifacts
-    return found, [] if same else ["the artifact audit is not the one that the result names"]
+    labels = [process.label for process in run.result.runs if not process.protects]
+    derived = Audit.of(audit.artifacts, labels, selector.artifacts)
+    same = audit == derived and tuple(each.shorten() for each in audit.artifacts) == run.result.artifacts
+    return derived.problems, [] if same else ["the artifact audit is not the one that the result names"]
 
 
 def _load_red(project: Project, run: SealedRun) -> tuple[RedSide | None, list[str]]:

@@ -14,7 +14,6 @@ from redgreen.errors import Problem
 from redgreen.registry.yamlfile import LineDict
 
 REQUIRED: Final = object()
-Check = Callable[[Any], object]
 T = TypeVar("T")
 
 
@@ -27,11 +26,11 @@ class Declaration:
     """
 
     default: object
-    key: str
-    least: float | None
-    among: tuple[str, ...]
-    check: Check | None
-    hint: str
+    key: str = ""
+    least: float | None = None
+    among: tuple[str, ...] = ()
+    check: Callable[[Any], object] | None = None
+    hint: str = ""
 
     def verify(self, value: Any) -> None:  # noqa: ANN401 - of the type of the field
         """Check a value of the right type.
@@ -48,17 +47,9 @@ class Declaration:
             self.check(value)
 
 
-def declare(
-    default: object = REQUIRED,
-    *,
-    key: str = "",
-    least: float | None = None,
-    among: tuple[str, ...] = (),
-    check: Check | None = None,
-    hint: str = "",
-) -> dict[str, Declaration]:
-    """Make the metadata of a dataclass field that the registry gives; see `Declaration`."""
-    return {"declaration": Declaration(default, key, least, among, check, hint)}
+def declare(default: object = REQUIRED, **options: Any) -> dict[str, Declaration]:  # noqa: ANN401 - see Declaration
+    """Make the metadata of a dataclass field that the registry gives, with the options of a `Declaration`."""
+    return {"declaration": Declaration(default, **options)}
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ def _construct_mapping(loader: LineLoader, node: yaml.MappingNode) -> LineDict:
         if key_node.tag == "tag:yaml.org,2002:merge":
             continue
         key = loader.construct_object(key_node, deep=True)
-        if not isinstance(key, Hashable) or not isinstance(key, str):
+        if not isinstance(key, str):
             raise yaml.constructor.ConstructorError(
                 None, None, f"the key {key!r} is not a string (quote it)", key_node.start_mark
             )

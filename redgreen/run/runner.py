@@ -14,7 +14,7 @@ from redgreen.codec import JsonObject, digest, to_json, to_text
 from redgreen.codes import GREEN, GUARD, Mode
 from redgreen.errors import PlannedError, RedgreenError, RegistryError, SecretError
 from redgreen.evidence import ledger
-from redgreen.evidence.artifacts import Audit, audit, find_missing, render_audit
+from redgreen.evidence.artifacts import Artifact, Audit, describe_artifacts, render_audit
 from redgreen.evidence.folder import (
     format_stamp,
     hold_lock,
@@ -66,7 +66,7 @@ class _Run:
     expected: tuple[str, ...] | None
     attempts: list[Attempt] = field(default_factory=list)
     guards: list[Attempt] = field(default_factory=list)
-    audit: Audit = field(default_factory=Audit)
+    artifacts: list[Artifact] = field(default_factory=list)
 
 
 def run_selector(session: Session, selector: Selector, mode: Mode, red_ref: str = "") -> SealedRun:
@@ -166,7 +166,8 @@ def _launch_all(run: _Run, tmp: Path) -> None:
         label = "main" if number == 1 else f"repeat {number}"
         log = f"{stem}.log" if number == 1 else f"{stem}.repeat{number}.log"
         run.attempts.append(run.launcher.launch(selector, label=label, log=log, tmp=tmp / str(number)))
-        _audit(run, label, tmp / str(number))
+        if selector.artifacts and run.mode.audited:
+            run.artifacts += describe_artifacts(tmp / str(number), selector.artifacts, label)
         so_far = conclude(selector, run.mode, [each.evidence for each in run.attempts], expected=run.expected)
         if not so_far.verdict.is_valid:
             return
@@ -177,19 +178,13 @@ def _launch_all(run: _Run, tmp: Path) -> None:
             run.guards.append(run.launcher.launch(guard, label=label, log=log, tmp=tmp / f"guard-{name}"))
 
 
-def _audit(run: _Run, label: str, tmp: Path) -> None:
-    if not run.selector.artifacts or not run.mode.audited:
-        return
-    entries = audit(tmp, run.selector.artifacts, label)
-    problems = (f"{label}: {each}" for each in find_missing(entries, run.selector.artifacts))
-    run.audit = Audit((*run.audit.artifacts, *entries), (*run.audit.problems, *problems))
-
-
 def _finish(run: _Run) -> Path:
     """Judge, write what was concluded, and seal."""
     folder, scrubber = run.launcher.folder, run.launcher.scrubber
     nodeids = {nodeid for attempt in run.attempts for nodeid in attempt.evidence.collected}
     identities = identify(run.session.project.root, sorted(nodeids), run.selector.test_support)
+    specs = run.selector.artifacts if run.mode.audited else ()
+    audit = Audit.of(run.artifacts, [attempt.process.label for attempt in run.attempts], specs)
     done = conclude(
         run.selector,
         run.mode,
@@ -198,15 +193,15 @@ def _finish(run: _Run) -> Path:
         guards=[Guarded(run.session.registry.selectors[each.process.selector], each.evidence) for each in run.guards],
         red=run.red,
         identities=identities,
-        artifact_problems=run.audit.problems,
+        artifact_problems=audit.problems,
     )
     write_text(folder / "tests.json", scrubber.scrub_text(_format_rows(to_json(identities))))
     environment = json.loads(scrubber.scrub_text(json.dumps(describe_environment(run.selector, run.session.environ))))
     environment["sha256"] = digest(environment)
     write_json(folder / "env.json", environment)
-    if run.selector.artifacts and run.mode.audited:
-        write_text(folder / "artifact_audit.json", scrubber.scrub_text(to_text(run.audit)))
-        write_text(folder / "artifact_audit.md", scrubber.scrub_text(render_audit(run.audit.artifacts)))
+    if specs:
+        write_text(folder / "artifact_audit.json", scrubber.scrub_text(to_text(audit)))
+        write_text(folder / "artifact_audit.md", scrubber.scrub_text(render_audit(audit.artifacts)))
     text = scrubber.scrub_text(to_text(_make_result(run, done, environment["sha256"])))
     result = replace(read_record(Result, text, RESULT), redactions=scrubber.redactions)
     write_json(folder / RESULT, result)
@@ -239,7 +234,7 @@ def _make_result(run: _Run, done: Conclusion, env_sha256: str) -> Result:
             monotonic=abs((ended - run.started).total_seconds() - wall) < 2,
         ),
         redactions=0,
-        artifacts=tuple(entry.shorten() for entry in run.audit.artifacts),
+        artifacts=tuple(entry.shorten() for entry in run.artifacts),
         registry_sha256=run.session.registry.sha256,
         entry_sha256=digest(run.selector),
         pytest=PytestFacts(main.rc, evidence.finish_rc is not None, main.collected),

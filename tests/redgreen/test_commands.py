@@ -12,7 +12,7 @@ import pytest
 from redgreen_sandbox import TOP, Sandbox, fix_product, guard, make_sandbox, target
 
 from redgreen.codes import GUARD
-from redgreen.evidence.artifacts import ArrayFacts, audit, describe_file
+from redgreen.evidence.artifacts import ArrayFacts, describe_artifacts, describe_file
 from redgreen.registry.load import load_registry
 from redgreen.registry.model import ArtifactSpec
 
@@ -171,7 +171,7 @@ def test_artifacts_of_each_kind_are_described(tmp_path: Path) -> None:
     assert told["b.npz"][0] == "npz?!"
     assert told["b.ckpt"][0] == "ckpt?!"
     assert told["a.txt"] == ("file", [])
-    assert [entry.path for entry in audit(tmp_path, [ArtifactSpec("**/*.ckpt")])] == ["a.ckpt", "b.ckpt"]
+    assert [entry.path for entry in describe_artifacts(tmp_path, [ArtifactSpec("**/*.ckpt")])] == ["a.ckpt", "b.ckpt"]
 
 
 def test_a_state_dictionary_with_attributes_is_a_whole_checkpoint(tmp_path: Path) -> None:
