@@ -90,7 +90,7 @@ def lint_registry(project: Project, *, freeze: bool) -> Answer:
         problems = [str(problem) for problem in error.problems]
         return Answer(error.code, error.label, problems, {"problems": problems, "notes": []})
     findings = lint.lint(project, registry)
-    if freeze and not findings.problems_without_drift:
+    if freeze and all(lint.DRIFT in problem.message for problem in findings.problems):
         lint.freeze(project, registry, findings)
         findings = lint.lint(project, load_registry(project.root))
     problems = [str(problem) for problem in findings.problems]

@@ -22,7 +22,7 @@ from redgreen.run.environment import PLUGIN_FOLDER
 from redgreen.run.launch import expand
 
 COLLECTION_LIMIT_S: Final = 300
-DRIFT: Final = "frozen ids"
+DRIFT: Final = "frozen ids"  # in the message of a problem that freezing again removes
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,6 @@ class Findings:
     notes: list[str] = field(default_factory=list)
     chosen: dict[str, tuple[str, ...]] = field(default_factory=dict)
     collected: int = 0
-
-    @property
-    def problems_without_drift(self) -> list[Problem]:
-        """The problems that freezing again does not cure."""
-        return [problem for problem in self.problems if DRIFT not in problem.message]
 
 
 def lint(project: Project, registry: Registry) -> Findings:
