@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
+import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -58,6 +60,12 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {', '.join(close)}?" if close else ""
 
 
+def _list_declared(kind: Any) -> dict[str, Declaration]:  # noqa: ANN401 - a dataclass
+    """List the fields of a dataclass that the registry gives."""
+    given = [field for field in dataclasses.fields(kind) if "declaration" in field.metadata]
+    return {field.name: field.metadata["declaration"] for field in given}
+
+
 class IncompleteError(Exception):
     """A mapping lacks a value, or holds a wrong one; the problem is noted."""
 
@@ -98,11 +106,7 @@ class Reader:
         Raises:
             IncompleteError: A value is missing or wrong.
         """
-        declared: dict[str, Declaration] = {
-            field.name: field.metadata["declaration"]
-            for field in dataclasses.fields(kind)  # type: ignore[arg-type]  # it is a dataclass
-            if "declaration" in field.metadata
-        }
+        declared = _list_declared(kind)
         keys = {name: declaration.key or name for name, declaration in declared.items()}
         flat = self._flatten(mapping, where, {key.partition(".")[0] for key in keys.values() if "." in key})
         for key in flat.keys() - {*keys.values()}:
@@ -127,12 +131,14 @@ class Reader:
         """Put the entries of the groups, with dotted keys, beside the other keys."""
         flat = LineDict(mapping.line)
         for key, value in mapping.items():
-            if key not in groups:
+            if key in groups:
+                group = self.read_child(mapping, key, f"{where}.{key}")
+                for name, inner in group.items():
+                    flat.add(f"{key}.{name}", inner, group.find_line(name))
+            elif "." in key:  # it would be taken for an entry of a group
+                self.note(mapping.find_line(key), f"{where}: unknown key '{key}'")
+            else:
                 flat.add(key, value, mapping.find_line(key))
-                continue
-            group = self.read_child(mapping, key, f"{where}.{key}")
-            for name, inner in group.items():
-                flat.add(f"{key}.{name}", inner, group.find_line(name))
         return flat
 
     def _read_key(self, mapping: LineDict, key: str, where: str, hint: Any, default: object) -> object:  # noqa: ANN401
@@ -144,11 +150,22 @@ class Reader:
         parts = (hint, *typing.get_args(hint))
         inner: Any = next((part for part in parts if dataclasses.is_dataclass(part)), None)
         if inner is None:
+            if value is None and types.NoneType in parts:
+                raise ValueError("expected a value, found null")
             one = isinstance(value, str) and hint == tuple[str, ...]  # a string stands for a list of one
             return from_json(hint, [value] if one else value)
         if typing.get_origin(hint) is not tuple:
             return self.read(inner, self.read_mapping(value, where, line), where)
         if not isinstance(value, list):
             raise ValueError(f"expected a list, found {value!r}")
-        items = [self.read_mapping(item, f"{where}[{index}]", line) for index, item in enumerate(value)]
-        return tuple([self.read(inner, item, f"{where}[{index}]") for index, item in enumerate(items)])
+        return self._read_items(inner, value, where, line)
+
+    def _read_items(self, kind: type[T], items: list[object], where: str, line: int) -> tuple[T, ...]:
+        values = []
+        for index, item in enumerate(items):
+            place = f"{where}[{index}]"
+            with contextlib.suppress(IncompleteError):
+                values.append(self.read(kind, self.read_mapping(item, place, line), place))
+        if len(values) < len(items):
+            raise IncompleteError
+        return tuple(values)

@@ -49,6 +49,12 @@ def line_of(sandbox: Sandbox, word: str) -> int:
         ("schema: 1", "schema: 2", "schema 1", "schema"),
         ("    red:", "    rde:", "needs 'red'", "role: target"),
         ("selectors:", "selectrs:", "selectors", "selectrs"),
+        ("    role: target", "    role: target\n    repeat: {red: 0}", "repeat.red", "repeat"),
+        ("    role: target", "    role: target\n    repeat: {rde: 2}", "did you mean repeat.red", "repeat"),
+        ("    role: target", "    role: target\n    repeat.red: 2", "unknown key 'repeat.red'", "repeat.red"),
+        ("    role: target", "    role: target\n    count: {max: }", "count.max", "count"),
+        ("    role: target", "    role: target\n    title: 3", "demo.title: expected a string", "title: 3"),
+        ("reasons: [{", "reasons: [{}, {", "'match' is missing", "reasons"),
     ],
 )  # fmt: skip
 def test_a_wrong_registry_is_named_with_its_line(sandbox: Sandbox, old: str, new: str, told: str, at: str) -> None:
