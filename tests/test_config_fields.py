@@ -121,8 +121,8 @@ def test_an_experiment_survives_the_way_through_plain_values() -> None:
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ({"modle": {}}, "there is no section 'modle'; there are data, model"),
-        ({"model": 3}, "section 'model' is 3; a table of settings is needed"),
+        ({"modle": {}}, "'modle'.* data, model"),
+        ({"model": 3}, "'model' is 3; .*mapping"),
         ({"model": {"width": 1}}, r"ModelSettings\.width is 1"),
         ({"training": {"epoch": 1}}, "TrainingSettings has no setting 'epoch'"),
     ],

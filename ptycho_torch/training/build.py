@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from ptycho_torch.config import Experiment, TrainingSettings
-from ptycho_torch.models.build import build_network
 from ptycho_torch.models.record import make_record
+from ptycho_torch.networks.build import build_network
 from ptycho_torch.physics.losses import (
     AMPLITUDE_PENALTIES,
     LOSSES,

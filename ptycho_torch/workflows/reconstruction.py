@@ -116,12 +116,12 @@ def reconstruct_scan(
     check_size(trained, scan)
     inference = inference or trained.experiment.inference
     polish = polish or trained.experiment.refine
-    inference.warn_idle(trained.experiment.inference)
+    inference.warn_unused(trained.experiment.inference)
     if inference.polish:
         method = chosen_method(polish, scan.photons_per_pattern)
-        replace(polish, method=method).warn_idle(trained.experiment.refine)
+        replace(polish, method=method).warn_unused(trained.experiment.refine)
     else:
-        polish.warn_idle(trained.experiment.refine, needs="InferenceSettings.polish True")
+        polish.warn_unused(trained.experiment.refine, needs="InferenceSettings.polish True")
     given = trained.probes[0] if probe is None else probe
     used = starting_probe(scan, given, len(given))
     polish = replace(polish, probe_modes=max(polish.probe_modes, len(used)))

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from ptycho_torch.config import Experiment
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import CheckpointError
-from ptycho_torch.models.build import build_network
 from ptycho_torch.models.bundle import save_bundle
 from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
+from ptycho_torch.networks.build import build_network
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Stages
 from ptycho_torch.runtime.run_record import RunRecord, check_run
@@ -71,7 +71,7 @@ def train_network(
     folder, place = Path(output_dir), find_device(device)
     checkpoint = folder / "checkpoints" / LAST_NAME if resume else None
     for section in (experiment.model, experiment.training):
-        section.warn_idle()
+        section.warn_unused()
     build_network(experiment, scans[0].patch_px)
     for scan in scans:
         scan.known_probe()

@@ -28,9 +28,8 @@ from ptycho_torch.config import (
 from ptycho_torch.config.fields import Settings
 from ptycho_torch.data.make_scan import make_scan
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.models.build import build_network
 from ptycho_torch.models.checkpoint import TrainedNetwork
-from ptycho_torch.networks.build import Generator
+from ptycho_torch.networks.build import Generator, build_network
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve.solve import refine
 from ptycho_torch.training.bootstrap import bootstrap_probes
@@ -77,7 +76,7 @@ BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
     (RefineSettings, "total_variation"): ({}, {"method": "least_squares"}),
     (ModelSettings, "amplitude"): ({}, {"output": "real_imag"}),
     (ModelSettings, "phase"): ({}, {"output": "real_imag"}),
-    (ModelSettings, "attention_kernel_px"): ({"decoder_attention": "spatial"}, {"encoder_attention": "eca"}),
+    (ModelSettings, "attention_kernel_px"): ({"decoder_attention": "spatial"}, {"encoder_attention": "cbam"}),
     (TrainingSettings, "epochs"): ({}, {"steps": 5}),
     (TrainingSettings, "neighbour_choice"): ({}, {"group_size": 1}),
     (TrainingSettings, "neighbours"): ({}, {"neighbour_choice": "within"}),
@@ -107,7 +106,7 @@ CASES, CONDITIONAL = (
 
 def other_values(section: type[Settings], name: str) -> list[Any]:
     """Values beside the one that is usual: every other choice, or a number near it."""
-    kind = section.types()[name]
+    kind = section.find_types()[name]
     usual = USUAL.get(section, {}).get(name, section.__dataclass_fields__[name].default)
     if kind.base is bool:
         return [not usual]
@@ -264,7 +263,7 @@ def test_every_setting_changes_what_comes_out(
     beside = BESIDE.get((section, name), ({}, {}))[0]
     for value in other_values(section, name):
         changed = made(section, beside, {name: value})
-        assert name not in changed.idle()
+        assert name not in changed.find_unused()
         assert not same(trace(made(section, beside)), trace(changed)), value
 
 
@@ -275,5 +274,5 @@ def test_a_setting_that_says_it_does_nothing_does_nothing(
     beside = BESIDE[section, name][1]
     for value in other_values(section, name):
         changed = made(section, beside, {name: value})
-        assert changed.idle().get(name, "").startswith((f"{section.__name__}.", "no "))
+        assert changed.find_unused().get(name, "").startswith(f"{section.__name__}.")
         assert same(trace(made(section, beside)), trace(changed)), value

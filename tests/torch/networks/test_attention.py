@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ptycho_torch.networks.attention import ChannelAttention, EfficientChannelAttention, SpatialAttention, attended
+from ptycho_torch.networks.attention import ChannelAttention, EfficientChannelAttention, SpatialAttention, add_attention
 
 
 def sigmoid(values: np.ndarray) -> np.ndarray:
@@ -53,13 +53,13 @@ def test_efficient_channel_attention_agrees_with_its_formula(channels: int, reac
     np.testing.assert_allclose(layer(features).detach().numpy(), given * sigmoid(gates)[:, :, None, None], rtol=1e-10)
 
 
-def test_without_attention_a_block_stays_what_it_is() -> None:
+def test_without_attention_a_block_is_returned_as_it_is() -> None:
     block = torch.nn.Identity()
-    assert attended(block, "none", 8, 7) is block
+    assert add_attention(block, "none", 8, 7) is block
 
 
 def test_both_halves_follow_one_another(features: torch.Tensor) -> None:
     torch.manual_seed(1)
-    whole = attended(torch.nn.Identity(), "cbam", 32, 3).double()
+    whole = add_attention(torch.nn.Identity(), "cbam", 32, 3).double()
     channel, spatial = (part for part in whole.modules() if isinstance(part, ChannelAttention | SpatialAttention))
     torch.testing.assert_close(whole(features), spatial(channel(features)))

@@ -10,12 +10,13 @@ from numpy_physics import Wave, cut, stitched
 from numpy_samples import complex_noise
 from torch import Tensor, nn
 
+from ptycho_torch.config import Experiment, ModelSettings
 from ptycho_torch.data.canvas import Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DataError
 from ptycho_torch.evaluate.objects import complex_error
 from ptycho_torch.models.predict import Prediction, Predictor
-from ptycho_torch.networks.build import Generator, build_generator
+from ptycho_torch.networks.build import Generator, build_network
 
 CPU = torch.device("cpu")
 
@@ -42,9 +43,7 @@ def predicted(generator: Generator, scan: Scan, batch_size: int) -> Prediction:
 def network() -> Generator:
     """A small network that is not at its start any more."""
     torch.manual_seed(0)
-    generator = build_generator(
-        "unet", patch_px=32, width=4, depth=2, output="amplitude_phase", amplitude="softplus", phase="linear"
-    )
+    generator = build_network(Experiment(model=ModelSettings(width=4, depth=2)), 32)
     for weight in generator.parameters():
         if weight.ndim == 4 and not weight.any():
             torch.nn.init.normal_(weight, std=0.05)
@@ -154,9 +153,7 @@ def test_the_object_does_not_depend_on_the_batches(small_scan: Scan, batch_size:
 
 
 def test_an_untrained_network_predicts_empty_space(small_scan: Scan) -> None:
-    generator = build_generator(
-        "unet", patch_px=32, width=4, depth=2, output="amplitude_phase", amplitude="softplus", phase="linear"
-    )
+    generator = build_network(Experiment(model=ModelSettings(width=4, depth=2)), 32)
     np.testing.assert_allclose(predicted(generator, small_scan, 16).canvas.pixels, 1, atol=1e-6)
 
 

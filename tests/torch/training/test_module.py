@@ -10,9 +10,9 @@ import torch
 from numpy_samples import compact_probe, complex_noise
 from torch import Tensor, nn
 
-from ptycho_torch.config import TrainingSettings
+from ptycho_torch.config import Experiment, ModelSettings, TrainingSettings
 from ptycho_torch.errors import DivergenceError
-from ptycho_torch.networks.build import Generator, build_generator
+from ptycho_torch.networks.build import Generator, build_network
 from ptycho_torch.physics.losses import LossName
 from ptycho_torch.training.build import build_objective
 from ptycho_torch.training.dataset import Batch
@@ -185,9 +185,7 @@ def test_priors_add_what_was_asked_for(
 def network() -> Generator:
     """A small network that is not at its start any more."""
     torch.manual_seed(0)
-    generator = build_generator(
-        "unet", patch_px=SIDE, width=4, depth=2, output="amplitude_phase", amplitude="softplus", phase="linear"
-    )
+    generator = build_network(Experiment(model=ModelSettings(width=4, depth=2)), SIDE)
     for weight in generator.parameters():
         if weight.ndim == 4 and not weight.any():
             torch.nn.init.normal_(weight, std=0.05)
