@@ -1,4 +1,4 @@
-"""The composition root: settings to network, loss and module."""
+"""Settings to network, loss and module."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from ptycho_torch.physics.losses import (
 )
 from ptycho_torch.training.module import ReconstructionModule
 from ptycho_torch.training.objective import Objective, patterns, true_object
-from ptycho_torch.training.optim import StepSizes
 
 M = TypeVar("M", bound=ReconstructionModule)
 
@@ -35,15 +34,15 @@ def build_module(
     main_steps: int,
     kind: type[M] = ReconstructionModule,  # type: ignore[assignment]
 ) -> M:
-    """The module that trains a network on scans.
+    """Build the module that trains a network on scans.
 
     Args:
         experiment: all settings; they are stored in the checkpoints.
         probes: (mode, h, w) probe of each scan, in √photons.
-        photons: mean photons of a pattern of each scan.
+        photons: mean photons per pattern of each scan.
         good: (h, w) good detector pixels of each scan.
-        main_steps: optimiser steps that training will take before any fine tuning.
-        kind: class of the module, for contracts that name their own.
+        main_steps: optimiser steps before fine-tuning.
+        kind: class of the module.
     """
     training = experiment.training
     stacked = torch.from_numpy(np.stack(probes))
@@ -53,14 +52,8 @@ def build_module(
         torch.tensor(photons, dtype=torch.float32),
         torch.from_numpy(np.stack(good).astype(np.float32)),
         objective=build_objective(training),
-        step_sizes=StepSizes(
-            highest=training.learning_rate,
-            schedule=training.schedule,
-            warmup_steps=training.warmup_steps,
-            main_steps=main_steps,
-            last_share=training.last_rate,
-            fine_tune_share=training.fine_tune_rate,
-        ),
+        settings=training,
+        main_steps=main_steps,
         record=make_record(experiment, stacked.shape[-1]),
     )
 

@@ -36,7 +36,7 @@ from ptycho_torch.training.bootstrap import bootstrap_probes
 from ptycho_torch.training.build import build_module, build_objective
 from ptycho_torch.training.datamodule import ScanDataModule
 from ptycho_torch.training.fit import build_trainer
-from ptycho_torch.training.module import ReconstructionModule
+from ptycho_torch.training.module import ReconstructionModule, scale_rate
 from ptycho_torch.workflows.reconstruction import reconstruct_scan
 
 Values = dict[str, Any]
@@ -173,7 +173,7 @@ def trained(settings: TrainingSettings, scan: Scan, folder: Path) -> list[Any]:
         rates.append(optimiser["optimizer"].param_groups[0]["lr"])
         optimiser["optimizer"].step()
         optimiser["lr_scheduler"]["scheduler"].step()
-    rates.append(module._step_sizes.share(data.total_steps - 1))
+    rates.append(scale_rate(data.total_steps - 1, settings, data.main_steps))
     trainer = build_trainer(data, experiment, folder, device=torch.device("cpu"), track=False, bar=False)
     kinds = sorted(type(callback).__name__ for callback in trainer.callbacks)  # type: ignore[attr-defined]
     return [
