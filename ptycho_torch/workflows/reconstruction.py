@@ -144,7 +144,7 @@ def reconstruct_scan(
     metrics["speed"] = {"network_seconds": seconds, "patterns_per_second": len(scan) / seconds}
     training = trained.experiment.training
     groups = nearest_groups(scan.positions_px, min(training.group_size, len(scan)))[: training.batch_size]
-    sample = predictor.patches(scan, groups.ravel()).unflatten(0, groups.shape).cpu().numpy()
+    sample = predictor.predict_patches(scan, groups.ravel()).unflatten(0, groups.shape).cpu().numpy()
     result = Reconstruction(scan, prediction, used, polished, control, metrics, sample, groups)
     if polished and control:
         residuals = tuple(metrics[name]["R"] for name in ("network_polish", "flat_polish"))
