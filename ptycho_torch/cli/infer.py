@@ -119,7 +119,8 @@ def _source(arguments: argparse.Namespace) -> Path:
 
 
 def _load(source: Path) -> TrainedNetwork:
-    from ptycho_torch.models.bundle import load_bundle
+    from ptycho_torch.models.archive import open_bundle
+    from ptycho_torch.models.bundle import build_bundled
     from ptycho_torch.models.checkpoint import load_network
 
-    return load_bundle(source) if source.suffix == ".zip" else load_network(source)
+    return build_bundled(open_bundle(source), source) if source.suffix == ".zip" else load_network(source)

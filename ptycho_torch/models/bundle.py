@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ptycho_torch.errors import BundleError, OutputError, explain_missing_torch
-from ptycho_torch.models.archive import BUNDLE_NAME, NETWORK_PREFIX, Bundle, locate_bundle, open_bundle, write_bundle
+from ptycho_torch.models.archive import BUNDLE_NAME, NETWORK_PREFIX, Bundle, locate_bundle, write_bundle
 
 with explain_missing_torch():
     import torch
@@ -50,18 +50,6 @@ def save_bundle(
     }
     write_bundle(Bundle(weights, params, trained.experiment, trained.patch_px, trained.steps), file)
     return file
-
-
-def load_bundle(path: Path | str) -> TrainedNetwork:
-    """Read a trained network from a bundle that was written on any machine.
-
-    Args:
-        path: the file, or the folder that contains `wts.h5.zip`.
-
-    Raises:
-        BundleError: it cannot be used.
-    """
-    return build_bundled(open_bundle(path), path)
 
 
 def build_bundled(bundle: Bundle, path: Path | str) -> TrainedNetwork:

@@ -75,7 +75,7 @@ def _make_panels(result: Reconstruction | Refinement) -> list[Panel]:
         ]
     panels = [Panel(title, canvas.pixels, _format_note(figures)) for title, canvas, figures in shown]
     if scan.truth is not None:
-        panels.insert(0, Panel("truth", Frame(scan.positions_px, scan.patch_px).seen_of(scan.truth)))
+        panels.insert(0, Panel("true object", Frame(scan.positions_px, scan.patch_px).seen_of(scan.truth)))
     return panels
 
 

@@ -105,7 +105,7 @@ def reconstruct_scan(
     By default the solver also starts from a flat object, and the network's is the result only if its R is lower.
 
     Args:
-        network: a checkpoint, or the result of `load_network` or `load_bundle`.
+        network: a network, or the checkpoint to load it from.
         scan: patterns of the size that the network was trained on.
         inference: batch size, and what to compute.
         polish: settings of the solver; by default those of the network's training.

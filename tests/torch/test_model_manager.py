@@ -565,8 +565,8 @@ class TestLoadTorchBundle:
         """[PS-3.9]: as the bundle was that an older version of this package left after `train`."""
         found = open_bundle(Path(__file__).parent / "persistence" / "older_bundle")
         assert set(found.params) == LEGACY_KEYS
-        told = {name: found.params[name] for name in ("N", "nepochs", "nphotons", "probe.mask", "n_groups")}
-        assert told == {"N": 16, "nepochs": 1, "nphotons": 999861.375, "probe.mask": False, "n_groups": None}
+        stored = {name: found.params[name] for name in ("N", "nepochs", "nphotons", "probe.mask", "n_groups")}
+        assert stored == {"N": 16, "nepochs": 1, "nphotons": 999861.375, "probe.mask": False, "n_groups": None}
         assert (found.steps, found.experiment.model.width) == (2, 4)
         write_bundle(found, tmp_path / "again.zip")
         assert open_bundle(tmp_path / "again.zip").params == found.params
@@ -793,8 +793,8 @@ class TestPersistenceRegression:
         path = tmp_path / "written.zip"
         write_bundle(Bundle(good.weights, params, good.experiment, SIDE, good.steps), path)
         assert open_bundle(path).params == params
-        told = {name: params[name] for name in ("N", "gridsize", "n_filters_scale", "amp_activation", "nphotons")}
-        assert told == {"N": SIDE, "gridsize": 3, "n_filters_scale": 3, "amp_activation": "swish", "nphotons": 3e5}
+        stored = {name: params[name] for name in ("N", "gridsize", "n_filters_scale", "amp_activation", "nphotons")}
+        assert stored == {"N": SIDE, "gridsize": 3, "n_filters_scale": 3, "amp_activation": "swish", "nphotons": 3e5}
 
     @requires_torch
     def test_cross_backend_archive_compatibility(self, checkpoint: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""Every setting is traced to an effect: what depends on its section is computed with and without it.
+"""Every setting is traced to an effect: everything that depends on its section is computed with two of its values.
 
-A setting that nothing reads, or that is read and changes nothing, fails here; one that acts only beside others must say
-so in the schema.
+A setting that is not read, or is read without an effect, fails here; one with an effect only if others have certain
+values must declare this condition in the schema.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ Values = dict[str, Any]
 SECTIONS: list[type[Settings]] = [
     value for value in vars(config).values() if isinstance(value, type) and issubclass(value, Settings)
 ]
-# where every setting that needs no other one acts, in little time
+# values with which every unconditional setting has an effect, in little time
 USUAL: dict[type[Settings], Values] = {
     SimulationSettings: {"object_px": 64, "patch_px": 32, "step_px": 6, "probe_diameter_px": 12},
-    # not auto, which stands for another choice
+    # not auto, which resolves to another choice
     DataSettings: {"units": "amplitude", "zero_frequency": "corner"},
     RefineSettings: {"method": "poisson", "epochs": 6, "batches": 4},
     TrainingSettings: {"group_size": 4, "bootstrap_epochs": 1, "warmup_steps": 3},
     ModelSettings: {"width": 8, "depth": 2},
 }
-# values to try where the default does not lead to one
+# values to try if none can be derived from the default
 TRIED: dict[str, Any] = {
     "patch_px": 48,
     "batches": 2,
@@ -69,7 +69,7 @@ TRIED: dict[str, Any] = {
     "max_minutes": 1.0,
     "validation_share": 0.4,
 }
-# what a setting with a condition acts beside, and what it does nothing beside
+# other settings with which a conditional setting has an effect, and with which it has none
 BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
     (RefineSettings, "probe_rate"): ({"method": "least_squares"}, {"probe_start": 1}),
     (RefineSettings, "learning_rate"): ({}, {"method": "least_squares"}),
@@ -156,7 +156,7 @@ def answered(settings: ModelSettings, scan: Scan, folder: Path) -> list[Any]:
 
 
 def trained(settings: TrainingSettings, scan: Scan, folder: Path) -> list[Any]:
-    """Groups, loss and its gradient, step sizes, and what the trainer is told; no step is taken."""
+    """Groups, loss and its gradient, learning rates, and settings of the trainer; no step is taken."""
     experiment = Experiment(training=settings, model=ModelSettings(width=4, depth=1))
     data = ScanDataModule([scan], settings)
     (probe,) = bootstrap_probes([scan], experiment, torch.device("cpu"))
@@ -195,14 +195,14 @@ def inferred(settings: InferenceSettings, scan: Scan, folder: Path) -> list[Any]
     network = TrainedNetwork(
         awake(build_network(experiment, 32)), experiment, 32, scan.probe[None], (1e6,), scan.good_pixels[None], 0
     )
-    told: list[tuple[str, int]] = []
+    reported: list[tuple[str, int]] = []
 
     def stage(name: str, length: int, unit: str) -> Callable[[int, float | None], None]:
-        return lambda done, error: told.append((name, done))
+        return lambda done, error: reported.append((name, done))
 
     polish = RefineSettings(epochs=1)
     result = reconstruct_scan(network, scan, inference=settings, polish=polish, device="cpu", progress=stage)
-    return [result.canvas.pixels, result.prediction.canvas.pixels, told]
+    return [result.canvas.pixels, result.prediction.canvas.pixels, reported]
 
 
 def read(settings: DataSettings, scan: Scan, folder: Path) -> list[Any]:
@@ -268,7 +268,7 @@ def test_every_setting_changes_what_comes_out(
 
 
 @pytest.mark.parametrize(("section", "name"), CONDITIONAL)
-def test_a_setting_that_says_it_does_nothing_does_nothing(
+def test_a_setting_whose_condition_is_not_met_has_no_effect(
     section: type[Settings], name: str, trace: Callable[[Settings], list[Any]]
 ) -> None:
     beside = BESIDE[section, name][1]

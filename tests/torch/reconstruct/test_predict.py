@@ -152,17 +152,17 @@ def test_the_object_does_not_depend_on_the_batches(small_scan: Scan, batch_size:
     np.testing.assert_allclose(found.spread[lit], wanted.spread[lit], atol=3e-3)
 
 
-def test_an_untrained_network_predicts_empty_space(small_scan: Scan) -> None:
+def test_an_untrained_network_predicts_vacuum(small_scan: Scan) -> None:
     generator = build_network(Experiment(model=ModelSettings(width=4, depth=2)), 32)
     np.testing.assert_allclose(predicted(generator, small_scan, 16).canvas.pixels, 1, atol=1e-6)
 
 
-def test_batches_are_told(small_scan: Scan) -> None:
-    told: list[int] = []
+def test_progress_is_reported_after_each_batch(small_scan: Scan) -> None:
+    done: list[int] = []
     assert small_scan.probe is not None
     predictor = Predictor(network(), small_scan.probe, small_scan.photons_per_pattern, CPU)
-    predictor.predict(small_scan, 20, progress=lambda done, _: told.append(done))
-    assert told == [20, 40, 49]
+    predictor.predict(small_scan, 20, progress=lambda patterns, _: done.append(patterns))
+    assert done == [20, 40, 49]
 
 
 def test_bad_pixels_are_not_shown_to_the_network(small_scan: Scan) -> None:

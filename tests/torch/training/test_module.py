@@ -119,7 +119,7 @@ def test_the_loss_is_that_of_merged_and_single_patches(
 
 
 def lit_scores(patch: np.ndarray, light: np.ndarray) -> dict[str, float]:
-    """What each prior says of one patch, written out."""
+    """Every prior of one patch, written out."""
     amplitude, light = np.abs(patch), light / light.sum()
     mean = (amplitude * light).sum()
     turned = np.angle(patch * np.exp(-1j * np.angle((patch * light).sum())))
