@@ -180,7 +180,7 @@ def _read_weights(members: Mapping[str, bytes], name: str) -> dict[str, NDArray[
             raise ValueError("it contains no arrays")
         for key, array in arrays.items():
             if array.dtype not in map(np.dtype, _TYPES):
-                raise ValueError(f"{shown(key)} is of type {array.dtype.str!r}; it must be one of {', '.join(_TYPES)}")
+                raise ValueError(f"{shown(key)} is of type {array.dtype.str!r}, not one of {', '.join(_TYPES)}")
             if array.size == 0 or not np.isfinite(array).all():
                 raise ValueError(f"{shown(key)} is empty or not finite")
     return arrays
