@@ -35,12 +35,12 @@ class Prediction:
 
     Attributes:
         canvas: the merged object.
-        light: (height, width) illumination of each canvas pixel in photons, Σ|P|².
+        illumination: (height, width) photons on each canvas pixel, Σ|P|².
         spread: (height, width) weighted standard deviation of the overlapping patches.
     """
 
     canvas: Canvas
-    light: NDArray[np.float32]
+    illumination: NDArray[np.float32]
     spread: NDArray[np.float32]
 
 
@@ -69,15 +69,15 @@ class Predictor:
         self._device = device
         wave = torch.from_numpy(np.array(probe))
         check_probe(wave, probe.shape[-1])
-        self.light = intensity(wave.to(device))
-        lit = (self.light > _LIT_SHARE * self.light.max()).to(self.light.dtype)
-        self._weight = self.light if weighting == "light" else lit * self.light.max()
+        self.illumination = intensity(wave.to(device))
+        lit = (self.illumination > _LIT_SHARE * self.illumination.max()).to(self.illumination.dtype)
+        self._weight = self.illumination if weighting == "light" else lit * self.illumination.max()
 
     @torch.inference_mode()
     def predict_patches(self, scan: Scan, patterns: NDArray[np.int64]) -> Tensor:
         """Predict the complex object patches of some patterns, (pattern, h, w), on the device."""
         counts = torch.from_numpy(scan.counts[patterns] * scan.good_pixels).to(self._device)
-        return self._generator(network_input(counts, self._photons), self.light[None])
+        return self._generator(network_input(counts, self._photons), self.illumination[None])
 
     def predict(self, scan: Scan, batch_size: int, progress: Progress | None = None) -> Prediction:
         """Predict the object of a scan, each patch multiplied by the phase factor that makes it agree with the others.
@@ -117,18 +117,18 @@ class Predictor:
         shape, side = frame.shape_px, frame.patch_px
         corners = torch.from_numpy(frame.corners_px).to(self._device)
         weighted = torch.zeros(shape, dtype=torch.complex64, device=self._device)
-        total, light, squares = (torch.zeros(shape, device=self._device) for _ in range(3))
+        total, illumination, squares = (torch.zeros(shape, device=self._device) for _ in range(3))
         for batch, patches in parts:
             index = patch_index(corners[batch], side, shape[1])
             weighted += scatter(patches * self._weight, index, shape)
             total += scatter(self._weight.expand(len(patches), -1, -1), index, shape)
-            light += scatter(self.light.expand(len(patches), -1, -1), index, shape)
+            illumination += scatter(self.illumination.expand(len(patches), -1, -1), index, shape)
             squares += scatter((patches.real.square() + patches.imag.square()) * self._weight, index, shape)
         merged = finish_merge(weighted, total, self._weight)
         mean = weighted / total.clamp_min(torch.finfo(total.dtype).tiny)
         variance = squares / total.clamp_min(torch.finfo(total.dtype).tiny) - mean.abs().square()
         return Prediction(
             Canvas(merged.cpu().numpy(), frame.origin_px, scan.pixel_m),
-            light.cpu().numpy(),
+            illumination.cpu().numpy(),
             variance.clamp_min(0).sqrt().cpu().numpy(),
         )

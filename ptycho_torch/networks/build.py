@@ -35,25 +35,25 @@ class Generator(nn.Module):
         self._centred = centred
 
     def forward(
-        self, amplitude: Float[Tensor, "pattern h w"], light: Float[Tensor, "#pattern h w"]
+        self, amplitude: Float[Tensor, "pattern h w"], illumination: Float[Tensor, "#pattern h w"]
     ) -> Complex[Tensor, "pattern h w"]:
         """Make patches: vacuum everywhere before any training, and always where the probe is dark.
 
         Args:
             amplitude: patterns, normalised by `physics.scale.network_input`.
-            light: probe intensity, of one probe or one for each pattern, in any unit.
+            illumination: probe intensity, of one probe or one for each pattern, in any unit.
         """
         patches: Tensor = self.head(self.body(amplitude.unsqueeze(1)))
-        weight = light / (light + _HALF_VACUUM * light.amax(dim=(-2, -1), keepdim=True))
+        weight = illumination / (illumination + _HALF_VACUUM * illumination.amax(dim=(-2, -1), keepdim=True))
         if self._centred:
-            weight = weight * _mask_middle_half(light)
+            weight = weight * _mask_middle_half(illumination)
         return 1 + weight * (patches - 1)
 
 
-def _mask_middle_half(light: Float[Tensor, "#pattern h w"]) -> Float[Tensor, "h w"]:
+def _mask_middle_half(illumination: Float[Tensor, "#pattern h w"]) -> Float[Tensor, "h w"]:
     """1 in the middle half of rows and columns, 0 around it."""
-    height, width = light.shape[-2:]
-    result = light.new_zeros(height, width)
+    height, width = illumination.shape[-2:]
+    result = illumination.new_zeros(height, width)
     result[height // 4 : height - height // 4, width // 4 : width - width // 4] = 1
     return result
 

@@ -71,8 +71,8 @@ class ReconstructionModule(lightning.LightningModule):
         """Predict the object patches of groups of patterns, each pattern by itself."""
         groups, size = counts.shape[:2]
         amplitude = network_input(counts, self.photons[scan_index][:, None, None, None]).flatten(0, 1)
-        light = intensity(self.probes[scan_index]).repeat_interleave(size, dim=0)
-        patches: Tensor = self.generator(amplitude, light)
+        illumination = intensity(self.probes[scan_index]).repeat_interleave(size, dim=0)
+        patches: Tensor = self.generator(amplitude, illumination)
         return patches.unflatten(0, (groups, size))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
