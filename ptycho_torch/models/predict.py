@@ -74,7 +74,7 @@ class Predictor:
         self._weight = self.illumination if weighting == "light" else lit * self.illumination.max()
 
     @torch.inference_mode()
-    def predict_patches(self, scan: Scan, patterns: NDArray[np.int64]) -> Tensor:
+    def predict_patches(self, scan: Scan, patterns: slice | NDArray[np.int64]) -> Tensor:
         """Predict the complex object patches of some patterns, (pattern, h, w), on the device."""
         counts = torch.from_numpy(scan.counts[patterns] * scan.good_pixels).to(self._device)
         return self._generator(network_input(counts, self._photons), self.illumination[None])
