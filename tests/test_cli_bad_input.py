@@ -290,7 +290,7 @@ def test_unusable_bundle(scan_path: Path, tmp_path: Path, complain: Callable[...
 
 
 def test_missing_checkpoint(scan_path: Path, tmp_path: Path, complain: Callable[..., str]) -> None:
-    assert "no such checkpoint" in _infer(complain, tmp_path / "none.ckpt", scan_path, tmp_path / "o")
+    assert "none.ckpt" in _infer(complain, tmp_path / "none.ckpt", scan_path, tmp_path / "o")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
@@ -300,7 +300,7 @@ def test_truncated_checkpoint(
     content = checkpoint_path.read_bytes()
     path = tmp_path / "cut.ckpt"
     path.write_bytes(content[: int(share * len(content))])
-    assert re.search("truncated|damaged", _infer(complain, path, scan_path, tmp_path / "o"))
+    assert re.search(r"cut\.ckpt: .*not a (readable )?checkpoint", _infer(complain, path, scan_path, tmp_path / "o"))
 
 
 class Touch:
@@ -328,7 +328,7 @@ def test_checkpoint_with_code_is_not_run(
             archive.writestr("archive/data.pkl", pickle.dumps(evil))
             archive.writestr("archive/version", "3")
     line = _infer(complain, path, scan_path, tmp_path / "o")
-    assert re.search("could run code|not a checkpoint|damaged", line)
+    assert re.search(r"could run code|not a (readable )?checkpoint", line)
     assert not witness.exists()
 
 

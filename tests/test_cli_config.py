@@ -18,8 +18,8 @@ import yaml
 import ptycho_torch as pt
 from ptycho_torch.cli.main import main
 from ptycho_torch.config import Experiment, ModelSettings
-from ptycho_torch.models.build import build_network
 from ptycho_torch.models.checkpoint import TrainedNetwork
+from ptycho_torch.networks.build import build_network
 from ptycho_torch.training.build import build_module
 
 SMALL = pt.SimulationSettings(object_px=64, patch_px=32, step_px=6, probe_diameter_px=12, photons=1e6)
@@ -182,8 +182,8 @@ def test_a_setting_that_does_nothing_is_named_as_it_was_given(scan_path: Path, t
     )
     assert done.stderr.splitlines() == [
         f"{file}: the section model changes nothing in refine",
-        f"{file}: refine.learning_rate is 0.2 and acts only with --method poisson",
-        "--total_variation is 7.0 and acts only with --method poisson",
+        f"{file}: refine.learning_rate is 0.2 and has no effect unless --method is poisson",
+        "--total_variation is 7.0 and has no effect unless --method is poisson",
     ]
 
 
@@ -196,8 +196,8 @@ def test_python_is_told_of_settings_that_do_nothing_too(scan_path: Path, caplog:
     # at this dose auto stands for least squares
     pt.refine_scan(scan, pt.RefineSettings(epochs=1, total_variation=7, probe_start=1, probe_rate=0.3), device="cpu")
     assert idle_warnings(caplog) == [
-        "RefineSettings.probe_rate is 0.3 and acts only with RefineSettings.probe_start below 1",
-        "RefineSettings.total_variation is 7.0 and acts only with RefineSettings.method poisson",
+        "RefineSettings.probe_rate is 0.3 and has no effect unless RefineSettings.probe_start is below 1",
+        "RefineSettings.total_variation is 7.0 and has no effect unless RefineSettings.method is poisson",
     ]
 
 
@@ -216,8 +216,8 @@ def test_a_polish_that_is_left_out_makes_its_settings_idle(scan_path: Path, capl
         device="cpu",
     )
     assert idle_warnings(caplog) == [
-        "InferenceSettings.control is False and acts only with InferenceSettings.polish True",
-        "RefineSettings.epochs is 3 and acts only with InferenceSettings.polish True",
+        "InferenceSettings.control is False and has no effect unless InferenceSettings.polish is True",
+        "RefineSettings.epochs is 3 and has no effect unless InferenceSettings.polish is True",
     ]
 
 
@@ -228,9 +228,9 @@ def test_training_names_idle_settings_and_keeps_quiet_otherwise(
     small = ["--width", "4", "--depth", "1", "--steps", "1", "--bootstrap_epochs", "1", "--epochs", "3"]
     assert main([*map(str, words), *small, "--phase_penalty_weight", "2"]) == 0
     assert idle_warnings(caplog) == [
-        "TrainingSettings.epochs is 3 and acts only with no TrainingSettings.steps",
-        "TrainingSettings.phase_penalty_weight is 2.0 and acts only with TrainingSettings.phase_penalty "
-        "total_variation or mean_deviation",
+        "TrainingSettings.epochs is 3 and has no effect unless TrainingSettings.steps is not set",
+        "TrainingSettings.phase_penalty_weight is 2.0 and has no effect unless TrainingSettings.phase_penalty "
+        "is total_variation or mean_deviation",
     ]
 
 

@@ -59,11 +59,11 @@ def read_config(path: Path) -> dict[str, dict[str, Any]]:
             raise ConfigError(f"{path}: there is no section {name!r}; there are {', '.join(SECTIONS)}")
         if not isinstance(values, Mapping):
             raise ConfigError(f"{path}: {name} holds no mapping of settings")
-        known = SECTIONS[name].types()
+        known = SECTIONS[name].find_types()
         for key, value in values.items():
             if key not in known:
                 raise ConfigError(f"{path}: {name} has no setting {key!r}; it has {', '.join(known)}")
-            problem = SECTIONS[name].problem(key, value)
+            problem = SECTIONS[name].find_problem(key, value)
             if problem:
                 raise ConfigError(f"{path}: {name}.{key} {problem}")
     return content

@@ -103,12 +103,12 @@ def _chosen(arguments: argparse.Namespace, trained: Experiment) -> tuple[Inferen
 
 def _source(arguments: argparse.Namespace) -> Path:
     """The file of the network that the options name, or that lies beside the data, checked without torch."""
-    from ptycho_torch.models.archive import bundle_file, open_bundle
+    from ptycho_torch.models.archive import locate_bundle, open_bundle
     from ptycho_torch.models.record import check_checkpoint
 
     if arguments.model_path:
         open_bundle(arguments.model_path)
-        return bundle_file(arguments.model_path)
+        return locate_bundle(arguments.model_path)
     checkpoint: Path | None = arguments.checkpoint or (arguments.data and default_checkpoint(arguments.data))
     if checkpoint is None:
         raise ConfigError("there is no network; name one with --checkpoint or --model_path")
@@ -119,7 +119,8 @@ def _source(arguments: argparse.Namespace) -> Path:
 
 
 def _load(source: Path) -> TrainedNetwork:
-    from ptycho_torch.models.bundle import load_bundle
+    from ptycho_torch.models.archive import open_bundle
+    from ptycho_torch.models.bundle import build_bundled
     from ptycho_torch.models.checkpoint import load_network
 
-    return load_bundle(source) if source.suffix == ".zip" else load_network(source)
+    return build_bundled(open_bundle(source), source) if source.suffix == ".zip" else load_network(source)

@@ -75,7 +75,7 @@ def add_settings(
         only: names to add; all without it.
     """
     group = parser.add_argument_group((section.__doc__ or "").splitlines()[0])
-    for name, kind in section.types().items():
+    for name, kind in section.find_types().items():
         if only is not None and name not in only:
             continue
         declared = section.__dataclass_fields__[name]
@@ -99,7 +99,7 @@ def add_settings(
 def _help(metadata: Mapping[str, Any], prefix: str) -> str:
     unit = f" [{metadata['unit']}]" if metadata["unit"] else ""
     condition = metadata["acts_when"]
-    needs = f"; only with {condition.words.format(section=prefix)}" if condition else ""
+    needs = f"; only if {condition.words.format(section=prefix)}" if condition else ""
     return f"{metadata['help']}{needs}{unit}".replace("%", "%%")
 
 
@@ -153,7 +153,7 @@ def settings_from(
         option = f"--{prefix}{name}"
         given = getattr(namespace, prefix + name, None) if only is None or name in only else None
         if isinstance(given, Given):
-            values[name] = None if given.value == _EMPTY and section.types()[name].optional else given.value
+            values[name] = None if given.value == _EMPTY and section.find_types()[name].optional else given.value
             option = given.option
         elif name in stored:
             values[name] = stored[name]

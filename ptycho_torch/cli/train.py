@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
     _check_run(arguments, experiment, scans)
     from ptycho_torch.contracts.legacy.bundles import train_network
     from ptycho_torch.formats import scan_files
-    from ptycho_torch.models.archive import bundle_file
+    from ptycho_torch.models.archive import locate_bundle
 
     quiet_lightning()
     if asked:
@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> None:
         progress=None if arguments.quiet else bars(),
     )
     folder = arguments.output_dir
-    paths = {"checkpoint": result.last, "best": result.best, "index": result.index, "bundle": bundle_file(folder)}
+    paths = {"checkpoint": result.last, "best": result.best, "index": result.index, "bundle": locate_bundle(folder)}
     if scans[0].source is not None:
         paths["model"] = leave_model(result, folder)
     files = {name: str(path.relative_to(folder)) for name, path in paths.items()}

@@ -307,7 +307,7 @@ def test_patches_are_stitched_as_stored(weighting: str) -> None:
     found = stitched(scan, stored["patches"], weighting)
     assert found.canvas.origin_px == tuple(np.round(scan.positions_px).min(axis=0) - numpy_study.SIDE // 2)
     check("merged object", found.canvas.pixels, stored[f"merged_{weighting}"], 1)
-    check("light", found.light, stored["light"], 1)
+    check("light", found.illumination, stored["light"], 1)
     check("spread", found.spread, stored[f"spread_{weighting}"], 1)
 
 

@@ -90,7 +90,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint as Lightning lays it out, of a network that has left its start, with the probes of two scans."""
     import torch
 
-    from ptycho_torch.models.build import build_network
+    from ptycho_torch.networks.build import build_network
 
     network = build_network(EXPERIMENT, SIDE)
     torch.manual_seed(1)
@@ -209,7 +209,7 @@ class TestSaveTorchBundle:
 
         path = save_torch_bundle(checkpoint, tmp_path, PARAMS)
         before = path.read_bytes()
-        with pytest.raises(OutputError, match="is there already"):
+        with pytest.raises(OutputError, match=r"wts\.h5\.zip: .*exists"):
             save_torch_bundle(checkpoint, tmp_path, PARAMS | {"gridsize": 3})
         assert path.read_bytes() == before
         save_torch_bundle(checkpoint, tmp_path, PARAMS | {"gridsize": 3}, overwrite=True)
@@ -348,11 +348,11 @@ def tower_for_a_name() -> bytes:
 WRONG_CONTENT: dict[str, tuple[Change, str]] = {
     **{f"lacks {lost}": (lacking(lost), f"lacks {lost}") for lost in NAMES},
     "no members": (lambda members: members.clear(), "lacks manifest.dill"),
-    "a member too many": (replaced("notes.txt", b"hello"), "notes.txt.*no part of a bundle"),
+    "a member too many": (replaced("notes.txt", b"hello"), r"notes\.txt"),
     "leaves the archive": (replaced("../x", b""), r"\.\./x"),
     "leaves it later": (replaced("autoencoder/../../x", b""), r"\.\./x"),
     "absolute": (replaced("/etc/x", b""), "/etc/x"),
-    "backslash": (replaced("autoencoder\\params.dill", b""), "no part of a bundle"),
+    "backslash": (replaced("autoencoder\\params.dill", b""), "autoencoder.*params"),
     "drive": (replaced("C:/x", b""), "C:/x"),
     "manifest is no pickle": (replaced("manifest.dill", b"version 2"), r"manifest\.dill"),
     "manifest is cut off": (replaced("manifest.dill", pickle.dumps(VERSION, 2)[:-9]), r"manifest\.dill"),
@@ -405,9 +405,9 @@ WRONG_CONTENT: dict[str, tuple[Change, str]] = {
     "parameters of another size": (agreed(N=64), "N is 64"),
     "models of another protocol": (
         lambda members: members.update({f"{model}/params.dill": pickle.dumps(PARAMS, 4) for model in MODELS}),
-        "does not hold the parameters",
+        "params.dill.*record.json",
     ),
-    "record of other parameters": (record(params=PARAMS | {"gridsize": 1}), "does not hold the parameters"),
+    "record of other parameters": (record(params=PARAMS | {"gridsize": 1}), "params.dill.*record.json"),
     "record of a list of parameters": (record(params=[1]), "list of parameters"),
     "record of a tuple of parameters": (record(params={"tuple": [1]}), "tuple of parameters"),
     "record of a number for a tuple": (record(params={"a": {"tuple": 5}}), "params"),
@@ -420,7 +420,7 @@ WRONG_CONTENT: dict[str, tuple[Change, str]] = {
     "record is not text": (replaced("record.json", b"\xff\xfe\x00"), r"record\.json"),
     "record of another version": (record(version=99), "version is 99"),
     "record of an unknown setting": (record(experiment={"model": {"colour": "red"}}), "no setting 'colour'"),
-    "record of an unknown section": (record(experiment={"colour": {}}), "no section 'colour'"),
+    "record of an unknown section": (record(experiment={"colour": {}}), "section 'colour'"),
     "record without settings": (record(experiment=None), "record"),
     "size is a word": (record(patch_px="wide"), "patch_px"),
     "size is true": (record(patch_px=True), "patch_px"),
@@ -525,18 +525,18 @@ class TestLoadTorchBundle:
     ) -> None:
         """[PS-4.1]: yesterday's values are gone, today's are there, and were before the network was built."""
         from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
-        from ptycho_torch.models import build as generator
+        from ptycho_torch.networks.build import build_network
 
-        build, seen = generator.build_network, []
+        seen: list[dict[str, Any]] = []
 
         def spy(*arguments: Any) -> Any:
             seen.append(dict(cfg))
-            return build(*arguments)
+            return build_network(*arguments)
 
         path = save_torch_bundle(checkpoint, tmp_path, PARAMS)
         cfg.clear()
         cfg.update(yesterday=True, N=512)
-        monkeypatch.setattr(generator, "build_network", spy)
+        monkeypatch.setattr("ptycho_torch.models.checkpoint.build_network", spy)
         _, params = load_torch_bundle(path)
         assert params == PARAMS
         assert cfg == PARAMS
@@ -565,8 +565,8 @@ class TestLoadTorchBundle:
         """[PS-3.9]: as the bundle was that an older version of this package left after `train`."""
         found = open_bundle(Path(__file__).parent / "persistence" / "older_bundle")
         assert set(found.params) == LEGACY_KEYS
-        told = {name: found.params[name] for name in ("N", "nepochs", "nphotons", "probe.mask", "n_groups")}
-        assert told == {"N": 16, "nepochs": 1, "nphotons": 999861.375, "probe.mask": False, "n_groups": None}
+        stored = {name: found.params[name] for name in ("N", "nepochs", "nphotons", "probe.mask", "n_groups")}
+        assert stored == {"N": 16, "nepochs": 1, "nphotons": 999861.375, "probe.mask": False, "n_groups": None}
         assert (found.steps, found.experiment.model.width) == (2, 4)
         write_bundle(found, tmp_path / "again.zip")
         assert open_bundle(tmp_path / "again.zip").params == found.params
@@ -591,7 +591,7 @@ class TestLoadTorchBundle:
         write_bundle(Bundle(good.weights, values, good.experiment, SIDE, 7), tmp_path / "two.zip")
         assert repr(open_bundle(tmp_path / "two.zip").params) == repr(values)
         lone = Bundle(good.weights, {"a": {"tuple": 1}}, good.experiment, SIDE, 7)
-        with pytest.raises(BundleError, match="cannot be told from a tuple"):
+        with pytest.raises(BundleError, match="'tuple'"):
             write_bundle(lone, tmp_path / "three.zip")
 
     @pytest.mark.parametrize(
@@ -700,8 +700,8 @@ class TestLoadTorchBundle:
         import torch
 
         from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
-        from ptycho_torch.models.build import build_network
         from ptycho_torch.models.checkpoint import TrainedNetwork
+        from ptycho_torch.networks.build import build_network
 
         experiment = Experiment(model=ModelSettings(width=4, depth=2, normalisation="batch", decoders="separate"))
         network, patterns, light = build_network(experiment, SIDE), torch.rand(5, SIDE, SIDE), torch.ones(1, SIDE, SIDE)
@@ -719,17 +719,16 @@ class TestLoadTorchBundle:
     def test_settings_of_a_giant_network_cost_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """[PS-3.4]: a record that claims gigabytes of weights is refused before they are made."""
         from ptycho_torch.contracts.legacy.bundles import load_torch_bundle
-        from ptycho_torch.models import build as generator
+        from ptycho_torch.networks.build import build_network
 
-        build = generator.build_network
         places: set[str] = set()
 
         def spy(*arguments: Any) -> Any:
-            network = build(*arguments)
+            network = build_network(*arguments)
             places.update(weight.device.type for weight in network.parameters())
             return network
 
-        monkeypatch.setattr(generator, "build_network", spy)
+        monkeypatch.setattr("ptycho_torch.models.checkpoint.build_network", spy)
         members = by_hand()
         giant = Experiment(model=ModelSettings(width=256, depth=6)).to_dict()
         record(experiment=giant, patch_px=256)(members)
@@ -794,8 +793,8 @@ class TestPersistenceRegression:
         path = tmp_path / "written.zip"
         write_bundle(Bundle(good.weights, params, good.experiment, SIDE, good.steps), path)
         assert open_bundle(path).params == params
-        told = {name: params[name] for name in ("N", "gridsize", "n_filters_scale", "amp_activation", "nphotons")}
-        assert told == {"N": SIDE, "gridsize": 3, "n_filters_scale": 3, "amp_activation": "swish", "nphotons": 3e5}
+        stored = {name: params[name] for name in ("N", "gridsize", "n_filters_scale", "amp_activation", "nphotons")}
+        assert stored == {"N": SIDE, "gridsize": 3, "n_filters_scale": 3, "amp_activation": "swish", "nphotons": 3e5}
 
     @requires_torch
     def test_cross_backend_archive_compatibility(self, checkpoint: Path, tmp_path: Path) -> None:

@@ -389,7 +389,7 @@ def test_an_order_that_no_training_follows_is_named(
 ) -> None:
     """[API-4.60]"""
     experiment_of(config(tmp_path, sequential_sampling=True, n_groups=groups), 25)
-    assert "sequential_sampling is True and acts only with n_subsample" in caplog.text
+    assert "sequential_sampling is True and has no effect unless n_subsample" in caplog.text
     caplog.clear()
     experiment_of(config(tmp_path, sequential_sampling=True, n_groups=groups, n_subsample=9), 9)
     experiment_of(config(tmp_path, n_groups=groups), 25)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ptycho_torch.config.experiment import Experiment
+from ptycho_torch.config import Experiment
 from ptycho_torch.contracts.legacy.parameters import KEYS, LegacyInference, LegacyModel, LegacyTraining, flat_defaults
 from ptycho_torch.contracts.ptychodus.field import restore_fields
 

@@ -17,7 +17,7 @@ from ptycho_torch.contracts.legacy.inputs import as_scan, ensure_container
 from ptycho_torch.contracts.legacy.parameters import LegacyTraining, cfg, flatten, update_legacy_dict
 from ptycho_torch.contracts.legacy.to_experiment import experiment_of
 from ptycho_torch.errors import explain_missing_torch
-from ptycho_torch.models.archive import bundle_file
+from ptycho_torch.models.archive import locate_bundle
 
 with explain_missing_torch():
     from ptycho_torch.contracts.legacy.bundles import load_torch_bundle
@@ -119,7 +119,7 @@ def train_cdi_model_torch(
         "train_container": train_container,
         "test_container": test_container,
         "checkpoint": trained.last,
-        "bundle": bundle_file(config.output_dir),
+        "bundle": locate_bundle(config.output_dir),
     }
 
 

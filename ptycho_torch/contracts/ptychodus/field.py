@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Literal
 
+from ptycho_torch.config import Experiment
 from ptycho_torch.config.conditions import Condition
-from ptycho_torch.config.experiment import Experiment
-from ptycho_torch.config.fields import IDLE
+from ptycho_torch.config.fields import NO_EFFECT
 from ptycho_torch.contracts.ptychodus.convert import KEEP, Conversion
 from ptycho_torch.errors import ConfigError
 
@@ -128,7 +128,7 @@ def _judge(row: Row, value: Any, usual: Any, *, acts: bool) -> None:  # noqa: AN
     if row.meaning.verdict == "idle":
         _log.warning("%s is %r and changes nothing: %s", row.label, value, row.meaning.effect)
     elif row.meaning.acts_when and not acts:
-        _log.warning(IDLE, row.label, value, row.meaning.acts_when.words.format(section=""))
+        _log.warning(NO_EFFECT, row.label, value, row.meaning.acts_when.words.format(section=""))
 
 
 def restore_fields(owner: type, experiment: Experiment) -> dict[str, Any]:

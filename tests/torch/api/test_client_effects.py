@@ -47,10 +47,10 @@ def test_labels_and_notes_are_kept_with_the_run_and_in_the_checkpoint(small_scan
         ({"model__num_datasets": 3}, "ModelConfig.num_datasets is 3 and changes nothing"),
         (
             {"data__phase_subtraction": False},
-            "DataConfig.phase_subtraction is False and acts only with mode Supervised",
+            "DataConfig.phase_subtraction is False and has no effect unless mode is Supervised",
         ),
-        ({"model__mode": "Supervised", "training__nll": False}, "TrainingConfig.nll is False and acts only with"),
-        ({"data__neighbor_function": "4_quadrant", "data__K": 9}, "DataConfig.K is 9 and acts only with"),
+        ({"model__mode": "Supervised", "training__nll": False}, "TrainingConfig.nll is False and has no effect unless"),
+        ({"data__neighbor_function": "4_quadrant", "data__K": 9}, "DataConfig.K is 9 and has no effect unless"),
         ({"data__K": 1}, "DataConfig.K is 1; a group of 4 needs 3 neighbours"),
     ],
 )

@@ -67,11 +67,11 @@ def test_the_order_follows_seed_and_epoch() -> None:
     assert set(order(1, 0)) <= set(range(20))
 
 
-def test_groups_shrink_to_a_small_scan_and_say_so(small_scan: Scan, caplog: pytest.LogCaptureFixture) -> None:
+def test_groups_shrink_to_a_small_scan_with_a_warning(small_scan: Scan, caplog: pytest.LogCaptureFixture) -> None:
     module = ScanDataModule([small_scan.take(slice(0, 3))], TrainingSettings(group_size=16))
     assert next(iter(module.train_dataloader())).counts.shape[1] == 3
     assert "groups shrink from 16 to 3" in caplog.text
-    assert "validation sees training patterns too" in caplog.text
+    assert "validation uses training patterns" in caplog.text
 
 
 def test_the_index_tells_which_patterns_were_grouped(small_scan: Scan, tmp_path: Path) -> None:

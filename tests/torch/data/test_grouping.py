@@ -6,7 +6,7 @@ from numpy_refine import neighbours
 
 from ptycho_torch.data.grouping import GroupRule, nearest_groups
 from ptycho_torch.errors import GroupingError
-from ptycho_torch.training.splitting import split_groups
+from ptycho_torch.training.datamodule import split_groups
 
 POSITIONS = np.random.default_rng(3).uniform(0, 60, (40, 2))
 

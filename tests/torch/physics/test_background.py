@@ -104,7 +104,7 @@ def test_training_and_inference_show_the_network_the_same(lit: pt.Scan) -> None:
     for number, scan in enumerate((replace(lit, background=None), lit)):
         shown = module(torch.from_numpy(lit.counts[None, five].copy()), torch.tensor([number]))
         predictor = Predictor(Echo(), lit.probe, [1.0, photons][number], torch.device("cpu"))
-        torch.testing.assert_close(predictor.patches(scan, five), shown[0])
+        torch.testing.assert_close(predictor.predict_patches(scan, five), shown[0])
     assert "background" not in module.state_dict()
 
 

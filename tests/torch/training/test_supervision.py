@@ -1,4 +1,4 @@
-"""Learning from the object itself, where a scan knows it."""
+"""Learning from the true object, if a scan contains it."""
 
 from __future__ import annotations
 
