@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Simulate three scans, train on one, reconstruct all in new processes, say what came out."""
     require_torch()
-    from ptycho_torch.storage.writing import check_folder, claim_folder
+    from ptycho_torch.storage.writing import check_folder, prepare_folder
 
     folder: Path = arguments.output_dir
     check_folder(folder, overwrite=arguments.overwrite)
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ptycho_torch.runtime.run_record import RunRecord
 
     find_device(arguments.device)
-    claim_folder(folder, overwrite=arguments.overwrite)
+    prepare_folder(folder, overwrite=arguments.overwrite)
     record = RunRecord(folder, "demo", {"steps": arguments.steps, "device": arguments.device}, [])
     started = time.perf_counter()
     scans, network = {name: folder / f"{name}.npz" for name in SCANS}, folder / "network"

@@ -6,17 +6,17 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho_torch.cli.options import add_config, add_settings, settings_from
+from ptycho_torch.cli.options import add_config, add_settings, collect_settings
 from ptycho_torch.cli.shared import (
     add_input,
     add_machine,
     add_output,
     bars,
-    default_checkpoint,
+    locate_model,
     prepare_run,
     print_config,
     print_results,
-    read_scans_first,
+    read_input,
 )
 from ptycho_torch.config import DataSettings, Experiment, InferenceSettings, RefineSettings
 from ptycho_torch.errors import ConfigError
@@ -54,9 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, predict, polish, write; returns 3 where the result is not worth keeping."""
-    reading = settings_from(arguments, DataSettings)
+    reading = collect_settings(arguments, DataSettings)
     _chosen(arguments, Experiment())  # what is unusable whatever the network is told before anything is read
-    scan = None if arguments.print_config else read_scans_first(arguments, reading)[0]
+    scan = None if arguments.print_config else read_input(arguments, reading)[0]
     source = _source(arguments)
     if scan:
         prepare_run(arguments)
@@ -65,18 +65,18 @@ def run(arguments: argparse.Namespace) -> int:
     if scan is None:
         print_config(data=reading, inference=inference, refine=polish)
         return 0
-    from ptycho_torch.formats import scan_files
+    from ptycho_torch.formats import list_scan_files
     from ptycho_torch.runtime.device import find_device
     from ptycho_torch.runtime.run_record import RunRecord
-    from ptycho_torch.storage.writing import claim_folder
+    from ptycho_torch.storage.writing import prepare_folder
     from ptycho_torch.workflows.outputs import write_result
     from ptycho_torch.workflows.reconstruction import check_size, reconstruct_scan
 
     find_device(arguments.device)
     check_size(trained, scan)
-    claim_folder(arguments.output_dir, overwrite=arguments.overwrite)
+    prepare_folder(arguments.output_dir, overwrite=arguments.overwrite)
     stored = {"data": reading.to_dict(), "inference": inference.to_dict(), "polish": polish.to_dict()}
-    record = RunRecord(arguments.output_dir, "infer", stored, [source, *scan_files(arguments.data)])
+    record = RunRecord(arguments.output_dir, "infer", stored, [source, *list_scan_files(arguments.data)])
     result = reconstruct_scan(
         trained,
         scan,
@@ -96,8 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _chosen(arguments: argparse.Namespace, trained: Experiment) -> tuple[InferenceSettings, RefineSettings]:
     """Options, and what a network was trained with where they are silent."""
     return (
-        settings_from(arguments, InferenceSettings, base=trained.inference),
-        settings_from(arguments, RefineSettings, prefix="polish_", base=trained.refine),
+        collect_settings(arguments, InferenceSettings, base=trained.inference),
+        collect_settings(arguments, RefineSettings, prefix="polish_", base=trained.refine),
     )
 
 
@@ -109,7 +109,7 @@ def _source(arguments: argparse.Namespace) -> Path:
     if arguments.model_path:
         open_bundle(arguments.model_path)
         return bundle_file(arguments.model_path)
-    checkpoint: Path | None = arguments.checkpoint or (arguments.data and default_checkpoint(arguments.data))
+    checkpoint: Path | None = arguments.checkpoint or (arguments.data and locate_model(arguments.data))
     if checkpoint is None:
         raise ConfigError("there is no network; name one with --checkpoint or --model_path")
     if arguments.checkpoint is None and not checkpoint.is_file():

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import ptycho_torch
 from ptycho_torch.cli import demo, infer, refine, simulate, train
-from ptycho_torch.cli.options import Parser, in_users_words, underscored
+from ptycho_torch.cli.options import Parser, normalise_options, restore_names
 from ptycho_torch.cli.shared import set_up_logging
 from ptycho_torch.errors import PtychoError, explain_missing_torch
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
         arguments: without the program's name; those of the process by default.
         command: the command, where the arguments do not begin with one.
     """
-    given = underscored(sys.argv[1:] if arguments is None else arguments)
+    given = normalise_options(sys.argv[1:] if arguments is None else arguments)
     if command is None:
         parser = Parser(prog="ptycho-torch", description="Ptychographic reconstruction with physics-informed networks.")
         parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
         with explain_missing_torch():
             return _COMMANDS[chosen][0].run(namespace) or 0
     except PtychoError as error:
-        print(f"ptycho-torch {chosen}: {in_users_words(str(error), namespace)}", file=sys.stderr)
+        print(f"ptycho-torch {chosen}: {restore_names(str(error), namespace)}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # whoever read the output has gone, as `| head` does; everything is written, and nobody is left to tell

@@ -43,7 +43,7 @@ class _Keep(argparse.Action):
         setattr(namespace, self.dest, Given(self.const if self.nargs == 0 else values, option_string or self.dest))
 
 
-def underscored(arguments: Iterable[str]) -> list[str]:
+def normalise_options(arguments: Iterable[str]) -> list[str]:
     """`--batch-size=4` as `--batch_size=4`; values are left alone."""
     result = []
     for argument in arguments:
@@ -123,7 +123,7 @@ def _shown(value: Any) -> str:  # noqa: ANN401 - numbers and words alike
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def settings_from(
+def collect_settings(
     namespace: argparse.Namespace,
     section: type[S],
     *,
@@ -162,7 +162,7 @@ def settings_from(
     return section.from_dict(values)
 
 
-def in_users_words(text: str, namespace: argparse.Namespace) -> str:
+def restore_names(text: str, namespace: argparse.Namespace) -> str:
     """A message with settings named as the user gave them: by option, or by file and key."""
     names = getattr(namespace, "names", {})
     return _LABEL.sub(lambda found: names.get(found[0], found[0]), text)

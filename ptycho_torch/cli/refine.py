@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ptycho_torch.cli.options import add_config, add_settings, settings_from
+from ptycho_torch.cli.options import add_config, add_settings, collect_settings
 from ptycho_torch.cli.shared import (
     add_input,
     add_machine,
@@ -13,7 +13,7 @@ from ptycho_torch.cli.shared import (
     prepare_run,
     print_config,
     print_results,
-    read_scans_first,
+    read_input,
 )
 from ptycho_torch.config import DataSettings, RefineSettings
 
@@ -35,25 +35,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, solve, write; returns 3 where the result is not worth keeping."""
-    settings = settings_from(arguments, RefineSettings)
-    reading = settings_from(arguments, DataSettings)
+    settings = collect_settings(arguments, RefineSettings)
+    reading = collect_settings(arguments, DataSettings)
     if arguments.print_config:
         print_config(data=reading, refine=settings)
         return 0
-    (scan,) = read_scans_first(arguments, reading)
-    scan.known_probe()
+    (scan,) = read_input(arguments, reading)
+    scan.require_probe()
     prepare_run(arguments)
-    from ptycho_torch.formats import scan_files
+    from ptycho_torch.formats import list_scan_files
     from ptycho_torch.runtime.device import find_device
     from ptycho_torch.runtime.run_record import RunRecord
-    from ptycho_torch.storage.writing import claim_folder
+    from ptycho_torch.storage.writing import prepare_folder
     from ptycho_torch.workflows.outputs import write_result
     from ptycho_torch.workflows.refinement import refine_scan
 
     find_device(arguments.device)
-    claim_folder(arguments.output_dir, overwrite=arguments.overwrite)
+    prepare_folder(arguments.output_dir, overwrite=arguments.overwrite)
     stored = {"data": reading.to_dict(), "refine": settings.to_dict()}
-    record = RunRecord(arguments.output_dir, "refine", stored, scan_files(arguments.data))
+    record = RunRecord(arguments.output_dir, "refine", stored, list_scan_files(arguments.data))
     progress = None if arguments.quiet else bars()("refine", settings.epochs, "epoch")
     result = refine_scan(scan, settings, device=arguments.device, halves=arguments.halves, progress=progress)
     files = write_result(result, arguments.output_dir)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ptycho_torch.cli.options import add_settings, in_users_words
+from ptycho_torch.cli.options import add_settings, restore_names
 from ptycho_torch.config.fields import Settings
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.errors import ConfigError, require_torch
@@ -43,7 +43,7 @@ def add_input(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, DataSettings)
 
 
-def default_checkpoint(data: Path) -> Path:
+def locate_model(data: Path) -> Path:
     """Where the model of a workflow directory lies; either the folder or a file in it names it."""
     from ptycho_torch.contracts.ptychodus.folder import MODEL_NAME
 
@@ -99,7 +99,7 @@ def _threads(text: str) -> int | Literal["free"]:
     return int(text)
 
 
-def read_scans_first(arguments: argparse.Namespace, reading: DataSettings, *, several: bool = False) -> list[Scan]:
+def read_input(arguments: argparse.Namespace, reading: DataSettings, *, several: bool = False) -> list[Scan]:
     """Read the scans while torch is not loaded yet, so that a file that cannot be used is refused at once.
 
     Raises:
@@ -140,7 +140,7 @@ class _Formatter(logging.Formatter):
         self._arguments = arguments
 
     def format(self, record: logging.LogRecord) -> str:
-        return in_users_words(super().format(record), self._arguments)
+        return restore_names(super().format(record), self._arguments)
 
 
 def set_up_logging(arguments: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ptycho_torch.cli.options import add_config, add_settings, settings_from
+from ptycho_torch.cli.options import add_config, add_settings, collect_settings
 from ptycho_torch.cli.shared import print_config
 from ptycho_torch.config.schema import SimulationSettings
 from ptycho_torch.errors import OutputError, require_torch
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Simulate and write."""
-    settings = settings_from(arguments, SimulationSettings)
+    settings = collect_settings(arguments, SimulationSettings)
     if arguments.print_config:
         print_config(simulation=settings)
         return

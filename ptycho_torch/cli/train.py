@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from ptycho_torch.cli.options import add_config, add_settings, settings_from
+from ptycho_torch.cli.options import add_config, add_settings, collect_settings
 from ptycho_torch.cli.shared import (
     add_input,
     add_machine,
     add_output,
     bars,
-    default_checkpoint,
+    locate_model,
     prepare_run,
     print_config,
     print_results,
-    read_scans_first,
+    read_input,
 )
 from ptycho_torch.config import (
     DataSettings,
@@ -67,20 +67,20 @@ def run(arguments: argparse.Namespace) -> None:
     asked = read_experiment(settings_file) if settings_file else None
     base = asked.experiment if asked else Experiment()
     experiment = Experiment(
-        data=settings_from(arguments, DataSettings),
-        model=settings_from(arguments, ModelSettings, base=base.model),
-        training=settings_from(arguments, TrainingSettings, base=base.training),
-        inference=settings_from(arguments, InferenceSettings, only=(), base=base.inference),
-        refine=settings_from(arguments, RefineSettings, only=_REFINE),
+        data=collect_settings(arguments, DataSettings),
+        model=collect_settings(arguments, ModelSettings, base=base.model),
+        training=collect_settings(arguments, TrainingSettings, base=base.training),
+        inference=collect_settings(arguments, InferenceSettings, only=(), base=base.inference),
+        refine=collect_settings(arguments, RefineSettings, only=_REFINE),
     )
     if arguments.print_config:
         print_config(**{section.name: getattr(experiment, section.name) for section in fields(experiment)})
         return
     require_torch("lightning")
-    scans = read_scans_first(arguments, experiment.data, several=True)
+    scans = read_input(arguments, experiment.data, several=True)
     _check_run(arguments, experiment, scans)
     from ptycho_torch.contracts.legacy.bundles import train_network
-    from ptycho_torch.formats import scan_files
+    from ptycho_torch.formats import list_scan_files
     from ptycho_torch.models.archive import bundle_file
 
     quiet_lightning()
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> None:
         overwrite=arguments.overwrite,
         resume=arguments.resume,
         track=not arguments.disable_mlflow,
-        inputs=[*scan_files(arguments.data), *([settings_file] if settings_file else [])],
+        inputs=[*list_scan_files(arguments.data), *([settings_file] if settings_file else [])],
         progress=None if arguments.quiet else bars(),
     )
     folder = arguments.output_dir
@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> None:
         figures["validation_loss"] = result.validation_loss
     print_results(folder, files, {"training": figures})
     if "model" in paths:
-        print(f"to reconstruct with it, copy {paths['model']} to {default_checkpoint(arguments.data)}")
+        print(f"to reconstruct with it, copy {paths['model']} to {locate_model(arguments.data)}")
 
 
 def _check_run(arguments: argparse.Namespace, experiment: Experiment, scans: Sequence[Scan]) -> None:
@@ -116,9 +116,9 @@ def _check_run(arguments: argparse.Namespace, experiment: Experiment, scans: Seq
     from ptycho_torch.runtime.run_record import check_run
 
     for scan in scans:
-        scan.known_probe()
+        scan.require_probe()
         if experiment.training.target == "object":
-            scan.known_object()
+            scan.require_object()
     if arguments.resume:
         check_run(arguments.output_dir)
         check_checkpoint(arguments.output_dir / "checkpoints" / "last.ckpt")

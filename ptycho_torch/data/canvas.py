@@ -56,7 +56,7 @@ class Canvas:
             ]
         return result
 
-    def patch_corners(self, positions_px: NDArray[np.float64], patch_px: int, name: str) -> NDArray[np.int64]:
+    def find_patch_corners(self, positions_px: NDArray[np.float64], patch_px: int, name: str) -> NDArray[np.int64]:
         """The pixel (row, column) under pixel [0, 0] of the patch at each position, (pattern, 2).
 
         Raises:
@@ -115,7 +115,7 @@ class Frame:
         height, width = (np.ptp(self.centres_px, axis=0) + self.patch_px).tolist()
         return height, width
 
-    def seen_of(self, canvas: Canvas) -> NDArray[np.complex64]:
+    def cut_from(self, canvas: Canvas) -> NDArray[np.complex64]:
         """What the patterns see of another canvas, on this one."""
         return canvas.window(self.origin_px, self.shape_px)
 

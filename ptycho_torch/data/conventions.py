@@ -68,7 +68,7 @@ def detect_units(stored: NDArray[Any]) -> tuple[str, str]:
     return "amplitude", f"floats up to {largest:.4g}, not whole counts"
 
 
-def patterns_first(stored: NDArray[Any], patterns: int, name: str) -> NDArray[Any]:
+def move_patterns_first(stored: NDArray[Any], patterns: int, name: str) -> NDArray[Any]:
     """Patterns (pattern, h, w), whichever order they were stored in: old files keep the pattern axis last (FORMAT-001).
 
     Where the first axis fits the number of patterns, the order is the new one.
@@ -87,7 +87,7 @@ def _rescaled(counts: NDArray[np.float32], settings: DataSettings, name: str) ->
     return counts * np.float32(settings.photons / max(mean, 1e-30))
 
 
-def lit_patterns(counts: NDArray[np.float32], name: str) -> NDArray[np.int64]:
+def find_illuminated_patterns(counts: NDArray[np.float32], name: str) -> NDArray[np.int64]:
     """Indices of the patterns that hold light; dark ones are named in a warning.
 
     A shutter that was closed leaves a frame with next to no photons, which a solver would take for an opaque object.
@@ -112,7 +112,7 @@ def check_pixels(positions_px: NDArray[np.float64], name: str) -> None:
         )
 
 
-def beam_is_centred(counts: NDArray[np.float32], settings: DataSettings, name: str) -> bool:
+def is_beam_centred(counts: NDArray[np.float32], settings: DataSettings, name: str) -> bool:
     """Whether the direct beam lies at [h//2, w//2]; otherwise it lies at [0, 0]. Detected unless the settings say."""
     place, reason = settings.zero_frequency, "as asked"
     if place == "auto":
@@ -132,7 +132,7 @@ def _share_in_middle(mean: NDArray[np.float32]) -> float:
     return float(part.sum() / max(float(mean.sum()), 1e-30))
 
 
-def oriented(counts: NDArray[T], settings: DataSettings) -> NDArray[T]:
+def orient(counts: NDArray[T], settings: DataSettings) -> NDArray[T]:
     """Patterns or a mask (..., h, w) turned as the settings say, about the zero frequency at [h//2, w//2].
 
     Reversing an axis of even length moves pixel h//2 to h//2 − 1; the result is rolled back by one.

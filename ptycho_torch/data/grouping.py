@@ -21,7 +21,7 @@ _FEWEST_TO_TRIANGULATE = 4
 _MOVED_PX = 0.01
 
 
-def nearest_groups(
+def group_nearest(
     positions_px: NDArray[np.float64],
     size: int,
     *,
@@ -50,7 +50,7 @@ def nearest_groups(
     return np.concatenate([np.arange(len(others))[:, None], others], axis=1)
 
 
-def drawn_groups(
+def draw_groups(
     positions_px: NDArray[np.float64],
     size: int,
     *,
@@ -82,7 +82,7 @@ def drawn_groups(
     times = np.full(patterns, rounds)
     times[choose(patterns, rest, None if sequential else np.random.default_rng((seed, 1)))] += 1
     if groups <= patterns:
-        return nearest_groups(positions_px, size, neighbours=neighbours, seed=seed)[times == 1]
+        return group_nearest(positions_px, size, neighbours=neighbours, seed=seed)[times == 1]
     others = _others(positions_px, size, neighbours)
     most = patterns * math.comb(others.shape[1], size - 1)
     if groups > most:
@@ -99,7 +99,7 @@ def drawn_groups(
     return np.array(table, np.int64)
 
 
-def neighbour_pairs(positions_px: NDArray[np.float64]) -> NDArray[np.int64]:
+def pair_neighbours(positions_px: NDArray[np.float64]) -> NDArray[np.int64]:
     """Pairs of patterns that lie side by side, (pair, 2) with the smaller number first, each once.
 
     These are the edges of the Delaunay triangulation, which leave no pattern out and connect a scan in every direction
@@ -119,7 +119,7 @@ def choose(patterns: int, count: int, rng: np.random.Generator | None) -> NDArra
     return np.arange(count) if rng is None else np.sort(rng.permutation(patterns)[:count])
 
 
-def row_major(positions_px: NDArray[np.float64], groups: NDArray[np.int64], side: int) -> NDArray[np.int64]:
+def sort_row_major(positions_px: NDArray[np.float64], groups: NDArray[np.int64], side: int) -> NDArray[np.int64]:
     """Order each group (group, side²) like the pixels of a side × side grid.
 
     The patterns are sorted by row and dealt out to the rows of the grid, each of which is sorted by column. Equal
@@ -190,7 +190,7 @@ class GroupRule:
     draws: int = 1
 
 
-def ruled_groups(positions_px: NDArray[np.float64], rule: GroupRule, seed: int) -> NDArray[np.int64]:
+def make_groups(positions_px: NDArray[np.float64], rule: GroupRule, seed: int) -> NDArray[np.int64]:
     """Groups around every pattern, one after another for each draw.
 
     Where too few neighbours lie within the distances, the nearest are taken instead, and a warning says how often.
@@ -208,7 +208,7 @@ def ruled_groups(positions_px: NDArray[np.float64], rule: GroupRule, seed: int) 
     pool = None if rule.neighbours is None else min(max(rule.neighbours, size - 1), len(positions_px) - 1)
     if rule.choice == "nearest" or size == 1:
         return np.concatenate(
-            [nearest_groups(metric, size, neighbours=pool, seed=seed + draw) for draw in range(rule.draws)]
+            [group_nearest(metric, size, neighbours=pool, seed=seed + draw) for draw in range(rule.draws)]
         )
     candidates = _candidates(positions_px, metric, rule, size, pool)
     rng = np.random.default_rng(seed)

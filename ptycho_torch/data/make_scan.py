@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.data.canvas import Canvas, Frame
-from ptycho_torch.data.conventions import beam_is_centred, check_pixels, detect_units, lit_patterns, oriented, to_counts
+from ptycho_torch.data.conventions import (
+    check_pixels,
+    detect_units,
+    find_illuminated_patterns,
+    is_beam_centred,
+    orient,
+    to_counts,
+)
 from ptycho_torch.data.scan import Scan, ScanSource
 from ptycho_torch.errors import ScanFileError
 
@@ -60,16 +67,16 @@ def make_scan(
             f"{name}: the background has shape {background.shape} and type {background.dtype}; "
             f"{stored.shape[1:]} real numbers are needed"
         )
-    good: NDArray[Any] = good_pixels(bad_pixels, stored, name)
+    good: NDArray[Any] = find_good_pixels(bad_pixels, stored, name)
     # values on bad pixels mean nothing, not even as numbers
     counts = to_counts(np.where(good, stored, np.zeros((), stored.dtype)), settings, name)
     if counts.size:
         # the mask is an image of the same detector: whatever turns the patterns turns it too
-        lit = lit_patterns(counts, name)
+        lit = find_illuminated_patterns(counts, name)
         counts, positions_px = counts[lit], positions_px[lit]
-        is_centred = beam_is_centred(counts, settings, name)
+        is_centred = is_beam_centred(counts, settings, name)
         turned = [
-            oriented(images if is_centred else np.fft.fftshift(images, (-2, -1)), settings)
+            orient(images if is_centred else np.fft.fftshift(images, (-2, -1)), settings)
             for images in (counts, good, *(() if background is None else (background,)))
         ]
         counts, good, background = turned[0], turned[1], (turned[2] if background is not None else None)
@@ -81,7 +88,7 @@ def make_scan(
     return Scan(
         counts=counts,
         positions_px=positions_px,
-        probe=None if probe is None else as_modes(probe, name),
+        probe=None if probe is None else to_modes(probe, name),
         good_pixels=good,
         truth=truth,
         pixel_m=settings.pixel_m,
@@ -92,7 +99,7 @@ def make_scan(
     )
 
 
-def good_pixels(bad_pixels: NDArray[Any] | None, stored: NDArray[Any], name: str) -> NDArray[np.bool_]:
+def find_good_pixels(bad_pixels: NDArray[Any] | None, stored: NDArray[Any], name: str) -> NDArray[np.bool_]:
     """Where the detector can be trusted, (N, N): everywhere but on the bad pixels, axes of length one dropped.
 
     Raises:
@@ -112,11 +119,11 @@ def _is_blank(truth: Canvas, positions_px: NDArray[np.float64], patch_px: int) -
     """Whether what the patterns see of an object is the same everywhere, whatever its border is."""
     if not len(positions_px) or not truth.covers(positions_px, patch_px).all():
         return False
-    seen = Frame(positions_px, patch_px).seen_of(truth)
+    seen = Frame(positions_px, patch_px).cut_from(truth)
     return bool((seen == seen[0, 0]).all())
 
 
-def as_modes(probe: NDArray[Any], name: str) -> NDArray[np.complex64]:
+def to_modes(probe: NDArray[Any], name: str) -> NDArray[np.complex64]:
     """A stored probe as (mode, h, w) complex64; a flat one becomes a single mode.
 
     Raises:
@@ -130,7 +137,7 @@ def as_modes(probe: NDArray[Any], name: str) -> NDArray[np.complex64]:
     return reduced.astype(np.complex64)
 
 
-def as_truth(image: NDArray[Any], name: str) -> Canvas | None:
+def to_true_object(image: NDArray[Any], name: str) -> Canvas | None:
     """An object whose pixel [0, 0] lies at position (0, 0); None where it tells nothing: constant or not finite.
 
     Raises:

@@ -73,7 +73,7 @@ class Scan:
         self._check_probe()
         self._check_background()
         if self.truth is not None:
-            self.truth.patch_corners(self.positions_px, self.patch_px, self.name)
+            self.truth.find_patch_corners(self.positions_px, self.patch_px, self.name)
         for array in (self.counts, self.positions_px, self.good_pixels, self.probe, self.background):
             if array is not None:
                 array.flags.writeable = False
@@ -95,13 +95,13 @@ class Scan:
         """Mean photons of a pattern on good pixels."""
         return float(self.counts.sum(axis=(1, 2), where=self.good_pixels, dtype=np.float64).mean())
 
-    def known_object(self) -> Canvas:
+    def require_object(self) -> Canvas:
         """The true object, to learn from.
 
         Raises:
             DataError: there is none, or it is empty space.
         """
-        seen = None if self.truth is None else Frame(self.positions_px, self.patch_px).seen_of(self.truth)
+        seen = None if self.truth is None else Frame(self.positions_px, self.patch_px).cut_from(self.truth)
         if self.truth is None or seen is None or (seen == seen[0, 0]).all():
             raise DataError(
                 f"{self.name}: there is no object to learn from, objectGuess is missing or empty space; "
@@ -109,7 +109,7 @@ class Scan:
             )
         return self.truth
 
-    def known_probe(self) -> NDArray[np.complex64]:
+    def require_probe(self) -> NDArray[np.complex64]:
         """The probe to start from.
 
         Raises:

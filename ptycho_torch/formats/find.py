@@ -13,8 +13,8 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
 from ptycho_torch.formats import npz, ptychodus_folder
 from ptycho_torch.formats.format import Format, describe
-from ptycho_torch.storage.claims import listed, reading
 from ptycho_torch.storage.npy import read_array
+from ptycho_torch.storage.untrusted import explain_damage, join_names
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def read_one_scan(source: Path | str, settings: DataSettings | None = None, prob
     return read_scans(source, settings, probes)[0]
 
 
-def scan_files(source: Path | str) -> list[Path]:
+def list_scan_files(source: Path | str) -> list[Path]:
     """The files that `read_scans` reads.
 
     Raises:
@@ -115,14 +115,14 @@ def read_probe(path: Path | str) -> NDArray[Any]:
     """
     path = Path(path)
     if path.suffix == ".npy":
-        with reading(path, "NPY file", ScanFileError), path.open("rb") as file:
+        with explain_damage(path, "NPY file", ScanFileError), path.open("rb") as file:
             return read_array(file, path.stat().st_size)
     arrays = npz.load_arrays(path)
     for key in _PROBE_KEYS:
         if key in arrays:
             return arrays[key]
     raise ScanFileError(
-        f"{path}: no probe among its keys {listed(arrays) or '(none)'}; {' or '.join(_PROBE_KEYS)} is needed"
+        f"{path}: no probe among its keys {join_names(arrays) or '(none)'}; {' or '.join(_PROBE_KEYS)} is needed"
     )
 
 

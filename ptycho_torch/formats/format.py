@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
-from ptycho_torch.storage.claims import reading
+from ptycho_torch.storage.untrusted import explain_damage
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SHOWN_BYTES = 8
@@ -72,5 +72,5 @@ def describe(path: Path) -> str:
 
 
 def _first_bytes(path: Path, length: int) -> bytes:
-    with reading(path, "file", ScanFileError), path.open("rb") as file:
+    with explain_damage(path, "file", ScanFileError), path.open("rb") as file:
         return file.read(length)

@@ -22,15 +22,15 @@ from numpy.typing import NDArray
 
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.data.canvas import Canvas
-from ptycho_torch.data.conventions import patterns_first
-from ptycho_torch.data.make_scan import as_truth, drop_leading, make_scan
+from ptycho_torch.data.conventions import move_patterns_first
+from ptycho_torch.data.make_scan import drop_leading, make_scan, to_true_object
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
 from ptycho_torch.formats.format import Format, starts_with
 from ptycho_torch.formats.ptychodus_product import half_pixel
 from ptycho_torch.storage.archive import read_arrays
-from ptycho_torch.storage.claims import listed, reading
-from ptycho_torch.storage.writing import write_whole
+from ptycho_torch.storage.untrusted import explain_damage, join_names
+from ptycho_torch.storage.writing import write_atomically
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def read_npz(path: Path | str, settings: DataSettings | None = None, *, probe: N
     if "data" in arrays:
         return _plain(path, arrays, settings, probe)
     raise ScanFileError(
-        f"{path}: no patterns among its keys {listed(arrays) or '(none)'}; "
+        f"{path}: no patterns among its keys {join_names(arrays) or '(none)'}; "
         "diff3d with xcoords and ycoords, or data with scan, are needed"
     )
 
@@ -72,17 +72,17 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         ScanFileError: the file is missing, damaged, absurdly large, holds less than it claims or pickled objects.
     """
-    with reading(path, "NPZ file", ScanFileError), path.open("rb") as file:
+    with explain_damage(path, "NPZ file", ScanFileError), path.open("rb") as file:
         return read_arrays(file)
 
 
 def _need(path: Path, arrays: dict[str, NDArray[Any]], key: str) -> NDArray[Any]:
     if key not in arrays:
-        raise ScanFileError(f"{path}: key {key!r} is missing; it holds {listed(arrays) or 'nothing'}")
+        raise ScanFileError(f"{path}: key {key!r} is missing; it holds {join_names(arrays) or 'nothing'}")
     return arrays[key]
 
 
-def coordinates(path: Path, arrays: dict[str, NDArray[Any]], key: str) -> NDArray[np.float64]:
+def read_coordinates(path: Path, arrays: dict[str, NDArray[Any]], key: str) -> NDArray[np.float64]:
     """Positions along an axis, or along both, as they are stored.
 
     Raises:
@@ -94,7 +94,7 @@ def coordinates(path: Path, arrays: dict[str, NDArray[Any]], key: str) -> NDArra
     return values.astype(np.float64)
 
 
-def export_shift_px(arrays: Container[str], stored: NDArray[Any], name: str) -> float:
+def measure_export_shift(arrays: Container[str], stored: NDArray[Any], name: str) -> float:
     """How far the positions of a file have to be moved along both axes: by half a pixel where the client exported it.
 
     Args:
@@ -111,14 +111,14 @@ def export_shift_px(arrays: Container[str], stored: NDArray[Any], name: str) -> 
 def _canonical(
     path: Path, arrays: dict[str, NDArray[Any]], key: str, settings: DataSettings, probe: NDArray[Any] | None
 ) -> Scan:
-    columns, rows = (coordinates(path, arrays, name).ravel() for name in ("xcoords", "ycoords"))
+    columns, rows = (read_coordinates(path, arrays, name).ravel() for name in ("xcoords", "ycoords"))
     if len(columns) != len(rows):
         raise ScanFileError(f"{path}: {len(columns)} xcoords and {len(rows)} ycoords; as many of each are needed")
-    stored = patterns_first(arrays[key], len(rows), path.name)
+    stored = move_patterns_first(arrays[key], len(rows), path.name)
     positions_px = np.stack([rows, columns], axis=1)
     guess = arrays.get("objectGuess")
-    truth = as_truth(guess, path.name) if guess is not None and guess.ndim == 2 else None
-    shift_px = export_shift_px(arrays, stored, path.name)
+    truth = to_true_object(guess, path.name) if guess is not None and guess.ndim == 2 else None
+    shift_px = measure_export_shift(arrays, stored, path.name)
     positions_px += shift_px
     if shift_px and truth is not None and not truth.covers(positions_px, stored.shape[-1]).all():
         _log.warning("%s: its object does not cover the scan and is not compared with", path.name)
@@ -139,7 +139,7 @@ def _plain(path: Path, arrays: dict[str, NDArray[Any]], settings: DataSettings, 
     return make_scan(
         name=path.name,
         stored=drop_leading(arrays["data"], 3),
-        positions_px=drop_leading(coordinates(path, arrays, "scan"), 2),
+        positions_px=drop_leading(read_coordinates(path, arrays, "scan"), 2),
         settings=settings,
         bad_pixels=arrays.get("mask"),
         background=arrays.get("background"),
@@ -171,13 +171,13 @@ def write_scan(scan: Scan, path: Path) -> None:
         arrays["bad_pixels"] = ~scan.good_pixels
     if scan.background is not None:
         arrays["background"] = scan.background
-    with write_whole(path) as file:
+    with write_atomically(path) as file:
         np.savez_compressed(file, **arrays)
 
 
 def write_object(canvas: Canvas, path: Path) -> None:
     """Write an object as `object` complex64 with `origin_px` (row, column) and `pixel_m` (NaN where unknown)."""
-    with write_whole(path) as file:
+    with write_atomically(path) as file:
         np.savez_compressed(
             file,
             object=canvas.pixels,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.data.canvas import Canvas
-from ptycho_torch.data.make_scan import as_truth, make_scan
+from ptycho_torch.data.make_scan import make_scan, to_true_object
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError, DataError, ScanFileError
 from ptycho_torch.formats.format import Format
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 DIFFRACTION_NAME = "diffraction.h5"
 
 
-def workflow_files(folder: Path) -> list[Path]:
+def list_workflow_files(folder: Path) -> list[Path]:
     """The two files of a workflow directory; nothing where a folder holds neither.
 
     Raises:
@@ -56,7 +56,7 @@ def read_workflow_directory(
     folder, settings = Path(folder), settings or DataSettings()
     name = folder.resolve().name
     _refuse_contradictions(settings)
-    if len(workflow_files(folder)) == 0:
+    if len(list_workflow_files(folder)) == 0:
         raise ScanFileError(f"{folder}: holds no {DIFFRACTION_NAME} and no {PRODUCT_NAME}")
     diffraction, product = read_diffraction(folder / DIFFRACTION_NAME), read_product(folder / PRODUCT_NAME)
     patch_px = diffraction.patterns.shape[-1]
@@ -120,7 +120,7 @@ def _truth(product: Product, positions_px: NDArray[np.float64], patch_px: int, n
     if len(layers) > 1:
         _log.info("%s: the product's object has %d layers; only one can be compared with", name, len(layers))
         return None
-    truth = as_truth(layers[0], name)
+    truth = to_true_object(layers[0], name)
     if truth is None:
         _log.info("%s: the product's object is constant, so there is nothing to compare with", name)
         return None
@@ -210,7 +210,7 @@ def _recognises(path: Path) -> bool:
 FORMAT = Format(
     name=f"the folder that holds {DIFFRACTION_NAME} and {PRODUCT_NAME}",
     recognises=_recognises,
-    files=workflow_files,
+    files=list_workflow_files,
     read=read_workflow_directory,
     write=write_workflow_directory,
 )

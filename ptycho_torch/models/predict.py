@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ptycho_torch.data.canvas import Canvas, Frame
-from ptycho_torch.data.grouping import neighbour_pairs
+from ptycho_torch.data.grouping import pair_neighbours
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.models.phases import measure_overlaps, synchronise
 from ptycho_torch.networks.build import Generator
@@ -105,7 +105,7 @@ class Predictor:
                     progress(min((number + 1) * batch_size, len(scan)), None)
             return made
 
-        pairs = neighbour_pairs(scan.positions_px)
+        pairs = pair_neighbours(scan.positions_px)
         overlaps = measure_overlaps(patches, batches, pairs, frame.corners_px, self._weight)
         turns = torch.from_numpy(synchronise(pairs, overlaps, len(scan))).to(self._device)
         turned = ((batch, turns[torch.from_numpy(batch), None, None] * patches(n)) for n, batch in enumerate(batches))

@@ -115,7 +115,7 @@ class ScanModel:
         Raises:
             DataError: there is no probe to start from, or the background leaves it no photons.
         """
-        given = self.scan.known_probe() if probe is None else probe
+        given = self.scan.require_probe() if probe is None else probe
         start = torch.from_numpy(np.array(given[:modes], np.complex64)).to(self.device)
         if len(start) < modes:
             start = _with_weak_modes(start, modes)

@@ -16,8 +16,8 @@ from typing import IO, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho_torch.storage.claims import LARGEST_BYTES, check_claim, shown
 from ptycho_torch.storage.npy import map_array, read_array
+from ptycho_torch.storage.untrusted import LARGEST_BYTES, abbreviate, check_declared_size
 
 _SUFFIX = ".npy"
 _MOST_MEMBERS = 1000
@@ -41,7 +41,7 @@ def read_members(file: IO[bytes], largest_bytes: int = LARGEST_BYTES) -> dict[st
         contents = {name: archive.read(member) for name, member in members.items()}
     for name, member in members.items():
         if len(contents[name]) != member.file_size:
-            raise ValueError(f"{shown(name)} is shorter than it claims")
+            raise ValueError(f"{abbreviate(name)} is shorter than it claims")
     return contents
 
 
@@ -77,7 +77,7 @@ def write_members(members: Mapping[str, bytes], file: BinaryIO) -> None:
             archive.writestr(zipfile.ZipInfo(name), members[name])
 
 
-def array_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """An archive of arrays."""
     members = {}
     for name, array in arrays.items():
@@ -98,16 +98,16 @@ def _checked(archive: zipfile.ZipFile, file: IO[bytes], largest_bytes: int) -> d
     for entry in entries:
         name = entry.orig_filename
         if name in members:
-            raise ValueError(f"it holds {shown(name)} twice")
+            raise ValueError(f"it holds {abbreviate(name)} twice")
         if stat.S_ISLNK(entry.external_attr >> 16):
-            raise ValueError(f"{shown(name)} is a link")
+            raise ValueError(f"{abbreviate(name)} is a link")
         if entry.flag_bits & _ENCRYPTED:
-            raise ValueError(f"{shown(name)} is encrypted")
-        check_claim(name, entry.file_size, min(entry.compress_size, file_bytes), largest_bytes)
+            raise ValueError(f"{abbreviate(name)} is encrypted")
+        check_declared_size(name, entry.file_size, min(entry.compress_size, file_bytes), largest_bytes)
         if entry.compress_type not in _COMPRESSIONS:
-            raise ValueError(f"{shown(name)} is compressed in a way other than deflate")
+            raise ValueError(f"{abbreviate(name)} is compressed in a way other than deflate")
         members[name] = entry
-    check_claim("all of it together", sum(entry.file_size for entry in entries), file_bytes, largest_bytes)
+    check_declared_size("all of it together", sum(entry.file_size for entry in entries), file_bytes, largest_bytes)
     return members
 
 
@@ -131,6 +131,6 @@ def _data_offset(file: IO[bytes], member: zipfile.ZipInfo) -> int:
     file.seek(member.header_offset)
     header = file.read(_LOCAL_HEADER_BYTES)
     if len(header) < _LOCAL_HEADER_BYTES or header[:4] != b"PK\x03\x04":
-        raise zipfile.BadZipFile(f"no local header of {shown(member.filename)}")
+        raise zipfile.BadZipFile(f"no local header of {abbreviate(member.filename)}")
     lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
     return member.header_offset + _LOCAL_HEADER_BYTES + lengths

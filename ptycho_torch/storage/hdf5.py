@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.errors import PtychoError
-from ptycho_torch.storage.claims import check_claim, listed, reading, reason
-from ptycho_torch.storage.writing import write_whole
+from ptycho_torch.storage.untrusted import check_declared_size, explain_damage, join_names, summarise_error
+from ptycho_torch.storage.writing import write_atomically
 
 _LONGEST_TEXT_BYTES = 2**20
 
@@ -55,9 +55,9 @@ class Hdf5Contents:
                 f"{_words(kinds)} in {wanted} axes are needed"
             )
         try:
-            check_claim(repr(name), int(dataset.size) * dataset.dtype.itemsize, dataset.id.get_storage_size())
+            check_declared_size(repr(name), int(dataset.size) * dataset.dtype.itemsize, dataset.id.get_storage_size())
         except ValueError as error:
-            raise self.fail(reason(error)) from error
+            raise self.fail(summarise_error(error)) from error
         values: NDArray[Any] = dataset[()]
         if finite and not np.isfinite(values).all():
             raise self.fail(f"{name!r} holds NaN or infinite values")
@@ -108,7 +108,7 @@ class Hdf5Contents:
     def _dataset(self, name: str) -> h5py.Dataset:
         link = self._file.get(name, getlink=True)
         if link is None:
-            raise self.fail(f"{name!r} is missing; it holds {listed(self._file) or 'nothing'}")
+            raise self.fail(f"{name!r} is missing; it holds {join_names(self._file) or 'nothing'}")
         if not isinstance(link, h5py.HardLink):
             raise self.fail(f"{name!r} is a link; links are not followed, copy the values into the file")
         dataset = self._file[name]
@@ -132,7 +132,7 @@ def open_hdf5(path: Path, error: type[PtychoError]) -> Iterator[Hdf5Contents]:
         path: the file.
         error: what to raise where it is missing, or what is read from it inside the block is damaged.
     """
-    with reading(path, "HDF5 file", error), h5py.File(path, "r") as file:
+    with explain_damage(path, "HDF5 file", error), h5py.File(path, "r") as file:
         yield Hdf5Contents(path, file, error)
 
 
@@ -148,5 +148,5 @@ def write_hdf5(path: Path) -> Iterator[h5py.File]:
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         yield file
-    with write_whole(path) as target:
+    with write_atomically(path) as target:
         target.write(buffer.getbuffer())

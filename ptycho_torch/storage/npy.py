@@ -68,7 +68,7 @@ def map_array(file: IO[bytes], start: int, size: int) -> NDArray[Any]:
     return np.memmap(file, header.dtype, "r", file.tell(), header.shape, "F" if header.in_columns else "C")
 
 
-def without_bad_pixels(stored: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[Any]:
+def clear_bad_pixels(stored: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[Any]:
     """Patterns (pattern, N, N) with zeros outside the good pixels (N, N), mapped from a temporary nameless file."""
     if good.all() or stored.size == 0:
         return stored

@@ -19,7 +19,7 @@ _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _FRAME = ("PROTO", "EMPTY_DICT", "MARK", "SETITEM", "SETITEMS", "STOP")
 
 
-def dump_table(values: Mapping[str, Any]) -> bytes:
+def dump_mapping(values: Mapping[str, Any]) -> bytes:
     """A table of plain values as a pickle; equal tables give equal bytes.
 
     Raises:
@@ -34,8 +34,8 @@ def dump_table(values: Mapping[str, Any]) -> bytes:
     return stream.getvalue()
 
 
-def guess_table(content: bytes) -> dict[str, Any]:
-    """The table of single values that `dump_table` turns into these bytes.
+def recover_mapping(content: bytes) -> dict[str, Any]:
+    """The table of single values that `dump_mapping` turns into these bytes.
 
     The values are picked out of the pickle without carrying it out; whether they are right, their own bytes show.
 
@@ -52,7 +52,7 @@ def guess_table(content: bytes) -> dict[str, Any]:
     if len(parts) % 2 or not all(type(name) is str for name in parts[::2]):
         raise ValueError("its values have no names")
     values: dict[str, Any] = dict(zip(parts[::2], parts[1::2], strict=True))
-    if dump_table(values) != content:
+    if dump_mapping(values) != content:
         raise ValueError("it holds more than single values, each under its name")
     return values
 

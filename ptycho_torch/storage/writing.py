@@ -16,7 +16,7 @@ from ptycho_torch.errors import OutputError
 
 
 @contextlib.contextmanager
-def write_whole(path: Path) -> Iterator[BinaryIO]:
+def write_atomically(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` that takes its name only when everything was written.
 
     Raises:
@@ -39,7 +39,7 @@ def write_whole(path: Path) -> Iterator[BinaryIO]:
 
 def write_json(values: Any, path: Path) -> None:  # noqa: ANN401 - whatever JSON can hold
     """Write readable JSON, whole or not at all."""
-    with write_whole(path) as file:
+    with write_atomically(path) as file:
         file.write((json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
@@ -73,7 +73,7 @@ def check_writable(path: Path) -> None:
         raise OutputError(f"{path}: cannot be written ({os.strerror(errno.EACCES)})")
 
 
-def claim_folder(folder: Path, *, overwrite: bool) -> None:
+def prepare_folder(folder: Path, *, overwrite: bool) -> None:
     """Make a folder for results, or empty it where that was asked for.
 
     Raises:

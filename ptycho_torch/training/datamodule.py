@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from ptycho_torch.config.schema import TrainingSettings
 from ptycho_torch.data.grouping import GroupRule
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.storage.writing import write_whole
+from ptycho_torch.storage.writing import write_atomically
 from ptycho_torch.training.dataset import Batch, GroupDataset
 from ptycho_torch.training.splitting import split_groups
 
@@ -134,5 +134,5 @@ class ScanDataModule(lightning.LightningDataModule):
             arrays[f"positions_px_{number}"] = scan.positions_px
             arrays[f"training_{number}"] = split.training
             arrays[f"validation_{number}"] = split.validation
-        with write_whole(path) as file:
+        with write_atomically(path) as file:
             np.savez_compressed(file, **arrays)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho_torch.data.grouping import GroupRule, nearest_groups, ruled_groups
+from ptycho_torch.data.grouping import GroupRule, group_nearest, make_groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +33,11 @@ def split_groups(positions_px: NDArray[np.float64], rule: GroupRule, validation_
     """
     patterns = len(positions_px)
     size = min(rule.size, patterns)
-    compact = nearest_groups(positions_px, size)
+    compact = group_nearest(positions_px, size)
     rng = np.random.default_rng(seed)
     aside = max(1, round(validation_share * patterns / size))
     validation = compact[rng.permutation(patterns)[:aside]]
     rest = np.setdiff1d(np.arange(patterns), validation)
     if validation_share == 0 or len(rest) < 2 * size or len(rest) < patterns / 2:
-        return GroupSplit(ruled_groups(positions_px, rule, seed), validation, shared=True)
-    return GroupSplit(rest[ruled_groups(positions_px[rest], rule, seed)], validation, shared=False)
+        return GroupSplit(make_groups(positions_px, rule, seed), validation, shared=True)
+    return GroupSplit(rest[make_groups(positions_px[rest], rule, seed)], validation, shared=False)

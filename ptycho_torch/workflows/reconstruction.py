@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ptycho_torch.config import InferenceSettings, RefineSettings
 from ptycho_torch.data.canvas import Canvas
-from ptycho_torch.data.grouping import nearest_groups
+from ptycho_torch.data.grouping import group_nearest
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import CheckpointError
 from ptycho_torch.evaluate.residual import Residual
@@ -171,4 +171,4 @@ def check_size(network: TrainedNetwork, scan: Scan) -> None:
 
 def _sample_groups(scan: Scan, trained: TrainedNetwork) -> NDArray[np.int64]:
     training = trained.experiment.training
-    return nearest_groups(scan.positions_px, min(training.group_size, len(scan)))[: training.batch_size]
+    return group_nearest(scan.positions_px, min(training.group_size, len(scan)))[: training.batch_size]

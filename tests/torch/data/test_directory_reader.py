@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ptycho_torch.errors import ScanFileError
-from ptycho_torch.formats import read_one_scan, read_probe, read_scans, scan_files
+from ptycho_torch.formats import list_scan_files, read_one_scan, read_probe, read_scans
 
 
 def write(path: Path, level: int, side: int = 16) -> Path:
@@ -37,7 +37,7 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a scan")
     write(tmp_path / "inside" / "d.npz", 4)
     assert levels(tmp_path) == [(1, 1), (2, 2), (3, 3)]
-    assert [path.name for path in scan_files(tmp_path)] == ["a.npz", "b.npz", "c.npz"]
+    assert [path.name for path in list_scan_files(tmp_path)] == ["a.npz", "b.npz", "c.npz"]
 
 
 def test_one_file_is_a_folder_of_one(tmp_path: Path) -> None:

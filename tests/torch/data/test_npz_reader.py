@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ptycho_torch.config.schema import DataSettings
-from ptycho_torch.data.make_scan import as_modes
+from ptycho_torch.data.make_scan import to_modes
 from ptycho_torch.errors import DataError, ScanFileError
 from ptycho_torch.formats.npz import read_npz
 
@@ -266,6 +266,6 @@ def test_a_file_that_claims_too_much_is_refused(tmp_path: Path) -> None:
 
 def test_any_numeric_probe_becomes_complex() -> None:
     """[DC-1.4]"""
-    found = as_modes(np.ones((16, 16), np.int32), "mine")
+    found = to_modes(np.ones((16, 16), np.int32), "mine")
     assert found.dtype == np.complex64
     assert found.shape == (1, 16, 16)

@@ -27,7 +27,7 @@ from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError, DataError, ScanFileError
 from ptycho_torch.evaluate.scores import evaluate
-from ptycho_torch.formats import read_one_scan, read_scans, scan_files
+from ptycho_torch.formats import list_scan_files, read_one_scan, read_scans
 from ptycho_torch.formats.ptychodus_diffraction import read_diffraction, write_diffraction
 from ptycho_torch.formats.ptychodus_folder import write_workflow_directory
 from ptycho_torch.formats.ptychodus_product import Product
@@ -211,7 +211,7 @@ def test_other_files_in_the_folder_are_tolerated(tmp_path: Path) -> None:
         (folder / name).write_text("whatever")
     (folder / "run_20260101_000000").mkdir()
     assert [len(scan) for scan in read_scans(folder)] == [5]
-    assert [path.name for path in scan_files(folder)] == ["diffraction.h5", "product.h5"]
+    assert [path.name for path in list_scan_files(folder)] == ["diffraction.h5", "product.h5"]
 
 
 @pytest.mark.parametrize("name", ["diffraction.h5", "product.h5"])
@@ -219,7 +219,7 @@ def test_either_file_names_the_folder(tmp_path: Path, name: str) -> None:
     """[DC-5.1]"""
     folder = folder_of(tmp_path / "sample")
     assert read_one_scan(folder / name).name == "sample"
-    assert scan_files(folder / name) == scan_files(folder)
+    assert list_scan_files(folder / name) == list_scan_files(folder)
 
 
 def test_npz_files_come_first(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_npz_files_come_first(tmp_path: Path) -> None:
     (scan,) = read_scans(folder)
     assert scan.name == "a.npz"
     assert scan.source is None
-    assert [path.name for path in scan_files(folder)] == ["a.npz"]
+    assert [path.name for path in list_scan_files(folder)] == ["a.npz"]
 
 
 @pytest.mark.parametrize(

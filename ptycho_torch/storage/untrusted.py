@@ -35,7 +35,7 @@ _DAMAGE += (zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError)
 
 
 @contextlib.contextmanager
-def reading(place: Path | str, kind: str, error: type[PtychoError]) -> Iterator[None]:
+def explain_damage(place: Path | str, kind: str, error: type[PtychoError]) -> Iterator[None]:
     """Turn whatever a file that is not what it claims to be raises into one error that says so.
 
     Args:
@@ -51,36 +51,36 @@ def reading(place: Path | str, kind: str, error: type[PtychoError]) -> Iterator[
         raise
     except _DAMAGE as found:
         problem = "holds pickled objects" if "unpickled" in str(found) else f"is not a readable {kind}"
-        raise error(f"{place}: {problem} ({reason(found)})") from found
+        raise error(f"{place}: {problem} ({summarise_error(found)})") from found
 
 
-def check_claim(name: str, claimed_bytes: int, stored_bytes: int, largest_bytes: int = LARGEST_BYTES) -> None:
+def check_declared_size(name: str, claimed_bytes: int, stored_bytes: int, largest_bytes: int = LARGEST_BYTES) -> None:
     """Check what a part of a file claims against the bytes that it takes; up to 64 MiB are not asked for.
 
     Raises:
         ValueError: it claims more than is read, or more than the bytes can unpack to.
     """
     unit, size = ("GiB", 2**30) if claimed_bytes >= 2**30 else ("MiB", 2**20)
-    claim = f"{shown(name)} claims {claimed_bytes / size:.0f} {unit}"
+    claim = f"{abbreviate(name)} claims {claimed_bytes / size:.0f} {unit}"
     if claimed_bytes > largest_bytes:
         raise ValueError(f"{claim}; at most {largest_bytes / 2**30:.0f} GiB are read")
     if claimed_bytes > max(_UNQUESTIONED_BYTES, _TIGHTEST_PACKING * stored_bytes):
         raise ValueError(f"{claim} that nothing backs: it has {stored_bytes} bytes")
 
 
-def shown(name: str) -> str:
+def abbreviate(name: str) -> str:
     """A name from a file as part of a line: short, and without line breaks or what else a terminal obeys."""
     return ascii(name[:_LONGEST_NAME])[1:-1]
 
 
-def listed(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """Some of the names from a file, and how many more there are; empty where there are none."""
     ordered = sorted(names)
     more = [f"and {len(ordered) - _NAMED} more"] if len(ordered) > _NAMED else []
-    return ", ".join([*map(shown, ordered[:_NAMED]), *more])
+    return ", ".join([*map(abbreviate, ordered[:_NAMED]), *more])
 
 
-def reason(error: Exception) -> str:
+def summarise_error(error: Exception) -> str:
     """What an error of a library says, in one short line; its kind where it says nothing."""
     lines = str(error).splitlines()
     return lines[0][:_LONGEST_REASON] if lines else type(error).__name__
