@@ -55,7 +55,7 @@ def evaluate(scan: Scan, canvas: Canvas, probe: NDArray[np.complex64], *, device
     )
     figures = {"R": misfit.value, "R_floor": misfit.floor}
     if scan.truth is not None:
-        truth = scan.truth.window(problem.frame.origin_px, problem.frame.shape_px)
+        truth = scan.truth.cut_window(problem.frame.origin_px, problem.frame.shape_px)
         found, mask = image.cpu().numpy(), lit_area(illumination(scan, probe))
         figures |= {
             "complex_error": complex_error(found, truth, mask),

@@ -1,4 +1,4 @@
-"""File formats: one file each, reader and writer together, with its row for the table in `find`."""
+"""File formats, one module each with reader, writer and a row of the table in `find`."""
 
 from ptycho_torch.formats.find import list_scan_files as list_scan_files
 from ptycho_torch.formats.find import read_one_scan as read_one_scan

@@ -1,4 +1,4 @@
-"""What files from outside say about themselves: how large it may be before it is believed, and what damage is."""
+"""Untrusted files: limits on what they declare, one error for all kinds of damage, safe text from their contents."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 from ptycho_torch.errors import PtychoError
 
 LARGEST_BYTES = 2**36
-# what is larger than this has to be backed by bytes of the file; nothing packs tighter than deflate can
-_UNQUESTIONED_BYTES = 2**26
-_TIGHTEST_PACKING = 1100
+# smaller sizes are accepted unchecked; larger ones must not exceed what the stored bytes can unpack to by deflate
+_UNCHECKED_BYTES = 2**26
+_HIGHEST_COMPRESSION = 1100
 _LONGEST_NAME = 60
-_LONGEST_REASON = 200
-_NAMED = 10
-# what the system, zipfile, zlib, numpy, json and h5py raise when a file is not what it claims to be
+_LONGEST_SUMMARY = 200
+_MOST_NAMES = 10
+# what the system, zipfile, zlib, numpy, json and h5py raise on damaged files
 _DAMAGE: tuple[type[Exception], ...] = (
     OSError,
     ValueError,
@@ -36,51 +36,51 @@ _DAMAGE += (zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError)
 
 @contextlib.contextmanager
 def explain_damage(place: Path | str, kind: str, error: type[PtychoError]) -> Iterator[None]:
-    """Turn whatever a file that is not what it claims to be raises into one error that says so.
+    """Turn all that reading a missing or damaged file can raise into one error with its name.
 
     Args:
-        place: the file, or the name of a part of one.
-        kind: what it should be.
-        error: the error to raise; errors of this package that are raised inside pass through.
+        place: the file, or the name of a part of it.
+        kind: the kind of file, as in "is not a readable NPZ file".
+        error: the error to raise; errors of this package raised inside pass unchanged.
     """
     if isinstance(place, Path) and not place.is_file():
-        raise error(f"{place}: there is no such file")
+        raise error(f"{place}: the file does not exist")
     try:
         yield
     except PtychoError:
         raise
     except _DAMAGE as found:
-        problem = "holds pickled objects" if "unpickled" in str(found) else f"is not a readable {kind}"
+        problem = "contains pickled objects" if "unpickled" in str(found) else f"is not a readable {kind}"
         raise error(f"{place}: {problem} ({summarise_error(found)})") from found
 
 
-def check_declared_size(name: str, claimed_bytes: int, stored_bytes: int, largest_bytes: int = LARGEST_BYTES) -> None:
-    """Check what a part of a file claims against the bytes that it takes; up to 64 MiB are not asked for.
+def check_declared_size(name: str, declared_bytes: int, stored_bytes: int, largest_bytes: int = LARGEST_BYTES) -> None:
+    """Check the size that a part of a file declares against the bytes that store it.
 
     Raises:
-        ValueError: it claims more than is read, or more than the bytes can unpack to.
+        ValueError: the size exceeds the limit, or what the stored bytes can unpack to.
     """
-    unit, size = ("GiB", 2**30) if claimed_bytes >= 2**30 else ("MiB", 2**20)
-    claim = f"{abbreviate(name)} claims {claimed_bytes / size:.0f} {unit}"
-    if claimed_bytes > largest_bytes:
-        raise ValueError(f"{claim}; at most {largest_bytes / 2**30:.0f} GiB are read")
-    if claimed_bytes > max(_UNQUESTIONED_BYTES, _TIGHTEST_PACKING * stored_bytes):
-        raise ValueError(f"{claim} that nothing backs: it has {stored_bytes} bytes")
+    unit, size = ("GiB", 2**30) if declared_bytes >= 2**30 else ("MiB", 2**20)
+    declared = f"{abbreviate(name)} declares a size of {declared_bytes / size:.0f} {unit}"
+    if declared_bytes > largest_bytes:
+        raise ValueError(f"{declared}; the limit is {largest_bytes / 2**30:.0f} GiB")
+    if declared_bytes > max(_UNCHECKED_BYTES, _HIGHEST_COMPRESSION * stored_bytes):
+        raise ValueError(f"{declared}, more than its {stored_bytes} stored bytes can contain")
 
 
 def abbreviate(name: str) -> str:
-    """A name from a file as part of a line: short, and without line breaks or what else a terminal obeys."""
+    """Shorten a name from a file and escape line breaks and control characters, so that it fits into a message."""
     return ascii(name[:_LONGEST_NAME])[1:-1]
 
 
 def join_names(names: Iterable[str]) -> str:
-    """Some of the names from a file, and how many more there are; empty where there are none."""
+    """List the first names from a file and the number of the others; `nothing` if there are none."""
     ordered = sorted(names)
-    more = [f"and {len(ordered) - _NAMED} more"] if len(ordered) > _NAMED else []
-    return ", ".join([*map(abbreviate, ordered[:_NAMED]), *more])
+    more = [f"and {len(ordered) - _MOST_NAMES} more"] if len(ordered) > _MOST_NAMES else []
+    return ", ".join([*map(abbreviate, ordered[:_MOST_NAMES]), *more]) or "nothing"
 
 
 def summarise_error(error: Exception) -> str:
-    """What an error of a library says, in one short line; its kind where it says nothing."""
+    """The first line of an error's message, shortened; the name of its class if the message is empty."""
     lines = str(error).splitlines()
-    return lines[0][:_LONGEST_REASON] if lines else type(error).__name__
+    return lines[0][:_LONGEST_SUMMARY] if lines else type(error).__name__

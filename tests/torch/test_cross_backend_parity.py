@@ -327,7 +327,7 @@ def test_refine_moves_the_object_along_the_stored_step(modes: int) -> None:
     guess = Canvas(stored["specimen"][:, ::-1])
     frame = Frame(scan.positions_px, scan.patch_px)
     found = refine(scan, settings, guess=guess)
-    moved = found.canvas.pixels - guess.window(frame.origin_px, frame.shape_px)
+    moved = found.canvas.pixels - guess.cut_window(frame.origin_px, frame.shape_px)
     wanted = stored[f"object_step_{modes}"]
     # how far it goes along the step is a matter of the epochs and of momentum
     stretch = np.vdot(wanted, moved) / np.vdot(wanted, wanted)

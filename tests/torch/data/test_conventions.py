@@ -42,13 +42,13 @@ def test_small_integers_do_not_overflow_when_they_are_squared() -> None:
 
 @pytest.mark.parametrize("units", ["auto", "amplitude"])
 def test_negative_amplitudes_are_refused(units: Literal["auto", "amplitude"]) -> None:
-    with pytest.raises(ScanFileError, match=r"mine: amplitudes go down to -0\.5"):
+    with pytest.raises(ScanFileError, match=r"mine: .*amplitude.* -0\.5"):
         to_counts(np.full((1, 16, 16), -0.5), DataSettings(units=units), "mine")
 
 
 @pytest.mark.parametrize("stored", [np.ones((1, 16, 16), complex), np.ones((1, 16, 16), bool), np.full((1, 2, 2), "a")])
 def test_other_types_than_numbers_are_refused(stored: np.ndarray[Any, Any]) -> None:
-    with pytest.raises(ScanFileError, match="integer counts or float amplitudes are needed"):
+    with pytest.raises(ScanFileError, match="patterns are of type"):
         to_counts(stored, AUTO, "mine")
 
 
