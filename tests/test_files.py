@@ -82,7 +82,7 @@ def run_folder(tmp_path: Path) -> Path:
 
 def test_results_are_not_replaced_unasked(tmp_path: Path) -> None:
     folder = run_folder(tmp_path)
-    with pytest.raises(OutputError, match="is not empty; .*--overwrite"):
+    with pytest.raises(OutputError, match=r"is not empty; .*--overwrite"):
         prepare_folder(folder, overwrite=False)
     assert (folder / "checkpoints" / "last.ckpt").exists()
 

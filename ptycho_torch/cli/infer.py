@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _collect(arguments: argparse.Namespace, trained: Experiment) -> tuple[InferenceSettings, RefineSettings]:
-    """Settings from the options; those not given are taken from the settings that the network was trained with."""
+    """Collect settings from the options, and those not given from the training of the network."""
     return (
         collect_settings(arguments, InferenceSettings, base=trained.inference),
         collect_settings(arguments, RefineSettings, prefix="polish_", base=trained.refine),

@@ -60,7 +60,7 @@ def add_run_options(parser: argparse.ArgumentParser, output_dir: str) -> None:
 
 
 def locate_model(data: Path) -> Path:
-    """Path of the model of a workflow directory, which is given by the folder or a file in it."""
+    """Find the path of the model in a workflow directory, named by the folder or a file in it."""
     from ptycho_torch.contracts.ptychodus.folder import MODEL_NAME
 
     return (data if data.is_dir() else data.parent) / MODEL_NAME
@@ -80,7 +80,7 @@ def add_output(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def add_quiet(group: argparse._ActionsContainer) -> None:
-    """Add the option that leaves nothing but warnings."""
+    """Add the option that suppresses everything but warnings."""
     group.add_argument("--quiet", action="store_true", help="show warnings only, no progress")
 
 

@@ -16,7 +16,7 @@ T = TypeVar("T", bound=np.generic)
 _log = logging.getLogger(__name__)
 
 _LARGEST_FAINT_COUNT = 50
-_WHOLE_WITHIN = 1e-3
+_INTEGER_WITHIN = 1e-3
 _DARK_SHARE = 0.01
 _LOWEST_DOSE = 1000
 _MOST_NUMBERS = 8
@@ -43,21 +43,28 @@ def to_counts(stored: NDArray[Any], settings: DataSettings, name: str) -> NDArra
         )
     units, reason = detect_units(stored) if settings.units == "auto" else (settings.units, "by settings")
     _log.info("%s: patterns are read as %s (%s)", name, units, reason)
-    if units == "counts":
-        return _rescale(stored.astype(np.float32), settings, name)
-    if stored.size and float(np.min(stored)) < 0:
-        raise ScanFileError(
-            f"{name}: the lowest amplitude is {float(np.min(stored)):g}; amplitudes and counts cannot be negative"
-        )
+    counts = (stored if units == "counts" else _square(stored, settings, name)).astype(np.float32)
+    if settings.photons is None or not counts.size:
+        return counts
+    mean = float(counts.sum(axis=(1, 2), dtype=np.float64).mean())
+    _log.info("%s: patterns are scaled from %.4g to %.4g photons", name, mean, settings.photons)
+    return counts * np.float32(settings.photons / max(mean, 1e-30))
+
+
+def _square(stored: NDArray[Any], settings: DataSettings, name: str) -> NDArray[np.float64]:
+    lowest = float(np.min(stored, initial=0))
+    if lowest < 0:
+        raise ScanFileError(f"{name}: the lowest amplitude is {lowest:g}; amplitudes and counts cannot be negative")
     squared = np.square(stored, dtype=np.float64)
-    whole = np.round(squared)
-    counts = whole if np.allclose(squared, whole, rtol=1e-6, atol=_WHOLE_WITHIN) else squared
-    if counts is squared and settings.photons is None:
+    integers = np.round(squared)
+    if np.allclose(squared, integers, rtol=1e-6, atol=_INTEGER_WITHIN):
+        return integers
+    if settings.photons is None:
         _log.warning(
             "%s: the squared amplitudes are not integers; if they are normalised, specify the dose with --photons",
             name,
         )
-    return _rescale(counts.astype(np.float32), settings, name)
+    return squared
 
 
 def detect_units(stored: NDArray[Any]) -> tuple[str, str]:
@@ -79,14 +86,6 @@ def move_patterns_first(stored: NDArray[Any], patterns: int, name: str) -> NDArr
         _log.info("%s: the pattern axis is the last one, as in old files; it is moved to the front", name)
         return np.moveaxis(stored, 2, 0)
     return stored
-
-
-def _rescale(counts: NDArray[np.float32], settings: DataSettings, name: str) -> NDArray[np.float32]:
-    if settings.photons is None or not counts.size:
-        return counts
-    mean = float(counts.sum(axis=(1, 2), dtype=np.float64).mean())
-    _log.info("%s: patterns are scaled from %.4g to %.4g photons", name, mean, settings.photons)
-    return counts * np.float32(settings.photons / max(mean, 1e-30))
 
 
 def find_illuminated_patterns(counts: NDArray[np.float32], name: str) -> NDArray[np.int64]:

@@ -58,7 +58,7 @@ def read_diffraction(path: Path | str) -> Diffraction:
                 contents.read_number("detector_pixel_height_m", of="patterns"),
                 contents.read_number("detector_pixel_width_m", of="patterns"),
             ),
-            pattern_photons=contents.read_array(photons, "fiu", [1]) if contents.has(photons) else None,
+            pattern_photons=contents.read_array(photons, "fiu", [1]) if contents.has_array(photons) else None,
         )
 
 

@@ -138,7 +138,7 @@ def read_product(path: Path | str) -> Product:
             | {
                 name: contents.read_array(name, kinds, [axes], finite=name != "loss_values")
                 for name, (kinds, axes) in _SERIES.items()
-                if contents.has(name)
+                if contents.has_array(name)
             },
         )
         problem = _find_mismatch(product)
@@ -172,12 +172,12 @@ def half_pixel(patch_px: int) -> float:
 def _read_attributes(contents: Hdf5Contents) -> dict[str, str | float | bool]:
     attributes = dict(DEFAULT_ATTRIBUTES)
     for name in (*DEFAULT_ATTRIBUTES, "polarization"):
-        if contents.has(name):
+        if contents.has_attribute(name):
             attributes[name] = contents.read_text(name) if name in _TEXTS else contents.read_number(name)
     attributes["far_field"] = bool(attributes["far_field"])
     attributes["detector_object_distance_m"] = contents.read_number("detector_object_distance_m")
     old_name, name = "probe_energy_eV", "photon_energy_eV"
-    attributes[name] = contents.read_number(old_name if contents.has(old_name) else name)
+    attributes[name] = contents.read_number(old_name if contents.has_attribute(old_name) else name)
     return attributes
 
 

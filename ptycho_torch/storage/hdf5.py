@@ -49,7 +49,7 @@ class Hdf5Contents:
         Raises:
             PtychoError: it is missing, a link, of another kind or shape, or its declared size exceeds the stored one.
         """
-        dataset = self._dataset(name)
+        dataset = self._find_dataset(name)
         if dataset.dtype.kind not in kinds or dataset.ndim not in axes:
             wanted = " or ".join(map(str, axes))
             raise self.make_error(
@@ -65,9 +65,13 @@ class Hdf5Contents:
             raise self.make_error(f"{name!r} contains NaN or infinite values")
         return values
 
-    def has(self, name: str) -> bool:
-        """Whether the file has a dataset, a link or an attribute of that name."""
-        return name in self._file.attrs or self._file.get(name, getlink=True) is not None
+    def has_attribute(self, name: str) -> bool:
+        """Whether the file has an attribute of that name."""
+        return name in self._file.attrs
+
+    def has_array(self, name: str) -> bool:
+        """Whether the file has a dataset of that name, or a link."""
+        return self._file.get(name, getlink=True) is not None
 
     def read_number(self, name: str, default: float | None = None, *, of: str | None = None) -> float:
         """Read an attribute of the file, or `of` one of its datasets, as a finite number; a boolean becomes 0 or 1.
@@ -75,7 +79,7 @@ class Hdf5Contents:
         Raises:
             PtychoError: it is not a finite number, or it is missing and has no default.
         """
-        attributes = self._file.attrs if of is None else self._dataset(of).attrs
+        attributes = self._file.attrs if of is None else self._find_dataset(of).attrs
         place = repr(name) if of is None else f"{name!r} of {of!r}"
         if name not in attributes:
             if default is None:
@@ -105,7 +109,7 @@ class Hdf5Contents:
         raw = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
         return raw.decode("utf-8", "replace").partition("\0")[0]
 
-    def _dataset(self, name: str) -> h5py.Dataset:
+    def _find_dataset(self, name: str) -> h5py.Dataset:
         link = self._file.get(name, getlink=True)
         if link is None:
             raise self.make_error(f"{name!r} is missing; the file contains {join_names(self._file)}")

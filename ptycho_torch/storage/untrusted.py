@@ -30,8 +30,11 @@ _DAMAGE: tuple[type[Exception], ...] = (
     MemoryError,
     OverflowError,
     LookupError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    tokenize.TokenError,
 )
-_DAMAGE += (zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError)
 
 
 @contextlib.contextmanager

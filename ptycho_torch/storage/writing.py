@@ -92,6 +92,6 @@ def prepare_folder(folder: Path, *, overwrite: bool) -> None:
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
-        probe = folder / f".{uuid.uuid4().hex}"
-        probe.touch()
-        probe.unlink()
+        trial = folder / f".{uuid.uuid4().hex}"
+        trial.touch()
+        trial.unlink()

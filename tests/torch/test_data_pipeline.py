@@ -352,7 +352,7 @@ class TestRawDataTorchAdapter:
         [
             ({"N": 64}, DataError, r"the patterns of diff3d are \(16, 16\) px; N is 64"),
             ({"N": N, "K": 2, "gridsize": 2}, GroupingError, "2 neighbours .* a group of 4 needs at least 3"),
-            ({"N": N, "K": 40, "gridsize": 6}, GroupingError, "a group of 36 patterns was asked for; the scan has 30"),
+            ({"N": N, "K": 40, "gridsize": 6}, GroupingError, "a group is 36; the scan has 30"),
             ({"N": N, "K": 0}, ConfigError, "neighbor_count is 0; it must be at least 1"),
             ({"N": N, "nsamples": 0}, ConfigError, "n_groups is 0; it must be at least 1"),
             ({"N": N, "gridsize": 0}, ConfigError, "gridsize is 0; it must be at least 1"),

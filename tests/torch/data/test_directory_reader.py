@@ -89,7 +89,7 @@ def test_asking_for_one_of_several_names_one(tmp_path: Path) -> None:
 
 
 def test_nothing_to_read_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ScanFileError, match="absent: .*does not exist"):
+    with pytest.raises(ScanFileError, match=r"absent: .*does not exist"):
         read_scans(tmp_path / "absent")
     with pytest.raises(ScanFileError, match=r"no \.npz file"):
         read_scans(tmp_path)
@@ -97,7 +97,7 @@ def test_nothing_to_read_is_said(tmp_path: Path) -> None:
 
 def test_a_file_without_a_probe_is_refused_as_one(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", wave=np.ones((16, 16)))
-    with pytest.raises(ScanFileError, match="probeGuess or probe.* contains wave"):
+    with pytest.raises(ScanFileError, match=r"probeGuess or probe.* contains wave"):
         read_probe(tmp_path / "a.npz")
     (tmp_path / "b.npy").write_bytes(b"not an array")
     with pytest.raises(ScanFileError, match=r"b\.npy: is not a readable NPY file"):

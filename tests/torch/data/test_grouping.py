@@ -38,7 +38,7 @@ def test_patterns_at_one_place_still_lead_their_own_groups() -> None:
 
 @pytest.mark.parametrize(
     ("size", "near", "complaint"),
-    [(41, None, "a group of 41 patterns was asked for; the scan has 40"), (6, 3, "a group of 6 needs at least 5")],
+    [(41, None, "group is 41; the scan has 40"), (6, 3, "a group of 6 needs at least 5")],
 )
 def test_groups_that_cannot_be_made_are_refused(size: int, near: int | None, complaint: str) -> None:
     with pytest.raises(GroupingError, match=complaint):

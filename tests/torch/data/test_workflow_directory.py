@@ -159,7 +159,7 @@ def test_a_beam_stop_does_not_move_the_direct_beam(tmp_path: Path) -> None:
 def test_numbers_that_never_meet_are_refused(tmp_path: Path) -> None:
     """[DC-5.2]"""
     patterns = client_diffraction(counts(), INDEXES + 100)
-    with pytest.raises(ScanFileError, match="no pattern has a position; .* 103 to 111, .* 3 to 11"):
+    with pytest.raises(ScanFileError, match=r"no pattern has a position; .* 103 to 111, .* 3 to 11"):
         read_scans(folder_of(tmp_path, patterns=patterns))
 
 
@@ -288,7 +288,7 @@ def test_patterns_that_are_only_claimed_are_not_read(tmp_path: Path) -> None:
         del file["patterns"]
         file.create_dataset("patterns", (10**6, 1000, 1000), "u2", chunks=(1, 1000, 1000), compression="lzf")
         file["patterns"].attrs.update(marks)
-    with pytest.raises(ScanFileError, match="'patterns' .* 1863 GiB"):
+    with pytest.raises(ScanFileError, match=r"'patterns' .* 1863 GiB"):
         read_scans(folder)
 
 
