@@ -28,11 +28,7 @@ class Canvas:
     pixel_m: float | None = None
 
     def __post_init__(self) -> None:
-        """Check the pixels.
-
-        Raises:
-            DataError: they are not a finite two-dimensional array.
-        """
+        """Raise DataError unless the pixels are a finite two-dimensional array."""
         pixels = np.asarray(self.pixels, np.complex64)
         if pixels.ndim != 2 or pixels.size == 0 or not np.isfinite(pixels).all():
             raise DataError(f"the object has shape {pixels.shape}; it must be finite and two-dimensional")
@@ -90,11 +86,7 @@ class Frame:
     patch_px: int
 
     def __post_init__(self) -> None:
-        """Check the size of the canvas.
-
-        Raises:
-            DataError: it exceeds the limit.
-        """
+        """Raise DataError if the canvas would exceed the largest size."""
         height, width = self.shape_px
         if height * width > LARGEST_CANVAS_PX:
             raise DataError(

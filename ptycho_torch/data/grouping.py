@@ -146,8 +146,8 @@ def draw_groups(
     most = patterns * math.comb(others.shape[1], size - 1)
     if groups > most:
         raise GroupingError(
-            f"{groups} groups are too many; {patterns} patterns with {others.shape[1]} neighbours each make at most {most} "
-            f"different groups of {size}: increase the neighbours or decrease the groups"
+            f"{groups} groups are too many; {patterns} patterns with {others.shape[1]} neighbours each make at most "
+            f"{most} different groups of {size}: increase the neighbours or decrease the groups"
         )
     rng = np.random.default_rng(seed)
     table = [

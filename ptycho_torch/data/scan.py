@@ -15,6 +15,13 @@ from ptycho_torch.errors import DataError
 
 SMALLEST_PATCH_PX = 16
 LARGEST_PHOTONS_PER_PIXEL = 1e12
+_TYPES = {
+    "counts": np.float32,
+    "positions_px": np.float64,
+    "probe": np.complex64,
+    "good_pixels": np.bool_,
+    "background": np.float32,
+}
 
 
 class ScanSource(Protocol):
@@ -55,28 +62,20 @@ class Scan:
     source: ScanSource | None = None
 
     def __post_init__(self) -> None:
-        """Check every array and make it read-only.
-
-        Raises:
-            DataError: an array has an unusable shape, size or value.
-        """
+        """Make every array read-only; raise DataError if one has an unusable shape, size or value."""
         if self.good_pixels.size == 0:
-            self._set("good_pixels", np.ones(self.counts.shape[1:], bool))
-        types = {"counts": np.float32, "positions_px": np.float64, "probe": np.complex64, "background": np.float32}
-        for name, kind in types.items():
+            object.__setattr__(self, "good_pixels", np.ones(self.counts.shape[1:], bool))
+        for name, kind in _TYPES.items():
             if getattr(self, name) is not None:
-                self._set(name, np.asarray(getattr(self, name), kind))
+                # a view, so that the caller's array stays writable
+                array: NDArray[Any] = np.asarray(getattr(self, name), kind).view()
+                array.flags.writeable = False
+                object.__setattr__(self, name, array)
         check_shapes(self.name, self.counts, self.positions_px, self.background, self.good_pixels)
         self._check_values()
         self._check_probe()
         if self.truth is not None:
             self.truth.find_patch_corners(self.positions_px, self.patch_px, self.name)
-        for array in (self.counts, self.positions_px, self.good_pixels, self.probe, self.background):
-            if array is not None:
-                array.flags.writeable = False
-
-    def _set(self, name: str, value: NDArray[Any]) -> None:
-        object.__setattr__(self, name, value.view() if isinstance(value, np.ndarray) else value)
 
     def __len__(self) -> int:
         """Number of patterns."""
