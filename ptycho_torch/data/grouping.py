@@ -200,7 +200,7 @@ def _find_nearest(positions_px: NDArray[np.float64], size: int, neighbours: int)
     if size > patterns:
         raise GroupingError(f"the size of a group is {size}; the scan has {patterns} patterns")
     if neighbours < size - 1:
-        raise GroupingError(f"the number of neighbours is {neighbours}; a group of {size} needs at least {size - 1}")
+        raise GroupingError(f"{neighbours} neighbours are too few; a group of {size} needs at least {size - 1}")
     reach = min(neighbours + 1, patterns)
     found = np.asarray(cKDTree(positions_px).query(positions_px, k=reach)[1], np.int64).reshape(patterns, reach)
     # among patterns at the same position the tree may find another one first
