@@ -108,7 +108,7 @@ def _put(array: NDArray[Any], value: float) -> NDArray[Any]:
 
 
 BROKEN_SCANS: dict[str, tuple[Callable[[Arrays], None], str]] = {
-    "no patterns": (_drop("diff3d"), "contains no patterns"),
+    "no patterns": (_drop("diff3d"), "must contain patterns"),
     "no positions": (_drop("xcoords"), "'xcoords' is missing"),
     "too few positions": (_set("xcoords", lambda array: array[:-1]), "xcoords and"),
     "fewer patterns": (_set("diff3d", lambda array: array[:-2]), r"positions have shape \(\d+, 2\)"),
@@ -209,8 +209,8 @@ def _link(folder: Path) -> None:
 
 
 BROKEN_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no product": (lambda folder: (folder / "product.h5").unlink(), "product.h5, and contains diffraction.h5"),
-    "no patterns": (lambda folder: (folder / "diffraction.h5").unlink(), "product.h5, and contains product.h5"),
+    "no product": (lambda folder: (folder / "product.h5").unlink(), "but product.h5 is missing"),
+    "no patterns": (lambda folder: (folder / "diffraction.h5").unlink(), "but diffraction.h5 is missing"),
     "cut off product": (lambda folder: _truncate(folder / "product.h5"), "product.h5: is not a readable HDF5"),
     "cut off patterns": (lambda folder: _truncate(folder / "diffraction.h5"), "diffraction.h5: is not a readable HDF5"),
     "claims": (_claim_too_much, "size of 1863 GiB"),

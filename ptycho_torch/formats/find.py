@@ -121,7 +121,7 @@ def read_probe(path: Path | str) -> NDArray[Any]:
     for key in _PROBE_KEYS:
         if key in arrays:
             return arrays[key]
-    raise ScanFileError(f"{path}: must contain {' or '.join(_PROBE_KEYS)}, and contains {join_names(arrays)}")
+    raise ScanFileError(f"{path}: must contain {' or '.join(_PROBE_KEYS)}, but contains {join_names(arrays)}")
 
 
 def _read_probes(source: Path) -> dict[str, NDArray[Any]]:

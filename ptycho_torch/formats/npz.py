@@ -57,8 +57,8 @@ def read_npz(path: Path | str, settings: DataSettings | None = None, *, probe: N
     patterns = next((key for key in (*_CANONICAL, "data") if key in arrays), None)
     if patterns is None:
         raise ScanFileError(
-            f"{path}: contains no patterns; it must contain diff3d, xcoords and ycoords, or data and scan, and "
-            f"contains {join_names(arrays)}"
+            f"{path}: must contain patterns, as diff3d with xcoords and ycoords or as data with scan, but contains "
+            f"{join_names(arrays)}"
         )
     is_plain = patterns == "data"
     if is_plain:

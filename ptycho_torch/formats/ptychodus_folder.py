@@ -40,8 +40,9 @@ def list_workflow_files(folder: Path) -> list[Path]:
     paths = [folder / DIFFRACTION_NAME, folder / PRODUCT_NAME]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
-        found = " and ".join(path.name for path in paths if path.name not in missing) or "neither"
-        raise ScanFileError(f"{folder}: must contain {DIFFRACTION_NAME} and {PRODUCT_NAME}, and contains {found}")
+        raise ScanFileError(
+            f"{folder}: must contain {DIFFRACTION_NAME} and {PRODUCT_NAME}, but {' and '.join(missing)} is missing"
+        )
     return paths
 
 

@@ -178,11 +178,11 @@ def test_positions_may_be_exchanged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "complaint"),
     [
-        (canonical(diff3d=None), "no patterns; .* contains objectGuess, probeGuess, xcoords, ycoords"),
+        (canonical(diff3d=None), "patterns, .* contains objectGuess, probeGuess, xcoords, ycoords"),
         (canonical(xcoords=None), "'xcoords' is missing"),
         (canonical(ycoords=None), "'ycoords' is missing"),
         (plain(scan=None), "'scan' is missing"),
-        ({}, "no patterns; .* contains nothing"),
+        ({}, "patterns, .* contains nothing"),
         (canonical(ycoords=np.ones(4)), "6 xcoords and 4 ycoords"),
         (canonical(xcoords=np.ones(4), ycoords=np.ones(4)), r"positions have shape \(4, 2\); .* \(6, 2\)"),
         (plain(scan=np.ones((6, 3))), r"positions have shape \(6, 3\)"),

@@ -235,8 +235,8 @@ def test_npz_files_come_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("missing", "complaint"),
     [
-        ("product.h5", "must contain .* product.h5, and contains diffraction.h5"),
-        ("diffraction.h5", "must contain diffraction.h5 .* contains product.h5"),
+        ("product.h5", "product.h5 is missing"),
+        ("diffraction.h5", "diffraction.h5 is missing"),
     ],
 )
 def test_half_a_folder_is_refused(tmp_path: Path, missing: str, complaint: str) -> None:
