@@ -7,8 +7,8 @@
     result = pt.reconstruct_scan(training.last, scan)
     pt.write_object(result.canvas, Path("object.npz"))
 
-Names are loaded when they are first used, so that importing the package costs next to nothing; those that need torch
-raise MissingTorchError where it is not installed.
+Names are loaded when they are first used, so that importing the package takes little time; those that need torch raise
+MissingTorchError if it is not installed.
 """
 
 from __future__ import annotations

@@ -113,18 +113,18 @@ DEEP = "[" * 100_000
         (f"refine: {{epochs: 0x{'f' * 50_000}}}", "refine.epochs is a number of thousands of digits; it must be"),
         ("refine: {epoch: 3}", "refine has no setting 'epoch'; it has method, epochs"),
         ("refine: {1: 3}", "refine has no setting 1; it has method"),
-        ("polish: {epochs: 3}", "there is no section 'polish'; there are data, simulation, model"),
-        ("refine: 3", "refine holds no mapping of settings"),
-        ("- refine", "holds no mapping of sections"),
+        ("polish: {epochs: 3}", "'polish' is not a section; the sections are data, simulation, model"),
+        ("refine: 3", "refine must be a mapping"),
+        ("- refine", "must be a mapping of sections"),
         ("refine: {seed: 1, seed: 2}", "line 1, 'seed' occurs twice"),
-        ("refine: &one {seed: 1}\ndata: *one", "line 2, references are not read"),
-        ("? [refine]\n: {seed: 1}", "line 1, a key is no word"),
+        ("refine: &one {seed: 1}\ndata: *one", "line 2, references are unsupported"),
+        ("? [refine]\n: {seed: 1}", "line 1, a key is not a string"),
         ("refine: !!python/object/apply:os.getcwd []", "line 1, could not determine a constructor"),
         ("refine: {", "line 1, "),
-        (DEEP, "is not readable YAML"),
-        ("\0", "is not readable YAML"),
+        (DEEP, "is not a readable YAML file"),
+        ("\0", "is not a readable YAML file"),
         ("#" * 2**20 + "\n", "is larger than 1 MiB"),
-        (None, "cannot be read (No such file or directory)"),
+        (None, "the file does not exist"),
     ],
 )
 def test_a_file_of_settings_that_cannot_be_used_is_told(
@@ -181,7 +181,7 @@ def test_a_setting_that_does_nothing_is_named_as_it_was_given(scan_path: Path, t
         [sys.executable, "-m", "ptycho_torch", *map(str, words), *options], capture_output=True, text=True, check=True
     )
     assert done.stderr.splitlines() == [
-        f"{file}: the section model changes nothing in refine",
+        f"{file}: section model has no effect on refine",
         f"{file}: refine.learning_rate is 0.2 and has no effect unless --method is poisson",
         "--total_variation is 7.0 and has no effect unless --method is poisson",
     ]

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ptycho_torch.evaluate.objects import match_factor, remove_ramp
-from ptycho_torch.storage.writing import write_whole
+from ptycho_torch.storage.writing import write_atomically
 
 _PANEL_INCH = 2.9
 
@@ -40,7 +40,7 @@ def save_picture(values: NDArray[Any], path: Path, mask: NDArray[np.bool_]) -> N
     low, high = _find_range(values, mask)
     buffer = io.BytesIO()
     matplotlib_image.imsave(buffer, values[_find_extent(mask)], cmap="gray", vmin=low, vmax=high, format="png")
-    with write_whole(path) as file:
+    with write_atomically(path) as file:
         file.write(buffer.getvalue())
 
 
@@ -83,7 +83,7 @@ def save_comparison(
         axis.set_xticks([])
         axis.set_yticks([])
     figure.suptitle(title, fontsize=11)
-    with write_whole(path) as file:
+    with write_atomically(path) as file:
         figure.savefig(file, format="png", dpi=110)
 
 

@@ -57,7 +57,7 @@ def evaluate(scan: Scan, canvas: Canvas, probe: NDArray[np.complex64], *, device
     )
     figures = {"R": misfit.value, "R_floor": misfit.floor}
     if scan.truth is not None:
-        truth = scan.truth.window(model.frame.origin_px, model.frame.shape_px)
+        truth = scan.truth.cut_window(model.frame.origin_px, model.frame.shape_px)
         found, mask = image.cpu().numpy(), find_illuminated_area(sum_illumination(scan, probe))
         figures |= {
             "complex_error": complex_error(found, truth, mask),

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from ptycho_torch.config import Experiment
 from ptycho_torch.errors import BundleError, ConfigError
 from ptycho_torch.models.record import make_record, read_record
-from ptycho_torch.storage.archive import array_bytes, read_arrays, read_members, write_members
-from ptycho_torch.storage.claims import reading, shown
-from ptycho_torch.storage.plain_pickle import dump_table, guess_table
-from ptycho_torch.storage.writing import write_whole
+from ptycho_torch.storage.archive import pack_arrays, read_arrays, read_members, write_members
+from ptycho_torch.storage.plain_pickle import dump_mapping, recover_mapping
+from ptycho_torch.storage.untrusted import abbreviate, explain_damage
+from ptycho_torch.storage.writing import write_atomically
 
 BUNDLE_NAME = "wts.h5.zip"
 NETWORK_PREFIX = "generator."
@@ -109,7 +109,7 @@ def open_bundle(path: Path | str) -> Bundle:
         BundleError: it does not exist, or is damaged, unsafe, of another version, or inconsistent.
     """
     file = locate_bundle(path)
-    with reading(file, "bundle", BundleError), file.open("rb") as stream:
+    with explain_damage(file, "bundle", BundleError), file.open("rb") as stream:
         members = read_members(stream, _LARGEST_BYTES)
     try:
         return _read_members(members)
@@ -124,27 +124,27 @@ def write_bundle(bundle: Bundle, path: Path) -> None:
         BundleError: a parameter is not a plain value.
         OutputError: the file cannot be written.
     """
-    with reading(_PARAMS, "mapping of plain values", BundleError):
-        params = dump_table(bundle.params)
+    with explain_damage(_PARAMS, "mapping of plain values", BundleError):
+        params = dump_mapping(bundle.params)
         record = make_record(bundle.experiment, bundle.patch_px)
         record |= {"steps": bundle.steps, "params": _to_json(dict(sorted(bundle.params.items())))}
     members = {
-        _MANIFEST: dump_table(bundle.manifest),
+        _MANIFEST: dump_mapping(bundle.manifest),
         _RECORD: json.dumps(record, indent=2, allow_nan=False).encode(),
     }
     for model, weights in bundle.models.items():
-        members[f"{model}/{_PARAMS}"], members[f"{model}/{_WEIGHTS}"] = params, array_bytes(weights)
-    with write_whole(path) as file:
+        members[f"{model}/{_PARAMS}"], members[f"{model}/{_WEIGHTS}"] = params, pack_arrays(weights)
+    with write_atomically(path) as file:
         write_members(members, file)
 
 
 def _read_members(members: Mapping[str, bytes]) -> Bundle:
     for name in (*members, *_MEMBERS):
         if name not in _MEMBERS:
-            raise BundleError(f"contains {shown(name)!r}, which is not part of a bundle")
+            raise BundleError(f"contains {abbreviate(name)!r}, which is not part of a bundle")
         if name not in members:
             raise BundleError(f"lacks {name}")
-    if members[_MANIFEST] != dump_table(Bundle.manifest):
+    if members[_MANIFEST] != dump_mapping(Bundle.manifest):
         raise BundleError(f"its {_MANIFEST} is not that of version {Bundle.manifest['version']!r}, the supported one")
     record = _read_json(members[_RECORD])
     experiment, patch_px = read_record(record)
@@ -162,11 +162,11 @@ def _read_params(members: Mapping[str, bytes], record: Mapping[str, Any]) -> dic
     Bundles of an older release have none in the record, only in the models.
     """
     name = f"{WHOLE}/{_PARAMS}"
-    with reading(name, "mapping of plain values", BundleError):
-        params = record["params"] if "params" in record else guess_table(members[name])
+    with explain_damage(name, "mapping of plain values", BundleError):
+        params = record["params"] if "params" in record else recover_mapping(members[name])
         if not isinstance(params, dict):
             raise ValueError(f"{_RECORD} contains a {type(params).__name__} of parameters")
-        wanted = dump_table(params)
+        wanted = dump_mapping(params)
     for model in (WHOLE, NETWORK):
         if members[f"{model}/{_PARAMS}"] != wanted:
             raise BundleError(f"{model}/{_PARAMS} does not contain the parameters in {_RECORD}")
@@ -174,20 +174,20 @@ def _read_params(members: Mapping[str, bytes], record: Mapping[str, Any]) -> dic
 
 
 def _read_weights(members: Mapping[str, bytes], name: str) -> dict[str, NDArray[Any]]:
-    with reading(name, "NPZ file of weights", BundleError):
+    with explain_damage(name, "NPZ file of weights", BundleError):
         arrays = read_arrays(io.BytesIO(members[name]), _LARGEST_BYTES)
         if not arrays:
             raise ValueError("it contains no arrays")
         for key, array in arrays.items():
             if array.dtype not in map(np.dtype, _TYPES):
-                raise ValueError(f"{shown(key)} is of type {array.dtype.str!r}, not one of {', '.join(_TYPES)}")
+                raise ValueError(f"{abbreviate(key)} is of type {array.dtype.str!r}, not one of {', '.join(_TYPES)}")
             if array.size == 0 or not np.isfinite(array).all():
-                raise ValueError(f"{shown(key)} is empty or not finite")
+                raise ValueError(f"{abbreviate(key)} is empty or not finite")
     return arrays
 
 
 def _read_json(content: bytes) -> dict[str, Any]:
-    with reading(_RECORD, "JSON file", BundleError):
+    with explain_damage(_RECORD, "JSON file", BundleError):
         if len(content) > _LARGEST_RECORD_BYTES:
             raise ValueError(f"it is larger than {_LARGEST_RECORD_BYTES // 2**20} MiB")
         record = json.loads(content, object_hook=_restore_tuple)

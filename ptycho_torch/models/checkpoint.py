@@ -19,7 +19,7 @@ from ptycho_torch.errors import CheckpointError, ConfigError
 from ptycho_torch.models.archive import select_network
 from ptycho_torch.models.record import KEY, check_checkpoint, read_record
 from ptycho_torch.networks.build import Generator, build_network
-from ptycho_torch.storage.claims import reading
+from ptycho_torch.storage.untrusted import explain_damage
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ def restore_network(experiment: Experiment, patch_px: int, weights: Mapping[str,
 def _read(path: Path) -> dict[str, Any]:
     check_checkpoint(path)
     # the restricted reader warns about unusual pickles before it refuses them
-    with reading(path, "checkpoint", CheckpointError), warnings.catch_warnings(action="ignore"):
+    with explain_damage(path, "checkpoint", CheckpointError), warnings.catch_warnings(action="ignore"):
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:

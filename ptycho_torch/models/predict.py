@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ptycho_torch.data.canvas import Canvas, Frame
-from ptycho_torch.data.grouping import neighbour_pairs
+from ptycho_torch.data.grouping import pair_neighbours
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.models.phases import measure_overlaps, synchronise
 from ptycho_torch.networks.build import Generator
@@ -108,7 +108,7 @@ class Predictor:
                 progress(min((number + 1) * batch_size, len(scan)), None)
             return patches
 
-        pairs = neighbour_pairs(scan.positions_px)
+        pairs = pair_neighbours(scan.positions_px)
         overlaps = measure_overlaps(predict_batch, batches, pairs, frame.corners_px, self._weight)
         factors = torch.from_numpy(synchronise(pairs, overlaps, len(scan))).to(self._device)
         return self.merge(

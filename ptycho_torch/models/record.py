@@ -8,7 +8,7 @@ from typing import Any
 
 from ptycho_torch.config import Experiment
 from ptycho_torch.errors import CheckpointError, ConfigError
-from ptycho_torch.storage.claims import reading
+from ptycho_torch.storage.untrusted import explain_damage
 
 RECORD_VERSION = 1
 # the key of the record in a checkpoint
@@ -27,7 +27,7 @@ def check_checkpoint(path: Path) -> None:
     Raises:
         CheckpointError: it does not exist, is damaged, or was not written by this package.
     """
-    with reading(path, "checkpoint", CheckpointError), zipfile.ZipFile(path) as archive:
+    with explain_damage(path, "checkpoint", CheckpointError), zipfile.ZipFile(path) as archive:
         spoilt = archive.testzip()
         tables = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         ours = any(KEY.encode() in archive.read(name) for name in tables)

@@ -60,7 +60,7 @@ def simulate_scan(settings: SimulationSettings) -> Scan:
 
 def _expect_patterns(truth: Canvas, positions_px: NDArray[np.float64], probe: torch.Tensor) -> torch.Tensor:
     frame = Frame(positions_px, probe.shape[-1])
-    canvas = torch.from_numpy(frame.seen_of(truth))
+    canvas = torch.from_numpy(frame.cut_from(truth))
     corners, shifts = torch.from_numpy(frame.corners_px), torch.from_numpy(frame.shifts_px)
     batches = []
     for corners_px, shifts_px in zip(corners.split(_BATCH), shifts.split(_BATCH), strict=True):

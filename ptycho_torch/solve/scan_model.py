@@ -103,7 +103,7 @@ class ScanModel:
         """The canvas to start from: ones where nothing is known."""
         if guess is None:
             return torch.ones(self.frame.shape_px, dtype=torch.complex64, device=self.device)
-        return torch.from_numpy(guess.window(self.frame.origin_px, self.frame.shape_px)).to(self.device)
+        return torch.from_numpy(guess.cut_window(self.frame.origin_px, self.frame.shape_px)).to(self.device)
 
     def start_probe(self, probe: NDArray[np.complex64] | None, modes: int) -> Tensor:
         """A wrapped probe, calibrated to the measured photons, with as many modes as asked.
@@ -113,7 +113,7 @@ class ScanModel:
         Raises:
             DataError: there is no probe to start from.
         """
-        given = self.scan.known_probe() if probe is None else probe
+        given = self.scan.require_probe() if probe is None else probe
         start = torch.from_numpy(np.array(given[:modes], np.complex64)).to(self.device)
         if len(start) < modes:
             start = _with_weak_modes(start, modes)

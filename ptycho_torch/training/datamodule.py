@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
 from ptycho_torch.config import TrainingSettings
-from ptycho_torch.data.grouping import GroupRule, nearest_groups, ruled_groups
+from ptycho_torch.data.grouping import GroupRule, group_nearest, make_groups
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.storage.writing import write_whole
+from ptycho_torch.storage.writing import write_atomically
 from ptycho_torch.training.dataset import Batch, GroupDataset
 
 _log = logging.getLogger(__name__)
@@ -45,14 +45,14 @@ def split_groups(positions_px: NDArray[np.float64], rule: GroupRule, validation_
     """
     patterns = len(positions_px)
     size = min(rule.size, patterns)
-    compact = nearest_groups(positions_px, size)
+    compact = group_nearest(positions_px, size)
     rng = np.random.default_rng(seed)
     reserved = max(1, round(validation_share * patterns / size))
     validation = compact[rng.permutation(patterns)[:reserved]]
     rest = np.setdiff1d(np.arange(patterns), validation)
     if validation_share == 0 or len(rest) < 2 * size or len(rest) < patterns / 2:
-        return GroupSplit(ruled_groups(positions_px, rule, seed), validation, shared=True)
-    return GroupSplit(rest[ruled_groups(positions_px[rest], rule, seed)], validation, shared=False)
+        return GroupSplit(make_groups(positions_px, rule, seed), validation, shared=True)
+    return GroupSplit(rest[make_groups(positions_px[rest], rule, seed)], validation, shared=False)
 
 
 class GroupSampler(Sampler[int]):
@@ -162,5 +162,5 @@ class ScanDataModule(lightning.LightningDataModule):
             arrays[f"positions_px_{number}"] = scan.positions_px
             arrays[f"training_{number}"] = split.training
             arrays[f"validation_{number}"] = split.validation
-        with write_whole(path) as file:
+        with write_atomically(path) as file:
             np.savez_compressed(file, **arrays)

@@ -52,7 +52,7 @@ class GroupDataset(Dataset[Batch]):
         self._corners = [torch.from_numpy(frame.corners_px) for frame in frames]
         self._shifts = [torch.from_numpy(frame.shifts_px) for frame in frames]
         self._labels = [
-            _view_patches(scan.known_object().window(frame.origin_px, frame.shape_px), scan.patch_px)
+            _view_patches(scan.require_object().cut_window(frame.origin_px, frame.shape_px), scan.patch_px)
             for scan, frame in zip(scans, frames, strict=True)
             if labelled
         ]

@@ -11,7 +11,7 @@ from ptycho_torch.data.canvas import Frame
 from ptycho_torch.evaluate.figures import Panel, save_comparison, save_object
 from ptycho_torch.evaluate.scores import find_illuminated_area, sum_illumination
 from ptycho_torch.formats.npz import write_object
-from ptycho_torch.storage.writing import write_json, write_whole
+from ptycho_torch.storage.writing import write_atomically, write_json
 from ptycho_torch.workflows.reconstruction import Reconstruction
 from ptycho_torch.workflows.refinement import Refinement
 
@@ -27,12 +27,12 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
     amplitude, phase = save_object(canvas.pixels, folder, mask)
     paths = {"object": folder / "object.npz", "probe": folder / "probe.npy"}
     write_object(canvas, paths["object"])
-    with write_whole(paths["probe"]) as file:
+    with write_atomically(paths["probe"]) as file:
         np.save(file, probe)
     if isinstance(result, Reconstruction):
         paths |= {"network_object": folder / "network_object.npz", "prediction": folder / "prediction.npz"}
         write_object(result.prediction.canvas, paths["network_object"])
-        with write_whole(paths["prediction"]) as file:
+        with write_atomically(paths["prediction"]) as file:
             np.savez_compressed(file, patches=result.sample, patterns=result.sample_patterns)
     paths |= {"metrics": folder / "metrics.json", "comparison": folder / "comparison.png"}
     write_json(_collect_metrics(result), paths["metrics"])
@@ -75,7 +75,7 @@ def _make_panels(result: Reconstruction | Refinement) -> list[Panel]:
         ]
     panels = [Panel(title, canvas.pixels, _format_note(figures)) for title, canvas, figures in shown]
     if scan.truth is not None:
-        panels.insert(0, Panel("true object", Frame(scan.positions_px, scan.patch_px).seen_of(scan.truth)))
+        panels.insert(0, Panel("true object", Frame(scan.positions_px, scan.patch_px).cut_from(scan.truth)))
     return panels
 
 

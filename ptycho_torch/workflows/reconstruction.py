@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ptycho_torch.config import Experiment, InferenceSettings, RefineSettings
 from ptycho_torch.data.canvas import Canvas
-from ptycho_torch.data.grouping import nearest_groups
+from ptycho_torch.data.grouping import group_nearest
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import CheckpointError
 from ptycho_torch.evaluate.residual import Residual
@@ -143,7 +143,7 @@ def reconstruct_scan(
     control = solve("flat_polish", "flat + polish", None) if inference.polish and inference.control else None
     metrics["speed"] = {"network_seconds": seconds, "patterns_per_second": len(scan) / seconds}
     training = trained.experiment.training
-    groups = nearest_groups(scan.positions_px, min(training.group_size, len(scan)))[: training.batch_size]
+    groups = group_nearest(scan.positions_px, min(training.group_size, len(scan)))[: training.batch_size]
     sample = predictor.predict_patches(scan, groups.ravel()).unflatten(0, groups.shape).cpu().numpy()
     result = Reconstruction(scan, prediction, used, polished, control, metrics, sample, groups)
     if polished and control:

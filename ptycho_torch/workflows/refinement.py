@@ -83,4 +83,4 @@ def _cut_middle(scan: Scan, solution: Solution) -> NDArray[np.complex64]:
     positions = scan.positions_px
     side = int(np.ptp(positions, axis=0).min() * 0.75) // 2 * 2
     corner = np.round((positions.min(axis=0) + positions.max(axis=0)) / 2) - side // 2
-    return solution.canvas.window((float(corner[0]), float(corner[1])), (side, side))
+    return solution.canvas.cut_window((float(corner[0]), float(corner[1])), (side, side))

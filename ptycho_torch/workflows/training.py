@@ -19,7 +19,7 @@ from ptycho_torch.networks.build import build_network
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Stages
 from ptycho_torch.runtime.run_record import RunRecord, check_run
-from ptycho_torch.storage.writing import claim_folder
+from ptycho_torch.storage.writing import prepare_folder
 from ptycho_torch.training.bootstrap import bootstrap_probes
 from ptycho_torch.training.fit import LAST_NAME, TrainingResult, fit
 
@@ -68,11 +68,11 @@ def train_network(
         section.warn_unused()
     build_network(experiment, scans[0].patch_px)
     for scan in scans:
-        scan.known_probe()
+        scan.require_probe()
         if experiment.training.target == "object":
-            scan.known_object()
+            scan.require_object()
     if checkpoint is None:
-        claim_folder(folder, overwrite=overwrite)
+        prepare_folder(folder, overwrite=overwrite)
         record = RunRecord(folder, "train", experiment.to_dict(), inputs)
         probes = bootstrap_probes(scans, experiment, place, progress)
     else:

@@ -29,7 +29,7 @@ def error_of(name: ObjectName, step_px: float, photons: float, probe: str) -> fl
     scan = simulate_scan(SimulationSettings(object=name, step_px=step_px, photons=photons))
     assert scan.truth is not None
     assert scan.probe is not None
-    truth = Frame(scan.positions_px, scan.patch_px).seen_of(scan.truth)
+    truth = Frame(scan.positions_px, scan.patch_px).cut_from(scan.truth)
     mask = find_illuminated_area(sum_illumination(scan, scan.probe))
     found = refine(scan, RefineSettings(probe_start=START[probe])).canvas.pixels
     return complex_error(remove_ramp(found, truth, mask), truth, mask)

@@ -7,13 +7,13 @@ from typing import Any
 
 from ptycho_torch.contracts.legacy.parameters import LegacyTask
 from ptycho_torch.contracts.legacy.raw_data import RawDataTorch
-from ptycho_torch.data.conventions import patterns_first
-from ptycho_torch.data.make_scan import good_pixels
+from ptycho_torch.data.conventions import move_patterns_first
+from ptycho_torch.data.make_scan import find_good_pixels
 from ptycho_torch.errors import ScanFileError
-from ptycho_torch.formats.npz import coordinates, export_shift_px
+from ptycho_torch.formats.npz import measure_export_shift, read_coordinates
 from ptycho_torch.storage.archive import map_arrays
-from ptycho_torch.storage.claims import reading
-from ptycho_torch.storage.npy import without_bad_pixels
+from ptycho_torch.storage.npy import clear_bad_pixels
+from ptycho_torch.storage.untrusted import explain_damage
 
 _PATTERNS = ("diff3d", "diffraction")
 _NEEDED = ("xcoords", "ycoords")
@@ -66,7 +66,7 @@ class MemmapDatasetBridge:
             ScanFileError: the file cannot be read, or lacks an array.
             DataError: its arrays do not make a scan.
         """
-        with reading(self.npz_path, "NPZ file", ScanFileError), self.npz_path.open("rb") as file:
+        with explain_damage(self.npz_path, "NPZ file", ScanFileError), self.npz_path.open("rb") as file:
             arrays = map_arrays(file, (*_PATTERNS, *_NEEDED, *_OPTIONAL, _BAD))
         patterns = [arrays.pop(name) for name in _PATTERNS if name in arrays]
         missing = [*([] if patterns else ["diff3d"]), *(name for name in _NEEDED if name not in arrays)]
@@ -76,10 +76,10 @@ class MemmapDatasetBridge:
                 "needed"
             )
         name = self.npz_path.name
-        stored = patterns_first(patterns[0], arrays["xcoords"].size, name)
-        shift_px = export_shift_px(arrays, stored, name)
+        stored = move_patterns_first(patterns[0], arrays["xcoords"].size, name)
+        shift_px = measure_export_shift(arrays, stored, name)
         if shift_px:
-            arrays |= {key: coordinates(self.npz_path, arrays, key) + shift_px for key in _POSITIONS}
+            arrays |= {key: read_coordinates(self.npz_path, arrays, key) + shift_px for key in _POSITIONS}
         if _BAD in arrays:
-            stored = without_bad_pixels(stored, good_pixels(arrays.pop(_BAD), stored, name))
+            stored = clear_bad_pixels(stored, find_good_pixels(arrays.pop(_BAD), stored, name))
         return RawDataTorch(diff3d=stored, config=self.config, **arrays)

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from ptycho_torch.config.fields import Settings
 from ptycho_torch.contracts.legacy.parameters import LegacyTask, LegacyTraining
 from ptycho_torch.data.canvas import Canvas
-from ptycho_torch.data.conventions import check_pixels, detect_units, patterns_first
-from ptycho_torch.data.grouping import choose, drawn_groups, row_major
-from ptycho_torch.data.make_scan import as_modes
+from ptycho_torch.data.conventions import check_pixels, detect_units, move_patterns_first
+from ptycho_torch.data.grouping import choose, draw_groups, sort_row_major
+from ptycho_torch.data.make_scan import to_modes
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DataError, GroupingError
 
@@ -65,7 +65,7 @@ class RawDataTorch:
         self.ycoords_start = self.ycoords if ycoords_start is None else _numbers("ycoords_start", ycoords_start)
         patterns = len(self.xcoords)
         self.scan_index = np.zeros(patterns, np.int64) if scan_index is None else np.asarray(scan_index)
-        self.diff3d = patterns_first(np.asarray(diff3d), patterns, _NAME)
+        self.diff3d = move_patterns_first(np.asarray(diff3d), patterns, _NAME)
         self.probeGuess = None if probeGuess is None else np.asarray(probeGuess)
         self.objectGuess = None if objectGuess is None else _complex_object(np.asarray(objectGuess))
         self._check(patterns)
@@ -136,7 +136,7 @@ class RawDataTorch:
         return Scan(
             counts=counts,
             positions_px=self._positions_px[patterns],
-            probe=None if self.probeGuess is None else as_modes(self.probeGuess, _NAME),
+            probe=None if self.probeGuess is None else to_modes(self.probeGuess, _NAME),
             truth=None if self.objectGuess is None else Canvas(self.objectGuess),
             name=_NAME,
         )
@@ -152,7 +152,7 @@ class RawDataTorch:
             raise DataError(f"diff3d is of type {self.diff3d.dtype}; integer counts or float amplitudes are needed")
         check_pixels(self._positions_px, _NAME)
         if self.objectGuess is not None:
-            Canvas(self.objectGuess).patch_corners(self._positions_px, self.diff3d.shape[1], _NAME)
+            Canvas(self.objectGuess).find_patch_corners(self._positions_px, self.diff3d.shape[1], _NAME)
 
     @cached_property
     def _units(self) -> str:
@@ -168,7 +168,7 @@ class RawDataTorch:
         kept = patterns if task.n_subsample is None else task.n_subsample
         pool = kept_patterns(patterns, kept, seed, in_order=sequential)
         positions = self._positions_px[pool]
-        groups = drawn_groups(
+        groups = draw_groups(
             positions,
             grid**2,
             neighbours=task.neighbor_count,
@@ -176,7 +176,7 @@ class RawDataTorch:
             sequential=sequential,
             seed=seed,
         )
-        return pool[row_major(positions, groups, grid)]
+        return pool[sort_row_major(positions, groups, grid)]
 
 
 def kept_patterns(patterns: int, kept: int, seed: int | None, *, in_order: bool) -> NDArray[np.int64]:
@@ -220,7 +220,7 @@ def _normalised(diffraction: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _patches(scan: Scan, truth: Canvas) -> NDArray[np.complex64]:
-    rows, columns = truth.patch_corners(scan.positions_px, scan.patch_px, scan.name).T
+    rows, columns = truth.find_patch_corners(scan.positions_px, scan.patch_px, scan.name).T
     windows: NDArray[np.complex64] = sliding_window_view(truth.pixels, (scan.patch_px, scan.patch_px))
     return windows[rows, columns]
 

@@ -16,7 +16,7 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.formats.find import find_scans
 from ptycho_torch.formats.ptychodus_folder import DIFFRACTION_NAME, FORMAT, write_workflow_directory
 from ptycho_torch.formats.ptychodus_product import PRODUCT_NAME
-from ptycho_torch.storage.writing import write_whole
+from ptycho_torch.storage.writing import write_atomically
 
 if TYPE_CHECKING:
     from ptycho_torch.training.fit import TrainingResult
@@ -83,6 +83,6 @@ def write_folder(scan: Scan, folder: Path) -> None:
 def leave_model(result: TrainingResult, folder: Path) -> Path:
     """Copy the best checkpoint to where a workflow directory has its model; returns the copy."""
     path = folder / MODEL_NAME
-    with result.best.open("rb") as source, write_whole(path) as target:
+    with result.best.open("rb") as source, write_atomically(path) as target:
         shutil.copyfileobj(source, target)
     return path

@@ -40,7 +40,7 @@ class ClientCanvas:
 
     def cut(self, canvas: Canvas) -> NDArray[np.complex64]:
         """What a canvas shows on this array; ones where it does not reach."""
-        return canvas.window((0.0, 0.0), self.shape_px)
+        return canvas.cut_window((0.0, 0.0), self.shape_px)
 
 
 def _array_shape(low: NDArray[np.float64], high: NDArray[np.float64], patch_px: int) -> tuple[int, int]:

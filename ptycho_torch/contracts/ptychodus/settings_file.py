@@ -12,7 +12,7 @@ from typing import Any
 from ptycho_torch.contracts.ptychodus.configs import SECTIONS, DataConfig, InferenceConfig, ModelConfig, TrainingConfig
 from ptycho_torch.contracts.ptychodus.field import rows_of
 from ptycho_torch.errors import ConfigError
-from ptycho_torch.storage.writing import write_whole
+from ptycho_torch.storage.writing import write_atomically
 
 _log = logging.getLogger(__name__)
 
@@ -119,5 +119,5 @@ def write_settings(settings: ClientSettings, path: Path) -> None:
                 parser.set(title, name, none if part is None else str(part))
     text = io.StringIO()
     parser.write(text)
-    with write_whole(path) as file:
+    with write_atomically(path) as file:
         file.write(text.getvalue().encode())

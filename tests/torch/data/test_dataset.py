@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from ptycho_torch.config.schema import TrainingSettings
-from ptycho_torch.data.grouping import nearest_groups
+from ptycho_torch.data.grouping import group_nearest
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.training.datamodule import GroupSampler, ScanDataModule
 from ptycho_torch.training.dataset import GroupDataset
 
 
 def test_a_group_holds_its_patterns_and_their_places(small_scan: Scan) -> None:
-    groups = nearest_groups(small_scan.positions_px, 5)
+    groups = group_nearest(small_scan.positions_px, 5)
     dataset = GroupDataset([small_scan], [groups])
     assert len(dataset) == len(small_scan)
     for number in (0, 17, 48):
@@ -28,7 +28,7 @@ def test_a_group_holds_its_patterns_and_their_places(small_scan: Scan) -> None:
 
 def test_groups_of_several_scans_follow_one_another(small_scan: Scan) -> None:
     scans = [small_scan.take(slice(0, 10)), small_scan.take(slice(10, 30)), small_scan.take(slice(30, 49))]
-    groups = [nearest_groups(scan.positions_px, 4) for scan in scans]
+    groups = [group_nearest(scan.positions_px, 4) for scan in scans]
     dataset = GroupDataset(scans, groups)
     assert len(dataset) == 49
     for item, scan_number, first in ((0, 0, 0), (9, 0, 9), (10, 1, 10), (29, 1, 29), (30, 2, 30), (48, 2, 48)):
@@ -39,7 +39,7 @@ def test_groups_of_several_scans_follow_one_another(small_scan: Scan) -> None:
 
 @pytest.mark.parametrize("item", [-1, 49])
 def test_items_beyond_the_end_do_not_exist(small_scan: Scan, item: int) -> None:
-    dataset = GroupDataset([small_scan], [nearest_groups(small_scan.positions_px, 4)])
+    dataset = GroupDataset([small_scan], [group_nearest(small_scan.positions_px, 4)])
     with pytest.raises(IndexError):
         dataset[item]
 

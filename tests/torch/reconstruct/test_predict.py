@@ -60,7 +60,7 @@ def true_patches(scan: Scan) -> Wave:
 def test_true_patches_merge_to_the_true_object_at_its_place(small_scan: Scan) -> None:
     assert small_scan.truth is not None
     found = predicted(Recited(true_patches(small_scan), small_scan), small_scan, 10)
-    wanted = small_scan.truth.window(found.canvas.origin_px, found.canvas.pixels.shape)
+    wanted = small_scan.truth.cut_window(found.canvas.origin_px, found.canvas.pixels.shape)
     lit = found.illumination > 0.5 * found.illumination.max()
     assert lit.sum() > 100
     assert np.abs(found.canvas.pixels - wanted)[lit].max() < 2e-3
@@ -131,7 +131,7 @@ def test_a_scan_may_have_few_patterns(small_scan: Scan, patterns: int) -> None:
     scan = small_scan.take(slice(0, patterns))
     found = predicted(Recited(true_patches(scan), scan), scan, 2)
     assert scan.truth is not None
-    wanted = scan.truth.window(found.canvas.origin_px, found.canvas.pixels.shape)
+    wanted = scan.truth.cut_window(found.canvas.origin_px, found.canvas.pixels.shape)
     assert complex_error(found.canvas.pixels, wanted, found.illumination > 0.5 * found.illumination.max()) < 0.01
 
 

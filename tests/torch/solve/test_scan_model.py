@@ -71,7 +71,7 @@ def test_a_few_patterns_make_one_mini_batch(lopsided_scan: Scan) -> None:
 
 def test_a_scan_without_a_probe_needs_one(lopsided_scan: Scan) -> None:
     model = ScanModel(replace(lopsided_scan, probe=None), CPU)
-    with pytest.raises(DataError, match=r"there is no probe.*; give one with --probe or in the file"):
+    with pytest.raises(DataError, match=r"there is no probe.*--probe"):
         model.start_probe(None, 1)
 
 
