@@ -1,4 +1,4 @@
-"""Door onto the choice of a run's checkpoint."""
+"""Re-export of the choice of a run's checkpoint."""
 
 from ptycho_torch.errors import explain_missing_torch
 

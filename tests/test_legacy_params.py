@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from ptycho_torch.config import Experiment
-from ptycho_torch.contracts.legacy.from_experiment import legacy_params
+from ptycho_torch.contracts.legacy.translation import to_legacy_parameters
 
 
 def flat(**sections: dict[str, Any]) -> dict[str, Any]:
-    return legacy_params(Experiment.from_dict(sections), 64, 1e6, None)
+    return to_legacy_parameters(Experiment.from_dict(sections), 64, 1e6, None)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the client imports in its child processes."""
+"""Re-export of what Ptychodus imports in its child processes."""
 
 from ptycho_torch.errors import explain_missing_torch
 

@@ -22,8 +22,8 @@ from numpy_network import patch_of
 from torch_optional import requires_torch
 
 from ptycho_torch.config import Experiment, ModelSettings, TrainingSettings
-from ptycho_torch.contracts.legacy.from_experiment import legacy_params
 from ptycho_torch.contracts.legacy.parameters import cfg
+from ptycho_torch.contracts.legacy.translation import to_legacy_parameters
 from ptycho_torch.errors import BundleError, OutputError
 from ptycho_torch.models.archive import Bundle, open_bundle, write_bundle
 from ptycho_torch.models.record import make_record
@@ -787,7 +787,7 @@ class TestPersistenceRegression:
         experiment = Experiment(
             model=ModelSettings(width=36, amplitude="silu"), training=TrainingSettings(group_size=9)
         )
-        params = legacy_params(experiment, SIDE, 3e5, "scan.npz")
+        params = to_legacy_parameters(experiment, SIDE, 3e5, "scan.npz")
         assert set(params) == LEGACY_KEYS, "flat parameters are missing"
         assert {type(value) for value in params.values()} == {int, float, str, bool, type(None)}
         good = open_bundle(packed(tmp_path / "good.zip", by_hand()))

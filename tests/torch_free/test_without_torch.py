@@ -20,7 +20,7 @@ NEED_TORCH = {"reconstruct_scan", "refine_scan", "simulate_scan", "train_network
 # with everything below them
 TORCH_FREE = {
     *("cli", "config", "config_params", "contracts.legacy.parameters", "contracts.ptychodus.configs", "data", "errors"),
-    *("contracts.ptychodus.settings_file", "contracts.ptychodus.translate", "formats", "inference", "models.archive"),
+    *("contracts.ptychodus.folder", "contracts.ptychodus.translate", "formats", "inference", "models.archive"),
     *("models.record", "runtime.progress", "runtime.run_record", "storage", "train", "__main__"),
 }
 

@@ -1,17 +1,16 @@
-"""Whatever a workflow is given as data, as a scan and as a container."""
+"""Any kind of data that a workflow accepts, as a scan and as a container."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ptycho_torch.contracts.legacy.container import PtychoDataContainerTorch
 from ptycho_torch.contracts.legacy.parameters import LegacyTask, LegacyTraining
-from ptycho_torch.contracts.legacy.raw_data import RawDataTorch, kept_patterns
+from ptycho_torch.contracts.legacy.raw_data import RawDataTorch, sample_patterns
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError, DataError
@@ -22,50 +21,52 @@ _log = logging.getLogger(__name__)
 _RAW = ("xcoords", "ycoords", "diff3d", "probeGuess")
 
 
-def as_scan(data: object, config: LegacyTask) -> Scan:
+def to_scan(data: object, config: LegacyTask) -> Scan:
     """Patterns and positions of any kind of data, as many as `n_subsample` keeps.
 
-    Patterns without a pixel of one photon or more are normalised ones and get `nphotons`. A container was sampled when
-    it was made: it may hold fewer patterns than `n_subsample`, and all of them are taken then.
+    Normalised patterns, which have no pixel of one photon or more, get `nphotons`. A container was sampled when it was
+    made: it may contain fewer patterns than `n_subsample`, and all of them are taken then.
 
     Args:
         data: RawDataTorch, an object with the same attributes, PtychoDataContainerTorch, Scan, or the path of a file.
         config: canonical parameters; the size of the patterns must be theirs.
 
     Raises:
-        DataError: the data are of no known kind, or do not make a scan.
+        DataError: the data are of an unknown kind, or do not make a scan.
         ConfigError: the patterns have another size.
         GroupingError: there are fewer patterns than `n_subsample`.
     """
-    scan = _whole_scan(data, config)
+    scan = _read_whole(data, config)
     if scan.patch_px != config.model.N:
         raise ConfigError(f"LegacyModel.N is {config.model.N}; the patterns have {scan.patch_px} px")
-    scan = _dosed(scan, config)
+    if isinstance(config, LegacyTraining) and float(scan.counts.max()) < 1:
+        _log.info("%s: normalised patterns are scaled to %g photons each", scan.name, config.nphotons)
+        scan = replace(scan, counts=scan.counts * np.float32(config.nphotons / scan.photons_per_pattern))
     if config.n_subsample is None:
         return scan
     kept = min(config.n_subsample, len(scan)) if isinstance(data, PtychoDataContainerTorch) else config.n_subsample
-    in_order = isinstance(config, LegacyTraining) and config.sequential_sampling
-    return scan.take(kept_patterns(len(scan), kept, config.subsample_seed, in_order=in_order))
+    in_order = getattr(config, "sequential_sampling", False)
+    return scan.take(sample_patterns(len(scan), kept, config.subsample_seed, in_order=in_order))
 
 
 def ensure_container(data: object, config: LegacyTask) -> PtychoDataContainerTorch:
-    """Any kind of data as a container of groups; a container stays what it is.
+    """Any kind of data as a container of groups; a container is returned as it is.
 
-    Coordinates in it count from pixel [0, 0] of the scan's object, where there is one. Of several probe modes it holds
+    Coordinates in it count from pixel [0, 0] of the scan's object, if there is one. Of several probe modes it contains
     the first.
 
     Raises:
-        DataError: the data are of no known kind, or do not make a scan.
+        DataError: the data are of an unknown kind, or do not make a scan.
         ConfigError: the patterns have another size.
         GroupingError: the groups cannot be made from these patterns.
     """
     if isinstance(data, PtychoDataContainerTorch):
         return data
-    scan = as_scan(data, config)
+    scan = to_scan(data, config)
     if scan.probe is None:
-        raise DataError(f"{scan.name}: there is no probe; a container holds one")
+        raise DataError(f"{scan.name}: lacks a probe; a container must contain one")
     if len(scan.probe) > 1:
-        _log.info("%s: a container holds the first of the probe's %d modes", scan.name, len(scan.probe))
+        _log.info("%s: a container contains the first of the probe's %d modes", scan.name, len(scan.probe))
     rows, columns = (scan.positions_px - (0 if scan.truth is None else scan.truth.origin_px)).T
     raw = RawDataTorch(
         columns,
@@ -79,45 +80,27 @@ def ensure_container(data: object, config: LegacyTask) -> PtychoDataContainerTor
     return PtychoDataContainerTorch(raw.generate_grouped_data(scan.patch_px, reach), scan.probe[0])
 
 
-def _dosed(scan: Scan, config: LegacyTask) -> Scan:
-    """Normalised patterns at the dose that the parameters tell; others tell their own."""
-    if not isinstance(config, LegacyTraining) or float(scan.counts.max()) >= 1:
-        return scan
-    _log.info("%s: normalised patterns are taken to have %g photons each", scan.name, config.nphotons)
-    return replace(scan, counts=scan.counts * np.float32(config.nphotons / scan.photons_per_pattern))
-
-
-def _whole_scan(data: object, config: LegacyTask) -> Scan:
+def _read_whole(data: object, config: LegacyTask) -> Scan:
     match data:
         case Scan():
             return data
-        case RawDataTorch():
-            return data.scan()
         case PtychoDataContainerTorch():
-            return _out_of(data)
+            return _unpack(data)
         case str() | Path():
             return read_one_scan(data)
+        case RawDataTorch():
+            return data.scan()
     if all(hasattr(data, name) for name in _RAW):
-        return _of_others(data, config).scan()
+        arrays = {name: getattr(data, name) for name in _RAW}
+        return RawDataTorch(**arrays, objectGuess=getattr(data, "objectGuess", None), config=config).scan()
     raise DataError(
-        f"data of type {type(data).__name__} are of no known kind; RawDataTorch, PtychoDataContainerTorch, Scan or a "
-        "path is needed"
+        f"data are of the unknown type {type(data).__name__}; they must be RawDataTorch, PtychoDataContainerTorch, "
+        "Scan or a path"
     )
 
 
-def _of_others(data: Any, config: LegacyTask) -> RawDataTorch:  # noqa: ANN401 - whatever has these attributes
-    return RawDataTorch(
-        data.xcoords,
-        data.ycoords,
-        data.diff3d,
-        data.probeGuess,
-        objectGuess=getattr(data, "objectGuess", None),
-        config=config,
-    )
-
-
-def _out_of(container: PtychoDataContainerTorch) -> Scan:
-    """The patterns of a container, each once; `norm_Y_I` brings the normalised amplitudes back to the measured ones."""
+def _unpack(container: PtychoDataContainerTorch) -> Scan:
+    """The patterns of a container, each once; `norm_Y_I` scales the normalised amplitudes back to the measured ones."""
     amplitude, indices = np.asarray(container.X), np.asarray(container.nn_indices)
     _, first = np.unique(indices, return_index=True)
     place, channel = np.unravel_index(first, indices.shape)

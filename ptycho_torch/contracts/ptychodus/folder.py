@@ -1,18 +1,22 @@
-"""The client's workflow directory for the command line: its settings, its model, and one to try out."""
+"""The client's workflow directory: its settings file, its model, and a directory to try out."""
 
 from __future__ import annotations
 
+import configparser
+import io
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ptycho_torch.config import Experiment
-from ptycho_torch.contracts.ptychodus.settings_file import SETTINGS_NAME, ClientSettings, read_settings, write_settings
+from ptycho_torch.contracts.ptychodus.configs import SECTIONS, DataConfig, InferenceConfig, ModelConfig, TrainingConfig
+from ptycho_torch.contracts.ptychodus.field import list_rows
 from ptycho_torch.contracts.ptychodus.translate import ClientExperiment, translate
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.errors import ConfigError
 from ptycho_torch.formats.find import find_scans
 from ptycho_torch.formats.ptychodus_folder import DIFFRACTION_NAME, FORMAT, write_workflow_directory
 from ptycho_torch.formats.ptychodus_product import PRODUCT_NAME
@@ -24,13 +28,118 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MODEL_NAME = "model.ckpt"
+SETTINGS_NAME = "settings.ini"
+_LIBRARY = "ptychopinn-torch"
+_TRUE = ("1", "true", "t", "yes", "y")
+_LARGEST_BYTES = 2**20
+# a setting of the client's process, which it does not send
+_UNSENT = "visible_gpu_indices"
+_TABLE = {f"PtychoPINNTorch{name.capitalize()}": (name, list_rows(owner)) for name, owner in SECTIONS.items()}
+
+
+@dataclass
+class ClientSettings:
+    """What a settings file specifies for this backend."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
 
 
 def find_settings(data: Path) -> Path | None:
-    """The settings file that belongs to scans; None where they are not from a workflow directory with one."""
+    """The settings file that belongs to scans; None unless they are from a workflow directory that has one."""
     path = (data if data.is_dir() else data.parent) / SETTINGS_NAME
     in_use = path.is_file() and all(format is FORMAT for _, format in find_scans(data))
     return path if in_use else None
+
+
+def read_settings(path: Path) -> ClientSettings:
+    """Read a settings file; what it omits keeps the client's default, and each unknown name is warned about.
+
+    Raises:
+        ConfigError: it is not a settings file, or a value is of the wrong kind.
+    """
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        if path.stat().st_size > _LARGEST_BYTES:
+            raise ConfigError(f"{path}: has {path.stat().st_size} bytes; a settings file has at most {_LARGEST_BYTES}")
+        parser.read_string(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        raise ConfigError(f"{path}: is not a readable settings file ({str(error).splitlines()[0]})") from error
+    settings = ClientSettings()
+    for title, (name, rows) in _TABLE.items():
+        if not parser.has_section(title):
+            continue
+        config, section = getattr(settings, name), parser[title]
+        for row in rows:
+            if any(written in section for written in row.setting_names):
+                setattr(config, row.name, _read(path, section, row.setting_names, row.default))
+        known = {written.lower() for row in rows for written in row.setting_names} | {_UNSENT}
+        for written in sorted(set(section) - known - set(parser.defaults())):
+            _log.warning("%s: [%s] %s is unknown and has no effect", path, title, written)
+    _derive(settings, parser.get("Processing", "Algorithm", fallback=""), path)
+    return settings
+
+
+def _read(path: Path, section: configparser.SectionProxy, names: list[str], default: Any) -> Any:  # noqa: ANN401
+    parts = default if isinstance(default, tuple) else (default,)
+    values = [
+        _parse(f"{path}: [{section.name}] {name}", section[name], part) if name in section else part
+        for name, part in zip(names, parts, strict=True)
+    ]
+    return tuple(values) if isinstance(default, tuple) else values[0]
+
+
+def _parse(label: str, text: str, default: Any) -> Any:  # noqa: ANN401
+    if isinstance(default, bool):
+        return text.lower() in _TRUE
+    if isinstance(default, str):
+        return text
+    if default is None and text.casefold() in ("none", "0", "0.0"):
+        return None
+    try:
+        return float(text) if default is None else type(default)(text)
+    except ValueError as error:
+        if default is None:
+            return text
+        wanted = "an integer" if isinstance(default, int) else "a number"
+        raise ConfigError(f"{label} is {text!r}; it must be {wanted}") from error
+
+
+def _derive(settings: ClientSettings, algorithm: str, path: Path) -> None:
+    """Set what the client derives from the number of channels, and from the algorithm."""
+    for row in list_rows(ModelConfig):
+        if row.meaning.usual:
+            setattr(settings.model, row.name, row.meaning.usual(settings.data))
+    library, _, mode = algorithm.strip().casefold().rpartition("_")
+    if library == _LIBRARY:
+        settings.model.mode = mode.capitalize()
+    elif algorithm:
+        _log.warning("%s: is for the algorithm %s; its settings for %s are used", path, algorithm, _LIBRARY)
+
+
+def write_settings(settings: ClientSettings, path: Path) -> None:
+    """Write every setting of this backend atomically, with its algorithm selected.
+
+    Raises:
+        OutputError: it cannot be written there.
+    """
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser["Processing"] = {"Algorithm": f"{_LIBRARY}_{settings.model.mode.lower()}"}
+    for title, (section, rows) in _TABLE.items():
+        parser.add_section(title)
+        for row in rows:
+            value = getattr(getattr(settings, section), row.name)
+            for name, part in zip(row.setting_names, value if isinstance(value, tuple) else (value,), strict=False):
+                # the client writes a gradient that is not clipped as 0
+                none = "0.0" if name == "gradient_clip_val" else "None"
+                parser.set(title, name, none if part is None else str(part))
+    text = io.StringIO()
+    parser.write(text)
+    with write_whole(path) as file:
+        file.write(text.getvalue().encode())
 
 
 def read_experiment(settings_file: Path) -> ClientExperiment:
@@ -39,7 +148,7 @@ def read_experiment(settings_file: Path) -> ClientExperiment:
     Raises:
         ConfigError: it cannot be read, or a value cannot be used.
     """
-    _log.info("%s: training begins with its settings; options override them", settings_file)
+    _log.info("%s: training starts from its settings; options override them", settings_file)
     found = read_settings(settings_file)
     return translate(found.data, found.model, found.training, found.inference)
 
@@ -47,13 +156,13 @@ def read_experiment(settings_file: Path) -> ClientExperiment:
 def prepare_scans(
     scans: Sequence[Scan], asked: ClientExperiment, experiment: Experiment, *, warm_up: bool
 ) -> tuple[list[Scan], Experiment]:
-    """Scans as the client's settings have them seen, and the experiment completed by them.
+    """The scans to train on by the client's settings, and the experiment completed by them.
 
     Args:
         scans: as they were read.
         asked: what the settings file asks for.
         experiment: the same settings with what overrides them.
-        warm_up: whether the file's warm-up counts, or has been overridden.
+        warm_up: whether the file's warm-up applies, or has been overridden.
 
     Raises:
         DataError: a scan lacks what training needs.
@@ -69,19 +178,17 @@ def folder_files(folder: Path) -> list[Path]:
 
 
 def write_folder(scan: Scan, folder: Path) -> None:
-    """Write a scan with the client's own settings, except for the size of the patterns.
+    """Write a scan with the client's default settings, except for the size of the patterns.
 
     Raises:
         OutputError: it cannot be written there.
     """
     write_workflow_directory(scan, folder)
-    settings = ClientSettings()
-    settings.data.N = scan.patch_px
-    write_settings(settings, folder / SETTINGS_NAME)
+    write_settings(ClientSettings(DataConfig(N=scan.patch_px)), folder / SETTINGS_NAME)
 
 
 def leave_model(result: TrainingResult, folder: Path) -> Path:
-    """Copy the best checkpoint to where a workflow directory has its model; returns the copy."""
+    """Copy the best checkpoint to the model of a workflow directory; returns the copy."""
     path = folder / MODEL_NAME
     with result.best.open("rb") as source, write_whole(path) as target:
         shutil.copyfileobj(source, target)

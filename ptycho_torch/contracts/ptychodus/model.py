@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from ptycho_torch.contracts.ptychodus.checkpoints import CLIENT_KEY, CONFIG_NAMES, Configs, client_configs_of
+from ptycho_torch.contracts.ptychodus.checkpoints import CLIENT_KEY, CONFIG_NAMES, PtychoPINN_Lightning, read_configs
 from ptycho_torch.contracts.ptychodus.configs import (
     SECTIONS,
     DataConfig,
@@ -17,7 +17,6 @@ from ptycho_torch.contracts.ptychodus.configs import (
     ModelConfig,
     TrainingConfig,
 )
-from ptycho_torch.contracts.ptychodus.lightning_module import PtychoPINN_Lightning, plain
 from ptycho_torch.contracts.ptychodus.preparation import PreparedTraining
 from ptycho_torch.contracts.ptychodus.translate import ClientExperiment, translate
 from ptycho_torch.errors import CheckpointError, ConfigError
@@ -33,8 +32,8 @@ class ConfigManager:
     Attributes:
         data_config, model_config, training_config, inference_config, datagen_config: as the client sent them; the
             size of the patterns is corrected when the data are read.
-        stored_as: what the patterns of training were, counts or amplitudes.
-        prepared: what to train on, once the data were read.
+        stored_as: the form of the training patterns, `counts` or `amplitude`.
+        prepared: what to train on, after the data were read.
     """
 
     data_config: DataConfig
@@ -50,23 +49,23 @@ class ConfigManager:
         """The configurations as an experiment of this package.
 
         Raises:
-            ConfigError: a field has a value that cannot be used.
+            ConfigError: a field has an unusable value.
         """
         return translate(self.data_config, self.model_config, self.training_config, self.inference_config)
 
     @property
-    def configs(self) -> dict[str, Any]:
-        """The four configurations that describe a network, by name."""
-        return {name: getattr(self, name) for name in CONFIG_NAMES}
+    def configs(self) -> dict[str, dict[str, Any]]:
+        """The four configurations that describe a network, by name, as plain dicts."""
+        return {name: dataclasses.asdict(getattr(self, name)) for name in CONFIG_NAMES}
 
     @classmethod
     def from_loaded_model(cls, ptycho_model: PtychoModel) -> Self:
         """The configurations that a model was loaded with."""
         owners = zip(CONFIG_NAMES, SECTIONS.values(), strict=True)
-        made = cls(**{name: _as_config(owner, getattr(ptycho_model, name)) for name, owner in owners})
         client = ptycho_model.network.record.get(CLIENT_KEY)
-        made.stored_as = str(client.get("stored_as", "counts")) if isinstance(client, dict) else "counts"
-        return made
+        stored_as = client.get("stored_as", "counts") if isinstance(client, dict) else "counts"
+        configs = {name: _make_config(owner, getattr(ptycho_model, name)) for name, owner in owners}
+        return cls(**configs, stored_as=str(stored_as))
 
     def validate_arch_compatibility(self, ptycho_model: PtychoModel) -> None:
         """Raise CheckpointError unless the loaded network is the one that the configurations describe."""
@@ -77,11 +76,11 @@ class ConfigManager:
 
 @dataclasses.dataclass(eq=False)
 class PtychoModel:
-    """A network with the configurations that belong to it.
+    """A network with its configurations.
 
     Attributes:
-        model: the LightningModule.
         model_config, data_config, training_config, inference_config: dicts or configuration objects.
+        model: the LightningModule.
     """
 
     model_config: Any
@@ -92,52 +91,46 @@ class PtychoModel:
 
     @property
     def network(self) -> TrainedNetwork:
-        """What the checkpoint held.
-
-        Raises:
-            CheckpointError: the model was not loaded from one.
-        """
+        """The contents of the checkpoint; CheckpointError if the model was not loaded from one."""
         if self.model.trained is None:
-            raise CheckpointError("the model holds no trained network; load one with load_from_checkpoint")
+            raise CheckpointError("the model contains no trained network; load one with load_from_checkpoint")
         return self.model.trained
 
     @classmethod
     def _new_model(cls, model: type[PtychoPINN_Lightning], config_manager: ConfigManager) -> Self:
-        """A model to train on the data that were read; finds the probes first.
+        """Find the probes of the data that were read, and make a model to train on them.
 
         Raises:
             ConfigError: no data were read yet, or the network does not fit the patterns.
             DataError: the data lack what training needs.
         """
-        prepared = config_manager.prepared
+        prepared, configs = config_manager.prepared, config_manager.configs
         if prepared is None:
-            raise ConfigError("the network takes its size from the patterns; make the PtychoDataLoader first")
-        made = cls(**config_manager.configs)
+            raise ConfigError("the size of the network comes from the patterns; make the PtychoDataLoader first")
+        scans, made = prepared.data.scans, cls(**configs)
         made.model = build_module(
             prepared.experiment,
-            bootstrap_probes(prepared.scans, prepared.experiment, prepared.device),
-            [scan.photons_per_pattern for scan in prepared.scans],
-            [scan.good_pixels for scan in prepared.scans],
+            bootstrap_probes(scans, prepared.experiment, prepared.device),
+            [scan.photons_per_pattern for scan in scans],
+            [scan.good_pixels for scan in scans],
             prepared.data.main_steps,
             kind=model,
         )
-        stored = {name: plain(config) for name, config in config_manager.configs.items()}
-        made.model.record[CLIENT_KEY] = {**stored, "stored_as": config_manager.stored_as}
+        made.model.record[CLIENT_KEY] = {**configs, "stored_as": config_manager.stored_as}
         return made
 
     @staticmethod
-    def _extract_configs_from_checkpoint(checkpoint_path: str) -> Configs:
-        """Data, model, training and inference configuration that a checkpoint carries, as dicts.
+    def _extract_configs_from_checkpoint(checkpoint_path: str) -> tuple[dict[str, Any], ...]:
+        """Data, model, training and inference configuration in a checkpoint, as dicts.
 
         Raises:
-            CheckpointError: the file cannot be used, or lacks one of them.
+            CheckpointError: the file is unusable, or lacks one of them.
         """
         path = Path(checkpoint_path)
-        return client_configs_of(load_network(path), path)
+        return read_configs(load_network(path), path)
 
 
-def _as_config(owner: type[Any], config: Any) -> Any:  # noqa: ANN401 - one of the client's classes, or a dict of one
+def _make_config(owner: type[Any], config: Any) -> Any:  # noqa: ANN401 - one of the client's classes, or a dict of one
     if not isinstance(config, Mapping):
         return config
-    known = {field.name for field in dataclasses.fields(owner)}
-    return owner(**{name: value for name, value in config.items() if name in known})
+    return owner(**{field.name: config[field.name] for field in dataclasses.fields(owner) if field.name in config})
