@@ -9,23 +9,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields, replace
 from math import isqrt
 from pathlib import Path
 from typing import Any, Literal
 
 from ptycho_torch.config.conditions import Condition, given
 from ptycho_torch.config.fields import Settings, setting
-from ptycho_torch.contracts.ptychodus.configs import DataConfig
-from ptycho_torch.contracts.ptychodus.field import (
-    CHANNELS_PER_FILTER_SCALE,
-    KEEP,
-    Conversion,
-    Meaning,
-    choose_from,
-    switch,
-    take_integer,
-)
+from ptycho_torch.contracts.ptychodus.configs import FIELDS, DataConfig
+from ptycho_torch.contracts.ptychodus.field import CARRY, KEEP, Conversion, Meaning, choose_from, switch
 
 cfg: dict[str, Any] = {}
 
@@ -57,14 +49,18 @@ _ACTIVATIONS = ("swish", "sigmoid", "softplus", "relu")
 _OBJECT_ALONE = "the object is compared with its labels only if model_type is supervised"
 
 
+_FIELDS = {row.label: row.meaning for row in FIELDS}
+
+
 def declare(
     default: Any,  # noqa: ANN401 - as `setting` does
     key: str,
     help: str,
+    to: str = "",
+    by: Conversion = CARRY,
     *,
     source: str = "",
-    by: Conversion | None = None,
-    to: Mapping[str, Conversion] | None = None,
+    adapt: Conversion | None = None,
     refused: str = "",
     no_effect: str = "",
     acts_when: Condition | None = None,
@@ -76,17 +72,23 @@ def declare(
         default: its value if none is given; `dataclasses.MISSING` if one must be.
         key: its flat key.
         help: what it is.
+        to: the setting that it becomes in an experiment, if it is not carried over from a field that says so.
+        by: its conversion to that setting.
         source: the client's field that it comes from, as `Class.name`; if empty, it comes from an override.
-        by: converts the client's value to the canonical one; None carries it over.
-        to: the settings that it becomes in an experiment.
+        adapt: converts the client's value to the canonical one; None carries it over.
         refused: why only the default works in an experiment.
         no_effect: why it has no effect in an experiment.
         acts_when: what other parameters must be for it to act.
         limits: unit and range, as in `setting`.
     """
-    verdict: Literal["used", "refused", "no effect"] = "refused" if refused else "no effect" if no_effect else "used"
-    meaning = Meaning(verdict=verdict, effect=refused or no_effect or help, to=to or {}, acts_when=acts_when)
-    metadata = {**setting(default, help=help, **limits).metadata, "key": key, "source": source, "by": by}
+    if source in _FIELDS and adapt is None:
+        meaning = replace(_FIELDS[source], acts_when=None)
+    else:
+        verdict: Literal["used", "refused", "no effect"] = (
+            "refused" if refused else "no effect" if no_effect else "used"
+        )
+        meaning = Meaning(verdict, refused or no_effect or help, to=to, by=by, acts_when=acts_when)
+    metadata = {**setting(default, help=help, **limits).metadata, "key": key, "source": source, "adapt": adapt}
     return dataclasses.field(default=default, metadata={**metadata, "meaning": meaning})
 
 
@@ -97,29 +99,28 @@ class LegacyModel(Settings):
     """Network and optics in the canonical names."""
 
     N: Literal[64, 128, 256] = declare(64, "N", "side of the patterns", source="DataConfig.N", unit="px")
-    gridsize: int = declare(1, "gridsize", "side g of the g × g patterns of a group", source="DataConfig.grid_size",
-        by=_SQUARE, to={"training.group_size": _GROUP}, at_least=1)
+    gridsize: int = declare(1, "gridsize", "side g of the g × g patterns of a group", "training.group_size", _GROUP,
+        source="DataConfig.grid_size", adapt=_SQUARE, at_least=1)
     n_filters_scale: int = declare(2, "n_filters_scale", "factor of the network's channels",
-        source="ModelConfig.n_filters_scale",
-        to={"model.width": take_integer(1, times=CHANNELS_PER_FILTER_SCALE)}, at_least=1)
+        source="ModelConfig.n_filters_scale", at_least=1)
     model_type: Literal["pinn", "supervised"] = declare("pinn", "model_type",
-        "learn from the patterns, or from known objects", source="ModelConfig.mode",
-        by=choose_from({"Unsupervised": "pinn", "Supervised": "supervised"}),
-        to={"training.target": choose_from({"pinn": "patterns", "supervised": "object"})})
+        "learn from the patterns, or from known objects", "training.target",
+        choose_from({"pinn": "patterns", "supervised": "object"}), source="ModelConfig.mode",
+        adapt=choose_from({"Unsupervised": "pinn", "Supervised": "supervised"}))
     amp_activation: Literal["sigmoid", "swish", "softplus", "relu"] = declare("sigmoid", "amp_activation",
-        "activation of the amplitude", source="ModelConfig.amp_activation",
-        by=choose_from({"silu": "swish"} | {name: name for name in _ACTIVATIONS}, any_case=True),
-        to={"model.amplitude": choose_from({"swish": "silu", "sigmoid": "sigmoid", "softplus": "softplus"})})
+        "activation of the amplitude", "model.amplitude",
+        choose_from({"swish": "silu", "sigmoid": "sigmoid", "softplus": "softplus"}),
+        source="ModelConfig.amp_activation",
+        adapt=choose_from({"silu": "swish"} | {name: name for name in _ACTIVATIONS}, any_case=True))
     object_big: bool = declare(True, "object.big", "reconstruct an object larger than a patch",
-        source="ModelConfig.object_big", to={"training.unmerged_weight": switch(KEEP, off=1.0)})
-    probe_big: bool = declare(True, "probe.big", "let the probe fill the whole patch", source="ModelConfig.probe_big",
-        to={"model.field": switch("whole", off="centre")})
+        source="ModelConfig.object_big")
+    probe_big: bool = declare(True, "probe.big", "let the probe fill the whole patch", source="ModelConfig.probe_big")
     probe_mask: bool = declare(False, "probe.mask", "confine the probe by a mask", source="ModelConfig.probe_mask",
-        by=_IS_GIVEN, refused="the probe is refined from the patterns, which would undo a mask")
+        adapt=_IS_GIVEN, refused="the probe is refined from the patterns, which would undo a mask")
     pad_object: bool = declare(True, "pad_object", "pad the object around the patch",
         no_effect="the canvas follows from the positions")
     probe_scale: float = declare(4.0, "probe_scale", "factor that normalises the probe",
-        source="DataConfig.probe_scale", no_effect="probes are scaled to the measured photons", above=0)
+        source="DataConfig.probe_scale", above=0)
     gaussian_smoothing_sigma: float = declare(0.0, "gaussian_smoothing_sigma", "width of the object's smoothing",
         refused="patches are not smoothed; a penalty on their variation replaces it", unit="px", at_least=0)
 
@@ -134,12 +135,12 @@ class LegacyTask(Settings):
     model: LegacyModel = setting(LegacyModel(), help="the model to train or to use")
     test_data_file: Path | None = declare(None, "test_data_file_path", "scan to test on, or to reconstruct")
     n_groups: int | None = declare(None, "n_groups", "groups to draw; None: one per pattern",
-        to={"training.groups_per_epoch": Conversion()}, at_least=1)
+        "training.groups_per_epoch", at_least=1)
     n_subsample: int | None = declare(None, "n_subsample", "patterns to keep before grouping; None: all", at_least=1)
-    subsample_seed: int | None = declare(None, "subsample_seed", "seed of all random draws; None: 0",
-        source="DataConfig.subsample_seed", to={"training.seed": _SEED}, at_least=0)
+    subsample_seed: int | None = declare(None, "subsample_seed", "seed of all random draws; None: 0", "training.seed",
+        _SEED, source="DataConfig.subsample_seed", at_least=0)
     neighbor_count: int = declare(4, "neighbor_count", "neighbours that a group is drawn from", source="DataConfig.K",
-        to={"training.neighbours": take_integer(1)}, at_least=1)
+        at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,30 +148,27 @@ class LegacyTraining(LegacyTask):
     """Training in the canonical names."""
 
     train_data_file: Path = declare(MISSING, "train_data_file_path", "scan to train on")
-    batch_size: int = declare(16, "batch_size", "groups per batch", source="TrainingConfig.batch_size",
-        to={"training.batch_size": take_integer(1)}, at_least=1)
-    nepochs: int = declare(50, "nepochs", "passes over the training groups", source="TrainingConfig.epochs",
-        to={"training.epochs": take_integer(1)}, at_least=1)
+    batch_size: int = declare(16, "batch_size", "groups per batch", source="TrainingConfig.batch_size", at_least=1)
+    nepochs: int = declare(50, "nepochs", "passes over the training groups", source="TrainingConfig.epochs", at_least=1)
     mae_weight: float = declare(0.0, "mae_weight", "weight of the amplitudes' mean absolute error", at_least=0)
     nll_weight: float = declare(1.0, "nll_weight", "weight of the counts' negative log-likelihood",
-        source="TrainingConfig.nll", by=switch(1.0, off=0.0), at_least=0)
+        source="TrainingConfig.nll", adapt=switch(1.0, off=0.0), at_least=0)
     realspace_mae_weight: float = declare(0.0, "realspace_mae_weight", "weight of the object's mean absolute error",
         refused=_OBJECT_ALONE, at_least=0)
     realspace_weight: float = declare(0.0, "realspace_weight", "weight of the object's loss", refused=_OBJECT_ALONE,
         at_least=0)
     nphotons: float = declare(_LEGACY_PHOTONS, "nphotons", "mean photons per pattern", source="DataConfig.nphotons",
-        by=_PHOTONS, unit="photons", above=0)
+        adapt=_PHOTONS, unit="photons", above=0)
     positions_provided: bool = declare(True, "positions.provided", "the scan contains its positions",
         refused="positions come with the scan")
-    probe_trainable: bool = declare(False, "probe.trainable", "refine the probe",
-        to={"training.bootstrap_epochs": switch(KEEP, off=0), "refine.probe_start": switch(KEEP, off=1.0)})
+    probe_trainable: bool = declare(False, "probe.trainable", "refine the probe", "training.bootstrap_epochs",
+        switch(KEEP, off=0))
     intensity_scale_trainable: bool = declare(True, "intensity_scale.trainable",
-        "refine the scale between counts and network", source="ModelConfig.intensity_scale_trainable",
-        no_effect="the scale follows in closed form from the measured photons")
+        "refine the scale between counts and network", source="ModelConfig.intensity_scale_trainable")
     output_dir: Path = declare(_OUTPUT_DIR, "output_prefix", "folder of the results",
-        source="TrainingConfig.output_dir", by=_FOLDER)
-    sequential_sampling: bool = declare(False, "sequential_sampling",
-        "take the first patterns instead of random ones", acts_when=given("n_subsample"))
+        source="TrainingConfig.output_dir", adapt=_FOLDER)
+    sequential_sampling: bool = declare(False, "sequential_sampling", "take the first patterns instead of random ones",
+        acts_when=given("n_subsample"))
 
 
 @dataclass(frozen=True, kw_only=True)

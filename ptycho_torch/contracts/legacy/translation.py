@@ -74,7 +74,7 @@ def _translate(
     values = _check_overrides(section, overrides or {})
     by_name = {owner.__name__: config for owner, config in configs.items()}
     for field in fields(section):
-        source, conversion = field.metadata.get("source"), field.metadata.get("by")
+        source, conversion = field.metadata.get("source"), field.metadata.get("adapt")
         if source and field.name not in values:
             owner, _, name = source.partition(".")
             value = getattr(by_name[owner], name)
@@ -128,6 +128,8 @@ def to_experiment(config: LegacyTraining, patterns: int, modes: int = 1) -> Expe
         raise ConfigError(
             f"nll_weight and mae_weight are {config.nll_weight:g} and {config.mae_weight:g}; exactly one must be 0"
         )
+    if not config.probe_trainable:
+        settings["refine.probe_start"] = 1.0
     return make_experiment(
         settings
         | {

@@ -7,14 +7,13 @@ mutable, since the client reassigns fields, picklable, since it sends them to a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 from operator import attrgetter
 from typing import Any
 
 from ptycho_torch.config.conditions import above, given, one_of
 from ptycho_torch.contracts.ptychodus.field import (
-    CHANNELS_PER_FILTER_SCALE,
     KEEP,
     Conversion,
     choose_from,
@@ -22,11 +21,11 @@ from ptycho_torch.contracts.ptychodus.field import (
     list_rows,
     refuse,
     switch,
-    take_integer,
-    take_number,
     use,
 )
 
+# channels of a network whose n_filters_scale is 1
+_CHANNELS_PER_FILTER_SCALE = 12
 _GROUPED = above("C", 1)
 _BY_DISTANCE = one_of("neighbor_function", "Min_dist", "4_quadrant")
 _QUADRANTS = one_of("neighbor_function", "4_quadrant")
@@ -46,6 +45,14 @@ _ACTIVATION = choose_from(
     {"silu": "silu", "swish": "silu", "sigmoid": "sigmoid", "softplus": "softplus"}, any_case=True
 )
 _PENALTY = choose_from({None: "none", "Total_Variation": "total_variation", "Mean_Deviation": "mean_deviation"})
+_COUNT = Conversion("an integer from 0", lambda count: type(count) is int and count >= 0)
+_NEIGHBOURS = replace(_COUNT, ours=lambda count: count or 1)
+_WIDTH = Conversion(
+    "an integer from 1 to 21",
+    lambda scale: type(scale) is int and 1 <= scale <= 21,
+    lambda scale: _CHANNELS_PER_FILTER_SCALE * scale,
+    lambda width, default: max(1, round(width / _CHANNELS_PER_FILTER_SCALE)),
+)
 _SCHEDULE = choose_from({"Default": "constant", "Exponential": "exponential", "Cosine": "cosine"})
 
 # reasons that several fields share
@@ -66,45 +73,42 @@ class DataConfig:
     """How patterns are read, grouped and normalised."""
 
     N: int = use(128, "the size comes from the patterns; if it differs, a warning says so", setting="model_size")
-    C: int = use(4, "patterns per group; their overlaps are merged", setting="num_channels",
-        to={"training.group_size": take_integer(1, 256)})
-    K: int = use(6, "number of nearest neighbours from which a group is drawn",
-        setting="num_nearest_neighbors_for_lookup", to={"training.neighbours": take_integer(0)},
+    C: int = use(4, "patterns per group; their overlaps are merged", "training.group_size", setting="num_channels")
+    K: int = use(6, "number of nearest neighbours from which a group is drawn", "training.neighbours", _NEIGHBOURS,
+        setting="num_nearest_neighbors_for_lookup",
         acts_when=_GROUPED & one_of("neighbor_function", "Nearest", "Min_dist"))
     K_quadrant: int = use(30, "with 4_quadrant, number of nearest neighbours from whose quadrants a group is drawn",
-        setting="num_nearest_neighbors_for_quadrant_lookup", to={"training.neighbours": take_integer(0)},
-        acts_when=_QUADRANTS)
+        "training.neighbours", _NEIGHBOURS, setting="num_nearest_neighbors_for_quadrant_lookup", acts_when=_QUADRANTS)
     n_subsample: int = use(7, "groups drawn around each pattern; an epoch still shows each pattern once on average",
-        setting="coordinate_subsampling_factor", to={"training.groups_per_pattern": take_integer(1, 64)},
-        acts_when=_GROUPED)
+        "training.groups_per_pattern", setting="coordinate_subsampling_factor", acts_when=_GROUPED)
     grid_size: tuple[int, int] = ignore((2, 2),
         "groups do not lie on a grid, their size is the number of channels; a grid that is not square is refused",
         setting="grid_size_y, grid_size_x", usual=lambda fields: (isqrt(fields.C), isqrt(fields.C)))
     neighbor_function: str = use("Nearest",
         "Nearest, Min_dist (within the distances) or 4_quadrant; the nearest if too few lie within the distances",
-        setting="neighbor_lookup_method", to={"training.neighbour_choice": _CHOICE}, acts_when=_GROUPED)
+        "training.neighbour_choice", _CHOICE, setting="neighbor_lookup_method", acts_when=_GROUPED)
     min_neighbor_distance: float = use(0.0, "with Min_dist and 4_quadrant, nearer patterns do not join a group",
-        to={"training.least_distance_px": take_number()}, acts_when=_BY_DISTANCE)
+        "training.least_distance_px", acts_when=_BY_DISTANCE)
     max_neighbor_distance: float = use(3.0, "with Min_dist and 4_quadrant, farther patterns do not join a group",
-        to={"training.greatest_distance_px": take_number()}, acts_when=_BY_DISTANCE)
+        "training.greatest_distance_px", acts_when=_BY_DISTANCE)
     scan_pattern: str = use("Isotropic", "with 4_quadrant, Rectangular measures distances in steps of each axis",
-        to={"training.by_axis": choose_from({"Isotropic": False, "Rectangular": True})}, acts_when=_QUADRANTS)
+        "training.by_axis", choose_from({"Isotropic": False, "Rectangular": True}), acts_when=_QUADRANTS)
     normalize: str = ignore("Batch", _NORMALISED, setting="data_normalization_mode")
     probe_scale: float = ignore(4.0, "probes are scaled to the measured photons, whatever their units")
     probe_normalize: bool = refuse(True,
         "photons of probe and patterns must agree, so that the probe is always scaled to the measured photons",
         setting="normalize_probe")
     probe_ramp_removal: bool = use(False, "the mean phase ramp is removed from the initial probe before it is refined",
-        to={"level_probe": switch(on=True, off=False)})
+        "level_probe", switch(on=True, off=False))
     data_scaling: str = ignore("Parseval", _NORMALISED, setting="data_scaling_method")
     phase_subtraction: bool = use(True, "Supervised: the mean phase is removed from each label",
-        setting="subtract_mean_phase", to={"training.level_labels": switch(on=True, off=False)}, acts_when=_SUPERVISED)
+        "training.level_labels", switch(on=True, off=False), setting="subtract_mean_phase", acts_when=_SUPERVISED)
     x_bounds: tuple[float, float] = use((0.1, 0.9),
-        "part of the scan's width used for training; a reconstruction always covers the whole scan",
-        setting="x_lower_bound, x_upper_bound", to={"x_bounds": _BOUNDS})
+        "part of the scan's width used for training; a reconstruction always covers the whole scan", "x_bounds",
+        _BOUNDS, setting="x_lower_bound, x_upper_bound")
     y_bounds: tuple[float, float] = use((0.1, 0.9),
-        "part of the scan's height used for training; a reconstruction always covers the whole scan",
-        setting="y_lower_bound, y_upper_bound", to={"y_bounds": _BOUNDS})
+        "part of the scan's height used for training; a reconstruction always covers the whole scan", "y_bounds",
+        _BOUNDS, setting="y_lower_bound, y_upper_bound")
     # not sent by Ptychodus; the configuration bridge reads them
     nphotons: float = 1e5
     subsample_seed: int | None = None
@@ -115,45 +119,39 @@ class ModelConfig:
     """What the network looks like and what it is trained for."""
 
     mode: str = use("Unsupervised",
-        "Unsupervised learns from the patterns alone, Supervised from patches of objectGuess",
-        setting="(the reconstructor's name)",
-        to={"training.target": choose_from({"Unsupervised": "patterns", "Supervised": "object"})})
-    object_big: bool = use(True, "off: each patch is fitted separately, overlaps are not merged",
-        to={"training.unmerged_weight": switch(KEEP, off=1.0)})
-    probe_big: bool = use(True, "off: a patch is vacuum outside the central half of its field",
-        to={"model.field": switch("whole", off="centre")})
+        "Unsupervised learns from the patterns alone, Supervised from patches of objectGuess", "training.target",
+        choose_from({"Unsupervised": "patterns", "Supervised": "object"}), setting="(the reconstructor's name)")
+    object_big: bool = use(True, "off: overlaps are not merged", "training.unmerged_weight", switch(KEEP, off=1.0))
+    probe_big: bool = use(True, "off: patches are vacuum outside their centre", "model.field",
+        switch("whole", off="centre"))
     loss_function: str = use("Poisson",
-        "Poisson or MAE (of amplitudes); MAE also if use_negative_log_likelihood_loss is off",
-        to={"training.loss": choose_from({"Poisson": "poisson", "MAE": "amplitude_mae"})},
-        acts_when=_UNSUPERVISED & one_of("nll", True))
+        "Poisson or MAE (of amplitudes); MAE also if use_negative_log_likelihood_loss is off", "training.loss",
+        choose_from({"Poisson": "poisson", "MAE": "amplitude_mae"}), acts_when=_UNSUPERVISED & one_of("nll", True))
     amp_activation: str = use("silu",
         "silu or sigmoid, shifted so that an untrained network returns vacuum; also swish and softplus",
-        setting="amplitude_activation_function", to={"model.amplitude": _ACTIVATION})
-    cbam_encoder: bool = use(True, "channel and spatial attention after each encoder level",
-        to={"model.encoder_attention": switch("cbam")})
-    cbam_bottleneck: bool = use(False, "channel and spatial attention at the lowest level",
-        to={"model.bottleneck_attention": switch("cbam")})
-    cbam_decoder: bool = use(False, "channel and spatial attention after each decoder level",
-        to={"model.decoder_attention": switch("cbam")})
-    eca_encoder: bool = use(False, "efficient channel attention after each encoder level, instead of CBAM",
-        to={"model.encoder_attention": switch("eca")})
-    eca_decoder: bool = use(False, "efficient channel attention after each decoder level; one kind only",
-        to={"model.decoder_attention": switch("eca")})
-    spatial_decoder: bool = use(False, "spatial attention after each decoder level; one kind only",
-        to={"model.decoder_attention": switch("spatial")})
+        "model.amplitude", _ACTIVATION, setting="amplitude_activation_function")
+    cbam_encoder: bool = use(True, "CBAM, channel and spatial attention, after each encoder level",
+        "model.encoder_attention", switch("cbam"))
+    cbam_bottleneck: bool = use(False, "CBAM at the lowest level", "model.bottleneck_attention", switch("cbam"))
+    cbam_decoder: bool = use(False, "CBAM after each decoder level", "model.decoder_attention", switch("cbam"))
+    eca_encoder: bool = use(False, "ECA, efficient channel attention, after each encoder level, instead of CBAM",
+        "model.encoder_attention", switch("eca"))
+    eca_decoder: bool = use(False, "ECA after each decoder level; one kind only", "model.decoder_attention",
+        switch("eca"))
+    spatial_decoder: bool = use(False, "spatial attention after each decoder level; one kind",
+        "model.decoder_attention", switch("spatial"))
     decoder_spatial_kernel: int = use(7, "side of the spatial attention's kernel in the decoder, odd",
-        to={"model.attention_kernel_px": Conversion("an odd number from 3 to 15", range(3, 16, 2).__contains__)},
-        acts_when=one_of("spatial_decoder", True))
-    use_shared_decoder: bool = use(False, "on: amplitude and phase share one decoder",
-        to={"model.decoders": switch("shared", off="separate")})
+        "model.attention_kernel_px", acts_when=one_of("spatial_decoder", True))
+    use_shared_decoder: bool = use(False, "on: amplitude and phase share one decoder", "model.decoders",
+        switch("shared", off="separate"))
     decoder_last_amp_channels: int = ignore(4, "each pattern has its own patch, whatever the size of its group",
         setting=_NOT_SENT, usual=_channels)
     decoder_last_c_outer_fraction: float = ignore(0.125,
         "the decoder has no separate outer part: all of its channels cover the whole field")
-    n_filters_scale: int = use(2, "twelve channels at half resolution per unit", setting="num_filters_scale",
-        to={"model.width": take_integer(1, 20, times=CHANNELS_PER_FILTER_SCALE)})
-    batch_norm: bool = use(False, "batch normalisation instead of group normalisation",
-        setting="use_batch_normalization", to={"model.normalisation": switch("batch", off="group")})
+    n_filters_scale: int = use(2, "twelve channels at half resolution per unit", "model.width", _WIDTH,
+        setting="num_filters_scale")
+    batch_norm: bool = use(False, "batch normalisation instead of group normalisation", "model.normalisation",
+        switch("batch", off="group"), setting="use_batch_normalization")
     edge_pad: int = ignore(10, f"no patch is padded: {_CANVAS}")
     intensity_scale_trainable: bool = ignore(False,
         "the overall intensity follows in closed form from the measured photons; nothing is left to train")
@@ -166,58 +164,53 @@ class ModelConfig:
     probe_mask: Any = refuse(None, "the probe is refined from the patterns, which would undo a mask",
         setting="(always empty)")
     amp_loss: str | None = use(None, "Total_Variation or Mean_Deviation of the patches' amplitude is added to the loss",
-        setting="auxiliary_amplitude_loss", to={"training.amplitude_penalty": _PENALTY})
+        "training.amplitude_penalty", _PENALTY, setting="auxiliary_amplitude_loss")
     phase_loss: str | None = use(None, "Total_Variation or Mean_Deviation of the patches' phase is added to the loss",
-        setting="auxiliary_phase_loss", to={"training.phase_penalty": _PENALTY})
-    amp_loss_coeff: float = use(1.0, "weight of the auxiliary amplitude loss", setting="auxiliary_amplitude_loss_coeff",
-        to={"training.amplitude_penalty_weight": take_number()}, acts_when=given("amp_loss"))
-    phase_loss_coeff: float = use(1.0, "weight of the auxiliary phase loss", setting="auxiliary_phase_loss_coeff",
-        to={"training.phase_penalty_weight": take_number()}, acts_when=given("phase_loss"))
+        "training.phase_penalty", _PENALTY, setting="auxiliary_phase_loss")
+    amp_loss_coeff: float = use(1.0, "weight of the auxiliary amplitude loss", "training.amplitude_penalty_weight",
+        setting="auxiliary_amplitude_loss_coeff", acts_when=given("amp_loss"))
+    phase_loss_coeff: float = use(1.0, "weight of the auxiliary phase loss", "training.phase_penalty_weight",
+        setting="auxiliary_phase_loss_coeff", acts_when=given("phase_loss"))
     probe_reference_coeff: float = refuse(0.0,
         "the probe is not part of the network: it is refined before training and again after it",
         setting="probe_reference_loss_coeff")
     amplitude_variance_loss: bool = use(False, "the variance of the patches' amplitude is added to the loss")
     amplitude_variance_coeff: float = use(0.01, "weight of the amplitude variance loss",
-        to={"training.amplitude_variance_weight": take_number()}, acts_when=one_of("amplitude_variance_loss", True))
+        "training.amplitude_variance_weight", acts_when=one_of("amplitude_variance_loss", True))
 
 
 @dataclass
 class TrainingConfig:
     """How long, how fast and where the network is trained."""
 
-    epochs: int = use(50, "passes over the patterns; each shows every pattern once on average",
-        to={"training.epochs": take_integer(1)})
-    batch_size: int = use(16, "groups per batch", to={"training.batch_size": take_integer(1)})
-    learning_rate: float = use(1e-3, "highest learning rate of AdamW",
-        to={"training.learning_rate": take_number(above_zero=True)})
+    epochs: int = use(50, "passes over the patterns; each shows every pattern once on average", "training.epochs")
+    batch_size: int = use(16, "groups per batch", "training.batch_size")
+    learning_rate: float = use(1e-3, "highest learning rate of AdamW", "training.learning_rate")
     n_devices: int = ignore(1, "training uses one device, in the client's own child process")
     num_workers: int = ignore(4, "patterns are in memory, workers would only copy them",
         setting="num_dataloader_workers")
-    accum_steps: int = use(1, "batches per optimiser step (gradient accumulation)",
-        setting="gradient_accumulation_steps", to={"training.accumulate": take_integer(1)})
+    accum_steps: int = use(1, "batches per optimiser step (gradient accumulation)", "training.accumulate",
+        setting="gradient_accumulation_steps")
     epochs_fine_tune: int = use(0, "epochs of fine-tuning after the others, at a smaller learning rate",
-        setting="epochs_finetune", to={"training.fine_tune_epochs": take_integer(0)})
+        "training.fine_tune_epochs", setting="epochs_finetune")
     fine_tune_gamma: float = use(0.1, "learning rate of fine-tuning, as a fraction of the highest",
-        setting="finetune_gamma", to={"training.fine_tune_rate": take_number(above_zero=True)},
-        acts_when=above("epochs_fine_tune", 0))
+        "training.fine_tune_rate", setting="finetune_gamma", acts_when=above("epochs_fine_tune", 0))
     gradient_clip_val: float | None = use(None, "highest norm of the gradient; 0 for no limit",
-        to={"training.gradient_clip": Conversion(ours=lambda value: value or None)})
-    nll: bool = use(True, "off: mean absolute error of amplitudes instead of Poisson",
-        setting="use_negative_log_likelihood_loss", to={"training.loss": switch(KEEP, off="amplitude_mae")},
-        acts_when=_UNSUPERVISED)
-    device: str = use("cuda", "cuda or cpu; cuda trains on the CPU, with a warning, if there is no GPU",
-        to={"device": _DEVICE})
+        "training.gradient_clip", Conversion(ours=lambda value: value or None))
+    nll: bool = use(True, "off: mean absolute error of amplitudes instead of Poisson", "training.loss",
+        switch(KEEP, off="amplitude_mae"), setting="use_negative_log_likelihood_loss", acts_when=_UNSUPERVISED)
+    device: str = use("cuda", "cuda or cpu; cuda without a GPU trains on the CPU, with a warning", "device", _DEVICE)
     strategy: str = ignore("ddp_spawn", "training uses one device, in the client's own process; nothing is distributed",
         setting="distributed_strategy")
     framework: str = refuse("Lightning", _ONE_FRAMEWORK, setting="(always Lightning)")
     orchestrator: str = refuse("Lightning", _ONE_FRAMEWORK, setting="(always Lightning)")
     scheduler: str = use("Default",
         "Default keeps the learning rate; Exponential and Cosine lower it to the minimum ratio at the last step",
-        setting="learning_rate_scheduler", to={"training.schedule": _SCHEDULE})
-    warmup_epochs: int = use(0, "epochs over which the learning rate rises", setting="learning_rate_warmup_epochs",
-        to={"warmup_epochs": take_integer(0)})
+        "training.schedule", _SCHEDULE, setting="learning_rate_scheduler")
+    warmup_epochs: int = use(0, "epochs over which the learning rate rises", "warmup_epochs", _COUNT,
+        setting="learning_rate_warmup_epochs")
     min_lr_ratio: float = use(0.1, "last learning rate of Exponential and Cosine, as a fraction of the highest",
-        setting="minimum_learning_rate_ratio", to={"training.last_rate": take_number(above_zero=True)},
+        "training.last_rate", setting="minimum_learning_rate_ratio",
         acts_when=one_of("scheduler", "Exponential", "Cosine"))
     notes: str = use("", _LABEL)
     model_name: str = use("PtychoPINNv2", _LABEL)
@@ -238,7 +231,7 @@ class TrainingConfig:
     finetune_early_stop_patience: int = ignore(3, _STAGED)
     finetune_val_split: float = use(0.05,
         "fraction of the groups, up to one half, kept from training for validation, which chooses the best checkpoint",
-        to={"training.validation_share": take_number(0.5)})
+        "training.validation_share")
     # not sent by Ptychodus; the configuration bridge reads it
     output_dir: str | None = None
 
@@ -248,13 +241,12 @@ class InferenceConfig:
     """How a scan is reconstructed."""
 
     batch_size: int = use(1000, "patterns that the network processes at once, as far as memory allows",
-        to={"inference.batch_size": take_integer(1)})
+        "inference.batch_size")
     middle_trim: int = ignore(32, "patches are weighted by their illumination, not trimmed")
     experiment_number: int = ignore(0, "the scan that is reconstructed brings its own probe")
     patch_weighting: str = use("probe",
         "probe: overlapping patches are weighted by their illumination; uniform: equally wherever they have any",
-        setting="patch_weighting_method",
-        to={"inference.weighting": choose_from({"probe": "light", "uniform": "uniform"})})
+        "inference.weighting", choose_from({"probe": "light", "uniform": "uniform"}), setting="patch_weighting_method")
     pad_eval: bool = ignore(True, f"nothing is padded: {_CANVAS}")
     window: int = ignore(20, f"nothing is cut off: {_CANVAS}")
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from math import inf
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -23,13 +23,12 @@ _log = logging.getLogger(__name__)
 
 # a value that leaves the setting at its default
 KEEP = object()
-# channels of a network whose n_filters_scale is 1
-CHANNELS_PER_FILTER_SCALE = 12
+_DEFAULTS = Experiment()
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """How a client's value becomes a setting of this package, and back.
+    """How a client's value becomes a setting of this package, and back; without arguments, unchanged.
 
     Attributes:
         wanted: what the client's value must be, in words.
@@ -38,10 +37,10 @@ class Conversion:
         theirs: the client's value for ours, or the default passed with it if there is none.
     """
 
-    wanted: str = "anything"
+    wanted: str = ""
     fits: Callable[[Any], bool] = lambda value: True
     ours: Callable[[Any], Any] = lambda value: value
-    theirs: Callable[[Any, Any], Any] = lambda value, default: value
+    theirs: Callable[[Any, Any], Any] = lambda value, default: default if value is None else value
 
     def __call__(self, label: str, value: Any) -> Any:  # noqa: ANN401 - as many types as there are fields
         """Convert the value of a field to ours; raise ConfigError with the field's label if it does not fit."""
@@ -50,28 +49,7 @@ class Conversion:
         return self.ours(value)
 
 
-def take_integer(least: int, most: float = inf, *, times: int = 1) -> Conversion:
-    """Convert an integer within limits by multiplying it."""
-    return Conversion(
-        f"an integer from {least}" + ("" if most == inf else f" to {most}"),
-        lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most,
-        lambda value: times * value,
-        lambda value, default: default if value is None else max(least, round(value / times)),
-    )
-
-
-def take_number(most: float = inf, *, above_zero: bool = False) -> Conversion:
-    """Convert a number from 0, or above it, up to a limit."""
-    return Conversion(
-        f"a number {'above' if above_zero else 'from'} 0" + ("" if most == inf else f" to {most:g}"),
-        lambda value: (
-            isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and 0 <= value <= most
-            and not (above_zero and value == 0)
-        ),
-        float,
-    )
+CARRY = Conversion()
 
 
 def choose_from(known: Mapping[Any, Any], *, any_case: bool = False) -> Conversion:
@@ -97,7 +75,7 @@ def switch(on: Any, off: Any = KEEP) -> Conversion:  # noqa: ANN401
     return choose_from({True: on, False: off})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Meaning:
     """What becomes of a field.
 
@@ -106,25 +84,29 @@ class Meaning:
         effect: what it does here, or why it is refused or has no effect.
         setting: its name in the client's settings file, two for a pair; empty if it is that of the field, and a remark
             in brackets if there is none.
-        to: the settings that it becomes, each as `section.name` with the conversion.
+        to: the setting that it becomes, as `section.name`; empty if it becomes none.
+        by: its conversion to that setting, whose range is checked after it.
         acts_when: what other fields must be for it to act.
         usual: its normal value if that depends on other fields, instead of the default.
     """
 
     verdict: Literal["used", "refused", "no effect"]
     effect: str
+    to: str = ""
+    by: Conversion = CARRY
     setting: str = ""
-    to: Mapping[str, Conversion] = dataclasses.field(default_factory=dict)
     acts_when: Condition | None = None
     usual: Callable[[Any], Any] | None = None
 
 
-def _declare(verdict: Any, default: Any, effect: str, **more: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
-    return dataclasses.field(default=default, metadata={"meaning": Meaning(verdict=verdict, effect=effect, **more)})
+def use(default: Any, effect: str, to: str = "", by: Conversion = CARRY, **more: Any) -> Any:  # noqa: ANN401
+    """Declare a field, as `dataclasses.field` does; the arguments are the attributes of `Meaning`."""
+    meaning = Meaning(more.pop("verdict", "used"), effect, to, by, **more)
+    return dataclasses.field(default=default, metadata={"meaning": meaning})
 
 
-# declare a field that is used, of which only the default works, or that has no effect
-use, refuse, ignore = (partial(_declare, verdict) for verdict in ("used", "refused", "no effect"))
+# declare a field of which only the default works, and one without effect
+refuse, ignore = partial(use, verdict="refused"), partial(use, verdict="no effect")
 
 
 @dataclass(frozen=True)
@@ -169,18 +151,27 @@ def convert_fields(configs: Iterable[Any]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     setters: dict[str, Row] = {}
     for row, value in rows:
-        found = {path: conversion(row.label, value) for path, conversion in row.meaning.to.items()}
-        condition, usual = row.meaning.acts_when, row.meaning.usual(fields) if row.meaning.usual else row.default
-        acts = condition is None or condition.holds(fields)
+        meaning, own = row.meaning, row.meaning.by(row.label, value)
+        usual = meaning.usual(fields) if meaning.usual else row.default
+        acts = meaning.acts_when is None or meaning.acts_when.holds(fields)
         if value is not usual and (getattr(value, "shape", ()) != () or value != usual):
             _judge(row, value, usual, acts=acts)
-        for path, own in found.items():
-            if not acts or own is KEEP:
-                continue
-            if settings.setdefault(path, own) != own:
-                raise ConfigError(f"{setters[path].label} and {row.name} exclude each other; switch one of them off")
-            setters[path] = row
+        if not meaning.to or own is KEEP:
+            continue
+        _check_range(row, own)
+        if acts and settings.setdefault(meaning.to, own) != own:
+            other = setters[meaning.to].label
+            raise ConfigError(f"{other} and {row.name} exclude each other; switch one of them off")
+        if acts:
+            setters[meaning.to] = row
     return settings
+
+
+def _check_range(row: Row, own: Any) -> None:  # noqa: ANN401
+    section, _, name = row.meaning.to.partition(".")
+    problem = getattr(_DEFAULTS, section).problem(name, own) if name else ""
+    if problem:
+        raise ConfigError(f"{row.label} {problem}")
 
 
 def _judge(row: Row, value: Any, usual: Any, *, acts: bool) -> None:  # noqa: ANN401
@@ -198,11 +189,9 @@ def _judge(row: Row, value: Any, usual: Any, *, acts: bool) -> None:  # noqa: AN
 def restore_fields(owner: type, experiment: Experiment) -> dict[str, Any]:
     """The fields of a configuration that come closest to an experiment, by name."""
     return {
-        row.name: conversion.theirs(getattr(getattr(experiment, section), name), row.default)
+        row.name: row.meaning.by.theirs(attrgetter(row.meaning.to)(experiment), row.default)
         for row in list_rows(owner)
-        for path, conversion in list(row.meaning.to.items())[:1]
-        for section, _, name in [path.partition(".")]
-        if name
+        if "." in row.meaning.to
     }
 
 
