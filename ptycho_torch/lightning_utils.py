@@ -3,4 +3,4 @@
 from ptycho_torch.errors import explain_missing_torch
 
 with explain_missing_torch():
-    from ptycho_torch.contracts.ptychodus.checkpoints import find_best_checkpoint as find_best_checkpoint
+    from ptycho_torch.contracts.ptychodus.model import find_best_checkpoint as find_best_checkpoint

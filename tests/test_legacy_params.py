@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +11,8 @@ from ptycho_torch.contracts.legacy.translation import to_legacy_parameters
 
 
 def flat(**sections: dict[str, Any]) -> dict[str, Any]:
-    return to_legacy_parameters(Experiment.from_dict(sections), 64, 1e6, None)
+    trained: Any = SimpleNamespace(experiment=Experiment.from_dict(sections), patch_px=64, photons=(5e5, 1.5e6))
+    return to_legacy_parameters(trained, Path("training_outputs"), [])
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ cannot be translated.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
-from typing import Any, TypeVar
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ptycho_torch.config import Experiment
 from ptycho_torch.config.fields import Settings
@@ -18,6 +20,9 @@ from ptycho_torch.contracts.legacy.parameters import PARAMETERS, LegacyInference
 from ptycho_torch.contracts.ptychodus.configs import DataConfig, InferenceConfig, ModelConfig, TrainingConfig
 from ptycho_torch.contracts.ptychodus.field import convert_fields, make_experiment, restore_fields
 from ptycho_torch.errors import ConfigError, GroupingError
+
+if TYPE_CHECKING:
+    from ptycho_torch.models.checkpoint import TrainedNetwork
 
 S = TypeVar("S", bound=Settings)
 
@@ -140,34 +145,26 @@ def to_experiment(config: LegacyTraining, patterns: int, modes: int = 1) -> Expe
     )
 
 
-def to_legacy_parameters(
-    experiment: Experiment,
-    patch_px: int,
-    photons: float,
-    train_data_file: str | None,
-    output_dir: str = "training_outputs",
-) -> dict[str, Any]:
+def to_legacy_parameters(trained: TrainedNetwork, folder: Path, inputs: Sequence[Path]) -> dict[str, Any]:
     """The legacy parameters that describe a training; those without a counterpart here have the legacy default.
 
     Args:
-        experiment: all settings.
-        patch_px: side of the patterns.
-        photons: mean photons per pattern.
-        train_data_file: origin of the patterns, if known.
-        output_dir: folder of the results.
+        trained: the network.
+        folder: folder of the results.
+        inputs: the files of the scans; several are represented by their folder.
     """
-    training = experiment.training
-    by_counts = training.loss != "amplitude_mae" and training.target != "object"
+    settings = trained.experiment.training
+    by_counts = settings.loss != "amplitude_mae" and settings.target != "object"
     assumed = {name: None if field.default is MISSING else field.default for name, field in PARAMETERS.items()}
-    found = restore_fields(LegacyModel, experiment) | restore_fields(LegacyTraining, experiment)
+    found = restore_fields(LegacyModel, trained.experiment) | restore_fields(LegacyTraining, trained.experiment)
     found |= {
-        "N": patch_px,
+        "N": trained.patch_px,
         "nll_weight": float(by_counts),
         "mae_weight": float(not by_counts),
-        "nphotons": photons,
-        "neighbor_count": training.neighbours or max(training.group_size - 1, 1),
-        "train_data_file": train_data_file,
-        "output_dir": output_dir,
+        "nphotons": fmean(trained.photons),
+        "neighbor_count": settings.neighbours or max(settings.group_size - 1, 1),
+        "train_data_file": inputs[0].parent if len(inputs) > 1 else next(iter(inputs), None),
+        "output_dir": folder,
     }
     # n_images is the older name of n_groups
     return {"n_images": None} | use_keys(assumed | found)

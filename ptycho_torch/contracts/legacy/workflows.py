@@ -1,32 +1,79 @@
-"""The workflow entry points of the contract: the order of steps, and nothing else.
+"""The workflow entry points of the contract, and bundles with the legacy parameters.
 
-Each writes the legacy parameters before it touches data or a model (CONFIG-001).
+Each entry point writes or restores the legacy parameters before it touches data or a model (CONFIG-001).
 """
 
 from __future__ import annotations
 
 import csv
+import functools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 
 from ptycho_torch.contracts.legacy.inputs import ensure_container, to_scan
-from ptycho_torch.contracts.legacy.parameters import LegacyTraining, cfg, flatten, update_legacy_dict
-from ptycho_torch.contracts.legacy.translation import to_experiment
+from ptycho_torch.contracts.legacy.parameters import (
+    LegacyTraining,
+    cfg,
+    flatten,
+    restore_unless_failed,
+    update_legacy_dict,
+)
+from ptycho_torch.contracts.legacy.translation import to_experiment, to_legacy_parameters
 from ptycho_torch.errors import explain_missing_torch
-from ptycho_torch.models.archive import bundle_file
+from ptycho_torch.models.archive import bundle_file, open_bundle
 
 with explain_missing_torch():
-    from ptycho_torch.contracts.legacy.bundles import load_torch_bundle as load_inference_bundle_torch
+    from ptycho_torch.models.bundle import build_bundled
+    from ptycho_torch.models.bundle import save_bundle as save_torch_bundle
+    from ptycho_torch.models.checkpoint import TrainedNetwork
+    from ptycho_torch.training.fit import TrainingResult
+    from ptycho_torch.workflows import training
     from ptycho_torch.workflows.reconstruction import reconstruct_scan
-    from ptycho_torch.workflows.training import train_network
 
-__all__ = ["load_inference_bundle_torch", "run_cdi_example_torch", "train_cdi_model_torch"]
+__all__ = ["load_torch_bundle", "run_cdi_example_torch", "save_torch_bundle", "train_cdi_model_torch", "train_network"]
 
+P = ParamSpec("P")
 # columns of the log of losses, for each name of the history
 _HISTORY = {"train_loss": "train_loss_epoch", "val_loss": "val_loss"}
+
+
+def load_torch_bundle(path: Path | str) -> tuple[TrainedNetwork, dict[str, Any]]:
+    """Read a trained network, on any machine, after restoring the legacy parameters (CONFIG-001).
+
+    Args:
+        path: the file, or the folder with `wts.h5.zip`.
+
+    Returns:
+        The network and the legacy parameters.
+
+    Raises:
+        BundleError: it does not exist or is unusable; the legacy parameters then remain unchanged.
+    """
+    bundle = open_bundle(path)
+    with restore_unless_failed(bundle.params):
+        trained = build_bundled(bundle, path)
+    return trained, dict(bundle.params)
+
+
+# the contract has two names for it
+load_inference_bundle_torch = load_torch_bundle
+
+
+def _add_parameters(train: Callable[P, TrainingResult]) -> Callable[P, TrainingResult]:
+    @functools.wraps(train)
+    def train_for_legacy_code(*arguments: P.args, **options: P.kwargs) -> TrainingResult:
+        options.setdefault("params", to_legacy_parameters)
+        return train(*arguments, **options)
+
+    return train_for_legacy_code
+
+
+# the function of the workflow; its bundle contains the legacy parameters of the training unless others are given
+train_network = _add_parameters(training.train_network)
 
 
 def run_cdi_example_torch(

@@ -6,12 +6,10 @@ import configparser
 import io
 import logging
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptycho_torch.config import Experiment
 from ptycho_torch.contracts.ptychodus.configs import SECTIONS, DataConfig, InferenceConfig, ModelConfig, TrainingConfig
 from ptycho_torch.contracts.ptychodus.field import list_rows
 from ptycho_torch.contracts.ptychodus.translate import ClientExperiment, translate
@@ -151,25 +149,6 @@ def read_experiment(settings_file: Path) -> ClientExperiment:
     _log.info("%s: training starts from its settings; options override them", settings_file)
     found = read_settings(settings_file)
     return translate(found.data, found.model, found.training, found.inference)
-
-
-def prepare_scans(
-    scans: Sequence[Scan], asked: ClientExperiment, experiment: Experiment, *, warm_up: bool
-) -> tuple[list[Scan], Experiment]:
-    """The scans to train on by the client's settings, and the experiment completed by them.
-
-    Args:
-        scans: as they were read.
-        asked: what the settings file asks for.
-        experiment: the same settings with what overrides them.
-        warm_up: whether the file's warm-up applies, or has been overridden.
-
-    Raises:
-        DataError: a scan lacks what training needs.
-    """
-    from ptycho_torch.contracts.ptychodus.preparation import prepare  # noqa: PLC0415 - refusals do not wait for torch
-
-    return prepare(scans, replace(asked, experiment=experiment, warmup_epochs=asked.warmup_epochs if warm_up else 0))
 
 
 def folder_files(folder: Path) -> list[Path]:
