@@ -45,7 +45,7 @@ def add_input(parser: argparse.ArgumentParser) -> None:
 
 def default_checkpoint(data: Path) -> Path:
     """Where the model of a workflow directory lies; either the folder or a file in it names it."""
-    from ptycho_torch.contracts.ptychodus.folder import MODEL_NAME
+    from ptycho_torch.contracts.ptychodus.settings import MODEL_NAME
 
     return (data if data.is_dir() else data.parent) / MODEL_NAME
 

@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Read, train, say where things are."""
     if arguments.resume and arguments.overwrite:
         raise ConfigError("--resume and --overwrite exclude each other; go on with the run, or replace it")
-    from ptycho_torch.contracts.ptychodus.folder import find_settings, leave_model, read_experiment
+    from ptycho_torch.contracts.ptychodus.settings import find_settings, leave_model, read_experiment
 
     settings_file = find_settings(arguments.data) if arguments.data else None
     asked = read_experiment(settings_file) if settings_file else None

@@ -21,7 +21,7 @@ from torch_optional import requires_torch
 
 from ptycho_torch.api.data_bridge import PtychoDataContainerTorch, RawDataTorch
 from ptycho_torch.contracts.legacy import parameters as legacy
-from ptycho_torch.contracts.legacy.inputs import ensure_container, to_scan
+from ptycho_torch.contracts.legacy.container import ensure_container, to_scan
 from ptycho_torch.contracts.legacy.parameters import LegacyModel, LegacyTraining
 from ptycho_torch.contracts.legacy.translation import to_experiment
 from ptycho_torch.data.canvas import Canvas

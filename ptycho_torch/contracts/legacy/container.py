@@ -1,17 +1,29 @@
-"""PtychoDataContainerTorch: grouped data in the form that a model receives."""
+"""Grouped data as a container, and any kind of data that a workflow accepts as a container or a scan."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ptycho_torch.errors import DataError
+from ptycho_torch.contracts.legacy.parameters import LegacyTask, LegacyTraining
+from ptycho_torch.contracts.legacy.raw_data import RawDataTorch, sample_patterns
+from ptycho_torch.data.canvas import Canvas
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.errors import ConfigError, DataError
+from ptycho_torch.formats import read_one_scan
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_log = logging.getLogger(__name__)
+
+_RAW = ("xcoords", "ycoords", "diff3d", "probeGuess")
 
 
 class PtychoDataContainerTorch:
@@ -82,3 +94,99 @@ def _deliver(array: NDArray[Any]) -> NDArray[Any] | Tensor:
     except ModuleNotFoundError:
         return np.array(array)
     return torch.from_numpy(np.array(array))
+
+
+def to_scan(data: object, config: LegacyTask) -> Scan:
+    """Patterns and positions of any kind of data, as many as `n_subsample` keeps.
+
+    Normalised patterns, which have no pixel of one photon or more, get `nphotons`. A container was sampled when it was
+    made: it may contain fewer patterns than `n_subsample`, and all of them are taken then.
+
+    Args:
+        data: RawDataTorch, an object with the same attributes, PtychoDataContainerTorch, Scan, or the path of a file.
+        config: canonical parameters; the size of the patterns must be theirs.
+
+    Raises:
+        DataError: the data are of an unknown kind, or do not make a scan.
+        ConfigError: the patterns have another size.
+        GroupingError: there are fewer patterns than `n_subsample`.
+    """
+    scan = _read_whole(data, config)
+    if scan.patch_px != config.model.N:
+        raise ConfigError(f"LegacyModel.N is {config.model.N}; the patterns have {scan.patch_px} px")
+    if isinstance(config, LegacyTraining) and float(scan.counts.max()) < 1:
+        _log.info("%s: normalised patterns are scaled to %g photons each", scan.name, config.nphotons)
+        scan = replace(scan, counts=scan.counts * np.float32(config.nphotons / scan.photons_per_pattern))
+    if config.n_subsample is None:
+        return scan
+    kept = min(config.n_subsample, len(scan)) if isinstance(data, PtychoDataContainerTorch) else config.n_subsample
+    in_order = getattr(config, "sequential_sampling", False)
+    return scan.take(sample_patterns(len(scan), kept, config.subsample_seed, in_order=in_order))
+
+
+def ensure_container(data: object, config: LegacyTask) -> PtychoDataContainerTorch:
+    """Any kind of data as a container of groups; a container is returned as it is.
+
+    Coordinates in it count from pixel [0, 0] of the scan's object, if there is one. Of several probe modes it contains
+    the first.
+
+    Raises:
+        DataError: the data are of an unknown kind, or do not make a scan.
+        ConfigError: the patterns have another size.
+        GroupingError: the groups cannot be made from these patterns.
+    """
+    if isinstance(data, PtychoDataContainerTorch):
+        return data
+    scan = to_scan(data, config)
+    if scan.probe is None:
+        raise DataError(f"{scan.name}: lacks a probe; a container must contain one")
+    if len(scan.probe) > 1:
+        _log.info("%s: a container contains the first of the probe's %d modes", scan.name, len(scan.probe))
+    rows, columns = (scan.positions_px - (0 if scan.truth is None else scan.truth.origin_px)).T
+    raw = RawDataTorch(
+        columns,
+        rows,
+        np.sqrt(scan.counts),
+        scan.probe,
+        objectGuess=None if scan.truth is None else scan.truth.pixels,
+        config=config,
+    )
+    reach = min(config.neighbor_count, len(scan) - 1)
+    return PtychoDataContainerTorch(raw.generate_grouped_data(scan.patch_px, reach), scan.probe[0])
+
+
+def _read_whole(data: object, config: LegacyTask) -> Scan:
+    match data:
+        case Scan():
+            return data
+        case PtychoDataContainerTorch():
+            return _unpack(data)
+        case str() | Path():
+            return read_one_scan(data)
+        case RawDataTorch():
+            return data.scan()
+    if all(hasattr(data, name) for name in _RAW):
+        arrays = {name: getattr(data, name) for name in _RAW}
+        return RawDataTorch(**arrays, objectGuess=getattr(data, "objectGuess", None), config=config).scan()
+    raise DataError(
+        f"data are of the unknown type {type(data).__name__}; they must be RawDataTorch, PtychoDataContainerTorch, "
+        "Scan or a path"
+    )
+
+
+def _unpack(container: PtychoDataContainerTorch) -> Scan:
+    """The patterns of a container, each once; `norm_Y_I` scales the normalised amplitudes back to the measured ones."""
+    amplitude, indices = np.asarray(container.X), np.asarray(container.nn_indices)
+    _, first = np.unique(indices, return_index=True)
+    place, channel = np.unravel_index(first, indices.shape)
+    counts = np.square(amplitude[place, :, :, channel] * float(container.norm_Y_I))
+    # relative coordinates are the mean minus the position, in (x, y)
+    centres = np.asarray(container.global_offsets)[place, 0, :, 0]
+    positions = centres - np.asarray(container.local_offsets)[place, 0, :, channel]
+    return Scan(
+        counts=counts.astype(np.float32),
+        positions_px=positions[:, ::-1],
+        probe=np.asarray(container.probe)[None],
+        truth=None if container.YY_full is None else Canvas(np.asarray(container.YY_full)),
+        name="container",
+    )

@@ -128,11 +128,7 @@ class RawDataTorch:
         }
 
     def scan(self, patterns: NDArray[np.int64] | slice = slice(None)) -> Scan:
-        """Some of the patterns, or all, as a scan of this package: checked, in counts and (row, column).
-
-        Raises:
-            DataError: they do not make a scan.
-        """
+        """Some of the patterns, or all, as a scan of this package; DataError if they do not make one."""
         stored = self.diff3d[patterns]
         if float(np.min(stored)) < 0:
             raise DataError(f"diff3d goes down to {float(np.min(stored)):g}; it must not be negative")
@@ -200,13 +196,7 @@ class MemmapDatasetBridge:
         self.config = config
 
     def generate_grouped_data(self, N: int, *arguments: Any, **options: Any) -> dict[str, Any]:  # noqa: ANN401
-        """The result of `RawDataTorch.generate_grouped_data` with the same arguments, bit for bit.
-
-        Raises:
-            ScanFileError: the file cannot be read, or lacks an array.
-            DataError: its arrays do not make a scan.
-            GroupingError: the groups cannot be made from these patterns.
-        """
+        """The result of `RawDataTorch.generate_grouped_data` with the same arguments, bit for bit; see `raw_data`."""
         return self.raw_data().generate_grouped_data(N, *arguments, **options)
 
     def raw_data(self) -> RawDataTorch:
@@ -239,11 +229,7 @@ class MemmapDatasetBridge:
 
 
 def sample_patterns(patterns: int, kept: int, seed: int | None, *, in_order: bool) -> NDArray[np.int64]:
-    """Choose which patterns to keep: the first ones, or random ones by the seed.
-
-    Raises:
-        GroupingError: there are fewer patterns than that.
-    """
+    """Choose the patterns to keep, the first or random ones; GroupingError if there are fewer than that."""
     if kept > patterns:
         raise GroupingError(f"n_subsample is {kept}; there are {patterns} patterns")
     return choose(patterns, kept, None if in_order else np.random.default_rng((seed or 0, 2)))

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import csv
 import functools
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 import numpy as np
 
-from ptycho_torch.contracts.legacy.inputs import ensure_container, to_scan
+from ptycho_torch.contracts.legacy.container import ensure_container, to_scan
 from ptycho_torch.contracts.legacy.parameters import (
     LegacyTraining,
     cfg,
@@ -36,7 +35,6 @@ with explain_missing_torch():
 
 __all__ = ["load_torch_bundle", "run_cdi_example_torch", "save_torch_bundle", "train_cdi_model_torch", "train_network"]
 
-P = ParamSpec("P")
 # columns of the log of losses, for each name of the history
 _HISTORY = {"train_loss": "train_loss_epoch", "val_loss": "val_loss"}
 
@@ -63,17 +61,10 @@ def load_torch_bundle(path: Path | str) -> tuple[TrainedNetwork, dict[str, Any]]
 load_inference_bundle_torch = load_torch_bundle
 
 
-def _add_parameters(train: Callable[P, TrainingResult]) -> Callable[P, TrainingResult]:
-    @functools.wraps(train)
-    def train_for_legacy_code(*arguments: P.args, **options: P.kwargs) -> TrainingResult:
-        options.setdefault("params", to_legacy_parameters)
-        return train(*arguments, **options)
-
-    return train_for_legacy_code
-
-
-# the function of the workflow; its bundle contains the legacy parameters of the training unless others are given
-train_network = _add_parameters(training.train_network)
+@functools.wraps(training.train_network)
+def train_network(*arguments: Any, **options: Any) -> TrainingResult:  # noqa: ANN401 - those of the wrapped function
+    """Train; the bundle contains the legacy parameters of the training unless others are given."""
+    return training.train_network(*arguments, **{"params": to_legacy_parameters, **options})
 
 
 def run_cdi_example_torch(

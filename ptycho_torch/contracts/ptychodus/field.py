@@ -196,11 +196,7 @@ def restore_fields(owner: type, experiment: Experiment) -> dict[str, Any]:
 
 
 def make_experiment(settings: Mapping[str, Any]) -> Experiment:
-    """An experiment from settings by dotted name; names without a dot are left out.
-
-    Raises:
-        ConfigError: a value is out of its range.
-    """
+    """An experiment from settings by dotted name; names without a dot are left out."""
     sections: dict[str, dict[str, Any]] = {}
     for path, value in settings.items():
         section, _, name = path.partition(".")

@@ -19,7 +19,7 @@ from ptycho_torch.contracts.ptychodus.configs import (
 )
 from ptycho_torch.contracts.ptychodus.field import list_rows, restore_fields
 from ptycho_torch.contracts.ptychodus.scans import PreparedTraining
-from ptycho_torch.contracts.ptychodus.translate import ClientExperiment, translate
+from ptycho_torch.contracts.ptychodus.settings import ClientExperiment, translate
 from ptycho_torch.errors import CheckpointError, ConfigError
 from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
 from ptycho_torch.training.bootstrap import bootstrap_probes
@@ -148,11 +148,7 @@ class ConfigManager:
 
     @cached_property
     def asked(self) -> ClientExperiment:
-        """The configurations as an experiment of this package.
-
-        Raises:
-            ConfigError: a field has an unusable value.
-        """
+        """The configurations as an experiment of this package; errors are those of `translate`."""
         return translate(self.data_config, self.model_config, self.training_config, self.inference_config)
 
     @property
@@ -163,9 +159,9 @@ class ConfigManager:
     @classmethod
     def from_loaded_model(cls, ptycho_model: PtychoModel) -> Self:
         """The configurations that a model was loaded with."""
-        owners = zip(CONFIG_NAMES, SECTIONS.values(), strict=True)
         client = ptycho_model.network.record.get(CLIENT_KEY)
         stored_as = client.get("stored_as", "counts") if isinstance(client, dict) else "counts"
+        owners = zip(CONFIG_NAMES, SECTIONS.values(), strict=True)
         configs = {name: _make_config(owner, getattr(ptycho_model, name)) for name, owner in owners}
         return cls(**configs, stored_as=str(stored_as))
 
@@ -223,11 +219,7 @@ class PtychoModel:
 
     @staticmethod
     def _extract_configs_from_checkpoint(checkpoint_path: str) -> tuple[dict[str, Any], ...]:
-        """Data, model, training and inference configuration in a checkpoint, as dicts.
-
-        Raises:
-            CheckpointError: the file is unusable, or lacks one of them.
-        """
+        """Load a checkpoint and read its configurations, as `read_configs` does."""
         path = Path(checkpoint_path)
         return read_configs(load_network(path), path)
 

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from ptycho_torch.config import DataSettings, Experiment
-from ptycho_torch.contracts.ptychodus.translate import Bounds, ClientExperiment
+from ptycho_torch.contracts.ptychodus.settings import Bounds, ClientExperiment
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.make_scan import make_scan
 from ptycho_torch.data.scan import Scan

@@ -15,7 +15,7 @@ from client_child import HALF_PIXEL, client_configs, export_scan, reconstruct_li
 
 from ptycho_torch.config.schema import SimulationSettings
 from ptycho_torch.contracts.ptychodus.scans import place_array, prepare, select_within
-from ptycho_torch.contracts.ptychodus.translate import ClientExperiment, translate
+from ptycho_torch.contracts.ptychodus.settings import ClientExperiment, translate
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError, PtychoError

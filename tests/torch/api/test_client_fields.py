@@ -56,7 +56,7 @@ BESIDE: dict[str, dict[str, Any]] = {
 
 
 def translate(configs: ClientConfigs) -> Any:
-    from ptycho_torch.contracts.ptychodus.translate import translate as under_test
+    from ptycho_torch.contracts.ptychodus.settings import translate as under_test
 
     return under_test(configs.data, configs.model, configs.training, configs.inference)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ptycho_torch.config_params import DataConfig, InferenceConfig, ModelConfig, TrainingConfig
-from ptycho_torch.contracts.ptychodus.folder import ClientSettings, read_settings, write_settings
+from ptycho_torch.contracts.ptychodus.settings import ClientSettings, read_settings, write_settings
 from ptycho_torch.errors import ConfigError
 
 
