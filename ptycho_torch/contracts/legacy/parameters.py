@@ -112,11 +112,10 @@ class LegacyModel(Settings):
         choose_from({"swish": "silu", "sigmoid": "sigmoid", "softplus": "softplus"}),
         source="ModelConfig.amp_activation",
         adapt=choose_from({"silu": "swish"} | {name: name for name in _ACTIVATIONS}, any_case=True))
-    object_big: bool = declare(True, "object.big", "reconstruct an object larger than a patch",
-        source="ModelConfig.object_big")
+    object_big: bool = declare(True, "object.big", "object larger than a patch", source="ModelConfig.object_big")
     probe_big: bool = declare(True, "probe.big", "let the probe fill the whole patch", source="ModelConfig.probe_big")
     probe_mask: bool = declare(False, "probe.mask", "confine the probe by a mask", source="ModelConfig.probe_mask",
-        adapt=_IS_GIVEN, refused="the probe is refined from the patterns, which would undo a mask")
+        adapt=_IS_GIVEN, refused="the refinement of the probe would undo a mask")
     pad_object: bool = declare(True, "pad_object", "pad the object around the patch",
         no_effect="the canvas follows from the positions")
     probe_scale: float = declare(4.0, "probe_scale", "factor that normalises the probe",
@@ -139,7 +138,7 @@ class LegacyTask(Settings):
     n_subsample: int | None = declare(None, "n_subsample", "patterns to keep before grouping; None: all", at_least=1)
     subsample_seed: int | None = declare(None, "subsample_seed", "seed of all random draws; None: 0", "training.seed",
         _SEED, source="DataConfig.subsample_seed", at_least=0)
-    neighbor_count: int = declare(4, "neighbor_count", "neighbours that a group is drawn from", source="DataConfig.K",
+    neighbor_count: int = declare(4, "neighbor_count", "neighbours to draw a group from", source="DataConfig.K",
         at_least=1)
 
 

@@ -74,7 +74,7 @@ class DataConfig:
 
     N: int = use(128, "the size comes from the patterns; if it differs, a warning says so", setting="model_size")
     C: int = use(4, "patterns per group; their overlaps are merged", "training.group_size", setting="num_channels")
-    K: int = use(6, "number of nearest neighbours from which a group is drawn", "training.neighbours", _NEIGHBOURS,
+    K: int = use(6, "nearest neighbours from which a group is drawn", "training.neighbours", _NEIGHBOURS,
         setting="num_nearest_neighbors_for_lookup",
         acts_when=_GROUPED & one_of("neighbor_function", "Nearest", "Min_dist"))
     K_quadrant: int = use(30, "with 4_quadrant, number of nearest neighbours from whose quadrants a group is drawn",
@@ -85,7 +85,7 @@ class DataConfig:
         "groups do not lie on a grid, their size is the number of channels; a grid that is not square is refused",
         setting="grid_size_y, grid_size_x", usual=lambda fields: (isqrt(fields.C), isqrt(fields.C)))
     neighbor_function: str = use("Nearest",
-        "Nearest, Min_dist (within the distances) or 4_quadrant; the nearest if too few lie within the distances",
+        "Nearest, Min_dist (within the distances) or 4_quadrant; the nearest if too few are within",
         "training.neighbour_choice", _CHOICE, setting="neighbor_lookup_method", acts_when=_GROUPED)
     min_neighbor_distance: float = use(0.0, "with Min_dist and 4_quadrant, nearer patterns do not join a group",
         "training.least_distance_px", acts_when=_BY_DISTANCE)
@@ -95,8 +95,7 @@ class DataConfig:
         "training.by_axis", choose_from({"Isotropic": False, "Rectangular": True}), acts_when=_QUADRANTS)
     normalize: str = ignore("Batch", _NORMALISED, setting="data_normalization_mode")
     probe_scale: float = ignore(4.0, "probes are scaled to the measured photons, whatever their units")
-    probe_normalize: bool = refuse(True,
-        "photons of probe and patterns must agree, so that the probe is always scaled to the measured photons",
+    probe_normalize: bool = refuse(True, "the probe is always scaled to the measured photons, with which it must agree",
         setting="normalize_probe")
     probe_ramp_removal: bool = use(False, "the mean phase ramp is removed from the initial probe before it is refined",
         "level_probe", switch(on=True, off=False))
@@ -104,11 +103,11 @@ class DataConfig:
     phase_subtraction: bool = use(True, "Supervised: the mean phase is removed from each label",
         "training.level_labels", switch(on=True, off=False), setting="subtract_mean_phase", acts_when=_SUPERVISED)
     x_bounds: tuple[float, float] = use((0.1, 0.9),
-        "part of the scan's width used for training; a reconstruction always covers the whole scan", "x_bounds",
-        _BOUNDS, setting="x_lower_bound, x_upper_bound")
+        "part of the scan's width used for training; a reconstruction covers all of it", "x_bounds", _BOUNDS,
+        setting="x_lower_bound, x_upper_bound")
     y_bounds: tuple[float, float] = use((0.1, 0.9),
-        "part of the scan's height used for training; a reconstruction always covers the whole scan", "y_bounds",
-        _BOUNDS, setting="y_lower_bound, y_upper_bound")
+        "part of the scan's height used for training; a reconstruction covers all of it", "y_bounds", _BOUNDS,
+        setting="y_lower_bound, y_upper_bound")
     # not sent by Ptychodus; the configuration bridge reads them
     nphotons: float = 1e5
     subsample_seed: int | None = None
@@ -118,26 +117,24 @@ class DataConfig:
 class ModelConfig:
     """What the network looks like and what it is trained for."""
 
-    mode: str = use("Unsupervised",
-        "Unsupervised learns from the patterns alone, Supervised from patches of objectGuess", "training.target",
-        choose_from({"Unsupervised": "patterns", "Supervised": "object"}), setting="(the reconstructor's name)")
+    mode: str = use("Unsupervised", "Unsupervised learns from the patterns, Supervised from objectGuess",
+        "training.target", choose_from({"Unsupervised": "patterns", "Supervised": "object"}),
+        setting="(the reconstructor's name)")
     object_big: bool = use(True, "off: overlaps are not merged", "training.unmerged_weight", switch(KEEP, off=1.0))
-    probe_big: bool = use(True, "off: patches are vacuum outside their centre", "model.field",
-        switch("whole", off="centre"))
+    probe_big: bool = use(True, "off: vacuum outside a patch's centre", "model.field", switch("whole", off="centre"))
     loss_function: str = use("Poisson",
         "Poisson or MAE (of amplitudes); MAE also if use_negative_log_likelihood_loss is off", "training.loss",
         choose_from({"Poisson": "poisson", "MAE": "amplitude_mae"}), acts_when=_UNSUPERVISED & one_of("nll", True))
     amp_activation: str = use("silu",
-        "silu or sigmoid, shifted so that an untrained network returns vacuum; also swish and softplus",
-        "model.amplitude", _ACTIVATION, setting="amplitude_activation_function")
+        "silu (swish), sigmoid or softplus, shifted so that an untrained network returns vacuum", "model.amplitude",
+        _ACTIVATION, setting="amplitude_activation_function")
     cbam_encoder: bool = use(True, "CBAM, channel and spatial attention, after each encoder level",
         "model.encoder_attention", switch("cbam"))
     cbam_bottleneck: bool = use(False, "CBAM at the lowest level", "model.bottleneck_attention", switch("cbam"))
     cbam_decoder: bool = use(False, "CBAM after each decoder level", "model.decoder_attention", switch("cbam"))
     eca_encoder: bool = use(False, "ECA, efficient channel attention, after each encoder level, instead of CBAM",
         "model.encoder_attention", switch("eca"))
-    eca_decoder: bool = use(False, "ECA after each decoder level; one kind only", "model.decoder_attention",
-        switch("eca"))
+    eca_decoder: bool = use(False, "ECA after each decoder level; one kind", "model.decoder_attention", switch("eca"))
     spatial_decoder: bool = use(False, "spatial attention after each decoder level; one kind",
         "model.decoder_attention", switch("spatial"))
     decoder_spatial_kernel: int = use(7, "side of the spatial attention's kernel in the decoder, odd",
@@ -148,7 +145,7 @@ class ModelConfig:
         setting=_NOT_SENT, usual=_channels)
     decoder_last_c_outer_fraction: float = ignore(0.125,
         "the decoder has no separate outer part: all of its channels cover the whole field")
-    n_filters_scale: int = use(2, "twelve channels at half resolution per unit", "model.width", _WIDTH,
+    n_filters_scale: int = use(2, "12 channels at half resolution per unit", "model.width", _WIDTH,
         setting="num_filters_scale")
     batch_norm: bool = use(False, "batch normalisation instead of group normalisation", "model.normalisation",
         switch("batch", off="group"), setting="use_batch_normalization")
@@ -161,8 +158,7 @@ class ModelConfig:
     C_model: int = ignore(4, _GROUP_SIZE, setting=_NOT_SENT, usual=_channels)
     C_forward: int = ignore(4, _GROUP_SIZE, setting=_NOT_SENT, usual=_channels)
     offset: int = ignore(6, "groups follow from the measured positions, no regular lattice is assumed")
-    probe_mask: Any = refuse(None, "the probe is refined from the patterns, which would undo a mask",
-        setting="(always empty)")
+    probe_mask: Any = refuse(None, "the refinement of the probe would undo a mask", setting="(always empty)")
     amp_loss: str | None = use(None, "Total_Variation or Mean_Deviation of the patches' amplitude is added to the loss",
         "training.amplitude_penalty", _PENALTY, setting="auxiliary_amplitude_loss")
     phase_loss: str | None = use(None, "Total_Variation or Mean_Deviation of the patches' phase is added to the loss",
@@ -171,8 +167,7 @@ class ModelConfig:
         setting="auxiliary_amplitude_loss_coeff", acts_when=given("amp_loss"))
     phase_loss_coeff: float = use(1.0, "weight of the auxiliary phase loss", "training.phase_penalty_weight",
         setting="auxiliary_phase_loss_coeff", acts_when=given("phase_loss"))
-    probe_reference_coeff: float = refuse(0.0,
-        "the probe is not part of the network: it is refined before training and again after it",
+    probe_reference_coeff: float = refuse(0.0, "the probe is refined before and after training, not by the network",
         setting="probe_reference_loss_coeff")
     amplitude_variance_loss: bool = use(False, "the variance of the patches' amplitude is added to the loss")
     amplitude_variance_coeff: float = use(0.01, "weight of the amplitude variance loss",
@@ -187,8 +182,7 @@ class TrainingConfig:
     batch_size: int = use(16, "groups per batch", "training.batch_size")
     learning_rate: float = use(1e-3, "highest learning rate of AdamW", "training.learning_rate")
     n_devices: int = ignore(1, "training uses one device, in the client's own child process")
-    num_workers: int = ignore(4, "patterns are in memory, workers would only copy them",
-        setting="num_dataloader_workers")
+    num_workers: int = ignore(4, "patterns are in memory; workers would copy them", setting="num_dataloader_workers")
     accum_steps: int = use(1, "batches per optimiser step (gradient accumulation)", "training.accumulate",
         setting="gradient_accumulation_steps")
     epochs_fine_tune: int = use(0, "epochs of fine-tuning after the others, at a smaller learning rate",
@@ -205,8 +199,8 @@ class TrainingConfig:
     framework: str = refuse("Lightning", _ONE_FRAMEWORK, setting="(always Lightning)")
     orchestrator: str = refuse("Lightning", _ONE_FRAMEWORK, setting="(always Lightning)")
     scheduler: str = use("Default",
-        "Default keeps the learning rate; Exponential and Cosine lower it to the minimum ratio at the last step",
-        "training.schedule", _SCHEDULE, setting="learning_rate_scheduler")
+        "Default keeps the learning rate; Exponential and Cosine lower it to the minimum ratio", "training.schedule",
+        _SCHEDULE, setting="learning_rate_scheduler")
     warmup_epochs: int = use(0, "epochs over which the learning rate rises", "warmup_epochs", _COUNT,
         setting="learning_rate_warmup_epochs")
     min_lr_ratio: float = use(0.1, "last learning rate of Exponential and Cosine, as a fraction of the highest",
@@ -230,7 +224,7 @@ class TrainingConfig:
     finetune_skip_stage3: bool = ignore(True, _STAGED)
     finetune_early_stop_patience: int = ignore(3, _STAGED)
     finetune_val_split: float = use(0.05,
-        "fraction of the groups, up to one half, kept from training for validation, which chooses the best checkpoint",
+        "fraction of the groups, up to one half, used for validation, which chooses the best checkpoint",
         "training.validation_share")
     # not sent by Ptychodus; the configuration bridge reads it
     output_dir: str | None = None
@@ -240,8 +234,7 @@ class TrainingConfig:
 class InferenceConfig:
     """How a scan is reconstructed."""
 
-    batch_size: int = use(1000, "patterns that the network processes at once, as far as memory allows",
-        "inference.batch_size")
+    batch_size: int = use(1000, "patterns processed at once, if memory allows", "inference.batch_size")
     middle_trim: int = ignore(32, "patches are weighted by their illumination, not trimmed")
     experiment_number: int = ignore(0, "the scan that is reconstructed brings its own probe")
     patch_weighting: str = use("probe",
