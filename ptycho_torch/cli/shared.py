@@ -60,8 +60,8 @@ def add_run_options(parser: argparse.ArgumentParser, output_dir: str) -> None:
 
 
 def locate_model(data: Path) -> Path:
-    """Find the path of the model in a workflow directory, named by the folder or a file in it."""
-    from ptycho_torch.contracts.ptychodus.folder import MODEL_NAME
+    """Where the model of a workflow directory lies; either the folder or a file in it names it."""
+    from ptycho_torch.contracts.ptychodus.settings import MODEL_NAME
 
     return (data if data.is_dir() else data.parent) / MODEL_NAME
 

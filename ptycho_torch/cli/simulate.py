@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
         print_config(simulation=settings)
         return
     require_torch()
-    from ptycho_torch.contracts.ptychodus.folder import folder_files, write_folder
+    from ptycho_torch.contracts.ptychodus.settings import folder_files, write_folder
     from ptycho_torch.formats.npz import write_scan
     from ptycho_torch.storage.writing import check_writable
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from ptycho_torch.cli.config_file import print_config
@@ -53,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Read, train, write, and print where the files are."""
     if arguments.resume and arguments.overwrite:
-        raise ConfigError("--resume and --overwrite exclude each other; choose to continue the run or to replace it")
-    from ptycho_torch.contracts.ptychodus.folder import find_settings, leave_model, prepare_scans, read_experiment
+        raise ConfigError("--resume and --overwrite exclude each other; go on with the run, or replace it")
+    from ptycho_torch.contracts.ptychodus.settings import find_settings, leave_model, read_experiment
 
     settings_file = find_settings(arguments.data) if arguments.data else None
     asked = read_experiment(settings_file) if settings_file else None
@@ -72,13 +72,17 @@ def run(arguments: argparse.Namespace) -> None:
     require_torch("lightning")
     scans = read_input(arguments, experiment.data, several=True)
     _check_run(arguments, experiment, scans)
-    from ptycho_torch.contracts.legacy.bundles import train_network
+    from ptycho_torch.contracts.legacy.workflows import train_network
     from ptycho_torch.formats import list_scan_files
     from ptycho_torch.models.archive import locate_bundle
 
     quiet_lightning()
     if asked:
-        scans, experiment = prepare_scans(scans, asked, experiment, warm_up=arguments.warmup_steps is None)
+        from ptycho_torch.contracts.ptychodus.scans import prepare
+
+        # --warmup_steps replaces the file's epochs of warm-up
+        epochs = asked.warmup_epochs if arguments.warmup_steps is None else 0
+        scans, experiment = prepare(scans, replace(asked, experiment=experiment, warmup_epochs=epochs))
     result = train_network(
         scans,
         arguments.output_dir,

@@ -322,18 +322,18 @@ class TestRawDataTorchAdapter:
     @pytest.mark.parametrize(
         ("changed", "complaint"),
         [
-            ({"ycoords": np.arange(29.0)}, r"ycoords has shape \(29,\), xcoords \(30,\); as many"),
+            ({"ycoords": np.arange(29.0)}, r"ycoords has shape \(29,\), xcoords \(30,\)"),
             ({"xcoords_start": np.arange(3.0)}, r"xcoords_start has shape \(3,\)"),
             ({"scan_index": np.array(0)}, r"scan_index has shape \(\)"),
             ({"diff3d": ARRAYS["diff3d"][:7]}, r"diff3d has shape \(7, 16, 16\), xcoords \(30,\)"),
-            ({"diff3d": np.zeros(PATTERNS)}, r"diff3d has shape \(30,\); \(pattern, N, N\)"),
-            ({"diff3d": ARRAYS["diff3d"].astype(complex)}, "diff3d is of type complex128; integer counts or float"),
+            ({"diff3d": np.zeros(PATTERNS)}, r"diff3d has shape \(30,\); .*\(pattern, N, N\)"),
+            ({"diff3d": ARRAYS["diff3d"].astype(complex)}, "diff3d is of type complex128; .*integer counts or float"),
             ({"diff3d": -ARRAYS["diff3d"]}, "diff3d goes down to -"),
             ({"diff3d": -np.ones((PATTERNS, N, N), int)}, "diff3d goes down to -1"),
-            ({"diff3d": np.full((PATTERNS, N, N), 1e200)}, "contain NaN or infinite values"),
-            ({"diff3d": np.zeros((PATTERNS, N, N))}, "no photons"),
-            ({"xcoords": np.full(PATTERNS, np.nan)}, "xcoords holds something else than finite numbers"),
-            ({"ycoords": np.array(["a"] * PATTERNS)}, "ycoords holds something else than finite numbers"),
+            ({"diff3d": np.full((PATTERNS, N, N), 1e200)}, "hold NaN or infinite values"),
+            ({"diff3d": np.zeros((PATTERNS, N, N))}, "not one photon"),
+            ({"xcoords": np.full(PATTERNS, np.nan)}, "xcoords .* finite"),
+            ({"ycoords": np.array(["a"] * PATTERNS)}, "ycoords .* finite"),
             (
                 {"xcoords": ARRAYS["xcoords"] * 1e-9, "ycoords": ARRAYS["ycoords"] * 1e-9},
                 "seem to be in metres",
@@ -500,7 +500,7 @@ class TestDataContainerTorch:
         single = PtychoDataContainerTorch(found, probe[None].astype(complex)).probe
         np.testing.assert_array_equal(np.asarray(single), probe)
         for wrong in (np.stack([probe, probe]), probe[:8, :8], probe[0]):
-            with pytest.raises(DataError, match=r"the probe has shape .* one mode of \(16, 16\) is needed"):
+            with pytest.raises(DataError, match=r"the probe has shape .* one mode of \(16, 16\)"):
                 PtychoDataContainerTorch(found, wrong)
 
     @pytest.mark.parametrize("name", ["X_full", "Y", "objectGuess", "coords_start_relative"])
@@ -703,7 +703,7 @@ class TestMemmapBridgeParity:
     @pytest.mark.parametrize("missing", ["diff3d", "xcoords", "ycoords"])
     def test_memmap_names_the_array_that_is_missing(self, tmp_path: Path, missing: str) -> None:
         path = stored(tmp_path / "scan.npz", without=(missing,))
-        with pytest.raises(ScanFileError, match=rf"scan\.npz: {missing} is missing; diff3d \(or the older"):
+        with pytest.raises(ScanFileError, match=rf"scan\.npz: .*{missing}"):
             MemmapDatasetBridge(path).generate_grouped_data(N)
 
     @pytest.mark.parametrize("compressed", [False, True])

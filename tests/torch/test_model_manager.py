@@ -13,6 +13,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +23,8 @@ from numpy_network import patch_of
 from torch_optional import requires_torch
 
 from ptycho_torch.config import Experiment, ModelSettings, TrainingSettings
-from ptycho_torch.contracts.legacy.from_experiment import legacy_params
 from ptycho_torch.contracts.legacy.parameters import cfg
+from ptycho_torch.contracts.legacy.translation import to_legacy_parameters
 from ptycho_torch.errors import BundleError, OutputError
 from ptycho_torch.models.archive import Bundle, open_bundle, write_bundle
 from ptycho_torch.models.record import make_record
@@ -170,7 +171,7 @@ class TestSaveTorchBundle:
     @requires_torch
     def test_archive_structure(self, checkpoint: Path, tmp_path: Path) -> None:
         """[PS-1.1], [PS-1.4], [PS-1.5], [PS-1.7], [PS-1.8]: the stored snapshot's tree, stable bytes."""
-        from ptycho_torch.contracts.legacy.bundles import save_torch_bundle
+        from ptycho_torch.contracts.legacy.workflows import save_torch_bundle
 
         path = save_torch_bundle(checkpoint, tmp_path / "one", PARAMS)
         assert path == tmp_path / "one" / "wts.h5.zip"
@@ -185,7 +186,7 @@ class TestSaveTorchBundle:
     @requires_torch
     def test_params_snapshot(self, checkpoint: Path, tmp_path: Path) -> None:
         """[PS-1.3], [PS-1.6]: both models carry the flat parameters, as any unpickler reads them."""
-        from ptycho_torch.contracts.legacy.bundles import save_torch_bundle
+        from ptycho_torch.contracts.legacy.workflows import save_torch_bundle
 
         members = unpacked(save_torch_bundle(checkpoint, tmp_path, PARAMS))
         for model in ("autoencoder", "diffraction_to_obj"):
@@ -205,7 +206,7 @@ class TestSaveTorchBundle:
     @requires_torch
     def test_nothing_is_replaced_unasked(self, checkpoint: Path, tmp_path: Path) -> None:
         """[PS-2.1]."""
-        from ptycho_torch.contracts.legacy.bundles import save_torch_bundle
+        from ptycho_torch.contracts.legacy.workflows import save_torch_bundle
 
         path = save_torch_bundle(checkpoint, tmp_path, PARAMS)
         before = path.read_bytes()
@@ -524,7 +525,7 @@ class TestLoadTorchBundle:
         self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """[PS-4.1]: yesterday's values are gone, today's are there, and were before the network was built."""
-        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
+        from ptycho_torch.contracts.legacy.workflows import load_torch_bundle, save_torch_bundle
         from ptycho_torch.networks.build import build_network
 
         seen: list[dict[str, Any]] = []
@@ -681,7 +682,7 @@ class TestLoadTorchBundle:
         self, change: Callable[[Arrays], Any], checkpoint: Path, tmp_path: Path
     ) -> None:
         """[PS-3.7], [PS-4.2]."""
-        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
+        from ptycho_torch.contracts.legacy.workflows import load_torch_bundle, save_torch_bundle
 
         good = open_bundle(save_torch_bundle(checkpoint, tmp_path, PARAMS))
         arrays = dict(good.weights)
@@ -699,7 +700,7 @@ class TestLoadTorchBundle:
         """[PS-1.5], [PS-4.3]: batch normalisation counts its batches in an array without axes."""
         import torch
 
-        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
+        from ptycho_torch.contracts.legacy.workflows import load_torch_bundle, save_torch_bundle
         from ptycho_torch.models.checkpoint import TrainedNetwork
         from ptycho_torch.networks.build import build_network
 
@@ -718,7 +719,7 @@ class TestLoadTorchBundle:
     @requires_torch
     def test_settings_of_a_giant_network_cost_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """[PS-3.4]: a record that claims gigabytes of weights is refused before they are made."""
-        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle
+        from ptycho_torch.contracts.legacy.workflows import load_torch_bundle
         from ptycho_torch.networks.build import build_network
 
         places: set[str] = set()
@@ -747,7 +748,7 @@ class TestPersistenceRegression:
         """[PS-4.3]: what comes back is what the checkpoint holds, and predicts the same, bit for bit."""
         import torch
 
-        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
+        from ptycho_torch.contracts.legacy.workflows import load_torch_bundle, save_torch_bundle
         from ptycho_torch.models.checkpoint import load_network
 
         path, before = save_torch_bundle(checkpoint, tmp_path, PARAMS), load_network(checkpoint)
@@ -786,7 +787,8 @@ class TestPersistenceRegression:
         experiment = Experiment(
             model=ModelSettings(width=36, amplitude="silu"), training=TrainingSettings(group_size=9)
         )
-        params = legacy_params(experiment, SIDE, 3e5, "scan.npz")
+        trained: Any = SimpleNamespace(experiment=experiment, patch_px=SIDE, photons=(3e5,))
+        params = to_legacy_parameters(trained, tmp_path, [tmp_path / "scan.npz"])
         assert set(params) == LEGACY_KEYS, "flat parameters are missing"
         assert {type(value) for value in params.values()} == {int, float, str, bool, type(None)}
         good = open_bundle(packed(tmp_path / "good.zip", by_hand()))
@@ -801,7 +803,7 @@ class TestPersistenceRegression:
         """[PS-1.5], [PS-1.6]: zipfile, pickle and NumPy read a bundle, and NumPy evaluates its network."""
         import torch
 
-        from ptycho_torch.contracts.legacy.bundles import save_torch_bundle
+        from ptycho_torch.contracts.legacy.workflows import save_torch_bundle
         from ptycho_torch.models.checkpoint import load_network
 
         members = unpacked(save_torch_bundle(checkpoint, tmp_path, PARAMS))
@@ -824,7 +826,7 @@ class TestPersistenceRegression:
     ) -> None:
         """[PS-4.3]: a scan reconstructed from the bundle is the one from the checkpoint."""
         from ptycho_torch.config import InferenceSettings
-        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
+        from ptycho_torch.contracts.legacy.workflows import load_torch_bundle, save_torch_bundle
         from ptycho_torch.workflows.reconstruction import reconstruct_scan
 
         path = save_torch_bundle(checkpoint, tmp_path, PARAMS)

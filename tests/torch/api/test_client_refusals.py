@@ -28,8 +28,8 @@ def checkpoint(small_scan: Scan, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"model__mode": "Semi"}, "ModelConfig.mode is 'Semi'; Unsupervised or Supervised"),
-        ({"data__grid_size": (2, 3)}, "DataConfig.grid_size is (2, 3); a square grid"),
+        ({"model__mode": "Semi"}, "ModelConfig.mode is 'Semi'"),
+        ({"data__grid_size": (2, 3)}, "DataConfig.grid_size is (2, 3)"),
         ({"data__neighbor_function": "Farthest"}, "DataConfig.neighbor_function is 'Farthest'"),
         ({"model__loss_function": "MSE"}, "ModelConfig.loss_function is 'MSE'"),
         ({"model__amp_activation": "tanh"}, "ModelConfig.amp_activation is 'tanh'"),
