@@ -87,7 +87,7 @@ def test_a_scan_of_one_position_is_not_trained_on(small_scan: Scan, tmp_path: Pa
         (np.ones((4, 32, 32), np.uint32), np.ones((1, 48, 48), complex), "the probe has shape (1, 48, 48)"),
         (np.ones((4, 48, 48), np.uint32), np.ones((1, 48, 48), complex), "trained on patterns of 32 px"),
         (np.zeros((4, 32, 32), np.uint32), np.ones((1, 32, 32), complex), "no photons"),
-        (np.ones((3, 32, 32), np.uint32), np.ones((1, 32, 32), complex), "3 patterns but 4 positions"),
+        (np.ones((3, 32, 32), np.uint32), np.ones((1, 32, 32), complex), "positions have shape (4, 2)"),
     ],
 )
 def test_arrays_that_do_not_fit(patterns: np.ndarray, probe: np.ndarray, reason: str, checkpoint: Path) -> None:
