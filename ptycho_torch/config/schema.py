@@ -40,7 +40,7 @@ class RefineSettings(Settings):
     """How the physics solver reconstructs, alone or as the polish after a network."""
 
     method: Literal["auto", "least_squares", "poisson"] = setting(
-        "auto", help="solver; auto takes poisson below 100,000 photons a pattern, least_squares otherwise"
+        "auto", help="solver; auto takes poisson below 350,000 photons a pattern, fewer where patterns overlap little"
     )
     epochs: int = setting(30, at_least=1, at_most=MOST_EPOCHS, help="passes over all patterns")
     batches: int = setting(16, at_least=1, help="random mini-batches of an epoch")
@@ -58,8 +58,13 @@ class RefineSettings(Settings):
     probe_rate: float = setting(
         1.0, above=0, at_most=1, acts_when=below("probe_start", 1), help="step of the probe update by least squares"
     )
-    learning_rate: float = setting(0.05, above=0, at_most=1, acts_when=_POISSON, help="step of the object update")
-    total_variation: float = setting(0.5, at_least=0, acts_when=_POISSON, help="weight of total variation")
+    learning_rate: float = setting(0.03, above=0, at_most=1, acts_when=_POISSON, help="step of the object update")
+    total_variation: float | None = setting(
+        None,
+        at_least=0,
+        acts_when=_POISSON,
+        help="weight of total variation; without one from dose and overlap",
+    )
     seed: int = setting(0, at_least=0, at_most=LARGEST_SEED, help="seed of the mini-batches")
 
 

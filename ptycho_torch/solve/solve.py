@@ -14,20 +14,32 @@ from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.runtime.progress import Progress
 from ptycho_torch.solve.constraints import keep_ramp, level_phase
-from ptycho_torch.solve.least_squares import LeastSquares, usual_damping
+from ptycho_torch.solve.least_squares import LeastSquares
+from ptycho_torch.solve.light import usual_damping, usual_method
 from ptycho_torch.solve.poisson import PoissonAdam
 from ptycho_torch.solve.safeguard import run_safeguarded
 from ptycho_torch.solve.scan_model import ScanModel, Solution
 
-LOW_DOSE_PHOTONS = 2e5
 _WARM_UP_SHARE = 1 / 3
 
 
-def chosen_method(settings: RefineSettings, photons_per_pattern: float) -> Literal["least_squares", "poisson"]:
-    """The solver that 'auto' stands for at this dose."""
+def chosen_method(
+    settings: RefineSettings, scan: Scan, probe: NDArray[np.complex64] | None = None
+) -> Literal["least_squares", "poisson"]:
+    """The solver that 'auto' stands for with the light of a scan.
+
+    Args:
+        settings: asked for.
+        scan: patterns and positions.
+        probe: (mode, h, w) probe to start from; the scan's own without one.
+
+    Raises:
+        DataError: there is no probe to start from.
+    """
     if settings.method != "auto":
         return settings.method
-    return "poisson" if photons_per_pattern < LOW_DOSE_PHOTONS else "least_squares"
+    model = ScanModel(scan, torch.device("cpu"))
+    return usual_method(model, model.start_probe(probe, settings.probe_modes))
 
 
 @torch.no_grad()
@@ -55,7 +67,7 @@ def refine(
     """
     model = ScanModel(scan, torch.device(device))
     canvas, given = model.start_object(guess), model.start_probe(probe, settings.probe_modes)
-    method = chosen_method(settings, model.photons_per_pattern)
+    method = usual_method(model, given) if settings.method == "auto" else settings.method
     errors: list[float] = []
 
     def report(error: float) -> None:
@@ -67,9 +79,7 @@ def refine(
     quick = settings.epochs if method == "least_squares" else round(settings.epochs * _WARM_UP_SHARE)
     start = given
     if quick:
-        damping = settings.regularisation or usual_damping(model, given)
-        # a likelihood that follows takes the noise away again: damp less before it
-        damping = damping if method == "least_squares" else damping / 2
+        damping = settings.regularisation or usual_damping(model, given, before_likelihood=method == "poisson")
         first = LeastSquares(model, canvas, given, replace(settings, epochs=quick, regularisation=damping))
         run_safeguarded(first, quick, report)
         canvas, start = first.canvas, first.probe

@@ -117,12 +117,12 @@ def reconstruct_scan(
     inference = inference or trained.experiment.inference
     polish = polish or trained.experiment.refine
     inference.warn_idle(trained.experiment.inference)
+    given = trained.probes[0] if probe is None else probe
     if inference.polish:
-        method = chosen_method(polish, scan.photons_per_pattern)
+        method = chosen_method(polish, scan, given)
         replace(polish, method=method).warn_idle(trained.experiment.refine)
     else:
         polish.warn_idle(trained.experiment.refine, needs="InferenceSettings.polish True")
-    given = trained.probes[0] if probe is None else probe
     used = starting_probe(scan, given, len(given))
     polish = replace(polish, probe_modes=max(polish.probe_modes, len(used)))
     predictor = Predictor(trained.generator, used, scan.photons_per_pattern, place, inference.weighting)

@@ -61,7 +61,7 @@ def refine_scan(
         ConfigError: the device is not there.
     """
     settings, place = settings or RefineSettings(), find_device(device)
-    replace(settings, method=chosen_method(settings, scan.photons_per_pattern)).warn_idle()
+    replace(settings, method=chosen_method(settings, scan)).warn_idle()
     started = time.perf_counter()
     solution = refine(scan, settings, device=place, progress=progress)
     metrics = {"seconds": time.perf_counter() - started}
