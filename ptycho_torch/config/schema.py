@@ -58,7 +58,7 @@ class RefineSettings(Settings):
     probe_rate: float = setting(
         1.0, above=0, at_most=1, acts_when=below("probe_start", 1), help="step of the probe update by least squares"
     )
-    learning_rate: float = setting(0.03, above=0, at_most=1, acts_when=_POISSON, help="step of the object update")
+    learning_rate: float = setting(0.05, above=0, at_most=1, acts_when=_POISSON, help="step of the object update")
     total_variation: float | None = setting(
         None,
         at_least=0,

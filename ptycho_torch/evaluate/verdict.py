@@ -22,7 +22,7 @@ from ptycho_torch.physics.propagate import intensity, wrapped_far_field, wrapped
 from ptycho_torch.solve.scan_model import ScanModel
 
 # on simulated scans: good ones leave at most .02, spoilt ones mostly more than .1
-_MOST_UNEXPLAINED, _HOPELESS = 0.05, 0.9
+_MOST_UNEXPLAINED, _HOPELESS = 0.04, 0.9
 _LEAST_PATTERNS = 1.35
 _COPIES = 0.1
 _LEAST_LIKENESS = 0.88

@@ -18,6 +18,7 @@ _DAMPING, _DAMPING_RANGE = 1.3, (0.02, 0.3)
 _WARM_UP_DAMPING = 0.29
 _VARIATION = 0.18
 _FEW_PHOTONS = 3.5e5
+_PROBE_PHOTONS = 1e4
 
 
 def overlap(model: ScanModel, probe: Tensor) -> float:
@@ -46,6 +47,11 @@ def usual_damping(model: ScanModel, probe: Tensor, *, before_likelihood: bool = 
         return _WARM_UP_DAMPING * dimness ** (2 / 3)
     low, high = _DAMPING_RANGE
     return min(high, max(low, _DAMPING * dimness))
+
+
+def warm_up_probe_share(model: ScanModel) -> float:
+    """The share of the probe's usual step before a likelihood: what few photons say of the probe is mostly noise."""
+    return min(1.0, model.photons_per_pattern / _PROBE_PHOTONS) ** 0.5
 
 
 def usual_variation(model: ScanModel, probe: Tensor) -> float:

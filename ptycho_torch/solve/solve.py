@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ptycho_torch.config.schema import RefineSettings
 from ptycho_torch.data.canvas import Canvas
@@ -15,7 +16,7 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.runtime.progress import Progress
 from ptycho_torch.solve.constraints import keep_ramp, level_phase
 from ptycho_torch.solve.least_squares import LeastSquares
-from ptycho_torch.solve.light import usual_damping, usual_method
+from ptycho_torch.solve.light import usual_damping, usual_method, warm_up_probe_share
 from ptycho_torch.solve.poisson import PoissonAdam
 from ptycho_torch.solve.safeguard import run_safeguarded
 from ptycho_torch.solve.scan_model import ScanModel, Solution
@@ -79,8 +80,8 @@ def refine(
     quick = settings.epochs if method == "least_squares" else round(settings.epochs * _WARM_UP_SHARE)
     start = given
     if quick:
-        damping = settings.regularisation or usual_damping(model, given, before_likelihood=method == "poisson")
-        first = LeastSquares(model, canvas, given, replace(settings, epochs=quick, regularisation=damping))
+        usual = settings if method == "least_squares" else _warm_up(settings, quick, model, given)
+        first = LeastSquares(model, canvas, given, usual)
         run_safeguarded(first, quick, report)
         canvas, start = first.canvas, first.probe
     if quick < settings.epochs:
@@ -92,3 +93,13 @@ def refine(
         canvas, start = keep_ramp(canvas, start, given)
         canvas, start = level_phase(canvas, start, model.illumination(start, model.patterns))
     return model.solution(canvas, start, errors, method)
+
+
+def _warm_up(settings: RefineSettings, epochs: int, model: ScanModel, probe: Tensor) -> RefineSettings:
+    """The settings of least squares before a likelihood, which takes the noise away again."""
+    return replace(
+        settings,
+        epochs=epochs,
+        regularisation=settings.regularisation or usual_damping(model, probe, before_likelihood=True),
+        probe_rate=settings.probe_rate * warm_up_probe_share(model),
+    )
