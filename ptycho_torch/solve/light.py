@@ -51,7 +51,7 @@ def usual_damping(model: ScanModel, probe: Tensor, *, before_likelihood: bool = 
 
 def warm_up_probe_share(model: ScanModel) -> float:
     """The share of the probe's usual step before a likelihood: what few photons say of the probe is mostly noise."""
-    return min(1.0, model.photons_per_pattern / _PROBE_PHOTONS) ** 0.5
+    return min(1.0, model.photons_per_pattern / _PROBE_PHOTONS)
 
 
 def usual_variation(model: ScanModel, probe: Tensor) -> float:
