@@ -54,7 +54,8 @@ class RefineSettings(Settings):
     """How the solver reconstructs, alone or as the polish after a network."""
 
     method: Literal["auto", "least_squares", "poisson"] = setting(
-        "auto", help="solver; auto uses poisson below 200,000 photons per pattern, least_squares above"
+        "auto",
+        help="solver; auto uses poisson below 350,000 photons per pattern, fewer where patterns overlap little",
     )
     epochs: int = setting(30, at_least=1, at_most=_MOST_EPOCHS, help="passes over all patterns")
     batches: int = setting(16, at_least=1, help="random mini-batches per epoch")
@@ -73,7 +74,9 @@ class RefineSettings(Settings):
         1.0, above=0, at_most=1, acts_when=below("probe_start", 1), help="step size of probe updates by least_squares"
     )
     learning_rate: float = setting(0.05, above=0, at_most=1, acts_when=_POISSON, help="step size of object updates")
-    total_variation: float = setting(0.5, at_least=0, acts_when=_POISSON, help="weight of the total variation")
+    total_variation: float | None = setting(
+        None, at_least=0, acts_when=_POISSON, help="weight of the total variation; by default from dose and overlap"
+    )
     seed: int = setting(0, at_least=0, at_most=_LARGEST_SEED, help="seed of the mini-batches")
 
 

@@ -22,8 +22,8 @@ from ptycho_torch.physics.patches import scatter
 from ptycho_torch.physics.propagate import propagate_back_wrapped, propagate_wrapped, sum_intensities
 from ptycho_torch.solve.scan_model import ScanModel
 
-# on simulated scans good runs leave at most .02 unexplained, spoilt ones mostly more than .1
-_MOST_UNEXPLAINED, _HOPELESS = 0.05, 0.9
+# on simulated scans good runs leave at most .033 unexplained, spoilt ones mostly more than .1
+_MOST_UNEXPLAINED, _HOPELESS = 0.04, 0.9
 _LEAST_PATTERNS = 1.35
 _COPIES = 0.1
 _LEAST_LIKENESS = 0.88

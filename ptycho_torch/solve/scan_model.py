@@ -6,6 +6,7 @@ Whoever predicts the patterns of a scan from an object and a probe does it here;
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -67,7 +68,6 @@ class ScanModel:
     Attributes:
         scan: the scan that this was made from.
         frame: where its patterns lie on the canvas.
-        counts: (pattern, h, w) photons, zero on bad pixels.
         good: (h, w) 1 on good pixels, 0 on bad ones.
         background: (h, w) photons that each pattern holds beside those of the sample, or None.
         shifts_px: (pattern, 2) sub-pixel part of the positions.
@@ -78,10 +78,14 @@ class ScanModel:
         self.device = device
         self.frame = Frame(scan.positions_px, scan.patch_px)
         self.good = wrap(from_dlpack(scan.good_pixels)).float().to(device)
-        self.counts = wrap(from_dlpack(scan.counts)).to(device) * self.good
         self.background = None if scan.background is None else wrap(torch.from_numpy(scan.background.copy())).to(device)
         self.shifts_px = torch.from_numpy(self.frame.shifts_px).to(device)
         self._corners_px = torch.from_numpy(self.frame.corners_px).to(device)
+
+    @cached_property
+    def counts(self) -> Tensor:
+        """(pattern, h, w) photons, zero on bad pixels."""
+        return wrap(from_dlpack(self.scan.counts)).to(self.device) * self.good
 
     @property
     def patterns(self) -> Tensor:
@@ -130,7 +134,7 @@ class ScanModel:
 
     def fits_in_cache(self, modes: int) -> bool:
         """Whether the shifted probes of all patterns may be kept."""
-        return 8 * modes * self.counts.numel() < _LARGEST_CACHE_BYTES
+        return 8 * modes * self.scan.counts.size < _LARGEST_CACHE_BYTES
 
     def waves(self, canvas: Tensor, probes: Tensor, patterns: Tensor, index: Tensor | None = None) -> Waves:
         """The forward model for some patterns.
@@ -157,7 +161,7 @@ class ScanModel:
 
     def to_object(self, waves: Waves, exits: Tensor) -> Tensor:
         """Adjoint of canvas to exit waves: Σ scatter(P* χ)."""
-        return scatter((waves.probes.conj() * exits).sum(1), waves.index, self.frame.shape_px)
+        return scatter(torch.linalg.vecdot(waves.probes, exits, dim=1), waves.index, self.frame.shape_px)
 
     def to_probe(self, waves: Waves, exits: Tensor, patterns: Tensor) -> Tensor:
         """Adjoint of probe to exit waves: Σ unshift(O* χ)."""

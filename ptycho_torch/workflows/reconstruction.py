@@ -24,7 +24,7 @@ from ptycho_torch.models.predict import Prediction, Predictor
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Stages
 from ptycho_torch.solve.scan_model import Solution, starting_probe
-from ptycho_torch.solve.solve import chosen_method, refine
+from ptycho_torch.solve.solve import choose_method, refine
 
 _log = logging.getLogger(__name__)
 
@@ -121,8 +121,8 @@ def reconstruct_scan(
     trained = network if isinstance(network, TrainedNetwork) else load_network(network)
     check_size(trained, scan)
     inference, polish = inference or trained.experiment.inference, polish or trained.experiment.refine
-    _warn_unused(scan, inference, polish, trained.experiment)
     given = trained.probes[0] if probe is None else probe
+    _warn_unused(scan, given, inference, polish, trained.experiment)
     used = starting_probe(scan, given, len(given))
     polish = replace(polish, probe_modes=max(polish.probe_modes, len(used)))
 
@@ -152,11 +152,16 @@ def reconstruct_scan(
     return result
 
 
-def _warn_unused(scan: Scan, inference: InferenceSettings, polish: RefineSettings, trained: Experiment) -> None:
+def _warn_unused(
+    scan: Scan,
+    probe: NDArray[np.complex64],
+    inference: InferenceSettings,
+    polish: RefineSettings,
+    trained: Experiment,
+) -> None:
     inference.warn_unused(trained.inference)
     if inference.polish:
-        method = chosen_method(polish, scan.sample_photons_per_pattern)
-        replace(polish, method=method).warn_unused(trained.refine)
+        replace(polish, method=choose_method(polish, scan, probe)).warn_unused(trained.refine)
     else:
         polish.warn_unused(trained.refine, needs="InferenceSettings.polish is True")
 

@@ -17,7 +17,7 @@ from ptycho_torch.evaluate.verdict import Verdict, judge
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Progress
 from ptycho_torch.solve.scan_model import Solution
-from ptycho_torch.solve.solve import chosen_method, refine
+from ptycho_torch.solve.solve import choose_method, refine
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ def refine_scan(
         ConfigError: the device does not exist.
     """
     settings, place = settings or RefineSettings(), find_device(device)
-    replace(settings, method=chosen_method(settings, scan.sample_photons_per_pattern)).warn_unused()
+    replace(settings, method=choose_method(settings, scan)).warn_unused()
     started = time.perf_counter()
     solution = refine(scan, settings, device=place, progress=progress)
     metrics = {"seconds": time.perf_counter() - started}

@@ -60,6 +60,7 @@ TRIED: dict[str, Any] = {
     "photons": 2e5,
     "pixel_m": 1e-8,
     "regularisation": 0.7,
+    "total_variation": 7.0,
     "neighbours": 20,
     "groups_per_epoch": 3,
     "steps": 3,

@@ -16,7 +16,7 @@ from ptycho_torch.evaluate.objects import complex_error
 from ptycho_torch.evaluate.scores import evaluate, find_illuminated_area, sum_illumination
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve.scan_model import Solution
-from ptycho_torch.solve.solve import chosen_method, refine
+from ptycho_torch.solve.solve import choose_method, refine
 
 FIXED = RefineSettings(method="least_squares", epochs=25, batches=6, probe_start=1)
 CPU = torch.device("cpu")
@@ -107,11 +107,16 @@ def test_poisson_beats_least_squares_when_photons_are_few(simulation: Simulation
     assert errors["poisson"] < 0.8 * errors["least_squares"]
 
 
-@pytest.mark.parametrize(("photons", "method"), [(1e3, "poisson"), (1.9e5, "poisson"), (2e5, "least_squares")])
-def test_the_dose_chooses_the_solver(photons: float, method: str) -> None:
-    assert chosen_method(RefineSettings(), photons) == method
-    assert chosen_method(RefineSettings(method="poisson"), photons) == "poisson"
-    assert chosen_method(RefineSettings(method="least_squares"), photons) == "least_squares"
+@pytest.mark.parametrize(
+    ("photons", "step_px", "method"),
+    [(1e3, 12, "poisson"), (3e5, 6, "poisson"), (3e5, 14, "least_squares"), (1e6, 6, "least_squares")],
+)
+def test_dose_and_overlap_choose_the_solver(photons: float, step_px: float, method: str) -> None:
+    scan = simulate_scan(SimulationSettings(object_px=128, photons=photons, step_px=step_px))
+    assert choose_method(RefineSettings(), scan) == method
+    assert refine(scan, RefineSettings(epochs=1)).method == method
+    assert choose_method(RefineSettings(method="poisson"), scan) == "poisson"
+    assert choose_method(RefineSettings(method="least_squares"), scan) == "least_squares"
 
 
 @pytest.mark.parametrize("method", ["least_squares", "poisson"])
