@@ -330,8 +330,8 @@ class TestRawDataTorchAdapter:
             ({"diff3d": ARRAYS["diff3d"].astype(complex)}, "diff3d is of type complex128; .*integer counts or float"),
             ({"diff3d": -ARRAYS["diff3d"]}, "diff3d goes down to -"),
             ({"diff3d": -np.ones((PATTERNS, N, N), int)}, "diff3d goes down to -1"),
-            ({"diff3d": np.full((PATTERNS, N, N), 1e200)}, "hold NaN or infinite values"),
-            ({"diff3d": np.zeros((PATTERNS, N, N))}, "not one photon"),
+            ({"diff3d": np.full((PATTERNS, N, N), 1e200)}, "30 patterns contain NaN or infinite"),
+            ({"diff3d": np.zeros((PATTERNS, N, N))}, "no photons"),
             ({"xcoords": np.full(PATTERNS, np.nan)}, "xcoords .* finite"),
             ({"ycoords": np.array(["a"] * PATTERNS)}, "ycoords .* finite"),
             (

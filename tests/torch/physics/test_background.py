@@ -147,7 +147,7 @@ def test_a_background_that_does_not_fit_is_refused(lit: pt.Scan, tmp_path: Path)
     np.savez(tmp_path / "wrong.npz", **{**arrays, "background": np.zeros(32)})
     with pytest.raises(ScanFileError, match="background has shape"):
         pt.read_scans(tmp_path / "wrong.npz")
-    with pytest.raises(DataError, match="the background holds as many photons as the patterns or more"):
+    with pytest.raises(DataError, match="the background has at least as many photons as the patterns"):
         pt.refine_scan(replace(lit, background=np.full((32, 32), 1e6, np.float32)))
 
 
