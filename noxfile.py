@@ -1,4 +1,4 @@
-"""Sessions of the project; all of them run in the environment that `make` builds, unless one says otherwise."""
+"""Sessions of the project, run in the environment that `make` builds unless their docstring names another."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import nox
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "tests"]
 
-# sessions without an environment of their own use the one that nox itself runs in, activated or not
+# sessions without their own environment use the one that nox runs in, activated or not
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 PROJECT = nox.project.load_toml("pyproject.toml")["project"]
@@ -38,21 +38,21 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the default test suite, array shapes checked; arguments go to pytest."""
+    """Run the default test suite and check array shapes; arguments go to pytest."""
     shapes = "--jaxtyping-packages=ptycho_torch.physics,ptycho_torch.networks,beartype.beartype"
     session.run("python", "-m", "pytest", "-m", "not slow and not track and not ptychodus", shapes, *session.posargs)
 
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Run the default suite and print which lines of the package it reaches; arguments go to pytest."""
+    """Run the default test suite and print its coverage of the package; arguments go to pytest."""
     arguments = ["--cov", "--cov-report=term", *session.posargs]
     session.run("python", "-m", "pytest", "-m", "not slow and not track and not ptychodus", *arguments)
 
 
 @nox.session
 def changelog(session: nox.Session) -> None:
-    """Show what the fragments in changes/ say about the next release."""
+    """Show the changelog of the next release, from the fragments in changes/."""
     session.run("towncrier", "build", "--draft", "--version", PROJECT["version"])
 
 
@@ -64,7 +64,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def track(session: nox.Session) -> None:
-    """Log a run to a real MLflow, installed beside the shared environment because of its size."""
+    """Log a run to MLflow, which is large and therefore installed outside the shared environment."""
     folder = Path(".nox") / "track"
     complete = folder / "complete"
     if not complete.is_file():
@@ -75,7 +75,7 @@ def track(session: nox.Session) -> None:
 
 
 def _install(session: nox.Session, marker: str, *packages: str, constraints: tuple[str, ...]) -> None:
-    """Fill a session's own environment once; anew where its constraints have changed."""
+    """Install packages into a session's own environment, once or after its constraints changed."""
     digest = hashlib.sha256("".join(Path(name).read_text() for name in constraints).encode()).hexdigest()
     complete = Path(session.virtualenv.location) / marker
     if complete.is_file() and complete.read_text() == digest:
@@ -87,10 +87,10 @@ def _install(session: nox.Session, marker: str, *packages: str, constraints: tup
 
 @nox.session(venv_backend="venv", reuse_venv=True)
 def ptychodus(session: nox.Session) -> None:
-    """Train and reconstruct through Ptychodus, in an environment of its own.
+    """Train and reconstruct through Ptychodus, in its own environment.
 
-    `-- figures` prints the figures of docs/benchmarks.md and draws the picture, `-- record` records the tests through
-    the harness; other arguments go to pytest.
+    `-- figures` prints the figures of docs/benchmarks.md and draws the picture, `-- record` records the tests with
+    redgreen; other arguments go to pytest.
     """
     index = ["--index-url", os.environ["TORCH_INDEX"]] if os.environ.get("TORCH_INDEX") else []
     pinned = ("constraints.txt", "constraints-ptychodus.txt")
@@ -109,7 +109,7 @@ def ptychodus(session: nox.Session) -> None:
 
 @nox.session(venv_backend="venv", reuse_venv=True)
 def torch_free(session: nox.Session) -> None:
-    """Run what must work without torch, in an environment that has none; arguments go to pytest."""
+    """Run what must work without torch, in an environment without it; arguments go to pytest."""
     needed = ("numpy", "scipy", "h5py", "tqdm", "matplotlib")
     tools = ("pytest", "pytest-timeout", "beartype", "pyyaml", "filelock")
     _install(session, "complete", *needed, *tools, constraints=("constraints.txt",))
@@ -119,7 +119,7 @@ def torch_free(session: nox.Session) -> None:
 
 @nox.session(venv_backend="venv", reuse_venv=True)
 def build(session: nox.Session) -> None:
-    """Build sdist and wheel into dist/ and check what they contain."""
+    """Build sdist and wheel into dist/ and check their contents."""
     _install(session, "complete", *PROJECT["optional-dependencies"]["release"], constraints=("constraints.txt",))
     shutil.rmtree("dist", ignore_errors=True)
     session.run("python", "-m", "build", silent=True)
@@ -132,14 +132,14 @@ def build(session: nox.Session) -> None:
     venv_backend="venv", reuse_venv=True, python=["3.11", "3.12", "3.13"], download_python="never", requires=["build"]
 )
 def package(session: nox.Session) -> None:
-    """Use the wheel in an environment that holds nothing else; interpreters that are missing are skipped."""
+    """Use the wheel in an environment without other packages; missing interpreters are skipped."""
     index = ["--index-url", os.environ["TORCH_INDEX"]] if os.environ.get("TORCH_INDEX") else []
     [wheel] = Path("dist").glob("*.whl")
     _install(session, "torch-complete", *index, "torch", constraints=("constraints.txt",))
     install = ("python", "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt")
     session.run(*install, str(wheel))
     session.run(*install, "--force-reinstall", "--no-deps", str(wheel))
-    session.chdir(session.create_tmp())  # away from the checkout, so that the wheel is what is imported
+    session.chdir(session.create_tmp())  # outside the checkout, so that the wheel is imported
     session.run("python", "-c", "import ptycho_torch; assert 'site-packages' in ptycho_torch.__file__")
     session.run("ptycho-torch", "--help", silent=True)
     session.run("ptycho-torch", "simulate", "--output", "scan.npz", "--object_px", "128", "--overwrite", "--quiet")
@@ -148,7 +148,7 @@ def package(session: nox.Session) -> None:
 
 
 def _check_sdist(session: nox.Session, archive: Path) -> None:
-    """Stop unless the sdist contains what its README links to and what its tests need, and no evidence folders."""
+    """Fail unless the sdist contains the files that README links to and tests need, and no evidence folders."""
     with tarfile.open(archive) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
     links = re.findall(r"\]\(([^)#:]+)\)", Path("README.md").read_text(encoding="utf-8"))
@@ -160,41 +160,41 @@ def _check_sdist(session: nox.Session, archive: Path) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Print the figures of docs/benchmarks.md; arguments choose among the benchmarks."""
+    """Print the figures of docs/benchmarks.md; arguments select benchmarks."""
     for name in session.posargs or BENCHMARKS:
         if name == "siemens_star" and "PTYCHO_TORCH_DATA" not in os.environ:
-            session.log("siemens_star is left out: PTYCHO_TORCH_DATA names no folder of measured data")
+            session.log("siemens_star is skipped: PTYCHO_TORCH_DATA is not set to the folder of measured data")
             continue
         session.run("python", f"tests/benchmarks/{name}.py")
 
 
 def redgreen(session: nox.Session, *words: str) -> None:
-    """Call the evidence harness; it gets more time than nox's default to end its tests and seal the report."""
+    """Call redgreen; it gets more time than nox's default to end its tests and seal the report."""
     session.run(sys.executable, "-m", "redgreen", *words, external=True, interrupt_timeout=30, terminate_timeout=15)
 
 
 @nox.session
 def red(session: nox.Session) -> None:
-    """Record a RED: `nox -s red -- SELECTOR`; without a selector, every waiting target of the active phases."""
+    """Record a RED: `nox -s red -- SELECTOR`; by default, of every waiting target of the active phases."""
     redgreen(session, "run", "red", *session.posargs)
 
 
 @nox.session
 def green(session: nox.Session) -> None:
-    """Record a GREEN: `nox -s green -- SELECTOR`; without a selector, what is red, and the guards."""
+    """Record a GREEN: `nox -s green -- SELECTOR`; by default, of every red target and of the guards."""
     redgreen(session, "run", "green", *session.posargs)
 
 
 @nox.session
 def integration(session: nox.Session) -> None:
-    """Train, save, load and infer through the harness, with the artifacts audited."""
+    """Train, save, load and infer under redgreen, which audits the artifacts."""
     redgreen(session, "guard", "integration.cycle", *session.posargs)
     redgreen(session, "guard", "integration.torch_module", *session.posargs)
 
 
 @nox.session
 def evidence(session: nox.Session) -> None:
-    """Hold the registry, the sealed reports, the ledger and the generated documents against each other."""
+    """Check registry, sealed reports, ledger and generated documents."""
     redgreen(session, "lint")
     redgreen(session, "verify")
     redgreen(session, "ledger", "--check")

@@ -7,8 +7,8 @@
     result = pt.reconstruct_scan(training.last, scan)
     pt.write_object(result.canvas, Path("object.npz"))
 
-Names are loaded when they are first used, so that importing the package costs next to nothing; those that need torch
-raise MissingTorchError where it is not installed.
+Names are loaded when they are first used, so that importing the package takes little time; those that need torch raise
+MissingTorchError if it is not installed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ptycho_torch.config import RefineSettings as RefineSettings
     from ptycho_torch.config import SimulationSettings as SimulationSettings
     from ptycho_torch.config import TrainingSettings as TrainingSettings
-    from ptycho_torch.contracts.legacy.bundles import train_network as train_network
     from ptycho_torch.data.canvas import Canvas as Canvas
     from ptycho_torch.data.scan import Scan as Scan
     from ptycho_torch.errors import PtychoError as PtychoError
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from ptycho_torch.simulate.scan import simulate_scan as simulate_scan
     from ptycho_torch.workflows.reconstruction import reconstruct_scan as reconstruct_scan
     from ptycho_torch.workflows.refinement import refine_scan as refine_scan
+    from ptycho_torch.workflows.training import train_network as train_network
 
 _HOMES = {
     "Canvas": "data.canvas",
@@ -53,7 +53,7 @@ _HOMES = {
     "reconstruct_scan": "workflows.reconstruction",
     "refine_scan": "workflows.refinement",
     "simulate_scan": "simulate.scan",
-    "train_network": "contracts.legacy.bundles",
+    "train_network": "contracts.legacy.workflows",
     "write_object": "formats.npz",
     "write_scan": "formats.npz",
 }

@@ -1,4 +1,4 @@
-"""Door onto the client's configuration classes; free of torch, so that a parent process can send them to a child."""
+"""Re-export of the client's configuration classes; torch is not imported, since a parent process only sends them."""
 
 from ptycho_torch.contracts.ptychodus.configs import DataConfig as DataConfig
 from ptycho_torch.contracts.ptychodus.configs import DatagenConfig as DatagenConfig

@@ -1,17 +1,4 @@
-"""Errors that a user can act on; the command line turns each into one line and exit code 2.
-
-PtychoError
-├── ConfigError (ValueError)         a setting or an option has no usable value
-├── DataError (ValueError)           a scan does not make sense
-│   ├── ScanFileError                a file of measured data cannot be read as a scan
-│   └── GroupingError                positions cannot be grouped as asked
-├── ModelFileError                   a file that should hold a trained model does not
-│   ├── CheckpointError              a Lightning checkpoint is damaged, foreign or does not fit
-│   └── BundleError                  a bundle is damaged, foreign, unsafe or contradicts itself
-├── MissingTorchError (ImportError)  torch, or what is built on it, is not installed
-├── OutputError (OSError)            a result cannot be written where it should go
-└── DivergenceError                  a solver or a training run met a value that is not finite
-"""
+"""Errors that a user can act on; the command line turns each into one line and exit code 2."""
 
 from __future__ import annotations
 
@@ -27,11 +14,11 @@ class PtychoError(Exception):
 
 
 class ConfigError(PtychoError, ValueError):
-    """A setting or an option has no usable value."""
+    """A setting or an option has an unusable value."""
 
 
 class DataError(PtychoError, ValueError):
-    """A scan does not make sense."""
+    """Arrays or files do not form a usable scan."""
 
 
 class ScanFileError(DataError):
@@ -39,19 +26,19 @@ class ScanFileError(DataError):
 
 
 class GroupingError(DataError):
-    """Positions cannot be grouped as asked."""
+    """Positions cannot be grouped as the settings specify."""
 
 
 class ModelFileError(PtychoError):
-    """A file that should hold a trained model does not."""
+    """A file does not contain a usable trained network."""
 
 
 class CheckpointError(ModelFileError):
-    """A Lightning checkpoint is damaged, foreign or does not fit."""
+    """A Lightning checkpoint is damaged, from another program, or inconsistent."""
 
 
 class BundleError(ModelFileError):
-    """A bundle is damaged, foreign, unsafe or contradicts itself."""
+    """A bundle is damaged, from another program, unsafe or inconsistent."""
 
 
 class MissingTorchError(PtychoError, ImportError):
@@ -59,15 +46,15 @@ class MissingTorchError(PtychoError, ImportError):
 
 
 class OutputError(PtychoError, OSError):
-    """A result cannot be written where it should go."""
+    """A result cannot be written to its file or folder."""
 
 
 class DivergenceError(PtychoError):
-    """A solver or a training run met a value that is not finite."""
+    """A solver or a training run reached a non-finite value."""
 
 
 def require_torch(*others: str) -> None:
-    """Raise MissingTorchError where torch, or one of the others, is not installed; nothing is imported."""
+    """Raise MissingTorchError if torch or one of the other packages is not installed; nothing is imported."""
     with explain_missing_torch():
         for name in ("torch", *others):
             if find_spec(name) is None:
@@ -76,7 +63,7 @@ def require_torch(*others: str) -> None:
 
 @contextmanager
 def explain_missing_torch() -> Iterator[None]:
-    """Let imports that need torch fail with the way to install it; other imports fail as ever.
+    """Explain how to install torch if an import inside the block needs it; other failures stay as they are.
 
     Raises:
         MissingTorchError: torch, lightning or jaxtyping is not installed.
@@ -88,7 +75,7 @@ def explain_missing_torch() -> Iterator[None]:
             raise
         missing = [name for name in _TORCH if name == error.name or find_spec(name) is None]
         raise MissingTorchError(
-            f"{missing[0]} is not installed, and only settings, readers and archives work without it; "
+            f"{missing[0]} is not installed; only settings, file formats and archives work without it; "
             f"`python -m pip install {' '.join(missing)}` installs what is missing",
             name=missing[0],
         ) from error

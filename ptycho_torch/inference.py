@@ -1,4 +1,4 @@
-"""`python -m ptycho_torch.inference`: the door that the integration plan names onto `ptycho-torch infer`."""
+"""`python -m ptycho_torch.inference`: the entry point that the contract names, same as `ptycho-torch infer`."""
 
 import sys
 

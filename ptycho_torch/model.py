@@ -1,6 +1,6 @@
-"""Door onto the LightningModule that the client imports."""
+"""Re-export of the LightningModule that the client imports."""
 
 from ptycho_torch.errors import explain_missing_torch
 
 with explain_missing_torch():
-    from ptycho_torch.contracts.ptychodus.lightning_module import PtychoPINN_Lightning as PtychoPINN_Lightning
+    from ptycho_torch.contracts.ptychodus.model import PtychoPINN_Lightning as PtychoPINN_Lightning

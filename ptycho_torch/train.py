@@ -1,4 +1,4 @@
-"""`python -m ptycho_torch.train`: the door that the integration plan names onto `ptycho-torch train`."""
+"""`python -m ptycho_torch.train`: the entry point that the contract names, same as `ptycho-torch train`."""
 
 import sys
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from redgreen.codes import EXIT_CODES, GREEN, GUARD, RED, Mode, Verdict
 from redgreen.errors import RedgreenError
+from redgreen.evidence.sealed import SealedRun
 from redgreen.evidence.verify import verify_folder
 from redgreen.judge.conclusion import Conclusion
 from redgreen.judge.events import Evidence, read_evidence
@@ -15,7 +16,8 @@ from redgreen.judge.verdict import Judgement
 from redgreen.project import Project, find_project
 from redgreen.registry.load import find_selector, load_registry
 from redgreen.registry.model import Registry, Selector
-from redgreen.run.runner import Outcome, Session, run_selector
+from redgreen.run.launch import Session
+from redgreen.run.runner import run_selector
 
 __all__ = [
     "EXIT_CODES",
@@ -26,10 +28,10 @@ __all__ = [
     "Evidence",
     "Judgement",
     "Mode",
-    "Outcome",
     "Project",
     "RedgreenError",
     "Registry",
+    "SealedRun",
     "Selector",
     "Session",
     "Verdict",

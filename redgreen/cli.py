@@ -18,8 +18,6 @@ from redgreen.errors import RedgreenError, RegistryError
 from redgreen.project import Project, find_project
 from redgreen.run.logfile import ESCAPES
 
-__all__ = ["main"]
-
 RUNS: Final = ("run", "guard")
 WRITING: Final = ("run", "guard", "close", "doctor")
 
@@ -51,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         answer: commands.Answer = arguments.run(_find_project(arguments), arguments)
     except RedgreenError as error:
         print(f"redgreen: {error}".replace("\n", " "), file=sys.stderr)
-        answer = commands.refuse(error)
+        answer = commands.Answer(error.code, error.label, [], {"error": str(error)})
     except KeyboardInterrupt:
         print("redgreen: interrupted", file=sys.stderr)
         answer = commands.Answer(18, "INTERRUPTED")
@@ -115,7 +113,7 @@ def _run(project: Project, arguments: argparse.Namespace) -> commands.Answer:
     show = _make_show(arguments)
     if arguments.command == "guard":
         return commands.run_one(project, arguments.selector, GUARD, "", show)
-    mode = Mode.parse(arguments.mode)
+    mode = Mode[arguments.mode.upper()]
     if arguments.selector:
         return commands.run_one(project, arguments.selector, mode, arguments.red, show)
     if arguments.red:

@@ -16,9 +16,8 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final, TypeVar
 
-__all__ = ["OMITTED", "JsonObject", "digest", "from_json", "parse_object", "to_json", "to_text"]
-
 OMITTED: Final = {"omit": True}
+WORDS: Final = {str: "a string", int: "an integer", float: "a number", bool: "true or false", dict: "an object"}
 T = TypeVar("T")
 JsonObject = dict[str, Any]
 Reader = Callable[[Any], Any]
@@ -57,8 +56,6 @@ def to_json(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
         return [to_json(inner) for inner in value]
     if not dataclasses.is_dataclass(value):
         return value
-    if hasattr(value, "parse"):
-        return str(value)
     return {
         key: to_json(inner)
         for name, key, omit, _ in _members(type(value))  # type: ignore[arg-type]  # an instance, not a class
@@ -101,9 +98,6 @@ def _reader(kind: Any) -> Reader:  # noqa: ANN401 - classes and generic aliases
         return lambda value: None if value is None else inner(value)
     if origin in (tuple, dict):
         return _read_many(origin, _reader(parts[0 if origin is tuple else 1]))
-    if hasattr(kind, "parse"):
-        parse: Reader = kind.parse
-        return parse
     if dataclasses.is_dataclass(kind):
         return _read_fields(kind)  # type: ignore[arg-type]  # not an instance
     return _read_one(kind)
@@ -120,15 +114,15 @@ def _read_many(origin: type, item: Reader) -> Reader:
     return read
 
 
-def _read_one(kind: type) -> Reader:
+def _read_one(kind: Any) -> Reader:  # noqa: ANN401 - a class that can be called with a value
     accepted = (float, int) if kind is float else (kind,)
 
     def read(value: Any) -> Any:  # noqa: ANN401 - parsed JSON
         if issubclass(kind, Enum):
             return kind(value)
         if type(value) not in accepted:
-            raise ValueError(f"expected {kind.__name__}, found {value!r:.60}")
-        return value
+            raise ValueError(f"expected {WORDS.get(kind, kind.__name__)}, found {value!r:.60}")
+        return kind(value)
 
     return read
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
-
-__all__ = ["EXIT_CODES", "GREEN", "GUARD", "RED", "UNKNOWN", "Mode", "Verdict"]
 
 
 class Verdict(StrEnum):
@@ -64,39 +61,32 @@ class Verdict(StrEnum):
 EXIT_CODES: Final = {verdict: verdict.exit_code for verdict in Verdict}
 
 
-@dataclass(frozen=True, slots=True)
-class Mode:
-    """What a run is meant to show.
+class Mode(StrEnum):
+    """What a run is meant to show; UNKNOWN is that of a run that died before it had recorded its own.
 
     Attributes:
-        name: `red`, `green` or `guard`; `unknown` for a run that died before it had said so.
         role: Role of the selectors that run in this mode.
         success: Verdict of a run that shows it.
         audited: Whether the declared artifacts must be there.
     """
 
-    name: str
     role: str
     success: Verdict
     audited: bool
 
-    def __str__(self) -> str:
-        return self.name
+    def __new__(cls, value: str, role: str, success: Verdict, audited: bool) -> Mode:
+        """Make a member."""
+        member = str.__new__(cls, value)
+        member._value_, member.role, member.success, member.audited = value, role, success, audited
+        return member
 
-    @classmethod
-    def parse(cls, name: object) -> Mode:
-        """Return the mode of that name.
-
-        Raises:
-            ValueError: There is none.
-        """
-        for mode in (RED, GREEN, GUARD, UNKNOWN):
-            if mode.name == name:
-                return mode
-        raise ValueError(f"there is no mode {name!r}")
+    RED = "red", "target", Verdict.VALID_RED, False
+    GREEN = "green", "target", Verdict.VALID_GREEN, True
+    GUARD = "guard", "guard", Verdict.GUARD_HELD, True
+    UNKNOWN = "unknown", "", Verdict.ABANDONED, False
 
 
-RED: Final = Mode("red", "target", Verdict.VALID_RED, audited=False)
-GREEN: Final = Mode("green", "target", Verdict.VALID_GREEN, audited=True)
-GUARD: Final = Mode("guard", "guard", Verdict.GUARD_HELD, audited=True)
-UNKNOWN: Final = Mode("unknown", "", Verdict.ABANDONED, audited=False)
+RED: Final = Mode.RED
+GREEN: Final = Mode.GREEN
+GUARD: Final = Mode.GUARD
+UNKNOWN: Final = Mode.UNKNOWN

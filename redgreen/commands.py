@@ -21,9 +21,8 @@ from redgreen.registry.load import find_selector, load_registry
 from redgreen.replay.cell import Conditions
 from redgreen.replay.proof import ACCEPTED, PROOF_CODES
 from redgreen.replay.prove import Replay, prove_range
-from redgreen.run.runner import Outcome, Session, run_many, run_selector
-
-__all__ = ["Answer"]
+from redgreen.run.launch import Session
+from redgreen.run.runner import run_many, run_selector
 
 
 @dataclass(slots=True)
@@ -51,8 +50,11 @@ def run_one(project: Project, name: str, mode: Mode, red: str, show: Callable[[b
     selector = find_selector(registry, name)
     session = Session(project, registry, show)
     with session.interrupts:
-        outcome = run_selector(session, selector, mode, red)
-    return _make_answer(project, outcome)
+        run = run_selector(session, selector, mode, red)
+    proof = " (characterisation: the RED came from a stub)" if run.result.proof else ""
+    lines = ["", f"{run.verdict}{proof}", *(f"  {reason}" for reason in run.result.reasons[:20])]
+    path = project.relativize(run.folder)
+    return Answer(run.verdict.exit_code, run.verdict.value, lines, to_json(run.result) | {"folder": path}, path)
 
 
 def run_map(project: Project, mode: Mode, initiative: str, show: Callable[[bytes], object]) -> Answer:
@@ -69,26 +71,17 @@ def run_map(project: Project, mode: Mode, initiative: str, show: Callable[[bytes
     with session.interrupts:
         done = run_many(session, selectors, mode)
     rows: list[tuple[str, str, int, str]] = []
-    for selector, outcome in done:
-        if isinstance(outcome, Outcome):
-            path = project.relativize(outcome.folder)
-            rows.append((selector.name, outcome.verdict.value, outcome.verdict.exit_code, path))
+    for selector, run in done:
+        if isinstance(run, RedgreenError):
+            rows.append((selector.name, run.label, run.code, str(run)))
         else:
-            rows.append((selector.name, outcome.label, outcome.code, str(outcome)))
+            rows.append((selector.name, run.verdict.value, run.verdict.exit_code, project.relativize(run.folder)))
     rows += [(selector.name, "NOT_RUN", Verdict.INTERRUPTED.exit_code, "-") for selector in selectors[len(done) :]]
     worst = max(rows, key=lambda row: row[2])
     width = max(len(row[0]) for row in rows)
     lines = ["", *(f"{name:{width}}  {code:3d}  {label:20}  {path}" for name, label, code, path in rows)]
     values = {"runs": [dict(zip(("selector", "verdict", "code", "path"), row, strict=True)) for row in rows]}
     return Answer(worst[2], worst[1] if worst[2] else "ALL_AS_ASKED", lines, values)
-
-
-def _make_answer(project: Project, outcome: Outcome) -> Answer:
-    verdict = outcome.verdict
-    proof = " (characterisation: the RED came from a stub)" if outcome.result.proof else ""
-    lines = ["", f"{verdict}{proof}", *(f"  {reason}" for reason in outcome.result.reasons[:20])]
-    path = project.relativize(outcome.folder)
-    return Answer(verdict.exit_code, verdict.value, lines, to_json(outcome.result) | {"folder": path}, path)
 
 
 def lint_registry(project: Project, *, freeze: bool) -> Answer:
@@ -101,12 +94,13 @@ def lint_registry(project: Project, *, freeze: bool) -> Answer:
         problems = [str(problem) for problem in error.problems]
         return Answer(error.code, error.label, problems, {"problems": problems, "notes": []})
     findings = lint.lint(project, registry)
-    if freeze and not findings.problems_without_drift:
+    if freeze and all(lint.DRIFT in problem.message for problem in findings.problems):
         lint.freeze(project, registry, findings)
         findings = lint.lint(project, load_registry(project.root))
     problems = [str(problem) for problem in findings.problems]
     notes = [f"note: {note}" for note in findings.notes]
-    values = {"problems": problems, "notes": list(findings.notes), "selectors": findings.counts}
+    counts = {name: len(ids) for name, ids in findings.chosen.items()}
+    values = {"problems": problems, "notes": list(findings.notes), "selectors": counts}
     if problems:
         return Answer(RegistryError.code, RegistryError.label, [*problems, *notes], values)
     live = sum(not selector.planned for selector in registry.selectors.values())
@@ -259,8 +253,3 @@ def describe_replay(replay: Replay) -> Answer:
 def make_printable(text: str) -> str:
     """Replace what no terminal can show: bytes of a file's name that are no UTF-8."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def refuse(error: RedgreenError) -> Answer:
-    """Turn an error into an answer."""
-    return Answer(error.code, error.label, [], {"error": str(error)})

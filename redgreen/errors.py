@@ -14,7 +14,7 @@ class Problem:
 
     Attributes:
         file: Path relative to the repository root.
-        line: Line number from 1; 0 where no line can be named.
+        line: Line number from 1; 0 if no line can be named.
         message: What is wrong, and what would be right.
     """
 
@@ -28,15 +28,16 @@ class Problem:
 
 
 class RedgreenError(Exception):
-    """Base of everything that redgreen raises on purpose."""
+    """Base of everything that redgreen raises on purpose; a subclass is declared with its exit code and label."""
 
     code, label = 30, "INTERNAL_ERROR"
 
+    def __init_subclass__(cls, *, code: int, label: str) -> None:
+        cls.code, cls.label = code, label
 
-class RegistryError(RedgreenError):
+
+class RegistryError(RedgreenError, code=20, label="REGISTRY_ERROR"):
     """The registry is missing or wrong, or a command was called wrongly."""
-
-    code, label = 20, "REGISTRY_ERROR"
 
     def __init__(self, message: str, problems: tuple[Problem, ...] = ()) -> None:
         super().__init__(message)
@@ -49,55 +50,37 @@ class RegistryError(RedgreenError):
         return cls(f"{problems[0]}{more}", tuple(problems))
 
 
-class VerifyError(RedgreenError):
+class VerifyError(RedgreenError, code=21, label="VERIFY_FAILED"):
     """Sealed evidence was changed, or does not support its verdict."""
 
-    code, label = 21, "VERIFY_FAILED"
 
-
-class LedgerError(RedgreenError):
+class LedgerError(RedgreenError, code=22, label="LEDGER_DRIFT"):
     """The ledger differs from the sealed folders, or its blocks are broken."""
 
-    code, label = 22, "LEDGER_DRIFT"
+
+class SecretError(RedgreenError, code=23, label="SECRET_FOUND"):
+    """A secret or a machine path is in a file that must not be altered."""
 
 
-class SecretError(RedgreenError):
-    """A secret or a machine path stands where it cannot be redacted."""
-
-    code, label = 23, "SECRET_FOUND"
-
-
-class PlannedError(RedgreenError):
+class PlannedError(RedgreenError, code=24, label="PLANNED"):
     """The selector is planned: its tests come with later work."""
 
-    code, label = 24, "PLANNED"
 
-
-class DocsError(RedgreenError):
+class DocsError(RedgreenError, code=25, label="DOCS_DRIFT"):
     """A generated document differs from what the registry says."""
 
-    code, label = 25, "DOCS_DRIFT"
 
-
-class PairError(RedgreenError):
+class PairError(RedgreenError, code=26, label="NO_RED"):
     """There is no RED that a GREEN run could answer."""
 
-    code, label = 26, "NO_RED"
 
-
-class ClockError(RedgreenError):
+class ClockError(RedgreenError, code=27, label="CLOCK_BACK"):
     """The clock is behind the newest report of the initiative."""
 
-    code, label = 27, "CLOCK_BACK"
 
-
-class ReportError(RedgreenError):
+class ReportError(RedgreenError, code=28, label="REPORT_ERROR"):
     """A report folder cannot be reserved, written or sealed."""
 
-    code, label = 28, "REPORT_ERROR"
 
-
-class RepositoryError(RedgreenError):
+class RepositoryError(RedgreenError, code=29, label="REPOSITORY_ERROR"):
     """Git cannot say which code is being tested."""
-
-    code, label = 29, "REPOSITORY_ERROR"

@@ -13,8 +13,6 @@ from typing import Final
 
 from redgreen.errors import RepositoryError
 
-__all__ = ["Revision", "Snapshot", "git", "take_snapshot"]
-
 PATCH_CAP: Final = 8 * 1024 * 1024
 EVIDENCE: Final = ("(glob)plans/active/*/reports/**", "(glob)docs/fix_plan.md")
 WITHOUT_EVIDENCE: Final = (".", *(f":(exclude,{path[1:]}" for path in EVIDENCE))

@@ -1,4 +1,4 @@
-"""Where things lie in the repository that redgreen works on."""
+"""Paths in the repository that redgreen works on."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from typing import Final
 from redgreen.errors import RegistryError
 from redgreen.registry.load import REGISTRY_NAME
 
-__all__ = ["Project", "find_project"]
-
 PARTIAL: Final = ".partial"
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A repository with a registry; everything lies at fixed places below `root`.
+    """A repository with a registry; all paths below `root` are fixed.
 
     A scratch run is thrown away: it goes to an ignored folder, and never into plans/ or the ledger.
     """
@@ -30,7 +28,7 @@ class Project:
 
     @property
     def base(self) -> Path:
-        """Folder under which the report folders of this kind of run lie."""
+        """Folder that contains the report folders of this kind of run."""
         return self.root / ".redgreen" / "scratch" if self.scratch else self.root / "plans" / "active"
 
     @property
@@ -39,7 +37,7 @@ class Project:
         return self.root / ".redgreen"
 
     def make_state(self) -> Path:
-        """Make the folder for locks and scratch runs; it tells git to ignore it.
+        """Make the folder for locks and scratch runs, with a file that makes git ignore it.
 
         Raises:
             OSError: It cannot be made.
@@ -54,10 +52,6 @@ class Project:
     def ledger(self) -> Path:
         """The ledger document."""
         return self.root / "docs" / "fix_plan.md"
-
-    def locate_reports(self, initiative: str) -> Path:
-        """Return the folder that holds the `<UTC>` folders of one initiative."""
-        return self.base / initiative / "reports"
 
     def relativize(self, path: Path) -> str:
         """Return a path relative to the root, with forward slashes."""

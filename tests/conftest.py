@@ -1,4 +1,4 @@
-"""Every test runs on the CPU and away from any tracking server."""
+"""Every test runs on the CPU and without a tracking server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from ptycho_torch.contracts.legacy import parameters as legacy
 
-# modules of tests/torch that are collected without torch and pass what needs none; `nox -s torch_free` holds them to it
+# modules of tests/torch that are collected without torch and then skip what needs it; `nox -s torch_free` checks this
 TORCH_OPTIONAL_MODULES = [
     "test_config_bridge",
     "test_data_pipeline",
@@ -21,7 +21,7 @@ TORCH_OPTIONAL_MODULES = [
 
 @pytest.fixture(scope="session", autouse=True)
 def isolated_environment() -> Iterator[None]:
-    """Force the CPU and keep MLflow silent; the caller's environment comes back afterwards."""
+    """Force the CPU and keep MLflow in memory; the caller's environment is restored afterwards."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("CUDA_VISIBLE_DEVICES", "")
         environment.setenv("MLFLOW_TRACKING_URI", "memory")
@@ -29,16 +29,16 @@ def isolated_environment() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def own_log_levels() -> None:
-    """A command that was called in the tests' own process has set log levels; no test must find them."""
+def reset_log_levels() -> None:
+    """Reset the log levels that a command sets when a test calls it in its own process."""
     logging.getLogger("ptycho_torch").setLevel(logging.NOTSET)
 
 
 @pytest.fixture
 def params_cfg_snapshot() -> Iterator[dict[str, Any]]:
-    """The flat parameters of legacy code, empty for the test and given back after it (CONFIG-001).
+    """The flat parameters of legacy code, empty for the test and restored after it (CONFIG-001).
 
-    A reader that comes before the writer finds nothing here, instead of what an earlier test left.
+    Code that reads them before they are written finds nothing here, instead of the values of an earlier test.
     """
     saved = legacy.snapshot()
     legacy.restore({})

@@ -108,23 +108,23 @@ def _put(array: NDArray[Any], value: float) -> NDArray[Any]:
 
 
 BROKEN_SCANS: dict[str, tuple[Callable[[Arrays], None], str]] = {
-    "no patterns": (_drop("diff3d"), "no patterns among its keys"),
+    "no patterns": (_drop("diff3d"), "must contain patterns"),
     "no positions": (_drop("xcoords"), "'xcoords' is missing"),
     "too few positions": (_set("xcoords", lambda array: array[:-1]), "xcoords and"),
-    "fewer patterns": (_set("diff3d", lambda array: array[:-2]), "patterns but"),
+    "fewer patterns": (_set("diff3d", lambda array: array[:-2]), r"positions have shape \(\d+, 2\)"),
     "flat patterns": (_set("diff3d", lambda array: array[0]), r"shape \(32, 32\)"),
-    "not square": (_set("diff3d", lambda array: array[:, :, :-2]), r"\(pattern, N, N\) is needed"),
+    "not square": (_set("diff3d", lambda array: array[:, :, :-2]), r"\(pattern, N, N\)"),
     "NaN": (_set("diff3d", lambda array: _put(array, np.nan)), "NaN"),
     "infinite": (_set("diff3d", lambda array: _put(array, np.inf)), "infinite"),
     "negative": (_set("diff3d", lambda array: _put(array, -1.0)), "negative"),
-    "dark": (_set("diff3d", lambda array: 0 * array), "not one photon"),
+    "dark": (_set("diff3d", lambda array: 0 * array), "no photons"),
     "text": (_set("diff3d", lambda array: array.astype(str)), "of type"),
     "lost position": (_set("ycoords", lambda array: np.where(array == array.max(), np.nan, array)), "NaN"),
     "outside": (_set("ycoords", lambda array: array + 40), "outside the object"),
     "far away": (_set("ycoords", lambda array: array * 1e9), "outside the object|check their unit"),
     "probe of another size": (_set("probeGuess", lambda array: array[:, :-2, :-2]), "the probe has shape"),
-    "dark probe": (_set("probeGuess", lambda array: 0 * array), "the probe is empty"),
-    "no probe": (_drop("probeGuess"), "no probe to start from"),
+    "dark probe": (_set("probeGuess", lambda array: 0 * array), "the probe is zero"),
+    "no probe": (_drop("probeGuess"), "there is no probe"),
     "mask of another size": (
         lambda arrays: arrays.update(bad_pixels=np.zeros((16, 16), bool)),
         "the mask has shape",
@@ -156,7 +156,7 @@ def test_empty_scan(scan_path: Path, tmp_path: Path, complain: Callable[..., str
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "no such file"), (b"", "is empty; name an NPZ file"), (b"PK\x03\x04 no more", "not a readable NPZ")],
+    [(None, "does not exist"), (b"", "is empty; name an NPZ file"), (b"PK\x03\x04 no more", "not a readable NPZ")],
 )
 def test_unreadable_file(content: bytes | None, message: str, tmp_path: Path, complain: Callable[..., str]) -> None:
     path = tmp_path / "scan.npz"
@@ -173,7 +173,9 @@ def test_cut_off_file(scan_path: Path, tmp_path: Path, complain: Callable[..., s
 
 def test_folder_without_scans(tmp_path: Path, complain: Callable[..., str]) -> None:
     (tmp_path / "empty").mkdir()
-    assert "holds no .npz" in complain("train", "--data", tmp_path / "empty", "--output_dir", tmp_path / "o", "--quiet")
+    assert "contains no .npz" in complain(
+        "train", "--data", tmp_path / "empty", "--output_dir", tmp_path / "o", "--quiet"
+    )
 
 
 def test_folder_of_several_scans_cannot_be_inferred_at_once(
@@ -182,7 +184,7 @@ def test_folder_of_several_scans_cannot_be_inferred_at_once(
     for name in ("a.npz", "b.npz"):
         shutil.copy(scan_path, tmp_path / name)
     arguments = ("--checkpoint", checkpoint_path, "--data", tmp_path, "--output_dir", tmp_path / "o", "--quiet")
-    assert "holds 2 scans; name one of them" in complain("infer", *arguments)
+    assert "2 scans; name one of them" in complain("infer", *arguments)
 
 
 def _truncate(path: Path) -> None:
@@ -207,11 +209,11 @@ def _link(folder: Path) -> None:
 
 
 BROKEN_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no product": (lambda folder: (folder / "product.h5").unlink(), "holds diffraction.h5 but no product.h5"),
-    "no patterns": (lambda folder: (folder / "diffraction.h5").unlink(), "holds product.h5 but no diffraction.h5"),
+    "no product": (lambda folder: (folder / "product.h5").unlink(), "but product.h5 is missing"),
+    "no patterns": (lambda folder: (folder / "diffraction.h5").unlink(), "but diffraction.h5 is missing"),
     "cut off product": (lambda folder: _truncate(folder / "product.h5"), "product.h5: is not a readable HDF5"),
     "cut off patterns": (lambda folder: _truncate(folder / "diffraction.h5"), "diffraction.h5: is not a readable HDF5"),
-    "claims": (_claim_too_much, "'patterns' claims 1863 GiB"),
+    "claims": (_claim_too_much, "size of 1863 GiB"),
     "link": (_link, "'object' is a link"),
     "numbers that never meet": (_renumber, "no pattern has a position"),
 }
@@ -237,7 +239,7 @@ def test_workflow_directory_without_a_model(
 ) -> None:
     """[DC-5.7]"""
     line = complain("infer", "--data", workflow_directory, "--output_dir", tmp_path / "o", "--quiet")
-    assert re.search(r"there is no .*sample/model\.ckpt; .*--checkpoint", line)
+    assert re.search(r"sample/model\.ckpt: does not exist; .*--checkpoint", line)
 
 
 @pytest.mark.parametrize("option", [["--pixel_m", "1e-8"], ["--swap_positions"]])
@@ -252,14 +254,14 @@ def test_option_against_the_product(
 def test_strange_hdf5_file(tmp_path: Path, complain: Callable[..., str]) -> None:
     (tmp_path / "raw.h5").touch()
     line = complain("refine", "--data", tmp_path / "raw.h5", "--output_dir", tmp_path / "o", "--quiet")
-    assert "name the folder that holds diffraction.h5 and product.h5" in line
+    assert "name the folder with diffraction.h5 and product.h5" in line
 
 
 def test_used_workflow_directory_is_left_alone(
     workflow_directory: Path, tmp_path: Path, complain: Callable[..., str]
 ) -> None:
     before = (workflow_directory / "product.h5").read_bytes()
-    assert "is there already" in complain("simulate", "--output", workflow_directory, "--quiet")
+    assert "already exists" in complain("simulate", "--output", workflow_directory, "--quiet")
     assert (workflow_directory / "product.h5").read_bytes() == before
     (tmp_path / "notes").touch()
     assert "is a file" in complain("simulate", "--output", tmp_path / "notes", "--quiet", "--overwrite")
@@ -276,21 +278,22 @@ def test_network_from_nowhere_or_from_two_places(
 ) -> None:
     common = ("--data", scan_path, "--output_dir", tmp_path / "o", "--quiet")
     line = complain("infer", *common)
-    assert f"there is no {scan_path.parent / 'model.ckpt'}; put one there, or name another with --checkpoint" in line
+    assert f"{scan_path.parent / 'model.ckpt'}: does not exist" in line
+    assert "--checkpoint" in line
     both = ("--checkpoint", checkpoint_path, "--model_path", tmp_path)
     assert "--model_path: not allowed with argument --checkpoint" in complain("infer", *both, *common)
 
 
 def test_unusable_bundle(scan_path: Path, tmp_path: Path, complain: Callable[..., str]) -> None:
     (tmp_path / "wts.h5.zip").write_text("weights")
-    for path, message in ((tmp_path, "not a readable bundle"), (tmp_path / "none", "no such file")):
+    for path, message in ((tmp_path, "not a readable bundle"), (tmp_path / "none", "does not exist")):
         arguments = ("--model_path", path, "--data", scan_path, "--output_dir", tmp_path / "o", "--quiet")
         assert message in complain("infer", *arguments)
     assert not (tmp_path / "o").exists()
 
 
 def test_missing_checkpoint(scan_path: Path, tmp_path: Path, complain: Callable[..., str]) -> None:
-    assert "no such checkpoint" in _infer(complain, tmp_path / "none.ckpt", scan_path, tmp_path / "o")
+    assert "none.ckpt" in _infer(complain, tmp_path / "none.ckpt", scan_path, tmp_path / "o")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
@@ -300,7 +303,7 @@ def test_truncated_checkpoint(
     content = checkpoint_path.read_bytes()
     path = tmp_path / "cut.ckpt"
     path.write_bytes(content[: int(share * len(content))])
-    assert re.search("truncated|damaged", _infer(complain, path, scan_path, tmp_path / "o"))
+    assert re.search(r"cut\.ckpt: .*not a (readable )?checkpoint", _infer(complain, path, scan_path, tmp_path / "o"))
 
 
 class Touch:
@@ -328,7 +331,7 @@ def test_checkpoint_with_code_is_not_run(
             archive.writestr("archive/data.pkl", pickle.dumps(evil))
             archive.writestr("archive/version", "3")
     line = _infer(complain, path, scan_path, tmp_path / "o")
-    assert re.search("could run code|not a checkpoint|damaged", line)
+    assert re.search(r"could run code|not a (readable )?checkpoint", line)
     assert not witness.exists()
 
 
@@ -390,7 +393,7 @@ def test_used_folder_is_left_alone(
 
 def test_used_file_is_left_alone(scan_path: Path, complain: Callable[..., str]) -> None:
     before = scan_path.read_bytes()
-    assert "is there already" in complain("simulate", "--output", scan_path, "--quiet")
+    assert "already exists" in complain("simulate", "--output", scan_path, "--quiet")
     assert scan_path.read_bytes() == before
 
 
@@ -420,7 +423,7 @@ def test_file_where_the_folder_should_be(scan_path: Path, tmp_path: Path, compla
         (["--threads", "99999999999"], "at most 4096"),
         (["--seed", "99999999999999999999"], "at most 9.22337e+18"),
         (["--epochs", "99999999999999999999999"], "at most 1e+06"),
-        (["--probe", "nowhere.npz"], "no such file"),
+        (["--probe", "nowhere.npz"], "does not exist"),
         (["--probe_start", "nan"], "finite"),
     ],
 )
@@ -442,7 +445,7 @@ def test_diverging_probe_update_is_told(scan_path: Path, tmp_path: Path, complai
         arrays["diff3d"] = arrays["diff3d"].astype(np.float64) * 1e18
 
     path = _changed(scan_path, tmp_path / "hot.npz", overflow)
-    assert "make sense" in complain("refine", "--data", path, "--output_dir", tmp_path / "o", "--quiet")
+    assert "the limit is 1e+12" in complain("refine", "--data", path, "--output_dir", tmp_path / "o", "--quiet")
 
 
 def test_network_too_deep_for_the_patterns(scan_path: Path, tmp_path: Path, complain: Callable[..., str]) -> None:

@@ -18,8 +18,8 @@ import yaml
 import ptycho_torch as pt
 from ptycho_torch.cli.main import main
 from ptycho_torch.config import Experiment, ModelSettings
-from ptycho_torch.models.build import build_network
 from ptycho_torch.models.checkpoint import TrainedNetwork
+from ptycho_torch.networks.build import build_network
 from ptycho_torch.training.build import build_module
 
 SMALL = pt.SimulationSettings(object_px=64, patch_px=32, step_px=6, probe_diameter_px=12, photons=1e6)
@@ -113,18 +113,18 @@ DEEP = "[" * 100_000
         (f"refine: {{epochs: 0x{'f' * 50_000}}}", "refine.epochs is a number of thousands of digits; it must be"),
         ("refine: {epoch: 3}", "refine has no setting 'epoch'; it has method, epochs"),
         ("refine: {1: 3}", "refine has no setting 1; it has method"),
-        ("polish: {epochs: 3}", "there is no section 'polish'; there are data, simulation, model"),
-        ("refine: 3", "refine holds no mapping of settings"),
-        ("- refine", "holds no mapping of sections"),
+        ("polish: {epochs: 3}", "'polish' is not a section; the sections are data, simulation, model"),
+        ("refine: 3", "refine must be a mapping"),
+        ("- refine", "must be a mapping of sections"),
         ("refine: {seed: 1, seed: 2}", "line 1, 'seed' occurs twice"),
-        ("refine: &one {seed: 1}\ndata: *one", "line 2, references are not read"),
-        ("? [refine]\n: {seed: 1}", "line 1, a key is no word"),
+        ("refine: &one {seed: 1}\ndata: *one", "line 2, references are unsupported"),
+        ("? [refine]\n: {seed: 1}", "line 1, a key is not a string"),
         ("refine: !!python/object/apply:os.getcwd []", "line 1, could not determine a constructor"),
         ("refine: {", "line 1, "),
-        (DEEP, "is not readable YAML"),
-        ("\0", "is not readable YAML"),
+        (DEEP, "is not a readable YAML file"),
+        ("\0", "is not a readable YAML file"),
         ("#" * 2**20 + "\n", "is larger than 1 MiB"),
-        (None, "cannot be read (No such file or directory)"),
+        (None, "the file does not exist"),
     ],
 )
 def test_a_file_of_settings_that_cannot_be_used_is_told(
@@ -181,9 +181,9 @@ def test_a_setting_that_does_nothing_is_named_as_it_was_given(scan_path: Path, t
         [sys.executable, "-m", "ptycho_torch", *map(str, words), *options], capture_output=True, text=True, check=True
     )
     assert done.stderr.splitlines() == [
-        f"{file}: the section model changes nothing in refine",
-        f"{file}: refine.learning_rate is 0.2 and acts only with --method poisson",
-        "--total_variation is 7.0 and acts only with --method poisson",
+        f"{file}: section model has no effect on refine",
+        f"{file}: refine.learning_rate is 0.2 and has no effect unless --method is poisson",
+        "--total_variation is 7.0 and has no effect unless --method is poisson",
     ]
 
 
@@ -196,8 +196,8 @@ def test_python_is_told_of_settings_that_do_nothing_too(scan_path: Path, caplog:
     # at this dose auto stands for least squares
     pt.refine_scan(scan, pt.RefineSettings(epochs=1, total_variation=7, probe_start=1, probe_rate=0.3), device="cpu")
     assert idle_warnings(caplog) == [
-        "RefineSettings.probe_rate is 0.3 and acts only with RefineSettings.probe_start below 1",
-        "RefineSettings.total_variation is 7.0 and acts only with RefineSettings.method poisson",
+        "RefineSettings.probe_rate is 0.3 and has no effect unless RefineSettings.probe_start is below 1",
+        "RefineSettings.total_variation is 7.0 and has no effect unless RefineSettings.method is poisson",
     ]
 
 
@@ -216,8 +216,8 @@ def test_a_polish_that_is_left_out_makes_its_settings_idle(scan_path: Path, capl
         device="cpu",
     )
     assert idle_warnings(caplog) == [
-        "InferenceSettings.control is False and acts only with InferenceSettings.polish True",
-        "RefineSettings.epochs is 3 and acts only with InferenceSettings.polish True",
+        "InferenceSettings.control is False and has no effect unless InferenceSettings.polish is True",
+        "RefineSettings.epochs is 3 and has no effect unless InferenceSettings.polish is True",
     ]
 
 
@@ -228,9 +228,9 @@ def test_training_names_idle_settings_and_keeps_quiet_otherwise(
     small = ["--width", "4", "--depth", "1", "--steps", "1", "--bootstrap_epochs", "1", "--epochs", "3"]
     assert main([*map(str, words), *small, "--phase_penalty_weight", "2"]) == 0
     assert idle_warnings(caplog) == [
-        "TrainingSettings.epochs is 3 and acts only with no TrainingSettings.steps",
-        "TrainingSettings.phase_penalty_weight is 2.0 and acts only with TrainingSettings.phase_penalty "
-        "total_variation or mean_deviation",
+        "TrainingSettings.epochs is 3 and has no effect unless TrainingSettings.steps is not set",
+        "TrainingSettings.phase_penalty_weight is 2.0 and has no effect unless TrainingSettings.phase_penalty "
+        "is total_variation or mean_deviation",
     ]
 
 

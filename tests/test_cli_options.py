@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ptycho_torch.cli.options import Parser, add_settings, settings_from
+from ptycho_torch.cli.options import Parser, add_settings, collect_settings
 from ptycho_torch.config import RefineSettings, TrainingSettings
 
 
@@ -11,7 +11,7 @@ def test_an_optional_setting_can_be_emptied(capsys: pytest.CaptureFixture[str]) 
     add_settings(parser, TrainingSettings)
 
     def clip(*arguments: str) -> float | None:
-        return settings_from(parser.parse_args(arguments), TrainingSettings).gradient_clip
+        return collect_settings(parser.parse_args(arguments), TrainingSettings).gradient_clip
 
     assert clip() == 1.0
     assert clip("--gradient_clip", "0.5") == 0.5
@@ -27,5 +27,5 @@ def test_what_a_network_was_trained_with_can_be_emptied_too() -> None:
     add_settings(parser, RefineSettings, prefix="polish_")
     stored = RefineSettings(regularisation=0.05)
     for arguments, wanted in (([], 0.05), (["--polish_regularisation", "none"], None)):
-        found = settings_from(parser.parse_args(arguments), RefineSettings, prefix="polish_", base=stored)
+        found = collect_settings(parser.parse_args(arguments), RefineSettings, prefix="polish_", base=stored)
         assert found.regularisation == wanted

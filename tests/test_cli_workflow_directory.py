@@ -150,7 +150,7 @@ def test_a_settings_file_that_cannot_be_used_is_told(
     data = shutil.copytree(folder, tmp_path / "sample")
     (data / "settings.ini").write_text("[PtychoPINNTorchTraining]\nepochs = many\n", encoding="utf-8")
     assert main(["train", "--data", str(data), "--output_dir", str(tmp_path / "run"), "--quiet"]) == 2
-    assert "epochs is 'many'; a whole number is needed" in capsys.readouterr().err
+    assert "settings.ini: [PtychoPINNTorchTraining] epochs is 'many'" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -56,7 +56,7 @@ def test_a_number_beyond_all_floats_is_not_finite(section: type[Settings], value
         section.from_dict({"photons": value})
 
 
-def test_an_unknown_setting_is_told_with_those_there_are() -> None:
+def test_an_unknown_setting_is_reported_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="ModelSettings has no setting 'widht'; it has network, width"):
         ModelSettings.from_dict({"widht": 8})
 
@@ -121,12 +121,12 @@ def test_an_experiment_survives_the_way_through_plain_values() -> None:
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ({"modle": {}}, "there is no section 'modle'; there are data, model"),
-        ({"model": 3}, "section 'model' is 3; a table of settings is needed"),
+        ({"modle": {}}, "'modle'.* data, model"),
+        ({"model": 3}, "'model' is 3; .*mapping"),
         ({"model": {"width": 1}}, r"ModelSettings\.width is 1"),
         ({"training": {"epoch": 1}}, "TrainingSettings has no setting 'epoch'"),
     ],
 )
-def test_an_unusable_experiment_is_told(values: dict[str, Any], complaint: str) -> None:
+def test_an_unusable_experiment_is_refused(values: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         Experiment.from_dict(values)

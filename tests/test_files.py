@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ptycho_torch.errors import OutputError
-from ptycho_torch.storage.writing import claim_folder, write_json, write_whole
+from ptycho_torch.storage.writing import prepare_folder, write_atomically, write_json
 
 
 def names(folder: Path) -> list[str]:
@@ -15,7 +15,7 @@ def names(folder: Path) -> list[str]:
 
 def test_a_file_appears_whole_in_a_new_folder(tmp_path: Path) -> None:
     path = tmp_path / "new" / "deep" / "result.bin"
-    with write_whole(path) as file:
+    with write_atomically(path) as file:
         file.write(b"half")
         assert not path.exists()
         file.write(b"whole")
@@ -28,7 +28,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     path.write_bytes(b"old")
 
     def failing() -> None:
-        with write_whole(path) as file:
+        with write_atomically(path) as file:
             file.write(b"new")
             raise ZeroDivisionError
 
@@ -42,7 +42,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, place: str) -> None:
     (tmp_path / "taken").write_text("a file")
     (tmp_path / "folder" / "inside").mkdir(parents=True)
-    with pytest.raises(OutputError, match=f"{place}: cannot be written"), write_whole(tmp_path / place) as file:
+    with pytest.raises(OutputError, match=f"{place}: cannot be written"), write_atomically(tmp_path / place) as file:
         file.write(b"new")
     assert names(tmp_path) == ["folder", "taken"]
 
@@ -64,7 +64,7 @@ def test_new_and_empty_folders_are_taken(tmp_path: Path, there: bool, overwrite:
     folder = tmp_path / "deep" / "results"
     if there:
         folder.mkdir(parents=True)
-    claim_folder(folder, overwrite=overwrite)
+    prepare_folder(folder, overwrite=overwrite)
     assert names(folder) == []
 
 
@@ -82,14 +82,14 @@ def run_folder(tmp_path: Path) -> Path:
 
 def test_results_are_not_replaced_unasked(tmp_path: Path) -> None:
     folder = run_folder(tmp_path)
-    with pytest.raises(OutputError, match="is not empty; name another folder or add --overwrite"):
-        claim_folder(folder, overwrite=False)
+    with pytest.raises(OutputError, match=r"is not empty; .*--overwrite"):
+        prepare_folder(folder, overwrite=False)
     assert (folder / "checkpoints" / "last.ckpt").exists()
 
 
 def test_results_are_replaced_when_asked_but_nothing_outside(tmp_path: Path) -> None:
     folder = run_folder(tmp_path)
-    claim_folder(folder, overwrite=True)
+    prepare_folder(folder, overwrite=True)
     assert names(folder) == []
     assert (tmp_path / "elsewhere" / "precious").read_text() == "data"
 
@@ -97,7 +97,7 @@ def test_results_are_replaced_when_asked_but_nothing_outside(tmp_path: Path) -> 
 def test_a_folder_that_no_run_wrote_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(OutputError, match=r"no run\.json of an earlier run"):
-        claim_folder(tmp_path, overwrite=True)
+        prepare_folder(tmp_path, overwrite=True)
     assert names(tmp_path) == ["thesis.tex"]
 
 
@@ -105,4 +105,4 @@ def test_a_folder_that_no_run_wrote_is_left_alone(tmp_path: Path) -> None:
 def test_a_file_in_the_way_is_told(tmp_path: Path, place: str) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(OutputError, match=r"is a file|cannot be written"):
-        claim_folder(tmp_path / place, overwrite=True)
+        prepare_folder(tmp_path / place, overwrite=True)

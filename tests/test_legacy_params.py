@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ptycho_torch.config import Experiment
-from ptycho_torch.contracts.legacy.from_experiment import legacy_params
+from ptycho_torch.contracts.legacy.translation import to_legacy_parameters
 
 
 def flat(**sections: dict[str, Any]) -> dict[str, Any]:
-    return legacy_params(Experiment.from_dict(sections), 64, 1e6, None)
+    trained: Any = SimpleNamespace(experiment=Experiment.from_dict(sections), patch_px=64, photons=(5e5, 1.5e6))
+    return to_legacy_parameters(trained, Path("training_outputs"), [])
 
 
 @pytest.mark.parametrize(

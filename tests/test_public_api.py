@@ -14,9 +14,9 @@ def test_importing_the_package_does_not_import_torch() -> None:
     assert finished.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("door", ["config_params", "api.config_bridge", "api.data_bridge"])
-def test_what_a_client_configures_does_not_import_torch(door: str) -> None:
-    code = f"import sys, ptycho_torch.{door}; print(sorted({{'torch', 'lightning'}} & set(sys.modules)))"
+@pytest.mark.parametrize("module", ["config_params", "api.config_bridge", "api.data_bridge"])
+def test_what_a_client_configures_does_not_import_torch(module: str) -> None:
+    code = f"import sys, ptycho_torch.{module}; print(sorted({{'torch', 'lightning'}} & set(sys.modules)))"
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert finished.stdout.strip() == "[]"
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ptycho_torch.runtime.threads import free_cores, limited_cores, set_threads
+from ptycho_torch.runtime.threads import count_free_cores, find_core_limit, set_threads
 
 ROOT = Path(__file__).parents[1]
 V2, V1 = "0::/job/step\n", "4:memory:/x\n3:cpu,cpuacct:/job/step\n1:name=systemd:/x\n"
@@ -71,19 +71,19 @@ def test_cores_are_counted_as_they_are_granted(
 ) -> None:
     """[WF-8.4]"""
     environment = {"SLURM_CPUS_PER_TASK": slurm} if slurm else {}
-    assert limited_cores(machine(tmp_path, groups, files), environment) == wanted
+    assert find_core_limit(machine(tmp_path, groups, files), environment) == wanted
 
 
 def test_a_machine_without_control_groups_sets_no_limit(tmp_path: Path) -> None:
-    assert limited_cores(tmp_path, {}) is None
+    assert find_core_limit(tmp_path, {}) is None
 
 
 def test_busy_cores_are_not_free(tmp_path: Path) -> None:
     own = sorted(os.sched_getaffinity(0))
     stat = tmp_path / "stat"
     stat.write_text("".join(f"cpu{number} 100 0 50 900 10 0 0 0 0 0\n" for number in own))
-    assert free_cores(0.01, stat) == len(own)
-    assert free_cores(0.01, tmp_path / "none") == len(own)
+    assert count_free_cores(0.01, stat) == len(own)
+    assert count_free_cores(0.01, tmp_path / "none") == len(own)
 
 
 LOADED = "import os, sys\nprint(os.environ.get('OMP_NUM_THREADS'), os.environ.get('GOMP_SPINCOUNT'), sys.argv[1:])"
@@ -146,7 +146,7 @@ def test_a_limit_below_the_cores_of_the_process_is_told_to_openmp(monkeypatch: p
 def test_busy_cores_are_left_out_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr("ptycho_torch.runtime.threads.free_cores", lambda: 5)
+    monkeypatch.setattr("ptycho_torch.runtime.threads.count_free_cores", lambda: 5)
     found: list[dict[str, str]] = [{}, {"OMP_NUM_THREADS": "7"}, {"SLURM_CPUS_PER_TASK": "2"}]
     for environment in found:
         set_threads("free", environment)

@@ -1,1 +1,1 @@
-"""Contracts of other programs: their names, their vocabulary, their files. Nothing inside the package imports it."""
+"""Import paths that clients know; nothing in the package imports them."""

@@ -1,4 +1,4 @@
-"""`demo`: the whole way on simulated data, each step as a user would call it."""
+"""`demo`: simulate, train and reconstruct, each step as a user would call it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ptycho_torch.cli.shared import add_device
+from ptycho_torch.cli.shared import add_device, add_output, add_quiet, start_record
 from ptycho_torch.errors import PtychoError, require_torch
 
 STEPS = 400
-# what the network is trained on, another object of the same kind, and an object of another kind
+# the scan for training, one of another object of the same kind, and one of an object of another kind
 SCANS = {
     "own": ("--object=dead_leaves", "--seed=0"),
     "same_kind": ("--object=dead_leaves", "--seed=7", "--object_px=224"),
@@ -23,54 +23,46 @@ SCANS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument(
-        "--output_dir", type=Path, default=Path("demo_output"), metavar="DIR", help="folder for all results"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace an earlier demo in the folder")
+    """Add the options of the command."""
+    add_output(parser, "demo_output")
     add_device(parser)
     parser.add_argument("--steps", type=int, default=STEPS, help=f"training steps (default: {STEPS})")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Simulate three scans, train on one, reconstruct all in new processes, say what came out."""
+    """Simulate three scans, train on one, reconstruct all in new processes, print a summary."""
     require_torch()
-    from ptycho_torch.storage.writing import check_folder, claim_folder
+    from ptycho_torch.storage.writing import check_folder
 
     folder: Path = arguments.output_dir
     check_folder(folder, overwrite=arguments.overwrite)
-    from ptycho_torch.runtime.device import find_device
-    from ptycho_torch.runtime.run_record import RunRecord
-
-    find_device(arguments.device)
-    claim_folder(folder, overwrite=arguments.overwrite)
-    record = RunRecord(folder, "demo", {"steps": arguments.steps, "device": arguments.device}, [])
+    record = start_record(arguments, {"steps": arguments.steps, "device": arguments.device}, [])
     started = time.perf_counter()
     scans, network = {name: folder / f"{name}.npz" for name in SCANS}, folder / "network"
     for name, options in SCANS.items():
-        _step("simulate", f"--output={scans[name]}", *options)
+        _run_step("simulate", f"--output={scans[name]}", *options)
     machine = [f"--device={arguments.device}", *(["--quiet"] if arguments.quiet else [])]
-    _step("train", f"--data={scans['own']}", f"--output_dir={network}", f"--steps={arguments.steps}", *machine)
+    _run_step("train", f"--data={scans['own']}", f"--output_dir={network}", f"--steps={arguments.steps}", *machine)
     checkpoint = network / "checkpoints" / "last.ckpt"
     results = {}
     for name, path in scans.items():
         target = folder / f"reconstruction_{name}"
-        _step("infer", f"--checkpoint={checkpoint}", f"--data={path}", f"--output_dir={target}", *machine)
+        _run_step("infer", f"--checkpoint={checkpoint}", f"--data={path}", f"--output_dir={target}", *machine)
         results[name] = json.loads((target / "metrics.json").read_text())
     seconds = time.perf_counter() - started
     record.finish(results=results, seconds=seconds)
-    _summarise(results, folder, seconds)
+    _print_summary(results, folder, seconds)
 
 
-def _step(*command: str) -> None:
+def _run_step(*command: str) -> None:
     print(f"\n$ ptycho-torch {' '.join(command)}", flush=True)
     code = subprocess.run([sys.executable, "-m", "ptycho_torch", *command], check=False).returncode
     if code:
-        raise PtychoError(f"the step {command[0]!r} ended with exit code {code}, its message stands above")
+        raise PtychoError(f"the step {command[0]!r} ended with exit code {code}; its message is above")
 
 
-def _summarise(results: dict[str, dict[str, Any]], folder: Path, seconds: float) -> None:
+def _print_summary(results: dict[str, dict[str, Any]], folder: Path, seconds: float) -> None:
     print(f"\nfinished in {seconds:.0f} s")
     print(f"{'':28}{'phase corr.':>12}{'error':>9}{'R':>9}{'R floor':>9}")
     for name, metrics in results.items():

@@ -10,18 +10,19 @@ from collections.abc import Sequence
 
 import ptycho_torch
 from ptycho_torch.cli import demo, infer, refine, simulate, train
-from ptycho_torch.cli.options import Parser, in_users_words, underscored
+from ptycho_torch.cli.config_file import read_config
+from ptycho_torch.cli.options import Parser, normalise_options, restore_names
 from ptycho_torch.cli.shared import set_up_logging
 from ptycho_torch.errors import PtychoError, explain_missing_torch
 
 _log = logging.getLogger(__name__)
 
 _COMMANDS = {
-    "simulate": (simulate, "make a scan to try things with"),
+    "simulate": (simulate, "simulate a scan"),
     "train": (train, "train a network on scans"),
     "infer": (infer, "reconstruct a scan with a trained network and polish the result"),
-    "refine": (refine, "reconstruct a scan with the physics solver alone"),
-    "demo": (demo, "do all of it, from simulation to figures"),
+    "refine": (refine, "reconstruct a scan with the solver alone, without a network"),
+    "demo": (demo, "run all steps on simulated scans"),
 }
 
 
@@ -32,15 +33,16 @@ class _Version(argparse.Action):
 
 
 def main(arguments: Sequence[str] | None = None, command: str | None = None) -> int:
-    """Run a command; returns the exit code.
-
-    0; 2 for anything the user can mend; 3 where a reconstruction failed; 130 when interrupted.
+    """Run a command.
 
     Args:
         arguments: without the program's name; those of the process by default.
-        command: the command, where the arguments do not begin with one.
+        command: the command, if the arguments do not begin with it.
+
+    Returns:
+        The exit code: 0; 2 for an error that the user can correct; 3 if a reconstruction failed; 130 if interrupted.
     """
-    given = underscored(sys.argv[1:] if arguments is None else arguments)
+    given = normalise_options(sys.argv[1:] if arguments is None else arguments)
     if command is None:
         parser = Parser(prog="ptycho-torch", description="Ptychographic reconstruction with physics-informed networks.")
         parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
@@ -58,10 +60,10 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
         with explain_missing_torch():
             return _COMMANDS[chosen][0].run(namespace) or 0
     except PtychoError as error:
-        print(f"ptycho-torch {chosen}: {in_users_words(str(error), namespace)}", file=sys.stderr)
+        print(f"ptycho-torch {chosen}: {restore_names(str(error), namespace)}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # whoever read the output has gone, as `| head` does; everything is written, and nobody is left to tell
+        # the reader of the output has ended, as `head` does; all results are written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print(f"ptycho-torch {chosen}: interrupted", file=sys.stderr)
@@ -70,12 +72,10 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
 
 
 def _read_config(namespace: argparse.Namespace) -> None:
-    """Read the settings file, if one is named, and say which of its sections the command has no use for."""
+    """Read the settings file, if one is named, and warn of sections that the command does not use."""
     if not getattr(namespace, "config", None):
         return
-    from ptycho_torch.cli.config_file import read_config
-
     namespace.stored = read_config(namespace.config)
     for name in namespace.stored:
         if name not in _COMMANDS[namespace.command][0].SECTIONS:
-            _log.warning("%s: the section %s changes nothing in %s", namespace.config, name, namespace.command)
+            _log.warning("%s: section %s has no effect on %s", namespace.config, name, namespace.command)

@@ -1,4 +1,4 @@
-"""Command-line options made from the schema, so that a setting is declared once."""
+"""Command-line options derived from the schema, so that each setting is declared once."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _LABEL = re.compile(r"\b\w+Settings\.\w+")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints fit on one line; options may be written with dashes or underscores."""
+    """A parser that reports errors in one line and accepts no abbreviated options."""
 
     def __init__(self, *args: Any, **keywords: Any) -> None:  # noqa: ANN401 - argparse's own signature
         super().__init__(*args, **{"allow_abbrev": False, **keywords})
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one line and exit with 2."""
+        """Print an error in one line and exit with 2."""
         print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
         sys.exit(2)
 
 
 class Given(NamedTuple):
-    """A value with the option that was typed for it."""
+    """A value with the option as it was typed."""
 
     value: Any
     option: str
@@ -43,8 +43,8 @@ class _Keep(argparse.Action):
         setattr(namespace, self.dest, Given(self.const if self.nargs == 0 else values, option_string or self.dest))
 
 
-def underscored(arguments: Iterable[str]) -> list[str]:
-    """`--batch-size=4` as `--batch_size=4`; values are left alone."""
+def normalise_options(arguments: Iterable[str]) -> list[str]:
+    """Write options with underscores, `--batch-size=4` as `--batch_size=4`; values stay unchanged."""
     result = []
     for argument in arguments:
         name, separator, value = argument.partition("=")
@@ -53,14 +53,12 @@ def underscored(arguments: Iterable[str]) -> list[str]:
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
-    """Options for settings files."""
+    """Add the options for settings files."""
     group = parser.add_argument_group("Settings")
     group.add_argument(
-        "--config", type=Path, metavar="FILE", help="YAML file of settings by section; options override it"
+        "--config", type=Path, metavar="FILE", help="YAML file with settings by section; options override it"
     )
-    group.add_argument(
-        "--print_config", action="store_true", help="show all settings as such a file, and do nothing else"
-    )
+    group.add_argument("--print_config", action="store_true", help="print all settings as such a file and exit")
 
 
 def add_settings(
@@ -71,59 +69,59 @@ def add_settings(
     Args:
         parser: gets the options.
         section: the section of the schema.
-        prefix: put before each name.
-        only: names to add; all without it.
+        prefix: prefix of each name.
+        only: names to add; None for all.
     """
     group = parser.add_argument_group((section.__doc__ or "").splitlines()[0])
-    for name, kind in section.types().items():
+    for name, kind in section.find_types().items():
         if only is not None and name not in only:
             continue
         declared = section.__dataclass_fields__[name]
-        text = _help(declared.metadata, prefix)
+        text = _describe(declared.metadata, prefix)
         names = [f"--{prefix}{name}", *(f"--{alias}" for alias in ([] if prefix else _ALIASES.get(name, [])))]
         if kind.base is bool:
             _add_switch(group, prefix + name, text, on=bool(declared.default))
         else:
-            default = "" if declared.default is None else f" (default: {_shown(declared.default)})"
+            default = "" if declared.default is None else f" (default: {_format(declared.default)})"
             group.add_argument(
                 *names,
                 dest=prefix + name,
                 action=_Keep,
-                type=_or_empty(kind.base) if kind.optional else kind.base,
+                type=_accept_none(kind.base) if kind.optional else kind.base,
                 choices=kind.choices or None,
                 metavar=None if kind.choices else kind.base.__name__.upper(),
                 help=text + default,
             )
 
 
-def _help(metadata: Mapping[str, Any], prefix: str) -> str:
+def _describe(metadata: Mapping[str, Any], prefix: str) -> str:
     unit = f" [{metadata['unit']}]" if metadata["unit"] else ""
     condition = metadata["acts_when"]
-    needs = f"; only with {condition.words.format(section=prefix)}" if condition else ""
+    needs = f"; only if {condition.words.format(section=prefix)}" if condition else ""
     return f"{metadata['help']}{needs}{unit}".replace("%", "%%")
 
 
 def _add_switch(group: Any, name: str, text: str, *, on: bool) -> None:  # noqa: ANN401 - argparse hides the class
-    # both words work, since what is overridden need not be the default; the help shows the one that changes it
+    # both forms work, since a settings file may change the default; the help shows only the one that differs from it
     yes, no = (argparse.SUPPRESS, f"do not: {text}") if on else (text, argparse.SUPPRESS)
     group.add_argument(f"--{name}", dest=name, action=_Keep, nargs=0, const=True, help=yes)
     group.add_argument(f"--no_{name}", dest=name, action=_Keep, nargs=0, const=False, help=no)
 
 
-def _or_empty(base: type) -> Callable[[str], Any]:
+def _accept_none(base: type) -> Callable[[str], Any]:
     def convert(text: str) -> Any:  # noqa: ANN401 - whatever the setting holds
         return text if text == _EMPTY else base(text)
 
-    # argparse calls a value that cannot be converted by the name of the function
+    # argparse names the function in the message about a value that cannot be converted
     convert.__name__ = base.__name__
     return convert
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401 - numbers and words alike
+def _format(value: Any) -> str:  # noqa: ANN401 - whatever the setting holds
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def settings_from(
+def collect_settings(
     namespace: argparse.Namespace,
     section: type[S],
     *,
@@ -131,16 +129,16 @@ def settings_from(
     only: Iterable[str] | None = None,
     base: S | None = None,
 ) -> S:
-    """Settings from parsed options; what was not given comes from the settings file, then from `base` or the defaults.
+    """Collect settings from parsed options, then the settings file, then `base` or the defaults.
 
-    The namespace gets the name under which the user gave, or would give, each setting.
+    The namespace keeps the name by which the user gave, or would give, each setting, for `restore_names`.
 
     Args:
-        namespace: what was parsed.
+        namespace: parsed options.
         section: the section of the schema.
-        prefix: stands before each option's name.
-        only: names that have an option; all without it.
-        base: settings to start from.
+        prefix: prefix of the option names.
+        only: names that have an option; None for all.
+        base: values of settings that neither options nor file contain; None for the defaults.
 
     Raises:
         ConfigError: a value is unusable.
@@ -153,7 +151,7 @@ def settings_from(
         option = f"--{prefix}{name}"
         given = getattr(namespace, prefix + name, None) if only is None or name in only else None
         if isinstance(given, Given):
-            values[name] = None if given.value == _EMPTY and section.types()[name].optional else given.value
+            values[name] = None if given.value == _EMPTY and section.find_types()[name].optional else given.value
             option = given.option
         elif name in stored:
             values[name] = stored[name]
@@ -162,7 +160,7 @@ def settings_from(
     return section.from_dict(values)
 
 
-def in_users_words(text: str, namespace: argparse.Namespace) -> str:
-    """A message with settings named as the user gave them: by option, or by file and key."""
+def restore_names(text: str, namespace: argparse.Namespace) -> str:
+    """Name the settings in a message as the user gave them: by option, or by file and key."""
     names = getattr(namespace, "names", {})
     return _LABEL.sub(lambda found: names.get(found[0], found[0]), text)

@@ -1,14 +1,15 @@
-"""What the commands have in common: input, output and machine, logging, progress bars."""
+"""What the commands share: options for input, output and machine, the run record, logging, progress bars."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from ptycho_torch.cli.options import add_settings, in_users_words
+from ptycho_torch.cli.options import add_config, add_settings, restore_names
 from ptycho_torch.config.fields import Settings
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.errors import ConfigError, require_torch
@@ -17,11 +18,14 @@ from ptycho_torch.runtime.threads import MOST_THREADS, set_threads
 
 if TYPE_CHECKING:
     from ptycho_torch.data.scan import Scan
-    from ptycho_torch.runtime.progress import Progress, Stages
+    from ptycho_torch.runtime.progress import Progress
+    from ptycho_torch.runtime.run_record import RunRecord
+    from ptycho_torch.workflows.reconstruction import Reconstruction
+    from ptycho_torch.workflows.refinement import Refinement
 
 
-def add_input(parser: argparse.ArgumentParser) -> None:
-    """Options that name a scan and say how to read it."""
+def add_run_options(parser: argparse.ArgumentParser, output_dir: str) -> None:
+    """Add the options of a command that reads scans and writes a folder of results, by default `output_dir`."""
     group = parser.add_argument_group("Input")
     group.add_argument(
         "--data",
@@ -30,7 +34,7 @@ def add_input(parser: argparse.ArgumentParser) -> None:
         dest="data",
         type=Path,
         metavar="PATH",
-        help="NPZ file of a scan, a folder of them, or a folder with diffraction.h5 and product.h5",
+        help="NPZ file of a scan, folder of NPZ files, or folder with diffraction.h5 and product.h5",
     )
     group.add_argument(
         "--probe",
@@ -38,75 +42,78 @@ def add_input(parser: argparse.ArgumentParser) -> None:
         dest="probe",
         type=Path,
         metavar="PATH",
-        help="NPZ or NPY file of a probe, or a folder of them, to use instead of the scans' own",
+        help="NPZ or NPY file of a probe, or folder of such files; replaces the probes of the scans",
     )
     add_settings(parser, DataSettings)
+    add_output(parser, output_dir)
+    group = parser.add_argument_group("Machine")
+    add_device(group)
+    group.add_argument(
+        "--threads",
+        type=_parse_threads,
+        metavar="INT",
+        help="number of processor threads, or free: as many as other processes leave idle cores, which may change the "
+        "last bits of a result (default: torch's choice)",
+    )
+    add_quiet(group)
+    add_config(parser)
 
 
-def default_checkpoint(data: Path) -> Path:
+def locate_model(data: Path) -> Path:
     """Where the model of a workflow directory lies; either the folder or a file in it names it."""
-    from ptycho_torch.contracts.ptychodus.folder import MODEL_NAME
+    from ptycho_torch.contracts.ptychodus.settings import MODEL_NAME
 
     return (data if data.is_dir() else data.parent) / MODEL_NAME
 
 
 def add_output(parser: argparse.ArgumentParser, default: str) -> None:
-    """Options that say where results go and what may be replaced."""
+    """Add the options for the folder of the results."""
     group = parser.add_argument_group("Output")
     group.add_argument(
         "--output_dir",
         type=Path,
         default=Path(default),
         metavar="DIR",
-        help=f"new or empty folder (default: {default})",
+        help=f"new or empty folder for the results (default: {default})",
     )
     group.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in the folder")
 
 
-def add_machine(parser: argparse.ArgumentParser) -> None:
-    """Options that say where to compute."""
-    group = parser.add_argument_group("Machine")
-    add_device(group)
-    group.add_argument(
-        "--threads",
-        type=_threads,
-        metavar="INT",
-        help="processor threads, or free: the cores that other processes leave idle, which may change a result's last "
-        "bits (default: torch's choice)",
-    )
-    group.add_argument("--quiet", action="store_true", help="no progress bars, only warnings")
+def add_quiet(group: argparse._ActionsContainer) -> None:
+    """Add the option that suppresses everything but warnings."""
+    group.add_argument("--quiet", action="store_true", help="show warnings only, no progress")
 
 
 def add_device(group: argparse._ActionsContainer) -> None:
-    """The option that names a device."""
-    group.add_argument("--device", type=_device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    """Add the option for the device to compute on."""
+    group.add_argument("--device", type=_parse_device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
 
 
-def _device(text: str) -> str:
+def _parse_device(text: str) -> str:
     try:
         return check_device_name(text)
     except ConfigError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _threads(text: str) -> int | Literal["free"]:
+def _parse_threads(text: str) -> int | Literal["free"]:
     if text == "free":
         return "free"
     if not text.isdecimal() or not 1 <= int(text[:9]) <= MOST_THREADS:
         raise argparse.ArgumentTypeError(
-            f"{text!r} threads; a number of at least 1 and at most {MOST_THREADS}, or free, works"
+            f"{text!r} is not a number of threads; it must be at least 1 and at most {MOST_THREADS}, or free"
         )
     return int(text)
 
 
-def read_scans_first(arguments: argparse.Namespace, reading: DataSettings, *, several: bool = False) -> list[Scan]:
-    """Read the scans while torch is not loaded yet, so that a file that cannot be used is refused at once.
+def read_input(arguments: argparse.Namespace, reading: DataSettings, *, several: bool = False) -> list[Scan]:
+    """Read scans before torch is loaded, so that an unusable file is refused without delay.
 
     Raises:
-        PtychoError: torch is not installed, or the scans, their probes or the settings cannot be used.
+        PtychoError: torch is not installed, or the scans, their probes or the settings are unusable.
     """
     if arguments.data is None:
-        raise ConfigError("--data is missing; name a file or a folder of measured data")
+        raise ConfigError("--data is missing; it must name a file or a folder of measured data")
     require_torch()
     from ptycho_torch.formats import read_one_scan, read_scans
 
@@ -116,7 +123,7 @@ def read_scans_first(arguments: argparse.Namespace, reading: DataSettings, *, se
 
 
 def prepare_run(arguments: argparse.Namespace) -> None:
-    """Check the output folder without touching it, then say how many threads torch gets when it is loaded.
+    """Check the output folder without changing it, then set the number of threads that torch will use.
 
     Raises:
         OutputError: the folder is in use or cannot be written.
@@ -127,11 +134,47 @@ def prepare_run(arguments: argparse.Namespace) -> None:
     set_threads(arguments.threads)
 
 
-def print_config(**sections: Settings) -> None:
-    """Show settings as a file that `--config` reads back."""
-    from ptycho_torch.cli.config_file import write_config
+def start_record(arguments: argparse.Namespace, settings: Mapping[str, Any], inputs: list[Path]) -> RunRecord:
+    """Check the device, empty the output folder and start the record of the run."""
+    from ptycho_torch.runtime.device import find_device
+    from ptycho_torch.runtime.run_record import RunRecord
+    from ptycho_torch.storage.writing import prepare_folder
 
-    print(write_config(sections), end="")
+    find_device(arguments.device)
+    prepare_folder(arguments.output_dir, overwrite=arguments.overwrite)
+    return RunRecord(arguments.output_dir, arguments.command, settings, inputs)
+
+
+def record_result(
+    arguments: argparse.Namespace,
+    settings: Mapping[str, Settings],
+    inputs: list[Path],
+    reconstruct: Callable[[], Reconstruction | Refinement],
+) -> int:
+    """Reconstruct, write the result and the record of the run, and print metrics and verdict.
+
+    Args:
+        arguments: the parsed options.
+        settings: settings by section, for the record.
+        inputs: files that were read, other than those of the scan.
+        reconstruct: called when the output folder is ready.
+
+    Returns:
+        The exit code: 3 if the reconstruction failed, otherwise 0.
+    """
+    from ptycho_torch.formats import list_scan_files
+    from ptycho_torch.workflows.outputs import write_result
+    from ptycho_torch.workflows.refinement import Refinement
+
+    stored = {name: section.to_dict() for name, section in settings.items()}
+    record = start_record(arguments, stored, [*inputs, *list_scan_files(arguments.data)])
+    result = reconstruct()
+    files = write_result(result, arguments.output_dir)
+    record.finish(results=result.metrics, outputs=files)
+    figures = {"refined": result.metrics} if isinstance(result, Refinement) else result.metrics
+    print_results(arguments.output_dir, files, figures)
+    print(f"verdict: {result.verdict}")
+    return 3 if result.verdict.word == "failed" else 0
 
 
 class _Formatter(logging.Formatter):
@@ -140,38 +183,35 @@ class _Formatter(logging.Formatter):
         self._arguments = arguments
 
     def format(self, record: logging.LogRecord) -> str:
-        return in_users_words(super().format(record), self._arguments)
+        return restore_names(super().format(record), self._arguments)
 
 
 def set_up_logging(arguments: argparse.Namespace) -> None:
-    """Show this package's messages on standard error, in the user's words, other packages' only from warnings on."""
+    """Show messages of this package, settings named as the user typed them, and warnings of others."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(arguments))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("ptycho_torch").setLevel(logging.WARNING if arguments.quiet else logging.INFO)
 
 
-def bars() -> Stages:
-    """Progress bars on standard error, one for each stage."""
+def show_progress(name: str, length: int, unit: str) -> Progress:
+    """Show a progress bar for one stage of a run on standard error; returns the callback that advances it."""
     from tqdm import tqdm
 
-    def stage(name: str, length: int, unit: str) -> Progress:
-        bar = tqdm(total=length, desc=name, unit=unit, file=sys.stderr, dynamic_ncols=True)
+    bar = tqdm(total=length, desc=name, unit=unit, file=sys.stderr, dynamic_ncols=True)
 
-        def advance(done: int, error: float | None) -> None:
-            if error is not None:
-                bar.set_postfix_str(f"R {error:.4f}", refresh=False)
-            bar.update(done - bar.n)
-            if done >= length:
-                bar.close()
+    def advance(done: int, residual: float | None) -> None:
+        if residual is not None:
+            bar.set_postfix_str(f"R {residual:.4f}", refresh=False)
+        bar.update(done - bar.n)
+        if done >= length:
+            bar.close()
 
-        return advance
-
-    return stage
+    return advance
 
 
 def print_results(folder: Path, files: dict[str, str], figures: dict[str, dict[str, float]]) -> None:
-    """Say on standard output what came out and where it is."""
+    """Print figures by what they belong to, and the paths of all files."""
     for name, values in figures.items():
         print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in values.items()))
     for name, path in files.items():

@@ -1,7 +1,7 @@
 """Settings: dataclasses whose fields carry their own checks, units and help.
 
-Every value of the project is declared once, with `setting(...)`; validation, command-line flags, keys of settings files
-and the warning about a setting that does nothing are derived from that declaration.
+Every setting of the project is declared once, with `setting(...)`; validation, command-line options, keys of settings
+files and the warning about a setting that has no effect are derived from that declaration.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
-from ptycho_torch.config.conditions import Condition, find_idle
+from ptycho_torch.config.conditions import Condition
 from ptycho_torch.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 
 _CONVERTED = (float, Path)
 _LONGEST_SHOWN = 500
-# how a setting without effect is named in the log: its name, its value, what it needs
-IDLE = "%s is %r and acts only with %s"
+# the warning about a setting: its name, its value, the condition that is not met
+NO_EFFECT = "%s is %r and has no effect unless %s"
 
 
 def setting(
-    default: Any,  # noqa: ANN401 - the annotation of the field says its type; dataclasses work the same way
+    default: Any,  # noqa: ANN401 - the field's annotation declares its type; dataclasses work the same way
     *,
     help: str,
     unit: str = "",
@@ -39,22 +39,21 @@ def setting(
     """Declare one setting of a `Settings` class.
 
     Args:
-        default: value where nothing else is said; `dataclasses.MISSING` where it must be given.
+        default: value if none is given; `dataclasses.MISSING` if one must be given.
         help: one sentence for the command line and the documentation.
         unit: unit of the value, if it has one.
         at_least: lowest allowed value.
         at_most: highest allowed value.
-        above: value that must be exceeded.
-        acts_when: what other settings of the section must be for this one to act; it always acts without a condition.
+        above: exclusive lower limit.
+        acts_when: condition on other settings of the section under which this one has an effect; None for always.
     """
     limits = {"at_least": at_least, "at_most": at_most, "above": above}
-    told = {"help": help, "unit": unit, "acts_when": acts_when}
-    return dataclasses.field(default=default, metadata={**told, **limits})
+    return dataclasses.field(default=default, metadata={"help": help, "unit": unit, "acts_when": acts_when, **limits})
 
 
 @dataclasses.dataclass(frozen=True)
 class FieldType:
-    """What a setting may hold: one base type, perhaps only some values of it, perhaps None."""
+    """The type of a setting: a base type, perhaps restricted to some values, perhaps or None."""
 
     base: type
     choices: tuple[Any, ...] = ()
@@ -62,18 +61,15 @@ class FieldType:
 
     @classmethod
     def of(cls, annotation: Any) -> FieldType:  # noqa: ANN401 - annotations have no common type
-        """Read a resolved annotation: int, float, bool, str, Path, a section, Literal[...], or one of them | None."""
-        optional = False
-        if get_origin(annotation) in (Union, UnionType):
-            inner = [part for part in get_args(annotation) if part is not NoneType]
-            optional, annotation = True, inner[0]
-        if get_origin(annotation) is Literal:
-            choices = get_args(annotation)
-            return cls(type(choices[0]), choices, optional)
-        return cls(annotation, (), optional)
+        """Read a resolved annotation: int, float, bool, str, Path, Literal[...], or one of them | None."""
+        optional = get_origin(annotation) in (Union, UnionType)
+        if optional:
+            annotation = next(part for part in get_args(annotation) if part is not NoneType)
+        choices = get_args(annotation) if get_origin(annotation) is Literal else ()
+        return cls(type(choices[0]) if choices else annotation, choices, optional)
 
-    def problem(self, value: object) -> str:
-        """Why `value` is not of this type; empty where it is."""
+    def find_problem(self, value: object) -> str:
+        """Find what a value must be and is not; an empty string if it is of this type."""
         if value is None:
             return "" if self.optional else "must not be empty"
         if self.choices:
@@ -89,7 +85,7 @@ class FieldType:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Base of all sections of the schema: frozen, keyword-only, checked when made."""
+    """Base of all sections of the schema: frozen, keyword-only, checked on construction."""
 
     def __post_init__(self) -> None:
         """Check every field.
@@ -97,24 +93,26 @@ class Settings:
         Raises:
             ConfigError: a value has the wrong type or lies outside its range.
         """
-        for name, kind in self.types().items():
+        for name, kind in self.find_types().items():
             value = getattr(self, name)
-            problem = self.problem(name, value)
+            problem = self.find_problem(name, value)
             if problem:
                 raise ConfigError(f"{type(self).__name__}.{name} {problem}")
             if kind.base in _CONVERTED and value is not None:
                 object.__setattr__(self, name, kind.base(value))
 
     @classmethod
-    def problem(cls, name: str, value: object) -> str:
-        """What is wrong with a value of a setting, to follow the setting's name; empty where nothing is."""
+    def find_problem(cls, name: str, value: object) -> str:
+        """Find what is wrong with a value, in words that follow the setting's name; an empty string if nothing is."""
         limits = cls.__dataclass_fields__[name].metadata
-        problem = cls.types()[name].problem(value) or (_range_problem(value, limits) if value is not None else "")
-        return problem and f"is {_shown(value)}; it {problem}"
+        problem = cls.find_types()[name].find_problem(value)
+        if not problem and value is not None:
+            problem = _find_range_problem(value, limits)
+        return problem and f"is {_show(value)}; it {problem}"
 
     @classmethod
-    def types(cls) -> dict[str, FieldType]:
-        """The type of every setting by name, in the order of declaration."""
+    def find_types(cls) -> dict[str, FieldType]:
+        """Find the type of every setting by name, in the order of declaration."""
         hints = get_type_hints(cls)
         return {field.name: FieldType.of(hints[field.name]) for field in dataclasses.fields(cls)}
 
@@ -125,40 +123,41 @@ class Settings:
         Raises:
             ConfigError: a name is unknown or a value is unusable.
         """
-        known = cls.types()
+        known = cls.find_types()
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise ConfigError(f"{cls.__name__} has no setting {unknown[0]!r}; it has {', '.join(known)}")
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as plain values."""
+        """Convert the settings to plain values."""
         return dataclasses.asdict(self)
 
-    def idle(self, base: Self | None = None) -> dict[str, str]:
-        """Settings that differ from their default, or from `base`, and do nothing, each with what it needs to act."""
-        conditions = {
-            field.name: field.metadata["acts_when"]
-            for field in dataclasses.fields(self)
-            if field.metadata["acts_when"] is not None
-        }
-        label = f"{type(self).__name__}."
-        return {name: words.format(section=label) for name, words in find_idle(self, base or type(self)(), conditions)}
-
-    def warn_idle(self, base: Self | None = None, *, needs: str = "") -> None:
-        """Warn of each setting that does nothing although it differs from its default, or from `base`.
+    def find_unused(self, base: Self | None = None, *, needs: str = "") -> dict[str, str]:
+        """Find the settings that differ from `base` and have no effect, each with the condition that is not met.
 
         Args:
-            base: settings that somebody else chose.
-            needs: what the section as a whole needs to act; left empty where it acts.
+            base: settings that were not chosen here; by default the defaults.
+            needs: a condition that the section as a whole does not meet; empty if it meets all.
         """
-        changed = [name for name, value in self.to_dict().items() if value != getattr(base or type(self)(), name)]
-        for name, condition in (dict.fromkeys(changed, needs) if needs else self.idle(base)).items():
-            _log.warning(IDLE, f"{type(self).__name__}.{name}", getattr(self, name), condition)
+        base, prefix, result = base or type(self)(), f"{type(self).__name__}.", {}
+        for field in dataclasses.fields(self):
+            condition: Condition | None = field.metadata["acts_when"]
+            changed = getattr(self, field.name) != getattr(base, field.name)
+            if changed and needs:
+                result[field.name] = needs
+            elif changed and condition and not condition.holds(self):
+                result[field.name] = condition.words.format(section=prefix)
+        return result
+
+    def warn_unused(self, base: Self | None = None, *, needs: str = "") -> None:
+        """Warn of each setting that `find_unused` finds."""
+        for name, condition in self.find_unused(base, needs=needs).items():
+            _log.warning(NO_EFFECT, f"{type(self).__name__}.{name}", getattr(self, name), condition)
 
 
-def _shown(value: object) -> str:
-    # what came from outside may be nested without end, or a number of more digits than Python writes
+def _show(value: object) -> str:
+    # untrusted values may be nested without end, or be integers of more digits than Python converts
     try:
         text = repr(value) if isinstance(value, (str, int, float, Path, NoneType)) else reprlib.repr(value)
     except ValueError:
@@ -171,11 +170,11 @@ def _is_finite(value: object) -> bool:
         return False
     try:
         return math.isfinite(value)
-    except OverflowError:  # a whole number beyond the largest float
+    except OverflowError:  # an integer beyond the largest float
         return False
 
 
-def _range_problem(value: Any, limits: Mapping[str, Any]) -> str:  # noqa: ANN401 - numbers and words alike
+def _find_range_problem(value: Any, limits: Mapping[str, Any]) -> str:  # noqa: ANN401 - any setting that has limits
     if limits["at_least"] is not None and value < limits["at_least"]:
         return f"must be at least {limits['at_least']:g}"
     if limits["at_most"] is not None and value > limits["at_most"]:

@@ -1,4 +1,4 @@
-"""The flat parameters under the import path of the legacy contract."""
+"""Re-export of the legacy parameters; specs/ptychodus_api_spec.md describes them."""
 
 from ptycho_torch.contracts.legacy.parameters import LegacyInference as LegacyInference
 from ptycho_torch.contracts.legacy.parameters import LegacyModel as LegacyModel

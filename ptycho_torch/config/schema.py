@@ -2,48 +2,63 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
 
 from ptycho_torch.config.conditions import above, below, one_of, without
 from ptycho_torch.config.fields import Settings, setting
+from ptycho_torch.errors import ConfigError
 
-# what torch takes
-LARGEST_SEED = 2**63 - 1
-MOST_EPOCHS = 1_000_000
+Attention = Literal["none", "cbam", "eca", "spatial"]
+Normalisation = Literal["group", "batch"]
+Penalty = Literal["none", "total_variation", "mean_deviation"]
+
+# the largest that torch accepts
+_LARGEST_SEED = 2**63 - 1
+_MOST_EPOCHS = 1_000_000
 
 # conditions that several settings share
 _POISSON = one_of("method", "poisson", undecided="auto")
 _AMPLITUDE_PHASE = one_of("output", "amplitude_phase")
 _GROUPED = above("group_size", 1)
 _BY_DISTANCE = one_of("neighbour_choice", "within", "quadrants") & _GROUPED
-_BY_PLACE = ("cbam", "spatial")
+_BY_PIXEL = ("cbam", "spatial")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationSettings(Settings):
-    """What to simulate a scan from."""
+    """How to simulate a scan."""
 
-    object: Literal["siemens", "lines", "dead_leaves"] = setting("dead_leaves", help="kind of specimen")
+    object: Literal["siemens", "lines", "dead_leaves"] = setting("dead_leaves", help="kind of sample")
     object_px: int = setting(320, unit="px", at_least=32, at_most=8192, help="side of the object")
     patch_px: int = setting(64, unit="px", at_least=16, at_most=1024, help="side of the patterns")
-    probe: Literal["zone_plate", "gaussian"] = setting("zone_plate", help="kind of illumination")
-    probe_diameter_px: float = setting(20.0, unit="px", at_least=2, help="width of the illumination")
+    probe: Literal["zone_plate", "gaussian"] = setting("zone_plate", help="kind of probe")
+    probe_diameter_px: float = setting(20.0, unit="px", at_least=2, help="diameter of the probe")
     path: Literal["raster", "spiral"] = setting("raster", help="scan path: jittered raster or Fermat spiral")
     step_px: float = setting(8.0, unit="px", above=0, help="distance between neighbouring positions")
-    photons: float = setting(1e6, unit="photons", above=0, at_most=1e12, help="mean photons of a pattern")
-    seed: int = setting(0, at_least=0, at_most=LARGEST_SEED, help="seed of object, path and noise")
+    photons: float = setting(1e6, unit="photons", above=0, at_most=1e12, help="mean photons per pattern")
+    background_counts: float = setting(
+        0.0,
+        unit="photons",
+        at_least=0,
+        at_most=1e9,
+        help="mean photons beside those of the sample in each detector pixel; known to training and solvers",
+    )
+    seed: int = setting(0, at_least=0, at_most=_LARGEST_SEED, help="seed of object, path and noise")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RefineSettings(Settings):
-    """How the physics solver reconstructs, alone or as the polish after a network."""
+    """How the solver reconstructs, alone or as the polish after a network."""
 
     method: Literal["auto", "least_squares", "poisson"] = setting(
-        "auto", help="solver; auto takes poisson below 100,000 photons a pattern, least_squares otherwise"
+        "auto",
+        help="solver; auto uses poisson below 350,000 photons per pattern, fewer where patterns overlap little",
     )
-    epochs: int = setting(30, at_least=1, at_most=MOST_EPOCHS, help="passes over all patterns")
-    batches: int = setting(16, at_least=1, help="random mini-batches of an epoch")
+    epochs: int = setting(30, at_least=1, at_most=_MOST_EPOCHS, help="passes over all patterns")
+    batches: int = setting(16, at_least=1, help="random mini-batches per epoch")
     probe_start: float = setting(
         0.1, at_least=0, at_most=1, help="share of the epochs after which the probe is refined too; 1 keeps it fixed"
     )
@@ -52,52 +67,44 @@ class RefineSettings(Settings):
         None,
         above=0,
         at_most=1,
-        help="damping of weakly lit object pixels, relative to the brightest; "
-        "without one from dose and overlap, between 0.02 and 0.3",
+        help="regularisation of weakly illuminated object pixels, relative to the brightest; "
+        "by default between 0.02 and 0.3, from dose and overlap",
     )
     probe_rate: float = setting(
-        1.0, above=0, at_most=1, acts_when=below("probe_start", 1), help="step of the probe update by least squares"
+        1.0, above=0, at_most=1, acts_when=below("probe_start", 1), help="step size of probe updates by least_squares"
     )
-    learning_rate: float = setting(0.05, above=0, at_most=1, acts_when=_POISSON, help="step of the object update")
-    total_variation: float = setting(0.5, at_least=0, acts_when=_POISSON, help="weight of total variation")
-    seed: int = setting(0, at_least=0, at_most=LARGEST_SEED, help="seed of the mini-batches")
+    learning_rate: float = setting(0.05, above=0, at_most=1, acts_when=_POISSON, help="step size of object updates")
+    total_variation: float | None = setting(
+        None, at_least=0, acts_when=_POISSON, help="weight of the total variation; by default from dose and overlap"
+    )
+    seed: int = setting(0, at_least=0, at_most=_LARGEST_SEED, help="seed of the mini-batches")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings(Settings):
-    """The network that turns a pattern into an object patch."""
+    """The network that maps a pattern to an object patch."""
 
     network: Literal["unet"] = setting("unet", help="kind of network")
     width: int = setting(24, at_least=4, at_most=256, help="channels at half resolution; they double at each level")
-    depth: int = setting(3, at_least=1, at_most=6, help="levels of resolution, each half the one above")
-    output: Literal["amplitude_phase", "real_imag"] = setting("amplitude_phase", help="what the two channels mean")
+    depth: int = setting(3, at_least=1, at_most=6, help="levels of resolution, each half of the one above")
+    output: Literal["amplitude_phase", "real_imag"] = setting("amplitude_phase", help="meaning of the two channels")
     amplitude: Literal["softplus", "sigmoid", "silu"] = setting(
         "softplus", acts_when=_AMPLITUDE_PHASE, help="activation of the amplitude"
     )
     phase: Literal["linear", "pi_tanh"] = setting("linear", acts_when=_AMPLITUDE_PHASE, help="activation of the phase")
     field: Literal["whole", "centre"] = setting(
-        "whole", help="what the network fills of a patch; centre leaves empty space outside of its middle half"
+        "whole", help="part of a patch that the network fills; centre leaves vacuum outside the middle half"
     )
-    decoders: Literal["shared", "separate"] = setting(
-        "shared", help="one decoder for the two channels, or one for each"
-    )
-    normalisation: Literal["group", "batch"] = setting("group", help="how features are normalised")
-    encoder_attention: Literal["none", "cbam", "eca", "spatial"] = setting(
-        "none", help="attention after each level on the way down"
-    )
-    bottleneck_attention: Literal["none", "cbam", "eca", "spatial"] = setting(
-        "none", help="attention at the lowest resolution"
-    )
-    decoder_attention: Literal["none", "cbam", "eca", "spatial"] = setting(
-        "none", help="attention after each level on the way up"
-    )
+    decoders: Literal["shared", "separate"] = setting("shared", help="one decoder for both channels, or one for each")
+    normalisation: Normalisation = setting("group", help="normalisation of features")
+    encoder_attention: Attention = setting("none", help="attention after each level of the encoder")
+    bottleneck_attention: Attention = setting("none", help="attention at the lowest resolution")
+    decoder_attention: Attention = setting("none", help="attention after each level of the decoder")
     attention_kernel_px: Literal[3, 5, 7, 9, 11, 13, 15] = setting(
         7,
         unit="px",
-        acts_when=one_of("encoder_attention", *_BY_PLACE)
-        | one_of("bottleneck_attention", *_BY_PLACE)
-        | one_of("decoder_attention", *_BY_PLACE),
-        help="side of the convolution of attention by place",
+        acts_when=one_of("decoder_attention", *_BY_PIXEL),
+        help="side of the convolution of spatial attention in the decoder",
     )
 
 
@@ -106,13 +113,11 @@ class TrainingSettings(Settings):
     """How a network is trained."""
 
     epochs: int = setting(
-        10, at_least=1, at_most=MOST_EPOCHS, acts_when=without("steps"), help="passes over the training patterns"
+        10, at_least=1, at_most=_MOST_EPOCHS, acts_when=without("steps"), help="passes over the training patterns"
     )
-    steps: int | None = setting(
-        None, at_least=1, at_most=1_000_000_000, help="stop after so many optimiser steps, whatever the epoch"
-    )
-    batch_size: int = setting(2, at_least=1, help="groups of patterns in a step")
-    group_size: int = setting(16, at_least=1, at_most=256, help="neighbouring patterns in a group (its channels)")
+    steps: int | None = setting(None, at_least=1, at_most=1_000_000_000, help="optimiser steps, instead of epochs")
+    batch_size: int = setting(2, at_least=1, help="groups per batch")
+    group_size: int = setting(16, at_least=1, at_most=256, help="neighbouring patterns per group")
     neighbour_choice: Literal["nearest", "within", "quadrants"] = setting(
         "nearest",
         acts_when=_GROUPED,
@@ -122,11 +127,11 @@ class TrainingSettings(Settings):
         None,
         at_least=1,
         acts_when=one_of("neighbour_choice", "nearest", "quadrants") & _GROUPED,
-        help="draw each group from so many nearest patterns; without it the nearest are taken",
+        help="number of nearest patterns to draw each group from; by default the group is the nearest ones",
     )
-    groups_per_pattern: int = setting(1, at_least=1, at_most=64, help="groups drawn around every pattern")
+    groups_per_pattern: int = setting(1, at_least=1, at_most=64, help="groups drawn around each pattern")
     groups_per_epoch: int | None = setting(
-        None, at_least=1, help="groups that an epoch draws; without it as many as show each pattern once on average"
+        None, at_least=1, help="groups per epoch; by default enough to use each pattern once on average"
     )
     least_distance_px: float = setting(
         0.0, unit="px", at_least=0, acts_when=_BY_DISTANCE, help="nearer patterns do not join a group"
@@ -137,71 +142,59 @@ class TrainingSettings(Settings):
     by_axis: bool = setting(
         False, acts_when=_GROUPED, help="measure distances in steps of each axis, for scans with two step lengths"
     )
-    learning_rate: float = setting(1e-3, above=0, at_most=1, help="highest step size of AdamW")
-    warmup_steps: int = setting(20, at_least=0, help="steps over which the step size rises")
-    schedule: Literal["cosine", "constant", "exponential"] = setting(
-        "cosine", help="how the step size falls after that"
-    )
+    learning_rate: float = setting(1e-3, above=0, at_most=1, help="highest learning rate of AdamW")
+    warmup_steps: int = setting(20, at_least=0, help="steps over which the learning rate rises")
+    schedule: Literal["cosine", "constant", "exponential"] = setting("cosine", help="course of the learning rate then")
     last_rate: float = setting(
         0.01,
         above=0,
         at_most=1,
         acts_when=one_of("schedule", "cosine", "exponential"),
-        help="share of the highest step size that is reached at the last step",
+        help="learning rate at the last step, as a share of the highest",
     )
-    fine_tune_epochs: int = setting(0, at_least=0, help="epochs after the last one at a small, constant step size")
+    fine_tune_epochs: int = setting(0, at_least=0, help="epochs of fine-tuning after the schedule")
     fine_tune_rate: float = setting(
         0.1,
         above=0,
         at_most=1,
         acts_when=above("fine_tune_epochs", 0),
-        help="that step size, as a share of the highest",
+        help="learning rate of fine-tuning, as a share of the highest",
     )
-    accumulate: int = setting(1, at_least=1, help="batches whose gradients are added up for a step")
-    gradient_clip: float | None = setting(1.0, above=0, help="highest norm of the gradient; none leaves it as it is")
+    accumulate: int = setting(1, at_least=1, help="batches per optimiser step (gradient accumulation)")
+    gradient_clip: float | None = setting(1.0, above=0, help="bound on the gradient's norm; none for no bound")
     target: Literal["patterns", "object"] = setting(
-        "patterns", help="what to learn from: the patterns alone, or the object where the scans know it"
+        "patterns", help="what to learn from: the patterns alone, or the true object if the scans contain it"
     )
     level_labels: bool = setting(
-        True, acts_when=one_of("target", "object"), help="remove the mean phase of each piece of the object"
+        True, acts_when=one_of("target", "object"), help="remove the mean phase of each patch of the true object"
     )
     loss: Literal["poisson", "amplitude_mae", "anscombe"] = setting(
         "anscombe", acts_when=one_of("target", "patterns"), help="likelihood of the counts"
     )
     unmerged_weight: float = setting(
-        0.15, at_least=0, at_most=1, help="share of the loss taken from single patches before overlaps are merged"
+        0.15, at_least=0, at_most=1, help="share of the loss taken from patches before they are merged"
     )
     total_variation: float = setting(0.0, at_least=0, help="weight of the patches' total variation")
-    amplitude_penalty: Literal["none", "total_variation", "mean_deviation"] = setting(
-        "none", help="what is held against the amplitude of patches"
-    )
+    amplitude_penalty: Penalty = setting("none", help="penalty on the amplitude of patches")
     amplitude_penalty_weight: float = setting(
         1.0,
         at_least=0,
         acts_when=one_of("amplitude_penalty", "total_variation", "mean_deviation"),
         help="weight of the penalty on the amplitude",
     )
-    phase_penalty: Literal["none", "total_variation", "mean_deviation"] = setting(
-        "none", help="what is held against the phase of patches"
-    )
+    phase_penalty: Penalty = setting("none", help="penalty on the phase of patches")
     phase_penalty_weight: float = setting(
         1.0,
         at_least=0,
         acts_when=one_of("phase_penalty", "total_variation", "mean_deviation"),
         help="weight of the penalty on the phase",
     )
-    amplitude_variance_weight: float = setting(
-        0.0, at_least=0, help="weight of the variance of the amplitude within patches"
-    )
-    bootstrap_epochs: int = setting(20, at_least=0, help="epochs of refinement that find the probe before training")
-    validation_share: float = setting(0.05, at_least=0, at_most=0.5, help="share of the groups kept for validation")
-    seed: int = setting(0, at_least=0, at_most=LARGEST_SEED, help="seed of weights, groups and order")
+    amplitude_variance_weight: float = setting(0.0, at_least=0, help="weight of the amplitude's variance in patches")
+    bootstrap_epochs: int = setting(20, at_least=0, help="epochs of the solver that find the probe before training")
+    validation_share: float = setting(0.05, at_least=0, at_most=0.5, help="share of the groups used for validation")
+    seed: int = setting(0, at_least=0, at_most=_LARGEST_SEED, help="seed of weights, groups and their order")
     max_minutes: float | None = setting(
-        None,
-        unit="min",
-        above=0,
-        at_most=1e6,
-        help="safety: stop training after so long, whatever the step, and say so",
+        None, unit="min", above=0, at_most=1e6, help="wall time after which training stops with a warning"
     )
 
 
@@ -209,24 +202,24 @@ class TrainingSettings(Settings):
 class InferenceSettings(Settings):
     """How a trained network reconstructs a scan."""
 
-    batch_size: int = setting(64, at_least=1, help="patterns that the network sees at once")
+    batch_size: int = setting(64, at_least=1, help="patterns per batch")
     weighting: Literal["light", "uniform"] = setting(
-        "light", help="how overlapping patches are averaged: by the light that each had, or alike wherever it had any"
+        "light", help="weights of overlapping patches: their illumination, or equal wherever they are illuminated"
     )
-    polish: bool = setting(True, help="finish the network's object with the physics solver")
+    polish: bool = setting(True, help="polish the network's object with the solver")
     control: bool = setting(
         True,
         acts_when=one_of("polish", True),
-        help="also solve from empty space: shows what the network adds, and is the result where that is nothing",
+        help="also run the solver from a flat object, which is the result if the network's object is no better",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings(Settings):
-    """How to read a file of measured data; what a file does not say is detected and logged."""
+    """How to read a file of measured data; what it does not specify is detected and logged."""
 
     units: Literal["auto", "counts", "amplitude"] = setting(
-        "auto", help="what the patterns hold; auto: whole numbers above 50 are counts, anything else amplitudes"
+        "auto", help="units of the patterns; auto: integers above 50 are counts, anything else amplitudes"
     )
     zero_frequency: Literal["auto", "centre", "corner"] = setting(
         "auto", help="where the direct beam lies; auto compares the two places"
@@ -236,8 +229,38 @@ class DataSettings(Settings):
     flip_columns: bool = setting(False, help="reverse the columns of the patterns (after transpose)")
     swap_positions: bool = setting(False, help="exchange row and column of the positions")
     photons: float | None = setting(
-        None, unit="photons", above=0, at_most=1e12, help="mean photons of a pattern, where amplitudes are normalised"
+        None, unit="photons", above=0, at_most=1e12, help="mean photons per pattern, if amplitudes are normalised"
     )
     pixel_m: float | None = setting(
         None, unit="m", above=0, at_most=1, help="side of an object pixel, stored with the result"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """All settings of a reconstruction."""
+
+    data: DataSettings = field(default_factory=DataSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    inference: InferenceSettings = field(default_factory=InferenceSettings)
+    refine: RefineSettings = field(default_factory=RefineSettings)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Make an experiment from nested plain values; sections left out keep their defaults.
+
+        Raises:
+            ConfigError: a section or a setting is unknown or unusable.
+        """
+        known: dict[str, Any] = {section.name: section.default_factory for section in dataclasses.fields(cls)}
+        for name, section in values.items():
+            if name not in known:
+                raise ConfigError(f"unknown section {name!r}; the sections are {', '.join(known)}")
+            if not isinstance(section, Mapping):
+                raise ConfigError(f"section {name!r} is {section!r}; it must be a mapping of settings")
+        return cls(**{name: known[name].from_dict(section) for name, section in values.items()})
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Convert the settings to nested plain values."""
+        return dataclasses.asdict(self)

@@ -1,1 +1,1 @@
-"""Scans: reading, checking, grouping and batching measured data."""
+"""Scans: patterns with positions and probe, checked, in one convention, and grouped by neighbourhood."""

@@ -1,4 +1,4 @@
-"""Canvas: a complex object image that knows where it lies, and Frame: the integer geometry of a scan on one."""
+"""Canvas: a complex object with its origin, and Frame: the integer geometry of a scan on a canvas."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ LARGEST_CANVAS_PX = 2**29
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """A complex object image and its place in the coordinates of a scan.
+    """A complex object and its origin in the coordinates of a scan.
 
     Attributes:
         pixels: (height, width) complex64 transmission.
         origin_px: position (row, column) of pixel [0, 0] in the scan's coordinates.
-        pixel_m: side of a pixel in metres, where it is known.
+        pixel_m: side of a pixel in metres, or None if unknown.
     """
 
     pixels: NDArray[np.complex64]
@@ -28,23 +28,19 @@ class Canvas:
     pixel_m: float | None = None
 
     def __post_init__(self) -> None:
-        """Check the image.
-
-        Raises:
-            DataError: the image is not a finite two-dimensional array.
-        """
+        """Raise DataError unless the pixels are a finite two-dimensional array."""
         pixels = np.asarray(self.pixels, np.complex64)
         if pixels.ndim != 2 or pixels.size == 0 or not np.isfinite(pixels).all():
-            raise DataError(f"an object has shape {pixels.shape}; a finite two-dimensional image is needed")
+            raise DataError(f"the object has shape {pixels.shape}; it must be finite and two-dimensional")
         object.__setattr__(self, "pixels", pixels)
 
-    def covers(self, positions_px: NDArray[np.float64], patch_px: int) -> NDArray[np.bool_]:
-        """Which of the patches at some positions (position, 2) lie on this canvas, to the nearest pixel."""
-        corner = np.round(positions_px - self.origin_px) - patch_px // 2
-        return np.all((corner >= 0) & (corner + patch_px <= self.pixels.shape), axis=1)
+    def has_patches(self, positions_px: NDArray[np.float64], patch_px: int) -> NDArray[np.bool_]:
+        """Which of the patches at positions (position, 2) lie on this canvas, to the nearest pixel."""
+        corners = self._round_corners(positions_px, patch_px)
+        return np.all((corners >= 0) & (corners + patch_px <= self.pixels.shape), axis=1)
 
-    def window(self, origin_px: tuple[float, float], shape_px: tuple[int, int]) -> NDArray[np.complex64]:
-        """The part that starts at a position, nearest pixels; ones where this canvas does not reach."""
+    def cut_window(self, origin_px: tuple[float, float], shape_px: tuple[int, int]) -> NDArray[np.complex64]:
+        """Cut out the part that starts at a position, to the nearest pixel, filled with ones outside this canvas."""
         start = np.round(np.subtract(origin_px, self.origin_px)).astype(int)
         result = np.ones(shape_px, np.complex64)
         low = np.maximum(start, 0)
@@ -56,27 +52,30 @@ class Canvas:
             ]
         return result
 
-    def patch_corners(self, positions_px: NDArray[np.float64], patch_px: int, name: str) -> NDArray[np.int64]:
-        """The pixel (row, column) under pixel [0, 0] of the patch at each position, (pattern, 2).
+    def find_patch_corners(self, positions_px: NDArray[np.float64], patch_px: int, name: str) -> NDArray[np.int64]:
+        """Find the pixel (row, column) under pixel [0, 0] of the patch at each position, (pattern, 2).
 
         Raises:
-            DataError: a patch reaches outside; `name` says in the message whose it is.
+            DataError: a patch extends beyond the canvas; `name` is that of the scan, for the message.
         """
-        outside = ~self.covers(positions_px, patch_px)
+        outside = ~self.has_patches(positions_px, patch_px)
         if outside.any():
             first = int(np.flatnonzero(outside)[0])
             raise DataError(
                 f"{name}: {int(outside.sum())} positions lie outside the object of shape {self.pixels.shape}, "
                 f"the first is pattern {first} at {np.round(positions_px[first], 2).tolist()}"
             )
-        return (np.round(positions_px - self.origin_px) - patch_px // 2).astype(np.int64)
+        return self._round_corners(positions_px, patch_px).astype(np.int64)
+
+    def _round_corners(self, positions_px: NDArray[np.float64], patch_px: int) -> NDArray[np.float64]:
+        return np.round(positions_px - self.origin_px) - patch_px // 2
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Where each pattern of a scan lies on the smallest canvas that holds them all.
+    """The position of each pattern of a scan on the smallest canvas that contains all patches.
 
-    Position r = c + δ with c whole and |δ| ≤ ½: a patch is cut at c, and the probe is moved by δ.
+    A position is r = c + δ with integer c and |δ| ≤ ½: the patch is cut out at c, and the probe is shifted by δ.
 
     Attributes:
         positions_px: (pattern, 2) float64 positions (row, column).
@@ -87,20 +86,16 @@ class Frame:
     patch_px: int
 
     def __post_init__(self) -> None:
-        """Check that a canvas of this size can be held.
-
-        Raises:
-            DataError: positions are spread over more pixels than any sensible object has.
-        """
+        """Raise DataError if the canvas would exceed the largest size."""
         height, width = self.shape_px
         if height * width > LARGEST_CANVAS_PX:
             raise DataError(
-                f"positions span {height} × {width} px; check their unit, at most {LARGEST_CANVAS_PX} px² make sense"
+                f"positions span {height} × {width} px; check their unit, the limit is {LARGEST_CANVAS_PX} px²"
             )
 
     @cached_property
     def centres_px(self) -> NDArray[np.int64]:
-        """Whole part c of each position."""
+        """Integer part c of each position."""
         return np.round(self.positions_px).astype(np.int64)
 
     @cached_property
@@ -115,9 +110,14 @@ class Frame:
         height, width = (np.ptp(self.centres_px, axis=0) + self.patch_px).tolist()
         return height, width
 
-    def seen_of(self, canvas: Canvas) -> NDArray[np.complex64]:
-        """What the patterns see of another canvas, on this one."""
-        return canvas.window(self.origin_px, self.shape_px)
+    def cut_from(self, canvas: Canvas) -> NDArray[np.complex64]:
+        """Cut the area of all patches out of another canvas."""
+        return canvas.cut_window(self.origin_px, self.shape_px)
+
+    def is_uniform(self, canvas: Canvas) -> bool:
+        """Whether another canvas has one and the same value in the area of all patches."""
+        area = self.cut_from(canvas)
+        return bool((area == area[0, 0]).all())
 
     @cached_property
     def corners_px(self) -> NDArray[np.int64]:

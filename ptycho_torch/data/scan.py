@@ -1,4 +1,4 @@
-"""Scan: what was measured and where, checked once and never changed afterwards."""
+"""Scan: patterns, positions, probe and what else is known of a measurement, checked once and then read-only."""
 
 from __future__ import annotations
 
@@ -15,32 +15,39 @@ from ptycho_torch.errors import DataError
 
 SMALLEST_PATCH_PX = 16
 LARGEST_PHOTONS_PER_PIXEL = 1e12
+_TYPES = {
+    "counts": np.float32,
+    "positions_px": np.float64,
+    "probe": np.complex64,
+    "good_pixels": np.bool_,
+    "background": np.float32,
+}
 
 
 class ScanSource(Protocol):
-    """What a scan was read from, where it has a form of its own for results."""
+    """What a scan was read from, if it has its own form of results."""
 
     def write_result(
         self, folder: Path, canvas: Canvas, probe: NDArray[np.complex64], losses: Sequence[float]
     ) -> dict[str, Path]:
-        """Write an object, its (mode, h, w) probe and one loss an epoch; returns the files by what they are."""
+        """Write an object, its probe (mode, h, w) and one loss per epoch; returns the paths by their contents."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """Diffraction patterns of one sample with the positions they were taken at.
+    """Diffraction patterns of one sample with the positions at which they were taken.
 
     Attributes:
         counts: photons, (pattern, h, w) float32, not negative, h = w even, zero frequency at [h//2, w//2].
         positions_px: (pattern, 2) float64, (row, column) of the object pixel under patch pixel [h//2, w//2].
-        probe: (mode, h, w) complex64 starting probe in any unit, centred at [h//2, w//2]; None where it is unknown.
-        good_pixels: (h, w) bool, False where the detector cannot be trusted; bad pixels carry no weight anywhere.
-        background: (h, w) float32 mean photons that each pattern holds beside those of the sample; None for none.
-        truth: the object that was simulated, where there is one.
-        pixel_m: side of an object pixel in metres, where it is known.
-        name: how to refer to the scan in logs and figures.
-        stored_as: what the patterns were where they came from, `counts` or `amplitude`.
-        source: what the patterns came from, where a result can be written in the same form.
+        probe: (mode, h, w) complex64 initial guess of the probe in any unit, centred at [h//2, w//2]; None if unknown.
+        good_pixels: (h, w) bool, False on bad pixels of the detector, whose values are not used.
+        background: (h, w) float32 mean photons per pattern that do not come from the sample; None if there are none.
+        truth: the true object, or None.
+        pixel_m: side of an object pixel in metres, or None if unknown.
+        name: name of the scan in logs and figures.
+        stored_as: what the patterns were converted from, `counts` or `amplitude`.
+        source: what the scan was read from, if results can be written in the same form.
     """
 
     counts: NDArray[np.float32]
@@ -55,31 +62,20 @@ class Scan:
     source: ScanSource | None = None
 
     def __post_init__(self) -> None:
-        """Check every array and make it read-only.
-
-        Raises:
-            DataError: an array has an unusable shape, size or value.
-        """
+        """Make every array read-only; raise DataError if one has an unusable shape, size or value."""
         if self.good_pixels.size == 0:
-            self._set("good_pixels", np.ones(self.counts.shape[1:], bool))
-        self._set("counts", np.asarray(self.counts, np.float32))
-        self._set("positions_px", np.asarray(self.positions_px, np.float64))
-        if self.probe is not None:
-            self._set("probe", np.asarray(self.probe, np.complex64))
-        if self.background is not None:
-            self._set("background", np.asarray(self.background, np.float32))
-        self._check_counts()
-        self._check_positions()
-        self._check_probe()
-        self._check_background()
-        if self.truth is not None:
-            self.truth.patch_corners(self.positions_px, self.patch_px, self.name)
-        for array in (self.counts, self.positions_px, self.good_pixels, self.probe, self.background):
-            if array is not None:
+            object.__setattr__(self, "good_pixels", np.ones(self.counts.shape[1:], bool))
+        for name, kind in _TYPES.items():
+            if getattr(self, name) is not None:
+                # a view, so that the caller's array stays writable
+                array: NDArray[Any] = np.asarray(getattr(self, name), kind).view()
                 array.flags.writeable = False
-
-    def _set(self, name: str, value: NDArray[Any]) -> None:
-        object.__setattr__(self, name, value.view() if isinstance(value, np.ndarray) else value)
+                object.__setattr__(self, name, array)
+        check_shapes(self.name, self.counts, self.positions_px, self.background, self.good_pixels)
+        self._check_values()
+        self._check_probe()
+        if self.truth is not None:
+            self.truth.find_patch_corners(self.positions_px, self.patch_px, self.name)
 
     def __len__(self) -> int:
         """Number of patterns."""
@@ -87,75 +83,75 @@ class Scan:
 
     @property
     def patch_px(self) -> int:
-        """Side of the patterns, and of the object patches that made them."""
+        """Side of the patterns and of the object patches under them."""
         return self.counts.shape[1]
 
     @property
     def photons_per_pattern(self) -> float:
-        """Mean photons of a pattern on good pixels."""
+        """Dose: mean photons per pattern on good pixels."""
         return float(self.counts.sum(axis=(1, 2), where=self.good_pixels, dtype=np.float64).mean())
 
-    def known_object(self) -> Canvas:
-        """The true object, to learn from.
+    @property
+    def sample_photons_per_pattern(self) -> float:
+        """Mean photons per pattern on good pixels, without those of the background."""
+        if self.background is None:
+            return self.photons_per_pattern
+        return self.photons_per_pattern - float(self.background.sum(where=self.good_pixels, dtype=np.float64))
+
+    def require_object(self) -> Canvas:
+        """Return the true object for a training.
 
         Raises:
-            DataError: there is none, or it is empty space.
+            DataError: the scan has no true object, or it is constant.
         """
-        seen = None if self.truth is None else Frame(self.positions_px, self.patch_px).seen_of(self.truth)
-        if self.truth is None or seen is None or (seen == seen[0, 0]).all():
+        if self.truth is None or Frame(self.positions_px, self.patch_px).is_uniform(self.truth):
             raise DataError(
-                f"{self.name}: there is no object to learn from, objectGuess is missing or empty space; "
-                "training with target patterns needs none"
+                f"{self.name}: the scan has no object to train on, objectGuess is missing or constant; "
+                "train with target patterns instead"
             )
         return self.truth
 
-    def known_probe(self) -> NDArray[np.complex64]:
-        """The probe to start from.
+    def require_probe(self) -> NDArray[np.complex64]:
+        """Return the initial guess of the probe.
 
         Raises:
-            DataError: there is none.
+            DataError: the scan has no probe.
         """
         if self.probe is None:
-            raise DataError(f"{self.name}: there is no probe to start from; give one with --probe or in the file")
+            raise DataError(f"{self.name}: there is no probe; specify one with --probe or in the file")
         return self.probe
 
     def take(self, patterns: NDArray[np.int64] | slice) -> Scan:
-        """The scan of only some of the patterns, in the order given."""
+        """Take some of the patterns, in the given order, with their positions."""
         return replace(self, counts=self.counts[patterns], positions_px=self.positions_px[patterns])
 
-    def _check_counts(self) -> None:
+    def _check_values(self) -> None:
         counts = self.counts
-        if counts.ndim != 3 or counts.shape[1] != counts.shape[2]:
-            raise DataError(f"{self.name}: patterns have shape {counts.shape}; (pattern, N, N) is needed")
         if len(counts) == 0:
-            raise DataError(f"{self.name}: the scan is empty; at least one pattern is needed")
+            raise DataError(f"{self.name}: the scan is empty; it must have at least one pattern")
         if self.patch_px < SMALLEST_PATCH_PX or self.patch_px % 2:
             raise DataError(
-                f"{self.name}: patterns are {self.patch_px} px wide; an even number from {SMALLEST_PATCH_PX} is needed"
+                f"{self.name}: patterns are {self.patch_px} px wide; the width must be even and at least "
+                f"{SMALLEST_PATCH_PX} px"
             )
-        if self.good_pixels.shape != counts.shape[1:]:
-            raise DataError(f"{self.name}: the mask has shape {self.good_pixels.shape}, patterns {counts.shape[1:]}")
         lowest, highest = float(counts.min()), float(counts.max())
         if not np.isfinite([lowest, highest]).all():
             bad = int((~np.isfinite(counts)).any(axis=(1, 2)).sum())
-            raise DataError(f"{self.name}: {bad} patterns hold NaN or infinite values; mask or drop them")
+            raise DataError(f"{self.name}: {bad} patterns contain NaN or infinite values; mask or remove them")
         if lowest < 0:
-            raise DataError(f"{self.name}: counts go down to {lowest:g}; photons cannot be negative")
+            raise DataError(f"{self.name}: the lowest count is {lowest:g}; counts cannot be negative")
         if highest > LARGEST_PHOTONS_PER_PIXEL:
             raise DataError(
-                f"{self.name}: counts go up to {highest:g}; at most {LARGEST_PHOTONS_PER_PIXEL:g} make sense"
+                f"{self.name}: the highest count is {highest:g}; the limit is {LARGEST_PHOTONS_PER_PIXEL:g}"
             )
         if self.photons_per_pattern == 0:
-            raise DataError(f"{self.name}: there is not one photon on a good pixel")
-
-    def _check_positions(self) -> None:
-        if self.positions_px.shape != (len(self), 2):
-            raise DataError(
-                f"{self.name}: positions have shape {self.positions_px.shape}; ({len(self)}, 2) is needed, "
-                "one (row, column) for each pattern"
-            )
+            raise DataError(f"{self.name}: there are no photons on good pixels")
         if not np.isfinite(self.positions_px).all():
-            raise DataError(f"{self.name}: positions hold NaN or infinite values")
+            raise DataError(f"{self.name}: positions contain NaN or infinite values")
+        if self.background is not None and not (np.isfinite(self.background) & (self.background >= 0)).all():
+            raise DataError(f"{self.name}: the background contains negative, NaN or infinite values")
+        if self.sample_photons_per_pattern <= 0:
+            raise DataError(f"{self.name}: the background has at least as many photons as the patterns")
 
     def _check_probe(self) -> None:
         if self.probe is None:
@@ -163,17 +159,28 @@ class Scan:
         if self.probe.ndim != 3 or self.probe.shape[1:] != self.counts.shape[1:]:
             raise DataError(
                 f"{self.name}: the probe has shape {self.probe.shape}; "
-                f"(mode, {self.patch_px}, {self.patch_px}) is needed"
+                f"it must have shape (mode, {self.patch_px}, {self.patch_px})"
             )
         if not np.isfinite(self.probe).all() or not np.abs(self.probe).any():
-            raise DataError(f"{self.name}: the probe is empty or holds NaN or infinite values")
+            raise DataError(f"{self.name}: the probe is zero or contains NaN or infinite values")
 
-    def _check_background(self) -> None:
-        if self.background is None:
-            return
-        if self.background.shape != self.counts.shape[1:]:
-            raise DataError(
-                f"{self.name}: the background has shape {self.background.shape}; {self.counts.shape[1:]} is needed"
-            )
-        if not (np.isfinite(self.background) & (self.background >= 0)).all():
-            raise DataError(f"{self.name}: the background holds negative, NaN or infinite values")
+
+def check_shapes(
+    name: str,
+    patterns: NDArray[Any],
+    positions_px: NDArray[Any],
+    background: NDArray[Any] | None,
+    mask: NDArray[Any] | None = None,
+    error: type[DataError] = DataError,
+) -> None:
+    """Raise an error unless the shapes are (pattern, N, N), (pattern, 2) and (N, N)."""
+    if patterns.ndim != 3 or patterns.shape[1] != patterns.shape[2]:
+        raise error(f"{name}: patterns have shape {patterns.shape}; they must have shape (pattern, N, N)")
+    if positions_px.shape != (len(patterns), 2):
+        raise error(
+            f"{name}: positions have shape {positions_px.shape}; they must have shape ({len(patterns)}, 2), "
+            "one (row, column) per pattern"
+        )
+    for image, array in (("background", background), ("mask", mask)):
+        if array is not None and array.shape != patterns.shape[1:]:
+            raise error(f"{name}: the {image} has shape {array.shape}, the patterns {patterns.shape[1:]}")

@@ -14,8 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ptycho_torch.evaluate.objects import matched, without_ramp
-from ptycho_torch.storage.writing import write_whole
+from ptycho_torch.evaluate.objects import match_factor, remove_ramp
+from ptycho_torch.storage.writing import write_atomically
 
 _PANEL_INCH = 2.9
 
@@ -25,7 +25,7 @@ class Panel:
     """An object to show.
 
     Attributes:
-        title: what it is.
+        title: printed above.
         image: (height, width) complex.
         note: figures of merit to print below.
     """
@@ -36,19 +36,19 @@ class Panel:
 
 
 def save_picture(values: NDArray[Any], path: Path, mask: NDArray[np.bool_]) -> None:
-    """Write an image in grey, cropped to the mask's extent, its range taken from the central 98 % inside the mask."""
-    low, high = _range(values, mask)
+    """Write an image in grey, cropped to the extent of the mask, over the range of the central 98 % inside it."""
+    low, high = _find_range(values, mask)
     buffer = io.BytesIO()
-    matplotlib_image.imsave(buffer, values[_extent(mask)], cmap="gray", vmin=low, vmax=high, format="png")
-    with write_whole(path) as file:
+    matplotlib_image.imsave(buffer, values[_find_extent(mask)], cmap="gray", vmin=low, vmax=high, format="png")
+    with write_atomically(path) as file:
         file.write(buffer.getvalue())
 
 
 def save_object(image: NDArray[np.complexfloating], folder: Path, mask: NDArray[np.bool_]) -> tuple[Path, Path]:
-    """Write `recon_amp.png` and `recon_phase.png`, the phase against its mean and without its mean slope."""
+    """Write `recon_amp.png` and `recon_phase.png`, the phase without its mean and its ramp."""
     amplitude, phase = folder / "recon_amp.png", folder / "recon_phase.png"
     save_picture(np.abs(image), amplitude, mask)
-    save_picture(_phase(_level(image, mask), mask), phase, mask)
+    save_picture(_measure_phase(_remove_own_ramp(image, mask), mask), phase, mask)
     return amplitude, phase
 
 
@@ -57,18 +57,18 @@ def save_comparison(
 ) -> None:
     """Write objects side by side, amplitude above phase, with the coverage last.
 
-    All are brought to the first panel's overall factor and share its grey scale; phases are shown without the first
-    panel's mean slope, which would only wrap them.
+    All panels are scaled to the first one by a complex factor and share its grey scale. Phases are shown without the
+    ramp of the first panel, which would only wrap them.
     """
-    reference = _level(panels[0].image, mask)
+    reference = _remove_own_ramp(panels[0].image, mask)
     figure = Figure(figsize=((len(panels) + 1) * _PANEL_INCH + 1.8, 2 * _PANEL_INCH + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, len(panels) + 1, squeeze=False)
-    part = _extent(mask)
-    ranges = [_range(np.abs(reference), mask), _range(_phase(reference, mask), mask)]
+    part = _find_extent(mask)
+    ranges = [_find_range(np.abs(reference), mask), _find_range(_measure_phase(reference, mask), mask)]
     for column, panel in enumerate(panels):
-        image = matched(without_ramp(panel.image, reference, mask), reference, mask)
-        for row, values in enumerate((np.abs(image), _phase(image, mask, reference))):
+        image = match_factor(remove_ramp(panel.image, reference, mask), reference, mask)
+        for row, values in enumerate((np.abs(image), _measure_phase(image, mask, reference))):
             shown = np.where(mask, values, np.nan)[part]
             drawn = axes[row, column].imshow(shown, cmap="gray", vmin=ranges[row][0], vmax=ranges[row][1])
             if column == len(panels) - 1:
@@ -83,15 +83,15 @@ def save_comparison(
         axis.set_xticks([])
         axis.set_yticks([])
     figure.suptitle(title, fontsize=11)
-    with write_whole(path) as file:
+    with write_atomically(path) as file:
         figure.savefig(file, format="png", dpi=110)
 
 
-def _level(image: NDArray[np.complexfloating], mask: NDArray[np.bool_]) -> NDArray[np.complexfloating]:
-    return without_ramp(image, np.ones_like(image), mask)
+def _remove_own_ramp(image: NDArray[np.complexfloating], mask: NDArray[np.bool_]) -> NDArray[np.complexfloating]:
+    return remove_ramp(image, np.ones_like(image), mask)
 
 
-def _phase(
+def _measure_phase(
     image: NDArray[np.complexfloating],
     mask: NDArray[np.bool_],
     reference: NDArray[np.complexfloating] | None = None,
@@ -100,11 +100,11 @@ def _phase(
     return np.angle(image * np.conj(mean))
 
 
-def _range(values: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[float, float]:
+def _find_range(values: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[float, float]:
     low, high = np.percentile(values[mask], [1, 99])
     return float(low), float(high) if high > low else float(low) + 1e-6
 
 
-def _extent(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+def _find_extent(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

@@ -1,4 +1,4 @@
-"""Fourier ring correlation of two independent reconstructions, and the resolution that it tells.
+"""Fourier ring correlation of two independent reconstructions, and the resolution that follows from it.
 
 M. van Heel, M. Schatz, Journal of Structural Biology 151, 250 (2005), for the ½-bit threshold.
 """
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import fourier_shift
 from scipy.signal.windows import tukey
 
-from ptycho_torch.evaluate.objects import Image, without_ramp
-from ptycho_torch.physics.propagate import wrapped_far_field, wrapped_near_field
+from ptycho_torch.evaluate.objects import Image, remove_ramp
+from ptycho_torch.physics.propagate import propagate_back_wrapped, propagate_wrapped
 
 _WINDOW_TAPER = 0.5
 
@@ -35,7 +35,7 @@ class RingCorrelation:
 
     @property
     def crossing(self) -> float:
-        """Share of Nyquist at which the correlation first falls below the threshold; 1 where it never does."""
+        """Share of Nyquist at which the correlation first falls below the threshold; 1 if it never does."""
         below = np.flatnonzero(self.correlation < self.threshold)
         below = below[below > 0]
         if below.size == 0:
@@ -48,15 +48,15 @@ class RingCorrelation:
 
 
 def ring_correlation(first: Image, second: Image) -> RingCorrelation:
-    """Correlate two square images of the same view, after removing what is open between them.
+    """Correlate two square images of the same view, up to the ambiguities between them.
 
-    The second is shifted (to a fraction of a pixel), freed of a phase ramp and scaled to the first; both are windowed
-    towards their edges. A flat pair correlates perfectly and means nothing: look at the images too.
+    The second is shifted onto the first (to a fraction of a pixel) and loses its phase ramp against it; both are
+    windowed towards their edges. Two constant images correlate perfectly without any meaning: look at the images too.
     """
     mask = np.ones(first.shape, bool)
-    second = without_ramp(_registered(without_ramp(second, first, mask), first), first, mask)
+    second = remove_ramp(_register(remove_ramp(second, first, mask), first), first, mask)
     taper = tukey(first.shape[0], _WINDOW_TAPER)[:, None] * tukey(first.shape[1], _WINDOW_TAPER)
-    spectra = [_spectrum((image - image.mean()) * taper) for image in (first, second)]
+    spectra = [_to_spectrum((image - image.mean()) * taper) for image in (first, second)]
     frequency = np.hypot(np.fft.fftfreq(first.shape[0])[:, None], np.fft.fftfreq(first.shape[1]))
     side = min(first.shape)
     ring = np.round(frequency * side).astype(int).ravel()
@@ -72,10 +72,10 @@ def ring_correlation(first: Image, second: Image) -> RingCorrelation:
     return RingCorrelation(2 * np.arange(rings) / side, correlation, np.minimum(threshold, 1.0))
 
 
-def _registered(image: Image, reference: Image) -> Image:
+def _register(image: Image, reference: Image) -> Image:
     """Shift an image onto the reference by the peak of their cross-correlation, refined by a parabola."""
-    spectra = [_spectrum(part - part.mean()) for part in (image, reference)]
-    cross = np.abs(_image(spectra[1] * spectra[0].conj()))
+    spectra = [_to_spectrum(part - part.mean()) for part in (image, reference)]
+    cross = np.abs(_to_image(spectra[1] * spectra[0].conj()))
     peak = np.unravel_index(np.argmax(cross), cross.shape)
     shift = []
     for axis, place in enumerate(peak):
@@ -84,14 +84,14 @@ def _registered(image: Image, reference: Image) -> Image:
         curve = before - 2 * at + after
         offset = place + (0.5 * (before - after) / curve if curve else 0.0)
         shift.append(offset - len(line) if offset > len(line) / 2 else offset)
-    return _image(fourier_shift(_spectrum(image), shift))
+    return _to_image(fourier_shift(_to_spectrum(image), shift))
 
 
-def _spectrum(image: Image) -> Image:
-    found: Image = wrapped_far_field(torch.from_numpy(image.astype(np.complex128))).numpy()
+def _to_spectrum(image: Image) -> Image:
+    found: Image = propagate_wrapped(torch.from_numpy(image.astype(np.complex128))).numpy()
     return found
 
 
-def _image(spectrum: Image) -> Image:
-    found: Image = wrapped_near_field(torch.from_numpy(spectrum)).numpy()
+def _to_image(spectrum: Image) -> Image:
+    found: Image = propagate_back_wrapped(torch.from_numpy(spectrum)).numpy()
     return found

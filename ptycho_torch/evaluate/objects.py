@@ -1,6 +1,6 @@
-"""How far a reconstructed object is from the true one, leaving out what ptychography cannot know.
+"""How far a reconstructed object is from the true one, up to the ambiguities of ptychography.
 
-An overall complex factor is always open; where the probe was refined, so is a linear phase ramp.
+These are an overall complex factor and, if the probe was refined, a linear phase ramp.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ptycho_torch.physics.ramp import phase_ramp, phase_slopes
+from ptycho_torch.physics.ramp import measure_phase_slopes, remove_phase_ramp
 
 Image = NDArray[np.complexfloating]
 Mask = NDArray[np.bool_]
@@ -18,20 +18,20 @@ _FLAT = 1e-6
 
 
 def complex_error(image: Image, truth: Image, mask: Mask) -> float:
-    """Relative error ‖O − s·Ô‖ / ‖O‖ over the mask after the best single complex factor s."""
-    return float(np.linalg.norm(truth[mask] - matched(image, truth, mask)[mask]) / np.linalg.norm(truth[mask]))
+    """Relative error ‖O − s·Ô‖ / ‖O‖ over the mask after the best complex factor s."""
+    return float(np.linalg.norm(truth[mask] - match_factor(image, truth, mask)[mask]) / np.linalg.norm(truth[mask]))
 
 
 def complex_correlation(image: Image, truth: Image, mask: Mask) -> float:
-    """|⟨Ô, O⟩| / (‖Ô‖·‖O‖) over the mask, of the deviations from each mean; 1 is perfect."""
+    """|⟨Ô, O⟩| / (‖Ô‖·‖O‖) of the deviations from each mean over the mask; 1 is perfect."""
     first, second = image[mask] - image[mask].mean(), truth[mask] - truth[mask].mean()
     return float(abs(np.vdot(first, second)) / (np.linalg.norm(first) * np.linalg.norm(second) + 1e-30))
 
 
 def phase_correlation(image: Image, truth: Image, mask: Mask) -> float:
     """Pearson correlation of the two phases over the mask, overall phase and phase ramp removed."""
-    aligned = matched(without_ramp(image, truth, mask), truth, mask)
-    # phases are read against the mean transmission, so that they do not wrap
+    aligned = match_factor(remove_ramp(image, truth, mask), truth, mask)
+    # phases relative to that of the mean transmission do not wrap
     reference = truth[mask].mean()
     return _correlation(np.angle(aligned[mask] / reference), np.angle(truth[mask] / reference))
 
@@ -42,7 +42,7 @@ def amplitude_correlation(image: Image, truth: Image, mask: Mask) -> float:
 
 
 def _correlation(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
-    """Pearson correlation; 0 where one of the two is flat down to rounding."""
+    """Pearson correlation; 0 if one of the two is constant down to rounding."""
     deviations = [values.astype(np.float64) - values.mean(dtype=np.float64) for values in (first, second)]
     sizes = [float(np.linalg.norm(values)) for values in deviations]
     if min(sizes) < _FLAT * first.size**0.5:
@@ -50,16 +50,15 @@ def _correlation(first: NDArray[np.floating], second: NDArray[np.floating]) -> f
     return float(np.dot(*deviations) / (sizes[0] * sizes[1]))
 
 
-def matched(image: Image, truth: Image, mask: Mask) -> Image:
+def match_factor(image: Image, truth: Image, mask: Mask) -> Image:
     """The image times the complex factor that brings it closest to the truth over the mask."""
     power = np.vdot(image[mask], image[mask])
     return image * (np.vdot(image[mask], truth[mask]) / power if power else 0)
 
 
-def without_ramp(image: Image, reference: Image, mask: Mask) -> Image:
-    """The image without the linear phase that it has against the reference over the mask."""
-    ratio = np.where(mask, image * reference.conj(), 0)
-    rows, columns = phase_slopes(torch.from_numpy(ratio.astype(np.complex128)))
-    height, width = image.shape
-    levelled: Image = image * phase_ramp((height, width), (-rows, -columns), dtype=torch.complex128).numpy()
-    return levelled
+def remove_ramp(image: Image, reference: Image, mask: Mask) -> Image:
+    """The image, in double precision, without the linear phase that it has against the reference over the mask."""
+    ratio = np.where(mask, image * reference.conj(), 0).astype(np.complex128)
+    slopes = measure_phase_slopes(torch.from_numpy(ratio))
+    result: Image = remove_phase_ramp(torch.from_numpy(image.astype(np.complex128)), slopes).numpy()
+    return result

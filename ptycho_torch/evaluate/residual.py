@@ -1,4 +1,4 @@
-"""How well a reconstruction explains the measured patterns, and how well it possibly could."""
+"""How well a reconstruction explains the measured patterns, and how well it could at best."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Residual:
 
     Attributes:
         value: R of the measured counts.
-        floor: R of Poisson noise drawn from the reconstruction itself, what a perfect one would reach.
+        floor: R of Poisson noise drawn from the expected counts themselves, which a perfect reconstruction reaches.
     """
 
     value: float
@@ -33,7 +33,7 @@ def residual(batches: Iterable[tuple[Tensor, Tensor]], generator: Generator) -> 
 
     Args:
         batches: pairs of tensors (pattern, h, w).
-        generator: on the batches' device, for the noise of the floor.
+        generator: draws the noise of the floor, on the device of the batches.
     """
     misfit = noise = measured_total = expected_total = 0.0
     for expected, counts in batches:

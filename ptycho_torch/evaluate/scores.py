@@ -1,4 +1,4 @@
-"""Figures of merit of a reconstructed object: how it explains the data, and how it compares with the truth."""
+"""Figures of merit of a reconstruction: how it explains the patterns, and how it compares with the true object."""
 
 from __future__ import annotations
 
@@ -17,46 +17,48 @@ LIT_SHARE = 0.05
 _BATCH = 64
 
 
-def illumination(scan: Scan, probe: NDArray[np.complex64]) -> NDArray[np.float32]:
-    """Photons that fell on each canvas pixel over the whole scan."""
-    problem = ScanModel(scan, torch.device("cpu"))
-    total = problem.illumination(problem.start_probe(probe, len(probe)), torch.arange(len(scan)))
+def sum_illumination(scan: Scan, probe: NDArray[np.complex64]) -> NDArray[np.float32]:
+    """Photons per canvas pixel over the whole scan."""
+    model = ScanModel(scan, torch.device("cpu"))
+    total = model.illumination(model.start_probe(probe, len(probe)), torch.arange(len(scan)))
     result: NDArray[np.float32] = total.numpy()
     return result
 
 
-def lit_area(light: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Canvas pixels that got more than 5 % of the light of the brightest."""
-    return light > LIT_SHARE * light.max()
+def find_illuminated_area(illumination: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Canvas pixels with more than 5 % of the illumination of the brightest one."""
+    return illumination > LIT_SHARE * illumination.max()
 
 
 def evaluate(scan: Scan, canvas: Canvas, probe: NDArray[np.complex64], *, device: torch.device) -> dict[str, float]:
     """Figures of merit by name.
 
-    `R` and `R_floor` always; where the scan knows its truth also `complex_error`, `complex_correlation`,
-    `phase_correlation` and `amplitude_correlation` over the lit area.
+    `R` and `R_floor`; if the scan has a true object also `complex_error`, `complex_correlation`, `phase_correlation`
+    and `amplitude_correlation` over the illuminated area.
 
     Args:
         scan: the data.
-        canvas: the object, on the scan's own canvas or another one.
-        probe: (mode, h, w) the probe that belongs to it, in √photons.
+        canvas: the object, on the canvas of the scan or another one.
+        probe: (mode, h, w) the probe reconstructed with it, in √photons.
         device: where to compute.
     """
-    problem = ScanModel(scan, device)
-    image = problem.start_object(canvas)
+    model = ScanModel(scan, device)
+    image = model.start_object(canvas)
     wrapped = wrap(torch.from_numpy(np.array(probe))).to(device)
     batches = torch.arange(len(scan), device=device).split(_BATCH)
-    # a single factor brings the object's overall scale to the measured photons: ptychography leaves it open
-    expected_photons = sum(float(problem.expected(image, wrapped, batch).sum()) for batch in batches)
-    image = image * (float(problem.counts.sum()) / expected_photons) ** 0.5
+    # the patterns do not determine how object and probe share the power: scale the object to the measured photons
+    expected_photons = sum(float(model.expected(image, wrapped, batch).sum()) for batch in batches) / len(scan)
+    photons = scan.sample_photons_per_pattern
+    background_photons = scan.photons_per_pattern - photons
+    image = image * (photons / (expected_photons - background_photons)) ** 0.5
     misfit = residual(
-        ((problem.expected(image, wrapped, batch), problem.counts[batch]) for batch in batches),
+        ((model.expected(image, wrapped, batch), model.counts[batch]) for batch in batches),
         torch.Generator(device).manual_seed(0),
     )
     figures = {"R": misfit.value, "R_floor": misfit.floor}
     if scan.truth is not None:
-        truth = scan.truth.window(problem.frame.origin_px, problem.frame.shape_px)
-        found, mask = image.cpu().numpy(), lit_area(illumination(scan, probe))
+        truth = scan.truth.cut_window(model.frame.origin_px, model.frame.shape_px)
+        found, mask = image.cpu().numpy(), find_illuminated_area(sum_illumination(scan, probe))
         figures |= {
             "complex_error": complex_error(found, truth, mask),
             "complex_correlation": complex_correlation(found, truth, mask),

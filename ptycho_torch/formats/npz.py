@@ -1,19 +1,19 @@
-"""NPZ files of measured data in three layouts, told apart by their keys.
+"""NPZ files of measured data in three layouts, which are recognised by their keys.
 
 Canonical: `diff3d` (or the older `diffraction`), `xcoords`, `ycoords`, and optionally `probeGuess`, `objectGuess`,
-`bad_pixels`. Positions are (x, y) = (column, row) of the object pixel under patch pixel [N//2, N//2].
+`bad_pixels`, `background`. Positions are (x, y) = (column, row) of the object pixel under patch pixel [N//2, N//2].
 
-Exported by the client: the canonical keys, and `xcoords_start`, `ycoords_start` and `bad_pixels` always. Its positions
-name the middle of the patch, (N − 1) / 2, where canonical ones name pixel N//2.
+Export of the client: the canonical keys, always with `xcoords_start`, `ycoords_start` and `bad_pixels`. Positions are
+those of the middle of the patch, (N − 1) / 2, not of pixel N//2.
 
-Plain: `data`, `scan`, and optionally `probe`, `mask` (True = bad); axes of length one in front are dropped; positions
-are (row, column).
+Plain: `data`, `scan`, and optionally `probe`, `mask` (True on bad pixels), `background`; leading axes of length one are
+dropped; positions are (row, column).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,19 @@ from numpy.typing import NDArray
 
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.data.canvas import Canvas
-from ptycho_torch.data.conventions import patterns_first
-from ptycho_torch.data.make_scan import as_truth, drop_leading, make_scan
+from ptycho_torch.data.conventions import move_patterns_first
+from ptycho_torch.data.make_scan import drop_leading, make_scan
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
 from ptycho_torch.formats.format import Format, starts_with
 from ptycho_torch.formats.ptychodus_product import half_pixel
 from ptycho_torch.storage.archive import read_arrays
-from ptycho_torch.storage.claims import listed, reading
-from ptycho_torch.storage.writing import write_whole
+from ptycho_torch.storage.untrusted import explain_damage, join_names
+from ptycho_torch.storage.writing import write_atomically
 
 _log = logging.getLogger(__name__)
 
-# of an archive with members, and of one without
+# of an archive with members and of an empty one
 _SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 _CANONICAL = ("diff3d", "diffraction")
 _ONLY_TOGETHER_IN_EXPORTS = ("xcoords_start", "ycoords_start", "bad_pixels")
@@ -45,116 +45,87 @@ def read_npz(path: Path | str, settings: DataSettings | None = None, *, probe: N
 
     Args:
         path: the file.
-        settings: what the file does not say; detected where they say `auto`.
-        probe: probe to use instead of the file's, (h, w) or (mode, h, w).
+        settings: conventions of the file; detected if they are `auto`.
+        probe: probe that replaces the one in the file, (h, w) or (mode, h, w).
 
     Raises:
-        ScanFileError: the file is missing, is no NPZ file, or lacks an array.
-        DataError: its arrays do not make a scan.
+        ScanFileError: the file is missing, is not an NPZ file, or lacks an array.
+        DataError: its arrays do not form a usable scan.
     """
     path = Path(path)
-    settings = settings or DataSettings()
     arrays = load_arrays(path)
-    key = next((key for key in _CANONICAL if key in arrays), None)
-    if key:
-        return _canonical(path, arrays, key, settings, probe)
-    if "data" in arrays:
-        return _plain(path, arrays, settings, probe)
-    raise ScanFileError(
-        f"{path}: no patterns among its keys {listed(arrays) or '(none)'}; "
-        "diff3d with xcoords and ycoords, or data with scan, are needed"
+    patterns = next((key for key in (*_CANONICAL, "data") if key in arrays), None)
+    if patterns is None:
+        raise ScanFileError(
+            f"{path}: must contain patterns, as diff3d with xcoords and ycoords or as data with scan, but contains "
+            f"{join_names(arrays)}"
+        )
+    is_plain = patterns == "data"
+    if is_plain:
+        stored = drop_leading(arrays["data"], 3)
+        positions_px = drop_leading(read_coordinates(path, arrays, "scan"), 2)
+    else:
+        columns, rows = (read_coordinates(path, arrays, name).ravel() for name in ("xcoords", "ycoords"))
+        if len(columns) != len(rows):
+            raise ScanFileError(f"{path}: {len(columns)} xcoords and {len(rows)} ycoords; their numbers must be equal")
+        stored = move_patterns_first(arrays[patterns], len(rows), path.name)
+        positions_px = np.stack([rows, columns], axis=1)
+    shift_px = 0.0 if is_plain else measure_export_shift(arrays, stored, path.name)
+    return make_scan(
+        name=path.name,
+        stored=stored,
+        positions_px=positions_px + shift_px,
+        settings=settings or DataSettings(),
+        bad_pixels=arrays.get("mask" if is_plain else "bad_pixels"),
+        background=arrays.get("background"),
+        probe=arrays.get("probe" if is_plain else "probeGuess") if probe is None else probe,
+        true_object=None if is_plain else arrays.get("objectGuess"),
+        object_may_be_small=shift_px != 0,
     )
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of an NPZ file, members of other names than `*.npy` left out.
+    """Load all arrays of an NPZ file; members other than `*.npy` are ignored.
 
     Raises:
-        ScanFileError: the file is missing, damaged, absurdly large, holds less than it claims or pickled objects.
+        ScanFileError: the file is missing or damaged, exceeds a limit, or contains pickled objects.
     """
-    with reading(path, "NPZ file", ScanFileError), path.open("rb") as file:
+    with explain_damage(path, "NPZ file", ScanFileError), path.open("rb") as file:
         return read_arrays(file)
 
 
-def _need(path: Path, arrays: dict[str, NDArray[Any]], key: str) -> NDArray[Any]:
-    if key not in arrays:
-        raise ScanFileError(f"{path}: key {key!r} is missing; it holds {listed(arrays) or 'nothing'}")
-    return arrays[key]
-
-
-def coordinates(path: Path, arrays: dict[str, NDArray[Any]], key: str) -> NDArray[np.float64]:
-    """Positions along an axis, or along both, as they are stored.
+def read_coordinates(path: Path, arrays: Mapping[str, NDArray[Any]], key: str) -> NDArray[np.float64]:
+    """Read positions along one axis, or both, as they are stored.
 
     Raises:
-        ScanFileError: they are missing, or no real numbers.
+        ScanFileError: they are missing or not real numbers.
     """
-    values = _need(path, arrays, key)
+    if key not in arrays:
+        raise ScanFileError(f"{path}: {key!r} is missing; the file contains {join_names(arrays)}")
+    values = arrays[key]
     if values.dtype.kind not in "iuf":
-        raise ScanFileError(f"{path}: {key} is of type {values.dtype}; real numbers are needed")
+        raise ScanFileError(f"{path}: {key} is of type {values.dtype}; it must be real")
     return values.astype(np.float64)
 
 
-def export_shift_px(arrays: Container[str], stored: NDArray[Any], name: str) -> float:
-    """How far the positions of a file have to be moved along both axes: by half a pixel where the client exported it.
+def measure_export_shift(arrays: Container[str], stored: NDArray[Any], name: str) -> float:
+    """Distance in pixels by which positions must be shifted along both axes: half a pixel in exports of the client.
 
     Args:
         arrays: the arrays of the file, by whose names an export is recognised.
-        stored: its patterns, (pattern, N, N); with other axes nothing is moved.
-        name: how the log refers to the file.
+        stored: its patterns, (pattern, N, N); with other axes the distance is 0.
+        name: name of the scan in the log.
     """
     if stored.ndim != 3 or not all(key in arrays for key in _ONLY_TOGETHER_IN_EXPORTS):
         return 0.0
-    _log.info("%s: is an export of Ptychodus; its positions are moved by half a pixel, to patch pixel N//2", name)
+    _log.info("%s: is an export of Ptychodus; positions are shifted by half a pixel, to patch pixel N//2", name)
     return half_pixel(stored.shape[-1])
 
 
-def _canonical(
-    path: Path, arrays: dict[str, NDArray[Any]], key: str, settings: DataSettings, probe: NDArray[Any] | None
-) -> Scan:
-    columns, rows = (coordinates(path, arrays, name).ravel() for name in ("xcoords", "ycoords"))
-    if len(columns) != len(rows):
-        raise ScanFileError(f"{path}: {len(columns)} xcoords and {len(rows)} ycoords; as many of each are needed")
-    stored = patterns_first(arrays[key], len(rows), path.name)
-    positions_px = np.stack([rows, columns], axis=1)
-    guess = arrays.get("objectGuess")
-    truth = as_truth(guess, path.name) if guess is not None and guess.ndim == 2 else None
-    shift_px = export_shift_px(arrays, stored, path.name)
-    positions_px += shift_px
-    if shift_px and truth is not None and not truth.covers(positions_px, stored.shape[-1]).all():
-        _log.warning("%s: its object does not cover the scan and is not compared with", path.name)
-        truth = None
-    return make_scan(
-        name=path.name,
-        stored=stored,
-        positions_px=positions_px,
-        settings=settings,
-        bad_pixels=arrays.get("bad_pixels"),
-        background=arrays.get("background"),
-        probe=_given(probe, arrays, "probeGuess"),
-        truth=truth,
-    )
-
-
-def _plain(path: Path, arrays: dict[str, NDArray[Any]], settings: DataSettings, probe: NDArray[Any] | None) -> Scan:
-    return make_scan(
-        name=path.name,
-        stored=drop_leading(arrays["data"], 3),
-        positions_px=drop_leading(coordinates(path, arrays, "scan"), 2),
-        settings=settings,
-        bad_pixels=arrays.get("mask"),
-        background=arrays.get("background"),
-        probe=_given(probe, arrays, "probe"),
-    )
-
-
-def _given(probe: NDArray[Any] | None, arrays: dict[str, NDArray[Any]], key: str) -> NDArray[Any] | None:
-    return arrays.get(key) if probe is None else probe
-
-
 def write_scan(scan: Scan, path: Path) -> None:
-    """Write a scan in the canonical layout, patterns as amplitudes; it reads back with the same counts.
+    """Write a scan in the canonical layout, patterns as amplitudes; reading it returns the same counts.
 
-    Positions are written in the pixels of the true object, so that `objectGuess` starts at (0, 0).
+    Positions are written in pixels of the true object, so that pixel [0, 0] of `objectGuess` lies at (0, 0).
     """
     origin = (0.0, 0.0) if scan.truth is None else scan.truth.origin_px
     arrays: dict[str, Any] = {
@@ -171,13 +142,13 @@ def write_scan(scan: Scan, path: Path) -> None:
         arrays["bad_pixels"] = ~scan.good_pixels
     if scan.background is not None:
         arrays["background"] = scan.background
-    with write_whole(path) as file:
+    with write_atomically(path) as file:
         np.savez_compressed(file, **arrays)
 
 
 def write_object(canvas: Canvas, path: Path) -> None:
-    """Write an object as `object` complex64 with `origin_px` (row, column) and `pixel_m` (NaN where unknown)."""
-    with write_whole(path) as file:
+    """Write an object as `object` complex64 with `origin_px` (row, column) and `pixel_m` (NaN if unknown)."""
+    with write_atomically(path) as file:
         np.savez_compressed(
             file,
             object=canvas.pixels,

@@ -17,14 +17,14 @@ _COMPRESSION = "lzf"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Diffraction:
-    """Patterns as a detector gave them.
+    """Patterns as the detector recorded them.
 
     Attributes:
         patterns: (pattern, h, w) counts, zero frequency at [h//2, w//2].
-        indexes: (pattern,) numbers by which patterns and positions find each other; negative where none was filled in.
-        bad_pixels: (h, w) True where the detector cannot be trusted.
+        indexes: (pattern,) numbers that assign patterns to positions; negative if a pattern was never filled.
+        bad_pixels: (h, w) True on bad pixels of the detector.
         pixel_m: height and width of a detector pixel in metres.
-        pattern_photons: (pattern,) photons that fell on the sample, where they were measured.
+        pattern_photons: (pattern,) photons incident on the sample, or None if they were not measured.
     """
 
     patterns: NDArray[Any]
@@ -42,31 +42,31 @@ def read_diffraction(path: Path | str) -> Diffraction:
     """
     with open_hdf5(Path(path), ScanFileError) as contents:
         photons = "probe_photon_counts"
-        diffraction = Diffraction(
-            patterns=contents.array("patterns", "iuf", [3], finite=False),
-            indexes=contents.array("indexes", "iu", [1]).astype(np.int64),
-            bad_pixels=contents.array("bad_pixels", "biu", [2]).astype(bool),
-            pixel_m=(
-                contents.number("detector_pixel_height_m", of="patterns"),
-                contents.number("detector_pixel_width_m", of="patterns"),
-            ),
-            pattern_photons=contents.array(photons, "fiu", [1]).astype(np.float64) if contents.has(photons) else None,
-        )
-        patterns, mask = diffraction.patterns, diffraction.bad_pixels
-        if len(patterns) != len(diffraction.indexes):
-            raise contents.fail(
-                f"there are {len(patterns)} patterns and {len(diffraction.indexes)} indexes; as many of each are needed"
+        patterns = contents.read_array("patterns", "iuf", [3], finite=False)
+        indexes = contents.read_array("indexes", "iu", [1])
+        mask = contents.read_array("bad_pixels", "biu", [2])
+        if len(patterns) != len(indexes) or patterns.shape[1:] != mask.shape:
+            raise contents.make_error(
+                f"there are {len(patterns)} patterns and {len(indexes)} indexes, the mask has shape {mask.shape} and "
+                f"the patterns {patterns.shape[1:]}; they must be equal"
             )
-        if patterns.shape[1:] != mask.shape:
-            raise contents.fail(f"the mask has shape {mask.shape}, the patterns {patterns.shape[1:]}")
-    return diffraction
+        return Diffraction(
+            patterns=patterns,
+            indexes=indexes.astype(np.int64),
+            bad_pixels=mask.astype(bool),
+            pixel_m=(
+                contents.read_number("detector_pixel_height_m", of="patterns"),
+                contents.read_number("detector_pixel_width_m", of="patterns"),
+            ),
+            pattern_photons=contents.read_array(photons, "fiu", [1]) if contents.has_array(photons) else None,
+        )
 
 
 def write_diffraction(diffraction: Diffraction, path: Path) -> None:
-    """Write a diffraction file, whole or not at all, compressed as the client does it.
+    """Write a diffraction file, atomically, compressed as by the client.
 
     Raises:
-        OutputError: it cannot be written there.
+        OutputError: the file cannot be written.
     """
     arrays = {
         "patterns": diffraction.patterns,

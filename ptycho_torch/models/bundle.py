@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ptycho_torch.errors import BundleError, OutputError, explain_missing_torch
-from ptycho_torch.models.archive import BUNDLE_NAME, NETWORK_PREFIX, Bundle, bundle_file, open_bundle, write_bundle
+from ptycho_torch.models.archive import BUNDLE_NAME, NETWORK_PREFIX, Bundle, locate_bundle, write_bundle
 
 with explain_missing_torch():
     import torch
@@ -20,27 +20,27 @@ with explain_missing_torch():
 def save_bundle(
     network: TrainedNetwork | Path | str, path: Path | str, params: Mapping[str, Any], *, overwrite: bool = False
 ) -> Path:
-    """Write a trained network and the flat parameters as one file.
+    """Write a trained network and the flat legacy parameters to one file.
 
     Args:
-        network: a checkpoint or what was loaded from one.
-        path: the file, its name ending with `.zip`, or a folder, which then gets `wts.h5.zip`.
-        params: the flat parameters that legacy code reads.
-        overwrite: replace a bundle that is there.
+        network: a network, or the checkpoint to load it from.
+        path: the file, its name ending with `.zip`, or a folder for `wts.h5.zip`.
+        params: the flat legacy parameters.
+        overwrite: whether to replace an existing bundle.
 
     Returns:
         The file.
 
     Raises:
-        BundleError: a parameter is no plain value.
+        BundleError: a parameter is not a plain value.
         CheckpointError: the checkpoint cannot be used.
-        OutputError: there is a bundle already, or it cannot be written.
+        OutputError: the bundle already exists, or cannot be written.
     """
     file = Path(path)
     if file.suffix != ".zip":
         file = file / BUNDLE_NAME
     if file.exists() and not overwrite:
-        raise OutputError(f"{file}: is there already; name another place")
+        raise OutputError(f"{file}: already exists; choose another path")
     trained = network if isinstance(network, TrainedNetwork) else load_network(network)
     weights = {NETWORK_PREFIX + name: value.cpu().numpy() for name, value in trained.generator.state_dict().items()}
     weights |= {
@@ -50,18 +50,6 @@ def save_bundle(
     }
     write_bundle(Bundle(weights, params, trained.experiment, trained.patch_px, trained.steps), file)
     return file
-
-
-def load_bundle(path: Path | str) -> TrainedNetwork:
-    """Read a trained network, on any machine.
-
-    Args:
-        path: the file, or the folder that holds `wts.h5.zip`.
-
-    Raises:
-        BundleError: it cannot be used.
-    """
-    return build_bundled(open_bundle(path), path)
 
 
 def build_bundled(bundle: Bundle, path: Path | str) -> TrainedNetwork:
@@ -74,4 +62,4 @@ def build_bundled(bundle: Bundle, path: Path | str) -> TrainedNetwork:
     try:
         return assemble(bundle.experiment, bundle.patch_px, weights, bundle.steps)
     except ValueError as error:
-        raise BundleError(f"{bundle_file(path)}: its content does not fit together ({error})") from error
+        raise BundleError(f"{locate_bundle(path)}: its content does not fit together ({error})") from error

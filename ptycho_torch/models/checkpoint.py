@@ -1,4 +1,4 @@
-"""Checkpoints as files from outside: read without running anything in them, checked before use."""
+"""Checkpoints as untrusted files: read without running anything in them, checked before use."""
 
 from __future__ import annotations
 
@@ -16,26 +16,25 @@ from torch import Tensor
 
 from ptycho_torch.config import Experiment
 from ptycho_torch.errors import CheckpointError, ConfigError
-from ptycho_torch.models.build import restored_network
+from ptycho_torch.models.archive import select_network
 from ptycho_torch.models.record import KEY, check_checkpoint, read_record
-from ptycho_torch.networks.build import Generator
-
-_GENERATOR = "generator."
+from ptycho_torch.networks.build import Generator, build_network
+from ptycho_torch.storage.untrusted import explain_damage
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedNetwork:
-    """A network out of a checkpoint with what it was trained with.
+    """A network with what it was trained on.
 
     Attributes:
         generator: the network, in evaluation mode on the CPU.
         experiment: all settings of its training.
-        patch_px: side of the patterns that it takes.
+        patch_px: side of its patterns.
         probes: (scan, mode, h, w) probe of each training scan, in √photons.
-        photons: mean photons of a pattern of each training scan.
+        photons: mean photons per pattern of each training scan, without its background.
         good: (scan, h, w) good detector pixels of each training scan.
-        steps: optimiser steps that were taken.
-        record: everything that a checkpoint tells about itself, as plain values; empty where it came from elsewhere.
+        steps: optimiser steps taken.
+        record: the plain values stored in its checkpoint; empty if it was not read from one.
     """
 
     generator: Generator
@@ -49,10 +48,10 @@ class TrainedNetwork:
 
 
 def load_network(path: Path | str) -> TrainedNetwork:
-    """Read a network from a checkpoint, on any machine.
+    """Read a network from a checkpoint that was written on any machine.
 
     Raises:
-        CheckpointError: the file is missing, damaged, carries code, or was not written by this package.
+        CheckpointError: the file does not exist, is damaged, contains code, or was not written by this package.
     """
     path = Path(path)
     content = _read(path)
@@ -70,20 +69,19 @@ def load_network(path: Path | str) -> TrainedNetwork:
 
 
 def assemble(experiment: Experiment, patch_px: int, weights: Mapping[str, Tensor], steps: int) -> TrainedNetwork:
-    """Put a network together from what a file held.
+    """Put a network together from the content of a file.
 
     Args:
         experiment: all settings of its training.
-        patch_px: side of the patterns that it takes.
-        weights: of the network, under names that begin with `generator.`, and `probes`, `photons`, `good`.
-        steps: optimiser steps that were taken.
+        patch_px: side of its patterns.
+        weights: those of the network, with names that begin with `generator.`, and `probes`, `photons`, `good`.
+        steps: optimiser steps taken.
 
     Raises:
         KeyError: a part is missing.
-        ValueError: the parts do not fit together.
+        ValueError: the parts are inconsistent.
     """
-    own = {name.removeprefix(_GENERATOR): value for name, value in weights.items() if name.startswith(_GENERATOR)}
-    generator = restored_network(experiment, patch_px, own)
+    generator = restore_network(experiment, patch_px, select_network(weights))
     probes, good = weights["probes"].numpy(), weights["good"].numpy() > 0
     if probes.ndim != 4 or probes.shape[-2:] != (patch_px, patch_px) or not np.isfinite(probes).all():
         raise ValueError(f"its probe has shape {probes.shape}, its patterns {patch_px} px")
@@ -91,19 +89,35 @@ def assemble(experiment: Experiment, patch_px: int, weights: Mapping[str, Tensor
     return TrainedNetwork(generator, experiment, patch_px, probes.astype(np.complex64), photons, good, steps)
 
 
+def restore_network(experiment: Experiment, patch_px: int, weights: Mapping[str, Tensor]) -> Generator:
+    """Build a network with weights from a file, in evaluation mode.
+
+    No memory is allocated for a network before its weights are known to fit.
+
+    Raises:
+        ValueError: names, shapes or types of the weights are not those of the network, or it cannot be built.
+    """
+    with torch.device("meta"):
+        generator = build_network(experiment, patch_px)
+    wanted = {name: (value.shape, value.dtype) for name, value in generator.state_dict().items()}
+    found = {name: (value.shape, value.dtype) for name, value in weights.items()}
+    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if wrong:
+        raise ValueError(f"the weights {wrong[0][:60]!r} are not those of the network")
+    generator.load_state_dict(weights, assign=True)
+    return generator.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+
 def _read(path: Path) -> dict[str, Any]:
     check_checkpoint(path)
-    try:
-        with warnings.catch_warnings():
-            # the restricted reader warns about strange pickles before it refuses them
-            warnings.simplefilter("ignore")
+    # the restricted reader warns about unusual pickles before it refuses them
+    with explain_damage(path, "checkpoint", CheckpointError), warnings.catch_warnings(action="ignore"):
+        try:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: holds more than weights and plain values, which could run code; it is not read"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, MemoryError) as error:
-        raise CheckpointError(f"{path}: is damaged and cannot be read ({type(error).__name__})") from error
+        except pickle.UnpicklingError as error:
+            raise CheckpointError(
+                f"{path}: contains more than weights and plain values, which could run code; it is not read"
+            ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: is not a checkpoint of ptycho_torch")
     return content

@@ -1,11 +1,11 @@
-"""One phase for each predicted patch, so that patches agree where they overlap.
+"""One phase factor for each predicted patch, so that patches agree where they overlap.
 
-A pattern leaves the overall phase of its patch open, and patches that are right up to that phase weaken each other in a
-merge. With A_kl = Σ w_k w_l O_k* O_l over the pixels that patches k and l share, the turns z of size 1 are sought that
-maximise Σ z_k* A_kl z_l, by the power method with every value brought back to size 1 (phase synchronisation:
-S. Marchesini, Y.-C. Tu, H.-T. Wu, Applied and Computational Harmonic Analysis 41, 815 (2016)). It starts from the
-phases as they are, which keeps what a network knows of the long range, and again from each patch turned to its
-neighbours outwards from one pattern, which needs no such knowledge; the better agreement is kept.
+A pattern does not determine the mean phase of its patch, and patches with different mean phases cancel each other in a
+merge. With A_kl = Σ w_k w_l O_k* O_l over the pixels that patches k and l share, the factors z of modulus 1 are sought
+that maximise Σ z_k* A_kl z_l, by the power method with every value normalised to modulus 1 (phase synchronisation:
+S. Marchesini, Y.-C. Tu, H.-T. Wu, Applied and Computational Harmonic Analysis 41, 815 (2016)). It is run twice: from
+factors of 1, which is right if the network predicts long-range phases, and from factors found patch by patch outwards
+from one pattern, which does not depend on them; the result with the better agreement is returned.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ def measure_overlaps(
     corners_px: NDArray[np.int64],
     weight: Tensor,
 ) -> NDArray[np.complex128]:
-    """A_kl of pairs of patches, holding only those whose pairs are not complete yet.
+    """Measure A_kl of pairs of patches, keeping only patches whose pairs are incomplete.
 
     Args:
-        patches: makes the (pattern, h, w) complex patches of the batch of a number.
-        batches: which patterns each batch is of; batches of neighbouring patterns keep memory small.
+        patches: function of a batch's number that returns its complex patches, (pattern, h, w).
+        batches: patterns of each batch; batches of neighbouring patterns take the least memory.
         pairs: (pair, 2) patterns k and l.
         corners_px: (pattern, 2) canvas pixel under pixel [0, 0] of each patch.
         weight: (h, w) weight of a patch's pixels.
     """
-    turn = np.empty(len(corners_px), np.int64)
+    batch_of = np.empty(len(corners_px), np.int64)
     for number, batch in enumerate(batches):
-        turn[batch] = number
-    complete = turn[pairs].max(axis=1)
-    last = turn.copy()
+        batch_of[batch] = number
+    complete = batch_of[pairs].max(axis=1)
+    last = batch_of.copy()
     np.maximum.at(last, pairs.ravel(), complete.repeat(2))
     slot = np.zeros(len(corners_px), np.int64)
     held, members = torch.zeros((0, *weight.shape), dtype=torch.complex64, device=weight.device), np.zeros(0, np.int64)
@@ -56,72 +56,69 @@ def measure_overlaps(
         first, second = pairs[ready].T
         offsets = torch.from_numpy(corners_px[second] - corners_px[first]).to(held.device)
         slots = torch.from_numpy(slot[pairs[ready]]).to(held.device)
-        result[ready] = _overlap(held, slots, offsets, weight).cpu().numpy()
-        open_yet = last[members] > number
-        held, members = held[torch.from_numpy(open_yet).to(held.device)], members[open_yet]
+        result[ready] = _sum_overlaps(held, slots, offsets, weight).cpu().numpy()
+        needed = last[members] > number
+        held, members = held[torch.from_numpy(needed).to(held.device)], members[needed]
     return result
 
 
-def _overlap(held: Tensor, slots: Tensor, offsets_px: Tensor, weight: Tensor) -> Tensor:
-    """Σ w_k w_l O_k* O_l over the well-lit pixels of O_k; `offsets_px` (pair, 2) lead from patch k to patch l.
+def _sum_overlaps(held: Tensor, slots: Tensor, offsets_px: Tensor, weight: Tensor) -> Tensor:
+    """Sum w_k w_l O_k* O_l over the well illuminated pixels of O_k.
 
-    `slots` (pair, 2) say which of the patches held they are.
+    `slots` (pair, 2) are the places of k and l in `held`, `offsets_px` (pair, 2) lead from patch k to patch l.
     """
     side = weight.shape[-1]
-    lit = torch.nonzero(weight > _LIT_SHARE * weight.max())
-    there = lit - offsets_px[:, None]
-    inside = ((there >= 0) & (there < side)).all(-1)
-    here, there = lit @ lit.new_tensor([side, 1]), there.clamp(0, side - 1) @ lit.new_tensor([side, 1])
+    pixels = torch.nonzero(weight > _LIT_SHARE * weight.max())
+    in_other = pixels - offsets_px[:, None]
+    inside = ((in_other >= 0) & (in_other < side)).all(-1)
+    # sums, since integer tensors have no matrix product on GPUs
+    strides = pixels.new_tensor([side, 1])
+    first, second = (pixels * strides).sum(-1), (in_other.clamp(0, side - 1) * strides).sum(-1)
     flat, weights = held.flatten(1), (weight / weight.max()).flatten()
-    shared = weights[here] * weights[there] * inside
-    return (shared * flat[slots[:, :1], here].conj() * flat[slots[:, 1:], there]).sum(1)
+    shared = weights[first] * weights[second] * inside
+    return (shared * flat[slots[:, :1], first].conj() * flat[slots[:, 1:], second]).sum(1)
 
 
 def synchronise(pairs: NDArray[np.int64], overlaps: NDArray[np.complex128], patterns: int) -> NDArray[np.complex64]:
-    """The turns z, (pattern,) of size 1, that make patches agree; on average none, in each connected part of a scan.
+    """Find the factors z, (pattern,), that make patches agree; their mean phase is 0 in each connected part of a scan.
 
     Args:
         pairs: (pair, 2) patterns k and l, each pair once.
         overlaps: A_kl of each pair.
-        patterns: how many patterns there are.
+        patterns: number of patterns.
     """
     rows, columns = np.concatenate([pairs, pairs[:, ::-1]]).T
     matrix = csr_array((np.concatenate([overlaps, overlaps.conj()]), (rows, columns)), (patterns, patterns))
     matrix.eliminate_zeros()
-    starts = (np.ones(patterns, np.complex128), _outwards(matrix))
-    turns = max((_agreed(matrix, start) for start in starts), key=lambda found: _agreement(matrix, found))
+    # the diagonal gives a patch the weight of its neighbours, so that no iteration lowers the agreement
+    damped = matrix + diags_array(abs(matrix).sum(axis=1))
+    best, agreement = np.ones(patterns, np.complex128), -np.inf
+    for factors in (best, _find_factors_outwards(matrix)):
+        for _ in range(_ITERATIONS):
+            factors = _normalise(np.asarray(damped @ factors))
+        found = float(np.vdot(factors, np.asarray(matrix @ factors)).real)
+        if found > agreement:
+            best, agreement = factors, found
     part = connected_components(abs(matrix), directed=False)[1]
-    mean = np.bincount(part, turns.real) + 1j * np.bincount(part, turns.imag)
-    return (turns * _unit(mean).conj()[part]).astype(np.complex64)
+    mean = np.bincount(part, best.real) + 1j * np.bincount(part, best.imag)
+    return (best * _normalise(mean).conj()[part]).astype(np.complex64)
 
 
-def _agreed(matrix: csr_array, turns: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    # as much of each patch itself as of its neighbours, so that no step leads down
-    steady = matrix + diags_array(abs(matrix).sum(axis=1))
-    for _ in range(_ITERATIONS):
-        turns = _unit(np.asarray(steady @ turns))
-    return turns
-
-
-def _agreement(matrix: csr_array, turns: NDArray[np.complex128]) -> float:
-    return float(np.vdot(turns, np.asarray(matrix @ turns)).real)
-
-
-def _outwards(matrix: csr_array) -> NDArray[np.complex128]:
-    """Turns found pattern by pattern from the first of each connected part, breadth first."""
-    turns = np.zeros(matrix.shape[0], np.complex128)
-    for start in range(len(turns)):
+def _find_factors_outwards(matrix: csr_array) -> NDArray[np.complex128]:
+    """Find factors pattern by pattern, breadth first from the first pattern of each connected part."""
+    factors = np.zeros(matrix.shape[0], np.complex128)
+    for start in range(len(factors)):
         waiting = deque([start])
         while waiting:
             pattern = waiting.popleft()
-            if turns[pattern] == 0:
+            if factors[pattern] == 0:
                 row = slice(*matrix.indptr[pattern : pattern + 2])
-                turns[pattern] = _unit(matrix.data[row] @ turns[matrix.indices[row]])
+                factors[pattern] = _normalise(matrix.data[row] @ factors[matrix.indices[row]])
                 waiting.extend(matrix.indices[row])
-    return turns
+    return factors
 
 
-def _unit(values: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    """The values brought to size 1; 1 where they are 0."""
-    size = np.abs(values)
-    return np.where(size > 0, values / np.where(size > 0, size, 1), 1)
+def _normalise(values: NDArray[np.complex128]) -> NDArray[np.complex128]:
+    """Divide values by their modulus; 0 becomes 1."""
+    modulus = np.abs(values)
+    return np.where(modulus > 0, values / np.where(modulus > 0, modulus, 1), 1)

@@ -1,4 +1,4 @@
-"""A trained network over a scan: patches streamed into two canvases, so that memory does not grow with the scan."""
+"""A trained network applied to a scan in batches, so that memory hardly grows with the number of patterns."""
 
 from __future__ import annotations
 
@@ -11,36 +11,37 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ptycho_torch.data.canvas import Canvas, Frame
-from ptycho_torch.data.grouping import neighbour_pairs
+from ptycho_torch.data.grouping import pair_neighbours
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.models.phases import measure_overlaps, synchronise
 from ptycho_torch.networks.build import Generator
+from ptycho_torch.physics.background import subtract_background
 from ptycho_torch.physics.merge import finish_merge
-from ptycho_torch.physics.patches import patch_index, scatter
+from ptycho_torch.physics.patches import index_patches, scatter
 from ptycho_torch.physics.probe import check_probe
-from ptycho_torch.physics.propagate import intensity
-from ptycho_torch.physics.scale import network_input
+from ptycho_torch.physics.propagate import sum_intensities
+from ptycho_torch.physics.scale import make_network_input
 from ptycho_torch.runtime.progress import Progress
 
 _LIT_SHARE = 0.05
-# patterns times pixels that the network sees at once, so that memory is bounded whatever is asked for
+# pixels per batch, which bound the memory whatever the batch size
 _LARGEST_BATCH_PX = 2**22
-# patches beyond are made twice: to find their phases, and to merge them
+# patches beyond are predicted twice: to find their phases, and to merge them
 _MOST_KEPT_BYTES = 2**30
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a network makes of a scan.
+    """A network's object of a scan.
 
     Attributes:
         canvas: the merged object.
-        light: (height, width) photons that fell on each canvas pixel, Σ|P|².
-        spread: (height, width) weighted standard deviation of the patches that overlap there.
+        illumination: (height, width) photons on each canvas pixel, Σ|P|².
+        spread: (height, width) weighted standard deviation of the overlapping patches.
     """
 
     canvas: Canvas
-    light: NDArray[np.float32]
+    illumination: NDArray[np.float32]
     spread: NDArray[np.float32]
 
 
@@ -50,10 +51,10 @@ class Predictor:
     Args:
         generator: the trained network; it is moved to the device.
         probe: (mode, h, w) probe, in √photons.
-        photons_per_pattern: mean photons of the patterns to come, which normalises their dose.
+        photons_per_pattern: mean photons per pattern, without the background, which normalises the dose.
         device: where to compute.
-        weighting: `light` averages overlapping patches by the light that each had, `uniform` alike wherever the probe
-            has more than 5 % of its brightest pixel.
+        weighting: `light` averages overlapping patches by their illumination, `uniform` equally wherever the probe has
+            more than 5 % of the intensity of its brightest pixel.
     """
 
     def __init__(
@@ -69,66 +70,69 @@ class Predictor:
         self._device = device
         wave = torch.from_numpy(np.array(probe))
         check_probe(wave, probe.shape[-1])
-        self.light = intensity(wave.to(device))
-        lit = (self.light > _LIT_SHARE * self.light.max()).to(self.light.dtype)
-        self._weight = self.light if weighting == "light" else lit * self.light.max()
+        self.illumination = sum_intensities(wave.to(device))
+        lit = (self.illumination > _LIT_SHARE * self.illumination.max()).to(self.illumination.dtype)
+        self._weight = self.illumination if weighting == "light" else lit * self.illumination.max()
 
     @torch.inference_mode()
-    def patches(self, scan: Scan, patterns: slice | NDArray[np.int64]) -> Tensor:
-        """Complex object patches of some patterns, (pattern, h, w), on the device."""
+    def predict_patches(self, scan: Scan, patterns: slice | NDArray[np.int64]) -> Tensor:
+        """Predict the complex object patches of some patterns, (pattern, h, w), on the device."""
         counts = torch.from_numpy(scan.counts[patterns] * scan.good_pixels).to(self._device)
-        result: Tensor = self._generator(network_input(counts, self._photons), self.light[None])
+        background = None if scan.background is None else torch.from_numpy(scan.background.copy()).to(self._device)
+        sample_counts = subtract_background(counts, background)
+        result: Tensor = self._generator(make_network_input(sample_counts, self._photons), self.illumination[None])
         return result
 
     def predict(self, scan: Scan, batch_size: int, progress: Progress | None = None) -> Prediction:
-        """The whole object of a scan, each patch turned by the phase that makes it agree with its neighbours.
+        """Predict the object of a scan, each patch multiplied by the phase factor that makes it agree with the others.
 
         Args:
-            scan: patterns of the size that the network was made for.
-            batch_size: patterns that the network sees at once, fewer where they are too large for so many.
+            scan: patterns of the size that the network was trained on.
+            batch_size: patterns per batch, fewer if they are large.
             progress: called after each batch with the number of patterns done.
         """
         frame = Frame(scan.positions_px, scan.patch_px)
         batch_size = min(batch_size, max(1, _LARGEST_BATCH_PX // scan.patch_px**2))
-        # line by line, so that neighbours come soon after one another whatever path the scan took
+        # sorted by row, so that neighbours follow each other closely whatever the scan path
         order = np.lexsort(scan.positions_px.T[::-1])
         batches = np.split(order, range(batch_size, len(scan), batch_size))
         kept: dict[int, Tensor] = {}
 
-        def patches(number: int) -> Tensor:
-            made = kept.get(number)
-            if made is None:
-                made = self.patches(scan, batches[number])
-                if (number + 1) * made.nbytes <= _MOST_KEPT_BYTES:
-                    kept[number] = made
-                if progress:
-                    progress(min((number + 1) * batch_size, len(scan)), None)
-            return made
+        def predict_batch(number: int) -> Tensor:
+            if number in kept:
+                return kept[number]
+            patches = self.predict_patches(scan, batches[number])
+            if (number + 1) * patches.nbytes <= _MOST_KEPT_BYTES:
+                kept[number] = patches
+            if progress:
+                progress(min((number + 1) * batch_size, len(scan)), None)
+            return patches
 
-        pairs = neighbour_pairs(scan.positions_px)
-        overlaps = measure_overlaps(patches, batches, pairs, frame.corners_px, self._weight)
-        turns = torch.from_numpy(synchronise(pairs, overlaps, len(scan))).to(self._device)
-        turned = ((batch, turns[torch.from_numpy(batch), None, None] * patches(n)) for n, batch in enumerate(batches))
-        return self.merge(scan, turned)
+        pairs = pair_neighbours(scan.positions_px)
+        overlaps = measure_overlaps(predict_batch, batches, pairs, frame.corners_px, self._weight)
+        factors = torch.from_numpy(synchronise(pairs, overlaps, len(scan))).to(self._device)
+        return self.merge(
+            scan, ((batch, factors[batch, None, None] * predict_batch(n)) for n, batch in enumerate(batches))
+        )
 
     def merge(self, scan: Scan, parts: Iterable[tuple[NDArray[np.int64], Tensor]]) -> Prediction:
-        """Patches as they are to one object; each part is the numbers of some patterns and their (pattern, h, w)."""
+        """Merge patches into one object; each part is indices of patterns with their patches, (pattern, h, w)."""
         frame = Frame(scan.positions_px, scan.patch_px)
         shape, side = frame.shape_px, frame.patch_px
         corners = torch.from_numpy(frame.corners_px).to(self._device)
         weighted = torch.zeros(shape, dtype=torch.complex64, device=self._device)
-        total, light, squares = (torch.zeros(shape, device=self._device) for _ in range(3))
+        total, illumination, squares = (torch.zeros(shape, device=self._device) for _ in range(3))
         for batch, patches in parts:
-            index = patch_index(corners[torch.from_numpy(batch)], side, shape[1])
+            index = index_patches(corners[batch], side, shape[1])
             weighted += scatter(patches * self._weight, index, shape)
             total += scatter(self._weight.expand(len(patches), -1, -1), index, shape)
-            light += scatter(self.light.expand(len(patches), -1, -1), index, shape)
+            illumination += scatter(self.illumination.expand(len(patches), -1, -1), index, shape)
             squares += scatter((patches.real.square() + patches.imag.square()) * self._weight, index, shape)
         merged = finish_merge(weighted, total, self._weight)
         mean = weighted / total.clamp_min(torch.finfo(total.dtype).tiny)
         variance = squares / total.clamp_min(torch.finfo(total.dtype).tiny) - mean.abs().square()
         return Prediction(
             Canvas(merged.cpu().numpy(), frame.origin_px, scan.pixel_m),
-            light.cpu().numpy(),
+            illumination.cpu().numpy(),
             variance.clamp_min(0).sqrt().cpu().numpy(),
         )

@@ -1,4 +1,4 @@
-"""Attention: features weighted by channel, by place, or by both; what comes out has the shape of what went in.
+"""Attention: features weighted by channel, by pixel, or by both, in their own shape.
 
 CBAM: Woo et al., "CBAM: Convolutional Block Attention Module", ECCV 2018.
 ECA: Wang et al., "ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks", CVPR 2020.
@@ -7,19 +7,18 @@ ECA: Wang et al., "ECA-Net: Efficient Channel Attention for Deep Convolutional N
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-AttentionName = Literal["none", "cbam", "eca", "spatial"]
+from ptycho_torch.config.schema import Attention
 
 # CBAM's reduction ratio
 _REDUCTION = 16
 
 
 class ChannelAttention(nn.Module):
-    """CBAM's first half: M_c = σ(MLP(mean over places) + MLP(maximum over places))."""
+    """CBAM's first half: M_c = σ(MLP(mean over pixels) + MLP(maximum over pixels))."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -29,10 +28,9 @@ class ChannelAttention(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Keep the shape (batch, channels, h, w)."""
+        """Weight features, (batch, channels, h, w)."""
         mean, most = features.mean(dim=(-2, -1), keepdim=True), features.amax(dim=(-2, -1), keepdim=True)
-        result: Tensor = features * torch.sigmoid(self.perceptron(mean) + self.perceptron(most))
-        return result
+        return features * torch.sigmoid(self.perceptron(mean) + self.perceptron(most))
 
 
 class SpatialAttention(nn.Module):
@@ -47,36 +45,34 @@ class SpatialAttention(nn.Module):
         self.convolution = nn.Conv2d(2, 1, kernel_px, padding=kernel_px // 2, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Keep the shape (batch, channels, h, w)."""
-        told = torch.cat([features.mean(dim=1, keepdim=True), features.amax(dim=1, keepdim=True)], dim=1)
-        result: Tensor = features * torch.sigmoid(self.convolution(told))
-        return result
+        """Weight features, (batch, channels, h, w)."""
+        statistics = torch.cat([features.mean(dim=1, keepdim=True), features.amax(dim=1, keepdim=True)], dim=1)
+        return features * torch.sigmoid(self.convolution(statistics))
 
 
 class EfficientChannelAttention(nn.Module):
-    """ω = σ(convolution of the places' means along the channels), its reach k = |(log₂C + 1)/2| made odd."""
+    """ω = σ(convolution over the channels' means), with a kernel of |(log₂C + 1)/2| channels, made odd."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        reach = int((math.log2(channels) + 1) / 2)
-        reach += 1 - reach % 2
-        self.convolution = nn.Conv1d(1, 1, reach, padding=reach // 2, bias=False)
+        kernel = int((math.log2(channels) + 1) / 2)
+        kernel += 1 - kernel % 2
+        self.convolution = nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Keep the shape (batch, channels, h, w)."""
+        """Weight features, (batch, channels, h, w)."""
         weights = self.convolution(features.mean(dim=(-2, -1)).unsqueeze(1)).squeeze(1)
-        result: Tensor = features * torch.sigmoid(weights)[:, :, None, None]
-        return result
+        return features * torch.sigmoid(weights)[:, :, None, None]
 
 
-def attended(block: nn.Module, kind: AttentionName, channels: int, kernel_px: int) -> nn.Module:
-    """A block with attention to what comes out of it, or the block itself.
+def add_attention(block: nn.Module, kind: Attention, channels: int, kernel_px: int) -> nn.Module:
+    """Add attention to the output of a block.
 
     Args:
-        block: makes features of so many channels.
-        kind: 'cbam' (by channel, then by place), 'eca' (by channel), 'spatial' (by place) or 'none'.
-        channels: of the features.
-        kernel_px: side of the convolution over places.
+        block: its output has `channels` channels.
+        kind: 'cbam' (by channel, then by pixel), 'eca' (by channel), 'spatial' (by pixel) or 'none'.
+        channels: number of channels.
+        kernel_px: side of the convolution of attention by pixel.
     """
     if kind == "cbam":
         return nn.Sequential(block, ChannelAttention(channels), SpatialAttention(kernel_px))

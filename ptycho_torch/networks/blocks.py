@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-NormalisationName = Literal["group", "batch"]
+from ptycho_torch.config.schema import Normalisation
 
 _GROUP_CHANNELS = 8
 
 
-def normalisation(channels: int, kind: NormalisationName = "group") -> nn.Module:
-    """Group normalisation with about eight channels a group, independent of the batch, or batch normalisation."""
+def make_normalisation(channels: int, kind: Normalisation) -> nn.Module:
+    """Group normalisation with about eight channels per group, independent of the batch, or batch normalisation."""
     if kind == "batch":
         return nn.BatchNorm2d(channels)
     groups = max(1, channels // _GROUP_CHANNELS)
@@ -23,44 +22,38 @@ def normalisation(channels: int, kind: NormalisationName = "group") -> nn.Module
     return nn.GroupNorm(groups, channels)
 
 
-def convolution(
-    channels_in: int, channels_out: int, *, stride: int = 1, norm: NormalisationName = "group"
-) -> nn.Sequential:
+def make_convolution(channels_in: int, channels_out: int, *, stride: int = 1, norm: Normalisation) -> nn.Sequential:
     """3 × 3 convolution, normalisation, SiLU; a stride of 2 halves the resolution."""
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1, bias=False),
-        normalisation(channels_out, norm),
+        make_normalisation(channels_out, norm),
         nn.SiLU(),
     )
 
 
 class Residual(nn.Module):
-    """x + two convolutions of x, with normalisation before each, so that no unit can die."""
+    """x + two convolutions of x, each after normalisation, which keeps all channels trainable."""
 
-    def __init__(self, channels: int, norm: NormalisationName = "group") -> None:
+    def __init__(self, channels: int, norm: Normalisation) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            normalisation(channels, norm),
-            nn.SiLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            normalisation(channels, norm),
-            nn.SiLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
-        )
+        layers = [
+            (make_normalisation(channels, norm), nn.SiLU(), nn.Conv2d(channels, channels, 3, padding=1))
+            for _ in range(2)
+        ]
+        self.body = nn.Sequential(*layers[0], *layers[1])
 
     def forward(self, features: Tensor) -> Tensor:
-        """Keep the shape (batch, channels, h, w)."""
-        result: Tensor = features + self.body(features)
-        return result
+        """Add to features, (batch, channels, h, w)."""
+        return features + self.body(features)
 
 
 class Branches(nn.Module):
-    """Several modules that see the same features; their channels one after another."""
+    """Several modules with the same input; their channels one after another."""
 
     def __init__(self, branches: Iterable[nn.Module]) -> None:
         super().__init__()
         self.branches = nn.ModuleList(branches)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(batch, channels, h, w) to (batch, channels of all branches, h, w)."""
+        """Map (batch, channels, h, w) to (batch, channels of all branches, h, w)."""
         return torch.cat([branch(features) for branch in self.branches], dim=1)

@@ -1,24 +1,22 @@
-"""The registry of networks: a name to something that builds it."""
+"""Settings to a network with its head."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
+from ptycho_torch.config import Experiment, ModelSettings
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.networks.heads import AmplitudePhase, RealImaginary
 from ptycho_torch.networks.unet import UNet
 
-Builder = Callable[..., nn.Module]
+# share of the brightest pixel of a probe at which half of a patch is vacuum
+_HALF_VACUUM = 1e-3
 
-# of the brightest pixel: where a probe is this faint, half of the patch is empty space
-_DARK = 1e-3
-
-NETWORKS: dict[str, Builder] = {"unet": UNet}
+NETWORKS: dict[str, Callable[[ModelSettings], nn.Module]] = {"unet": UNet}
 
 
 class Generator(nn.Module):
@@ -27,7 +25,7 @@ class Generator(nn.Module):
     Args:
         body: patterns to two real channels.
         head: these to complex patches.
-        centred: leave only the middle half of a patch to the network.
+        centred: whether only the middle half of a patch comes from the network.
     """
 
     def __init__(self, body: nn.Module, head: nn.Module, *, centred: bool = False) -> None:
@@ -37,62 +35,44 @@ class Generator(nn.Module):
         self._centred = centred
 
     def forward(
-        self, amplitude: Float[Tensor, "pattern h w"], light: Float[Tensor, "#pattern h w"]
+        self, amplitude: Float[Tensor, "pattern h w"], illumination: Float[Tensor, "#pattern h w"]
     ) -> Complex[Tensor, "pattern h w"]:
-        """Patches that are 1 everywhere before any training, and where the probe is dark always.
+        """Make patches: vacuum everywhere before any training, and always where the probe is dark.
 
         Args:
-            amplitude: patterns as `physics.scale.network_input` makes them.
-            light: probe intensity, of one probe or one for each pattern, in any unit.
+            amplitude: patterns, normalised by `physics.scale.make_network_input`.
+            illumination: probe intensity, of one probe or one for each pattern, in any unit.
         """
         patches: Tensor = self.head(self.body(amplitude.unsqueeze(1)))
-        weight = light / (light + _DARK * light.amax(dim=(-2, -1), keepdim=True))
+        weight = illumination / (illumination + _HALF_VACUUM * illumination.amax(dim=(-2, -1), keepdim=True))
         if self._centred:
-            weight = weight * _middle_half(light)
+            weight = weight * _mask_middle_half(illumination)
         return 1 + weight * (patches - 1)
 
 
-def _middle_half(light: Float[Tensor, "#pattern h w"]) -> Float[Tensor, "h w"]:
+def _mask_middle_half(illumination: Float[Tensor, "#pattern h w"]) -> Float[Tensor, "h w"]:
     """1 in the middle half of rows and columns, 0 around it."""
-    height, width = light.shape[-2:]
-    result = light.new_zeros(height, width)
+    height, width = illumination.shape[-2:]
+    result = illumination.new_zeros(height, width)
     result[height // 4 : height - height // 4, width // 4 : width - width // 4] = 1
     return result
 
 
-def build_generator(
-    network: str,
-    *,
-    patch_px: int,
-    width: int,
-    depth: int,
-    output: str,
-    amplitude: str,
-    phase: str,
-    field: str = "whole",
-    **choices: Any,  # noqa: ANN401 - the network's own
-) -> Generator:
-    """Build a generator by name for patterns of a size.
-
-    Args:
-        network: a name in `NETWORKS`.
-        patch_px: side of the patterns.
-        width: channels at half resolution.
-        depth: levels of resolution.
-        output: 'amplitude_phase' or 'real_imag'.
-        amplitude: activation of the amplitude.
-        phase: activation of the phase.
-        field: 'whole', or 'centre': empty space outside of the middle half of a patch.
-        choices: whatever else the network takes.
+def build_network(experiment: Experiment, patch_px: int) -> Generator:
+    """Build the network that the settings specify, with weights drawn from the seed of the training.
 
     Raises:
-        ConfigError: the size cannot be halved as often as asked.
+        ConfigError: it is too deep for patterns of patch_px × patch_px.
     """
-    if patch_px % 2**depth or patch_px // 2**depth < 4:
+    model = experiment.model
+    if patch_px % 2**model.depth or patch_px // 2**model.depth < 4:
         raise ConfigError(
-            f"ModelSettings.depth is {depth}; patterns of {patch_px} px cannot be halved so often, take a smaller depth"
+            f"ModelSettings.depth is {model.depth}; patterns of {patch_px} px cannot be halved that often, "
+            "use a smaller depth"
         )
-    head = AmplitudePhase(amplitude, phase) if output == "amplitude_phase" else RealImaginary()
-    body = NETWORKS[network](width, depth, **choices)
-    # channels last: convolutions on a CPU are about a tenth faster to train and a third faster to run
-    return Generator(body, head, centred=field == "centre").to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    head = AmplitudePhase(model.amplitude, model.phase) if model.output == "amplitude_phase" else RealImaginary()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(experiment.training.seed)
+        generator = Generator(NETWORKS[model.network](model), head, centred=model.field == "centre")
+    # channels last: on a CPU, convolutions train about a tenth faster and predict a third faster
+    return generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""Heads: two real channels to a complex object patch. Zero input gives empty space, O = 1."""
+"""Heads: two real channels to a complex object patch. Zero gives vacuum, O = 1."""
 
 from __future__ import annotations
 
@@ -12,26 +12,16 @@ from torch.nn import functional
 
 Activation = Callable[[Tensor], Tensor]
 
-
-def _softplus(value: Tensor) -> Tensor:
-    return functional.softplus(value + math.log(math.e - 1))
-
-
-def _sigmoid(value: Tensor) -> Tensor:
-    return 2 * torch.sigmoid(value)
-
-
-def _silu(value: Tensor) -> Tensor:
-    # silu(1.2785) = 1
-    return functional.silu(value + 1.27846454)
-
-
-def _pi_tanh(value: Tensor) -> Tensor:
-    return math.pi * torch.tanh(value / math.pi)
-
-
-AMPLITUDES: dict[str, Activation] = {"softplus": _softplus, "sigmoid": _sigmoid, "silu": _silu}
-PHASES: dict[str, Activation] = {"linear": lambda value: value, "pi_tanh": _pi_tanh}
+# each is 1 at 0; silu(1.2785) = 1
+AMPLITUDES: dict[str, Activation] = {
+    "softplus": lambda value: functional.softplus(value + math.log(math.e - 1)),
+    "sigmoid": lambda value: 2 * torch.sigmoid(value),
+    "silu": lambda value: functional.silu(value + 1.27846454),
+}
+PHASES: dict[str, Activation] = {
+    "linear": lambda value: value,
+    "pi_tanh": lambda value: math.pi * torch.tanh(value / math.pi),
+}
 
 
 class AmplitudePhase(nn.Module):
@@ -48,7 +38,7 @@ class AmplitudePhase(nn.Module):
         self._phase = PHASES[phase]
 
     def forward(self, channels: Float[Tensor, "pattern 2 h w"]) -> Complex[Tensor, "pattern h w"]:
-        """First channel amplitude, second phase."""
+        """Combine amplitude (first channel) and phase (second)."""
         amplitude, phase = self._amplitude(channels[:, 0]), self._phase(channels[:, 1])
         return torch.complex(amplitude * phase.cos(), amplitude * phase.sin())
 
@@ -57,5 +47,5 @@ class RealImaginary(nn.Module):
     """O = 1 + x + iy, which has no preferred phase."""
 
     def forward(self, channels: Float[Tensor, "pattern 2 h w"]) -> Complex[Tensor, "pattern h w"]:
-        """First channel real, second imaginary."""
+        """Combine real part (first channel) and imaginary part (second)."""
         return torch.complex(1 + channels[:, 0], channels[:, 1])

@@ -1,4 +1,4 @@
 """The forward model: object, probe and positions to expected photon counts.
 
-Plain functions of tensors. Conventions (axis order, centring, units) stand in `docs/conventions.md`.
+Functions of tensors. Conventions (axis order, centring, units) are in `docs/conventions.md`.
 """

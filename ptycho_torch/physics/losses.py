@@ -1,7 +1,7 @@
 """Losses between measured and expected counts, and priors on objects.
 
-The likelihoods are means over good detector pixels, so that they do not depend on the size of a batch or a pattern.
-Priors that know the light weigh each pixel by it: what a patch is in the dark is nobody's business.
+Likelihoods are means over good detector pixels, so that they do not depend on the size of a batch or a pattern.
+Priors weight each pixel by its illumination: patterns do not determine the pixels without any.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from torch import Tensor
 
 LossName = Literal["poisson", "amplitude_mae", "anscombe"]
 
-# below this many expected photons a pixel's gradient is bounded rather than exact
+# below so many expected photons the gradient of a pixel is bounded rather than exact
 LEAST_COUNTS = 1e-6
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 Prior = Callable[[Tensor, Tensor], Tensor]
 
 
-def _masked_mean(values: Tensor, good: Tensor) -> Tensor:
+def _average_pixels(values: Tensor, good: Tensor) -> Tensor:
     weight = good.expand_as(values)
     return (values * weight).sum() / weight.sum()
 
@@ -35,14 +35,14 @@ def poisson_deviance(
     Where n = 0 the term is 2λ.
     """
     lam = expected.clamp_min(LEAST_COUNTS)
-    return _masked_mean(2 * (lam - counts + torch.xlogy(counts, counts) - counts * lam.log()), good)
+    return _average_pixels(2 * (lam - counts + torch.xlogy(counts, counts) - counts * lam.log()), good)
 
 
 def amplitude_mae(
     expected: Float[Tensor, "*batch h w"], counts: Float[Tensor, "*batch h w"], good: Float[Tensor, "*#batch h w"]
 ) -> Float[Tensor, ""]:
     """Mean of |√λ − √n|, in units of √photon."""
-    return _masked_mean((expected.clamp_min(LEAST_COUNTS).sqrt() - counts.sqrt()).abs(), good)
+    return _average_pixels((expected.clamp_min(LEAST_COUNTS).sqrt() - counts.sqrt()).abs(), good)
 
 
 def anscombe(
@@ -50,9 +50,11 @@ def anscombe(
 ) -> Float[Tensor, ""]:
     """Mean squared difference after Anscombe's transform 2√(n + 3/8), which gives Poisson noise a width of nearly 1.
 
-    About 1 when fitted down to the noise, as the deviance is, with a gentler gradient at bright pixels.
+    About 1 when fitted down to the noise, as the deviance is, with a smaller gradient at bright pixels.
+
+    F. J. Anscombe, Biometrika 35, 246 (1948).
     """
-    return _masked_mean(4 * ((expected + 0.375).sqrt() - (counts + 0.375).sqrt()).square(), good)
+    return _average_pixels(4 * ((expected + 0.375).sqrt() - (counts + 0.375).sqrt()).square(), good)
 
 
 def total_variation(objects: Complex[Tensor, "*batch h w"]) -> Float[Tensor, ""]:
@@ -64,65 +66,81 @@ def total_variation(objects: Complex[Tensor, "*batch h w"]) -> Float[Tensor, ""]
 
 
 def amplitude_variation(
-    patches: Complex[Tensor, "pattern h w"], light: Float[Tensor, "pattern h w"]
+    patches: Complex[Tensor, "pattern h w"], illumination: Float[Tensor, "pattern h w"]
 ) -> Float[Tensor, ""]:
-    """Isotropic total variation of the amplitude, in the light: mean of √((∂_row a)² + (∂_column a)²)."""
+    """Isotropic total variation of the amplitude, weighted by illumination: mean of √((∂_row a)² + (∂_column a)²)."""
     amplitude = patches.abs()
     here = amplitude[:, :-1, :-1]
-    return _variation(amplitude[:, 1:, :-1] - here, amplitude[:, :-1, 1:] - here, light)
+    return _average_steps(amplitude[:, 1:, :-1] - here, amplitude[:, :-1, 1:] - here, illumination)
 
 
-def phase_variation(patches: Complex[Tensor, "pattern h w"], light: Float[Tensor, "pattern h w"]) -> Float[Tensor, ""]:
-    """Isotropic total variation of the phase, in the light; steps of the phase are taken between −π and π."""
+def phase_variation(
+    patches: Complex[Tensor, "pattern h w"], illumination: Float[Tensor, "pattern h w"]
+) -> Float[Tensor, ""]:
+    """Isotropic total variation of the phase, weighted by illumination; steps of the phase lie between −π and π."""
     here = patches[:, :-1, :-1].conj()
-    return _variation((patches[:, 1:, :-1] * here).angle(), (patches[:, :-1, 1:] * here).angle(), light)
+    return _average_steps((patches[:, 1:, :-1] * here).angle(), (patches[:, :-1, 1:] * here).angle(), illumination)
 
 
 def amplitude_deviation(
-    patches: Complex[Tensor, "pattern h w"], light: Float[Tensor, "pattern h w"]
+    patches: Complex[Tensor, "pattern h w"], illumination: Float[Tensor, "pattern h w"]
 ) -> Float[Tensor, ""]:
-    """Mean of |a − ⟨a⟩|, in the light; ⟨a⟩ is the mean amplitude of each patch."""
-    amplitude = patches.abs()
-    return _lit_mean((amplitude - _lit_mean(amplitude, light)[:, None, None]).abs(), light).mean()
+    """Mean of |a − ⟨a⟩|, weighted by illumination; ⟨a⟩ is the mean amplitude of each patch."""
+    return _average(_centre_amplitude(patches, illumination).abs(), illumination)
 
 
-def phase_deviation(patches: Complex[Tensor, "pattern h w"], light: Float[Tensor, "pattern h w"]) -> Float[Tensor, ""]:
-    """Mean of |φ − ⟨φ⟩|, in the light; ⟨φ⟩ is the phase of each patch's mean, and differences lie between −π and π."""
-    return _lit_mean((patches * mean_phase(patches, light).conj()).angle().abs(), light).mean()
+def phase_deviation(
+    patches: Complex[Tensor, "pattern h w"], illumination: Float[Tensor, "pattern h w"]
+) -> Float[Tensor, ""]:
+    """Mean of |φ − ⟨φ⟩|, weighted by illumination; ⟨φ⟩ is the phase of each patch's mean.
+
+    Differences lie between −π and π.
+    """
+    deviations = (patches * find_mean_phase(patches, illumination).conj()).angle()
+    return _average(deviations.abs(), illumination)
 
 
 def amplitude_variance(
-    patches: Complex[Tensor, "pattern h w"], light: Float[Tensor, "pattern h w"]
+    patches: Complex[Tensor, "pattern h w"], illumination: Float[Tensor, "pattern h w"]
 ) -> Float[Tensor, ""]:
-    """Variance of the amplitude within a patch, in the light; the mean over patches."""
-    amplitude = patches.abs()
-    return _lit_mean((amplitude - _lit_mean(amplitude, light)[:, None, None]).square(), light).mean()
+    """Variance of the amplitude within a patch, weighted by illumination; the mean over patches."""
+    return _average(_centre_amplitude(patches, illumination).square(), illumination)
 
 
 def object_mae(
     patches: Complex[Tensor, "pattern h w"],
     labels: Complex[Tensor, "pattern h w"],
-    light: Float[Tensor, "pattern h w"],
+    illumination: Float[Tensor, "pattern h w"],
 ) -> Float[Tensor, ""]:
-    """Mean of |O − label|, in the light."""
-    return _lit_mean((patches - labels).abs(), light).mean()
+    """Mean of |O − label|, weighted by illumination; the labels are patches of the true object."""
+    return _average((patches - labels).abs(), illumination)
 
 
-def mean_phase(
-    patches: Complex[Tensor, "pattern h w"], light: Float[Tensor, "pattern h w"]
+def find_mean_phase(
+    patches: Complex[Tensor, "pattern h w"], illumination: Float[Tensor, "pattern h w"]
 ) -> Complex[Tensor, "pattern 1 1"]:
-    """Phase of each patch's mean in the light, as a complex number of modulus 1."""
-    mean = (patches * light).sum(dim=(-2, -1), keepdim=True)
+    """Phase of each patch's mean, weighted by illumination, as a complex number of modulus 1."""
+    mean = (patches * illumination).sum(dim=(-2, -1), keepdim=True)
     return torch.polar(torch.ones_like(mean.real), mean.angle())
 
 
-def _lit_mean(values: Tensor, light: Tensor) -> Tensor:
-    return (values * light).sum(dim=(-2, -1)) / light.sum(dim=(-2, -1))
+def _average_patches(values: Tensor, weights: Tensor) -> Tensor:
+    return (values * weights).sum(dim=(-2, -1)) / weights.sum(dim=(-2, -1))
 
 
-def _variation(down: Tensor, across: Tensor, light: Tensor) -> Tensor:
+def _average(values: Tensor, weights: Tensor) -> Tensor:
+    """Mean over patches of the weighted mean over each patch."""
+    return _average_patches(values, weights).mean()
+
+
+def _centre_amplitude(patches: Tensor, illumination: Tensor) -> Tensor:
+    amplitude = patches.abs()
+    return amplitude - _average_patches(amplitude, illumination)[:, None, None]
+
+
+def _average_steps(down: Tensor, across: Tensor, illumination: Tensor) -> Tensor:
     steps = (down.square() + across.square() + 1e-12).sqrt()
-    return _lit_mean(steps, light[:, :-1, :-1]).mean()
+    return _average(steps, illumination[:, :-1, :-1])
 
 
 AMPLITUDE_PENALTIES: dict[str, Prior] = {

@@ -8,5 +8,5 @@ from torch import Generator, Tensor
 
 
 def draw_counts(expected: Float[Tensor, "*shape"], generator: Generator) -> Float[Tensor, "*shape"]:
-    """Draw whole photon counts from the Poisson law with the given means."""
+    """Draw integer photon counts from Poisson distributions with the given means."""
     return torch.poisson(expected, generator=generator)

@@ -1,7 +1,7 @@
 """Probes: layout, sub-pixel Fourier shift, orthogonal modes.
 
-A probe is (mode, h, w) everywhere inside the package, also with one mode, so that a flat probe can never broadcast
-into the batch. Its centre lies at [h//2, w//2].
+A probe is (mode, h, w) everywhere in the package, also with one mode, so that it never broadcasts into the batch. Its
+centre lies at [h//2, w//2].
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ def check_probe(probe: Tensor, patch_px: int) -> None:
     if not probe.is_complex() or probe.ndim != 3 or tuple(probe.shape[1:]) != (patch_px, patch_px):
         raise DataError(
             f"the probe has shape {tuple(probe.shape)} and type {probe.dtype}; "
-            f"(mode, {patch_px}, {patch_px}) complex is needed"
+            f"it must be complex with shape (mode, {patch_px}, {patch_px})"
         )
 
 
-def shift_ramps(
+def make_shift_ramps(
     shift_px: Float[Tensor, "pattern 2"], patch_px: int
 ) -> tuple[Complex[Tensor, "pattern patch"], Complex[Tensor, "pattern patch"]]:
-    """Row and column factors of exp(−2πi q·shift) on the FFT's own frequency order.
+    """Row and column factors of exp(−2πi q·shift) in the frequency order of the FFT.
 
-    Their outer product multiplies a spectrum to shift its image by `shift_px` (row, column) towards higher indices.
-    At the Nyquist frequency of even sizes the factor is its real part, so that a real image stays real.
+    A spectrum times their outer product is that of the image shifted by `shift_px` (row, column) towards higher
+    indices. At the Nyquist frequency of even sizes the factor is replaced by its real part, so that a real image stays
+    real.
     """
     frequency = torch.fft.fftfreq(patch_px, device=shift_px.device, dtype=shift_px.dtype)
     angle = -2 * torch.pi * shift_px[:, :, None] * frequency
@@ -42,19 +43,19 @@ def shift_ramps(
 def shift_probe(
     probe: Complex[Tensor, "mode patch patch"], shift_px: Float[Tensor, "pattern 2"]
 ) -> Complex[Tensor, "pattern mode patch patch"]:
-    """The probe moved to each sub-pixel position by a Fourier shift (exact for a band-limited probe)."""
-    return _shifted(fft2(probe)[None], shift_px)
+    """The probe at each sub-pixel position by a Fourier shift, which is exact for a band-limited probe."""
+    return _shift_spectrum(fft2(probe)[None], shift_px)
 
 
 def shift_pairs(
     probes: Complex[Tensor, "pattern mode patch patch"], shift_px: Float[Tensor, "pattern 2"]
 ) -> Complex[Tensor, "pattern mode patch patch"]:
     """`shift_probe` with a probe of its own for each position."""
-    return _shifted(fft2(probes), shift_px)
+    return _shift_spectrum(fft2(probes), shift_px)
 
 
-def _shifted(spectrum: Tensor, shift_px: Tensor) -> Tensor:
-    rows, columns = shift_ramps(shift_px, spectrum.shape[-1])
+def _shift_spectrum(spectrum: Tensor, shift_px: Tensor) -> Tensor:
+    rows, columns = make_shift_ramps(shift_px, spectrum.shape[-1])
     return ifft2(spectrum * rows[:, None, :, None] * columns[:, None, None, :])
 
 
@@ -62,7 +63,7 @@ def unshift_sum(
     waves: Complex[Tensor, "pattern mode patch patch"], shift_px: Float[Tensor, "pattern 2"]
 ) -> Complex[Tensor, "mode patch patch"]:
     """Move waves back by their shifts and add them: the adjoint of `shift_probe`."""
-    rows, columns = shift_ramps(shift_px, waves.shape[-1])
+    rows, columns = make_shift_ramps(shift_px, waves.shape[-1])
     spectrum = fft2(waves) * columns.conj()[:, None, None, :]
     return ifft2((spectrum * rows.conj()[:, None, :, None]).sum(0))
 
@@ -70,13 +71,13 @@ def unshift_sum(
 def orthogonalise(probe: Complex[Tensor, "mode h w"]) -> Complex[Tensor, "mode h w"]:
     """The same incoherent probe with modes orthogonal and sorted by power, strongest first.
 
-    The modes' intensities on any detector add up to the same image, because they are only mixed by a unitary matrix.
+    A unitary matrix mixes the modes, so that their intensities add up to the same image on any detector.
     """
     flat = probe.reshape(probe.shape[0], -1)
     overlap = flat @ flat.mH
     _, vectors = torch.linalg.eigh(overlap)
     mixed = vectors.mH.flip(0) @ flat
-    # eigh leaves the phase of each vector free: keep the mode that it grew from in phase with itself
+    # eigh returns vectors of arbitrary phase: keep each new mode in phase with the old one of the same rank
     phase = torch.sgn((flat.conj() * mixed).sum(-1))
     phase = torch.where(phase == 0, torch.ones_like(phase), phase)
     return (mixed * phase.conj()[:, None]).reshape(probe.shape)

@@ -1,7 +1,7 @@
 """Propagation between the sample and the far-field detector, and the intensity of waves.
 
-Waves are kept in one of two orders: centred, as everything outside is, with the middle at [h//2, w//2]; or wrapped,
-with the middle at [0, 0], the order of the FFT, which saves a solver the shifting of quadrants.
+Waves are kept in one of two orders: centred, as everywhere outside of this package's solvers, with the middle at
+[h//2, w//2]; or wrapped, with the middle at [0, 0], the order of the FFT, in which no quadrants need to be exchanged.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ def unwrap(images: Shaped[Tensor, "*batch h w"]) -> Shaped[Tensor, "*batch h w"]
     return fftshift(images, dim=_PLANE)
 
 
-def wrapped_far_field(exit_wave: Complex[Tensor, "*batch h w"]) -> Complex[Tensor, "*batch h w"]:
-    """`far_field` of waves in wrapped order."""
+def propagate_wrapped(exit_wave: Complex[Tensor, "*batch h w"]) -> Complex[Tensor, "*batch h w"]:
+    """`propagate` for waves in wrapped order."""
     return fft2(exit_wave, norm="ortho")
 
 
-def wrapped_near_field(detector_wave: Complex[Tensor, "*batch h w"]) -> Complex[Tensor, "*batch h w"]:
-    """`near_field` of waves in wrapped order."""
+def propagate_back_wrapped(detector_wave: Complex[Tensor, "*batch h w"]) -> Complex[Tensor, "*batch h w"]:
+    """`propagate_back` for waves in wrapped order."""
     return ifft2(detector_wave, norm="ortho")
 
 
-def far_field(exit_wave: Complex[Tensor, "*batch h w"]) -> Complex[Tensor, "*batch h w"]:
-    """Propagate exit waves to the detector.
+def propagate(exit_wave: Complex[Tensor, "*batch h w"]) -> Complex[Tensor, "*batch h w"]:
+    """Propagate exit waves to the far field at the detector.
 
     Unitary, so the total |wave|² (photons) is unchanged; zero frequency lies at [h//2, w//2].
     """
-    return unwrap(wrapped_far_field(wrap(exit_wave)))
+    return unwrap(propagate_wrapped(wrap(exit_wave)))
 
 
-def near_field(detector_wave: Complex[Tensor, "*batch h w"]) -> Complex[Tensor, "*batch h w"]:
-    """Propagate detector waves back to the sample: the inverse and the adjoint of `far_field`."""
-    return unwrap(wrapped_near_field(wrap(detector_wave)))
+def propagate_back(detector_wave: Complex[Tensor, "*batch h w"]) -> Complex[Tensor, "*batch h w"]:
+    """Propagate detector waves back to the sample: the inverse and the adjoint of `propagate`."""
+    return unwrap(propagate_back_wrapped(wrap(detector_wave)))
 
 
-def intensity(waves: Complex[Tensor, "*batch mode h w"]) -> Float[Tensor, "*batch h w"]:
+def sum_intensities(waves: Complex[Tensor, "*batch mode h w"]) -> Float[Tensor, "*batch h w"]:
     """Photons of waves: Σ over modes of |wave|²; modes do not interfere, so their intensities add."""
     return (waves.real.square() + waves.imag.square()).sum(-3)

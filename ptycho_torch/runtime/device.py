@@ -9,10 +9,10 @@ from ptycho_torch.runtime.device_name import check_device_name
 
 
 def find_device(name: str) -> torch.device:
-    """A device by name: `auto`, `cpu`, `cuda` or `cuda:N`; auto takes a GPU where there is one.
+    """A device by name: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` is a GPU if the machine has one.
 
     Raises:
-        ConfigError: the name is unknown or the device is not there.
+        ConfigError: the name is unknown or the device does not exist.
     """
     check_device_name(name)
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -23,5 +23,5 @@ def find_device(name: str) -> torch.device:
     _, _, number = name.partition(":")
     if int(number or 0) >= available:
         found = f"{available} CUDA device(s) are visible" if available else "no CUDA device is visible"
-        raise ConfigError(f"device {name!r} is not there, {found}; --device cpu works everywhere")
+        raise ConfigError(f"device {name!r} does not exist, {found}; --device cpu works everywhere")
     return torch.device(name)

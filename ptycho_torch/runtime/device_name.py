@@ -10,11 +10,11 @@ _NAME = re.compile(r"auto|cpu|cuda(:[0-9]{1,6})?")
 
 
 def check_device_name(name: str) -> str:
-    """Return a name that a device may have; whether the machine has it, `find_device` tells.
+    """Return the name of a device after a check of its form; `find_device` checks whether the machine has it.
 
     Raises:
         ConfigError: the name is unknown.
     """
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"device is {name!r}; auto, cpu, cuda or cuda:N are known")
+        raise ConfigError(f"device is {name!r}; it must be auto, cpu, cuda or cuda:N")
     return name

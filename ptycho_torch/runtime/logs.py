@@ -1,4 +1,4 @@
-"""What other packages log that users of this one need not read."""
+"""Log messages of other packages that users of this one need not read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import logging
 
 
 def quiet_lightning() -> None:
-    """Keep Lightning's notes on devices and products to itself; it sets its levels when it is imported."""
+    """Turn off Lightning's notes on devices and products, after it was imported: importing it sets the levels."""
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,11 +1,11 @@
-"""How long work tells how far it is."""
+"""Callbacks that report progress."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-# called with how much is done, and with R where it is known
+# called with the amount done, and with R or None
 Progress = Callable[[int, float | None], None]
 
-# called with the name of a stage, its length and the unit of that; makes the stage's progress callback
+# called with the name of a stage, its length and the unit of the length; returns the progress callback of the stage
 Stages = Callable[[str, int, str], Progress]

@@ -1,4 +1,4 @@
-"""MLflow, for those who keep their runs there; only where the environment names a server or a file."""
+"""Optional logging of runs to MLflow, if the environment specifies a server or a file."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 _NOWHERE = ("", "memory")
 
 
-def mlflow_logger(name: str) -> Logger | None:
-    """A logger to the place that MLFLOW_TRACKING_URI names; None where it is unset, empty or `memory`."""
+def make_mlflow_logger(name: str) -> Logger | None:
+    """A logger to the place in MLFLOW_TRACKING_URI; None if that is unset, empty or `memory`, or MLflow is missing."""
     uri = os.environ.get(TRACKING_VARIABLE, "")
     if uri in _NOWHERE:
         return None

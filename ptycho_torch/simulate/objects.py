@@ -1,4 +1,4 @@
-"""Objects to simulate scans of: seeded, without symmetry, amplitude and phase."""
+"""Objects of simulated scans: seeded, without symmetry, with amplitude and phase."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PHASE_RANGE_RAD = 1.2
 _OVERSAMPLING = 2
 
 
-def transmission(thickness: NDArray[np.float64]) -> NDArray[np.complex64]:
-    """Transmission of a specimen whose relative thickness runs from 0 (vacuum) to 1."""
+def make_transmission(thickness: NDArray[np.float64]) -> NDArray[np.complex64]:
+    """Complex transmission of a specimen with a relative thickness between 0 (vacuum) and 1."""
     return ((1 - AMPLITUDE_LOSS * thickness) * np.exp(1j * PHASE_RANGE_RAD * thickness)).astype(np.complex64)
 
 
 def siemens_star(shape_px: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Thickness of a spoked star with ring gaps, off centre, turned at random and with one missing spoke."""
-    rows, columns = _grid(shape_px)
+    """Thickness of a star of spokes with ring-shaped gaps, off centre, rotated at random, with one spoke missing."""
+    rows, columns = _make_grid(shape_px)
     extent = min(shape_px) / 2
     centre = np.array(shape_px) / 2 + rng.uniform(-0.12, 0.12, 2) * extent
     radius = np.hypot(rows - centre[0], columns - centre[1])
@@ -37,8 +37,8 @@ def siemens_star(shape_px: tuple[int, int], rng: np.random.Generator) -> NDArray
 
 
 def lines(shape_px: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Thickness of straight bars of random place, direction, width and height, slightly blurred."""
-    rows, columns = _grid(shape_px)
+    """Thickness of straight bars of random place, direction, width and thickness, slightly blurred."""
+    rows, columns = _make_grid(shape_px)
     thickness = np.zeros(rows.shape)
     for _ in range(max(24, round(shape_px[0] * shape_px[1] / 1200))):
         angle = rng.uniform(0, np.pi)
@@ -51,8 +51,8 @@ def lines(shape_px: tuple[int, int], rng: np.random.Generator) -> NDArray[np.flo
 
 
 def dead_leaves(shape_px: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Thickness of opaque discs that cover one another, radii from a power law as in natural images."""
-    rows, columns = _grid(shape_px)
+    """Thickness of opaque discs that cover one another, with radii from a power law as in natural images."""
+    rows, columns = _make_grid(shape_px)
     thickness = np.full(rows.shape, 0.5)
     radius_px = (3.0, min(shape_px) / 5)
     for _ in range(round(shape_px[0] * shape_px[1] / 60)):
@@ -68,7 +68,7 @@ def dead_leaves(shape_px: tuple[int, int], rng: np.random.Generator) -> NDArray[
     return _reduce(thickness)
 
 
-def _grid(shape_px: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _make_grid(shape_px: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     height, width = shape_px
     rows, columns = np.mgrid[: height * _OVERSAMPLING, : width * _OVERSAMPLING]
     return (rows + 0.5) / _OVERSAMPLING, (columns + 0.5) / _OVERSAMPLING

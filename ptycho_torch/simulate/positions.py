@@ -1,4 +1,4 @@
-"""Scan paths: positions (row, column) in pixels, centred on zero, at most `extent_px` from it on either axis."""
+"""Scan paths: positions (row, column) in pixels, centred on zero, at most `extent_px` from it along either axis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PathName = Literal["raster", "spiral"]
 def raster(extent_px: float, step_px: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Rows and columns `step_px` apart, each position moved at random by up to a quarter step.
 
-    The jitter breaks the grid's own periodicity, which would otherwise appear in the object.
+    The jitter breaks the periodicity of the grid, which would otherwise appear in the object.
     """
     reach = max(extent_px - step_px / 4, 0.0)
     line = np.arange(-np.floor(reach / step_px), np.floor(reach / step_px) + 1) * step_px
@@ -23,7 +23,7 @@ def raster(extent_px: float, step_px: float, rng: np.random.Generator) -> NDArra
 
 
 def spiral(extent_px: float, step_px: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Fermat spiral: point k at radius ∝ √k, turned by the golden angle, one point per `step_px`² of the disc."""
+    """Fermat spiral: point k at radius ∝ √k and k golden angles, one point per `step_px`² of the disc."""
     golden_angle = np.pi * (3 - 5**0.5)
     per_root = step_px / np.pi**0.5
     order = np.arange(1, max(int((extent_px / per_root) ** 2), 1) + 1)

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from ptycho_torch.physics.probe import orthogonalise
-from ptycho_torch.physics.propagate import intensity, unwrap, wrap
-from ptycho_torch.physics.ramp import phase_ramp, phase_slopes
+from ptycho_torch.physics.propagate import sum_intensities, unwrap, wrap
+from ptycho_torch.physics.ramp import make_phase_ramp, measure_phase_slopes
 
 
 def keep_power(canvas: Tensor, probe: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     """Give the probe the power of `reference` and the object the rest, modes orthogonal, strongest first."""
-    factor = (intensity(reference).sum() / intensity(probe).sum()).sqrt()
+    factor = (sum_intensities(reference).sum() / sum_intensities(probe).sum()).sqrt()
     probe = orthogonalise(probe) if len(probe) > 1 else probe
     return canvas / factor, probe * factor
 
@@ -36,7 +36,7 @@ def keep_ramp(canvas: Tensor, probe: Tensor, reference: Tensor) -> tuple[Tensor,
     whole detector pixels, which is where a pattern's centre can lie; the rest goes back to the object.
     """
     unit = 2 * torch.pi / probe.shape[-1]
-    now, before = phase_slopes(unwrap(probe)), phase_slopes(unwrap(reference))
+    now, before = measure_phase_slopes(unwrap(probe)), measure_phase_slopes(unwrap(reference))
     drifts = [(first - second) / unit for first, second in zip(now, before, strict=True)]
     rows, columns = ((drift - round(drift)) * unit for drift in drifts)
     return _tilted(canvas, probe, (rows, columns))
@@ -46,14 +46,14 @@ def _tilted(canvas: Tensor, probe: Tensor, slopes: tuple[float, float]) -> tuple
     """Take a phase ramp from the probe and give it to the object, which changes no pattern."""
     back = (-slopes[0], -slopes[1])
     side = probe.shape[-1]
-    ramp = wrap(phase_ramp((side, side), back, probe.device))
+    ramp = wrap(make_phase_ramp((side, side), back, probe.device))
     height, width = canvas.shape
-    return canvas * phase_ramp((height, width), slopes, canvas.device), probe * (ramp / ramp[0, 0])
+    return canvas * make_phase_ramp((height, width), slopes, canvas.device), probe * (ramp / ramp[0, 0])
 
 
 def centroid_px(probe: Tensor) -> Tensor:
     """Centre of mass (row, column) of a wrapped probe's intensity, in pixels from pixel zero."""
-    light = unwrap(intensity(probe))
+    light = unwrap(sum_intensities(probe))
     height, width = light.shape
     rows = torch.arange(height, device=probe.device) - height // 2
     columns = torch.arange(width, device=probe.device) - width // 2
@@ -74,5 +74,5 @@ def level_phase(canvas: Tensor, probe: Tensor, light: Tensor) -> tuple[Tensor, T
         light: (height, width) illumination of the object, the weight of each pixel.
     """
     unit = 2 * torch.pi / probe.shape[-1]
-    rows, columns = (-round(slope / unit) * unit for slope in phase_slopes(canvas * light.sqrt()))
+    rows, columns = (-round(slope / unit) * unit for slope in measure_phase_slopes(canvas * light.sqrt()))
     return (canvas, probe) if rows == columns == 0 else _tilted(canvas, probe, (rows, columns))

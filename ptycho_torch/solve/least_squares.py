@@ -22,30 +22,19 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 from ptycho_torch.config.schema import RefineSettings
-from ptycho_torch.physics.propagate import intensity
 from ptycho_torch.solve.constraints import keep_centre, keep_power
+from ptycho_torch.solve.defaults import find_damping
 from ptycho_torch.solve.safeguard import Epoch
 from ptycho_torch.solve.scan_model import ScanModel
 
 _MOMENTUM = 0.3
-_FRICTION = 0.05
+_FRICTION = 0.03
 _SHRINK_FROM = 0.65
 _LAST_STEP = 0.1
 _OFFSET_COUNTS = 0.1
-_LIT_SHARE = 0.05
-# damping for one photon on the brightest pixel of a pattern and one pattern's light on every pixel
-_DAMPING, _DAMPING_RANGE = 0.72, (0.02, 0.3)
-
-
-def usual_damping(model: ScanModel, probe: Tensor) -> float:
-    """The damping β for the light of a scan: stronger in dim light, which is noisy, and where patterns overlap much."""
-    peak = intensity(probe).max()
-    light = model.illumination(probe, model.patterns)
-    overlap = float(light[light > _LIT_SHARE * light.max()].mean() / peak)
-    low, high = _DAMPING_RANGE
-    return min(high, max(low, _DAMPING * overlap**0.5 / float(peak) ** (1 / 3)))
 
 
 @dataclass
@@ -53,7 +42,8 @@ class _Batch:
     patterns: Tensor
     index: Tensor
     amplitude: Tensor
-    damped_light: Tensor
+    offset_amplitude: Tensor
+    gain: Tensor
     lit_share: Tensor
     probes: Tensor | None
 
@@ -81,26 +71,27 @@ class LeastSquares:
         self._trust = 1.0
         self._order = torch.Generator().manual_seed(settings.seed + 1)
         self._probe_from = round(settings.probe_start * settings.epochs)
-        self._damping = settings.regularisation or usual_damping(model, probe)
+        self._damping = settings.regularisation or find_damping(model, probe)
         cached = self._probe_from >= settings.epochs and model.fits_in_cache(len(probe))
         self._batches = []
         for patterns in model.partition(settings.batches, settings.seed):
-            amplitude = (model.counts[patterns] + _OFFSET_COUNTS).sqrt()
+            counts, index = model.counts[patterns], model.index(patterns)
+            amplitudes = counts.sqrt(), (counts + _OFFSET_COUNTS).sqrt()
             probes = model.shifted(probe, patterns) if cached else None
-            index = model.index(patterns)
-            self._batches.append(_Batch(patterns, index, amplitude, *self._light(patterns), probes))
+            self._batches.append(_Batch(patterns, index, *amplitudes, *self._gain(patterns), probes))
 
-    def _light(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
+    def _gain(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
+        """1 / (D + β·max D) and D / (D + β·max D) of a mini-batch."""
         light = self.model.illumination(self.probe, patterns)
-        damped = light + self._damping * light.max()
-        return damped, light / damped
+        gain = (light + self._damping * light.max()).reciprocal()
+        return gain, light * gain
 
     def measure(self) -> Epoch:
         """R² and R of the object and probe as they are."""
         squared = torch.zeros((), device=self.canvas.device)
         for batch in self._batches:
             expected = self.model.expected(self.canvas, self.probe, batch.patterns)
-            squared += self.model.squared_misfit(expected, batch.patterns)
+            squared += mse_loss(expected.sqrt(), batch.amplitude, reduction="sum")
         return self._told(squared)
 
     def _told(self, squared: Tensor) -> Epoch:
@@ -138,20 +129,20 @@ class LeastSquares:
 
     def _refresh_light(self) -> None:
         for batch in self._batches:
-            batch.damped_light, batch.lit_share = self._light(batch.patterns)
+            batch.gain, batch.lit_share = self._gain(batch.patterns)
 
     def _visit(self, batch: _Batch, step: float, *, moves_probe: bool) -> Tensor:
         model, patterns = self.model, batch.patterns
         probes = model.shifted(self.probe, patterns) if batch.probes is None else batch.probes
         waves = model.waves(self.canvas, probes, patterns, batch.index)
         # bad pixels hold 0 photons, measured as well as expected: their ratio is 1
-        ratio = batch.amplitude / (waves.expected + _OFFSET_COUNTS).sqrt() - 1
+        ratio = (waves.expected + _OFFSET_COUNTS).rsqrt_().mul_(batch.offset_amplitude).sub_(1)
         exits = model.exit_waves(waves, ratio)
-        wanted = model.to_object(waves, exits) / batch.damped_light
+        wanted = model.to_object(waves, exits) * batch.gain
         if moves_probe:
             weight = (waves.patches.real.square() + waves.patches.imag.square()).sum(0)
             rate = step * self._settings.probe_rate / (weight + 0.1 * weight.max())
             self.probe = self.probe + rate * model.to_probe(waves, exits, patterns)
         self._velocity = self._velocity * (1 - _FRICTION * batch.lit_share) + wanted
         self.canvas = self.canvas + step * (wanted + self._trust * _MOMENTUM * batch.lit_share * self._velocity)
-        return model.squared_misfit(waves.expected, patterns)
+        return mse_loss(waves.expected.sqrt(), batch.amplitude, reduction="sum")

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ptycho_torch.config.schema import RefineSettings
 from ptycho_torch.physics.losses import LEAST_COUNTS, poisson_deviance, total_variation
-from ptycho_torch.physics.propagate import intensity
+from ptycho_torch.physics.propagate import sum_intensities
 from ptycho_torch.solve.constraints import keep_centre, keep_power
+from ptycho_torch.solve.defaults import find_variation
 from ptycho_torch.solve.safeguard import Epoch
 from ptycho_torch.solve.scan_model import ScanModel
 
@@ -35,13 +36,15 @@ class PoissonAdam:
         self._settings = settings
         self._start_probe = probe
         # Adam's step has the size of its rate whatever the gradient's: make one unit of the probe its usual amplitude
-        self._unit = float(intensity(probe).max().sqrt())
+        self._unit = float(sum_intensities(probe).max().sqrt())
         self._canvas = torch.view_as_real(canvas).clone().requires_grad_()
         self._probe = torch.view_as_real(probe / self._unit).clone()
         self._batches = model.partition(settings.batches, settings.seed)
         self._order = torch.Generator().manual_seed(settings.seed + 1)
         self._probe_from = round(settings.probe_start * settings.epochs)
         self._trust = 1.0
+        weight = settings.total_variation
+        self._variation = find_variation(model, probe) if weight is None else weight
         self._adam = torch.optim.Adam([{"params": [self._canvas]}, {"params": [self._probe]}])
 
     @property
@@ -62,7 +65,7 @@ class PoissonAdam:
             expected = model.expected(canvas, probe, patterns)
             deviance += float(poisson_deviance(expected, model.counts[patterns], model.good)) * len(patterns)
             squared += model.squared_misfit(expected, patterns)
-        objective = deviance / len(model.counts) + self._settings.total_variation * float(total_variation(canvas))
+        objective = deviance / len(model.counts) + self._variation * float(total_variation(canvas))
         return Epoch(objective, float(squared / model.counts.sum()) ** 0.5)
 
     def state(self) -> tuple[Tensor, Tensor]:
@@ -110,9 +113,9 @@ class PoissonAdam:
         excess = model.good - counts / waves.expected.clamp_min(LEAST_COUNTS)
         exits = model.exit_waves(waves, excess * (4 / (model.good.sum() * len(patterns))))
         gradient = torch.view_as_real(model.to_object(waves, exits))
-        if self._settings.total_variation:
+        if self._variation:
             with torch.enable_grad():
-                roughness = self._settings.total_variation * total_variation(torch.view_as_complex(self._canvas))
+                roughness = self._variation * total_variation(torch.view_as_complex(self._canvas))
                 loss, gradient = loss + roughness.detach(), gradient + torch.autograd.grad(roughness, self._canvas)[0]
         self._canvas.grad = gradient
         self._probe.grad = None

@@ -6,6 +6,7 @@ Whoever predicts the patterns of a scan from an object and a probe does it here;
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -15,12 +16,10 @@ from torch.utils.dlpack import from_dlpack
 
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.errors import DataError
-from ptycho_torch.physics.background import add_background
-from ptycho_torch.physics.forward import detector_waves
-from ptycho_torch.physics.patches import gather, patch_index, scatter
+from ptycho_torch.physics.forward import compute_counts, propagate_patches
+from ptycho_torch.physics.patches import gather, index_patches, scatter
 from ptycho_torch.physics.probe import shift_probe, unshift_sum
-from ptycho_torch.physics.propagate import intensity, unwrap, wrap, wrapped_near_field
+from ptycho_torch.physics.propagate import propagate_back_wrapped, sum_intensities, unwrap, wrap
 from ptycho_torch.physics.scale import calibrate_probe
 
 _LARGEST_CACHE_BYTES = 2**30
@@ -69,7 +68,6 @@ class ScanModel:
     Attributes:
         scan: the scan that this was made from.
         frame: where its patterns lie on the canvas.
-        counts: (pattern, h, w) photons, zero on bad pixels.
         good: (h, w) 1 on good pixels, 0 on bad ones.
         background: (h, w) photons that each pattern holds beside those of the sample, or None.
         shifts_px: (pattern, 2) sub-pixel part of the positions.
@@ -80,10 +78,14 @@ class ScanModel:
         self.device = device
         self.frame = Frame(scan.positions_px, scan.patch_px)
         self.good = wrap(from_dlpack(scan.good_pixels)).float().to(device)
-        self.counts = wrap(from_dlpack(scan.counts)).to(device) * self.good
         self.background = None if scan.background is None else wrap(torch.from_numpy(scan.background.copy())).to(device)
         self.shifts_px = torch.from_numpy(self.frame.shifts_px).to(device)
         self._corners_px = torch.from_numpy(self.frame.corners_px).to(device)
+
+    @cached_property
+    def counts(self) -> Tensor:
+        """(pattern, h, w) photons, zero on bad pixels."""
+        return wrap(from_dlpack(self.scan.counts)).to(self.device) * self.good
 
     @property
     def patterns(self) -> Tensor:
@@ -93,7 +95,7 @@ class ScanModel:
     def index(self, patterns: Tensor) -> Tensor:
         """Flat canvas index of the wrapped patches of some patterns."""
         width = self.frame.shape_px[1]
-        return patch_index(self._corners_px[patterns], self.scan.patch_px, width, wrapped=True)
+        return index_patches(self._corners_px[patterns], self.scan.patch_px, width, wrapped=True)
 
     def partition(self, batches: int, seed: int) -> list[Tensor]:
         """All patterns in random mini-batches of nearly equal size, of six or more where the scan has them."""
@@ -105,7 +107,7 @@ class ScanModel:
         """The canvas to start from: ones where nothing is known."""
         if guess is None:
             return torch.ones(self.frame.shape_px, dtype=torch.complex64, device=self.device)
-        return torch.from_numpy(guess.window(self.frame.origin_px, self.frame.shape_px)).to(self.device)
+        return torch.from_numpy(guess.cut_window(self.frame.origin_px, self.frame.shape_px)).to(self.device)
 
     def start_probe(self, probe: NDArray[np.complex64] | None, modes: int) -> Tensor:
         """A wrapped probe, calibrated to the measured photons, with as many modes as asked.
@@ -113,31 +115,17 @@ class ScanModel:
         Modes beyond those given start as weak copies of the first, tilted and made orthogonal to those before.
 
         Raises:
-            DataError: there is no probe to start from, or the background leaves it no photons.
+            DataError: there is no probe to start from.
         """
-        given = self.scan.known_probe() if probe is None else probe
+        given = self.scan.require_probe() if probe is None else probe
         start = torch.from_numpy(np.array(given[:modes], np.complex64)).to(self.device)
         if len(start) < modes:
             start = _with_weak_modes(start, modes)
-        return wrap(calibrate_probe(start, self.photons_per_pattern))
-
-    @property
-    def photons_per_pattern(self) -> float:
-        """Mean photons of a pattern that passed the sample, on good pixels.
-
-        Raises:
-            DataError: the background is brighter than the patterns.
-        """
-        photons = self.scan.photons_per_pattern
-        if self.background is not None:
-            photons -= float((self.background * self.good).sum())
-            if photons <= 0:
-                raise DataError(f"{self.scan.name}: the background holds more photons than the patterns")
-        return photons
+        return wrap(calibrate_probe(start, self.scan.sample_photons_per_pattern))
 
     def illumination(self, probe: Tensor, patterns: Tensor) -> Tensor:
         """Photons that fall on each canvas pixel during some patterns, to the nearest pixel."""
-        spot = intensity(probe).expand(len(patterns), -1, -1)
+        spot = sum_intensities(probe).expand(len(patterns), -1, -1)
         return scatter(spot, self.index(patterns), self.frame.shape_px)
 
     def shifted(self, probe: Tensor, patterns: Tensor) -> Tensor:
@@ -146,7 +134,7 @@ class ScanModel:
 
     def fits_in_cache(self, modes: int) -> bool:
         """Whether the shifted probes of all patterns may be kept."""
-        return 8 * modes * self.counts.numel() < _LARGEST_CACHE_BYTES
+        return 8 * modes * self.scan.counts.size < _LARGEST_CACHE_BYTES
 
     def waves(self, canvas: Tensor, probes: Tensor, patterns: Tensor, index: Tensor | None = None) -> Waves:
         """The forward model for some patterns.
@@ -159,8 +147,8 @@ class ScanModel:
         """
         index = self.index(patterns) if index is None else index
         patches = gather(canvas, index, self.scan.patch_px)
-        detector = detector_waves(patches, probes, wrapped=True)
-        expected = add_background(intensity(detector), self.background) * self.good
+        detector = propagate_patches(patches, probes, wrapped=True)
+        expected = compute_counts(detector, self.background) * self.good
         return Waves(index, patches, probes, detector, expected)
 
     def expected(self, canvas: Tensor, probe: Tensor, patterns: Tensor) -> Tensor:
@@ -169,11 +157,11 @@ class ScanModel:
 
     def exit_waves(self, waves: Waves, factor: Tensor) -> Tensor:
         """Detector waves times a real (pattern, h, w) factor, propagated back to the sample."""
-        return wrapped_near_field(waves.detector * factor.unsqueeze(1))
+        return propagate_back_wrapped(waves.detector * factor.unsqueeze(1))
 
     def to_object(self, waves: Waves, exits: Tensor) -> Tensor:
         """Adjoint of canvas to exit waves: Σ scatter(P* χ)."""
-        return scatter((waves.probes.conj() * exits).sum(1), waves.index, self.frame.shape_px)
+        return scatter(torch.linalg.vecdot(waves.probes, exits, dim=1), waves.index, self.frame.shape_px)
 
     def to_probe(self, waves: Waves, exits: Tensor, patterns: Tensor) -> Tensor:
         """Adjoint of probe to exit waves: Σ unshift(O* χ)."""

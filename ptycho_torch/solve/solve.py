@@ -8,26 +8,39 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ptycho_torch.config.schema import RefineSettings
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.runtime.progress import Progress
 from ptycho_torch.solve.constraints import keep_ramp, level_phase
-from ptycho_torch.solve.least_squares import LeastSquares, usual_damping
+from ptycho_torch.solve.defaults import find_damping, find_method, find_probe_share
+from ptycho_torch.solve.least_squares import LeastSquares
 from ptycho_torch.solve.poisson import PoissonAdam
 from ptycho_torch.solve.safeguard import run_safeguarded
 from ptycho_torch.solve.scan_model import ScanModel, Solution
 
-LOW_DOSE_PHOTONS = 2e5
 _WARM_UP_SHARE = 1 / 3
 
 
-def chosen_method(settings: RefineSettings, photons_per_pattern: float) -> Literal["least_squares", "poisson"]:
-    """The solver that 'auto' stands for at this dose."""
+def choose_method(
+    settings: RefineSettings, scan: Scan, probe: NDArray[np.complex64] | None = None
+) -> Literal["least_squares", "poisson"]:
+    """The solver that 'auto' stands for with the light of a scan.
+
+    Args:
+        settings: asked for.
+        scan: patterns and positions.
+        probe: (mode, h, w) probe to start from; the scan's own without one.
+
+    Raises:
+        DataError: there is no probe to start from.
+    """
     if settings.method != "auto":
         return settings.method
-    return "poisson" if photons_per_pattern < LOW_DOSE_PHOTONS else "least_squares"
+    model = ScanModel(scan, torch.device("cpu"))
+    return find_method(model, model.start_probe(probe, settings.probe_modes))
 
 
 @torch.no_grad()
@@ -55,7 +68,7 @@ def refine(
     """
     model = ScanModel(scan, torch.device(device))
     canvas, given = model.start_object(guess), model.start_probe(probe, settings.probe_modes)
-    method = chosen_method(settings, model.photons_per_pattern)
+    method = find_method(model, given) if settings.method == "auto" else settings.method
     errors: list[float] = []
 
     def report(error: float) -> None:
@@ -67,10 +80,8 @@ def refine(
     quick = settings.epochs if method == "least_squares" else round(settings.epochs * _WARM_UP_SHARE)
     start = given
     if quick:
-        damping = settings.regularisation or usual_damping(model, given)
-        # a likelihood that follows takes the noise away again: damp less before it
-        damping = damping if method == "least_squares" else damping / 2
-        first = LeastSquares(model, canvas, given, replace(settings, epochs=quick, regularisation=damping))
+        usual = settings if method == "least_squares" else _warm_up(settings, quick, model, given)
+        first = LeastSquares(model, canvas, given, usual)
         run_safeguarded(first, quick, report)
         canvas, start = first.canvas, first.probe
     if quick < settings.epochs:
@@ -82,3 +93,13 @@ def refine(
         canvas, start = keep_ramp(canvas, start, given)
         canvas, start = level_phase(canvas, start, model.illumination(start, model.patterns))
     return model.solution(canvas, start, errors, method)
+
+
+def _warm_up(settings: RefineSettings, epochs: int, model: ScanModel, probe: Tensor) -> RefineSettings:
+    """The settings of least squares before a likelihood, which takes the noise away again."""
+    return replace(
+        settings,
+        epochs=epochs,
+        regularisation=settings.regularisation or find_damping(model, probe, before_likelihood=True),
+        probe_rate=settings.probe_rate * find_probe_share(model),
+    )

@@ -1,1 +1,1 @@
-"""Files written whole and read safely: one definition of damage, one set of limits."""
+"""Atomic writes, and untrusted files read with one definition of damage and one set of limits."""

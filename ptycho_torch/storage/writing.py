@@ -1,4 +1,4 @@
-"""Writing files so that nothing is lost: whole or not at all, and never over something else unasked."""
+"""Atomic writes, and folders for results that are never replaced unasked."""
 
 from __future__ import annotations
 
@@ -16,56 +16,61 @@ from ptycho_torch.errors import OutputError
 
 
 @contextlib.contextmanager
-def write_whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path` that takes its name only when everything was written.
+def write_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path`, which is renamed to `path` once the block has ended without an error.
 
     Raises:
-        OutputError: it cannot be written there.
+        OutputError: the file cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+        with _explain_failure(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def write_json(values: Any, path: Path) -> None:  # noqa: ANN401 - whatever JSON can hold
-    """Write readable JSON, whole or not at all."""
-    with write_whole(path) as file:
+@contextlib.contextmanager
+def _explain_failure(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def write_json(values: Any, path: Path) -> None:  # noqa: ANN401 - whatever JSON can contain
+    """Write indented JSON, atomically."""
+    with write_atomically(path) as file:
         file.write((json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
-    """Check that a folder can take results, and touch nothing.
+    """Check that results can be written to a folder, without changing it.
 
     Raises:
-        OutputError: it holds something already and `overwrite` is off, no run wrote it, or it cannot be written.
+        OutputError: it is in use and `overwrite` is False, it is not the folder of a run, or it cannot be written.
     """
-    try:
+    with _explain_failure(folder):
         if folder.exists() and not folder.is_dir():
-            raise OutputError(f"{folder}: is a file; a folder is needed for the results")
+            raise OutputError(f"{folder}: is a file; results must be written to a folder")
         if folder.is_dir() and any(folder.iterdir()):
             if not overwrite:
                 raise OutputError(f"{folder}: is not empty; name another folder or add --overwrite")
             if not (folder / "run.json").is_file():
-                raise OutputError(f"{folder}: holds files but no run.json of an earlier run; name another folder")
+                raise OutputError(f"{folder}: contains files but no run.json of an earlier run; name another folder")
         check_writable(folder)
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
 
 
 def check_writable(path: Path) -> None:
-    """Raise OutputError where a file or folder cannot be made, as far as can be told without making it."""
+    """Raise OutputError if a file or folder cannot be created, as far as this is known before it is tried."""
     place = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
     if place != path and not place.is_dir():
         raise OutputError(f"{path}: cannot be written ({place} is a file)")
@@ -73,22 +78,20 @@ def check_writable(path: Path) -> None:
         raise OutputError(f"{path}: cannot be written ({os.strerror(errno.EACCES)})")
 
 
-def claim_folder(folder: Path, *, overwrite: bool) -> None:
-    """Make a folder for results, or empty it where that was asked for.
+def prepare_folder(folder: Path, *, overwrite: bool) -> None:
+    """Create a folder for results, or empty it if `overwrite` is True.
 
     Raises:
-        OutputError: it holds something already and `overwrite` is off, no run wrote it, or it cannot be made.
+        OutputError: see `check_folder`.
     """
     check_folder(folder, overwrite=overwrite)
-    try:
+    with _explain_failure(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for entry in folder.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
-        probe = folder / f".{uuid.uuid4().hex}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
+        trial = folder / f".{uuid.uuid4().hex}"
+        trial.touch()
+        trial.unlink()

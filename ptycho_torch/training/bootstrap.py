@@ -1,4 +1,4 @@
-"""Probes to train with: the network needs the true illumination, files rarely hold it."""
+"""Probes for training: the network needs accurate ones, which files rarely contain."""
 
 from __future__ import annotations
 
@@ -17,30 +17,21 @@ from ptycho_torch.solve.solve import refine
 
 
 def bootstrap_probes(
-    scans: Sequence[Scan],
-    experiment: Experiment,
-    device: torch.device,
-    progress: Stages | None = None,
+    scans: Sequence[Scan], experiment: Experiment, device: torch.device, progress: Stages | None = None
 ) -> list[NDArray[np.complex64]]:
-    """Refine each scan's probe with the physics solver for a few epochs; with none, only calibrate its power.
+    """Refine each scan's probe for `bootstrap_epochs` epochs of the solver; with 0, only calibrate its power.
 
-    The object found on the way is not used: the network learns from the patterns alone.
+    The solver's object is not used: the network learns from the patterns alone.
 
     Raises:
-        DataError: a scan has no probe to start from.
+        DataError: a scan has no probe.
     """
-    epochs = experiment.training.bootstrap_epochs
-    probes = []
+    epochs, probes = experiment.training.bootstrap_epochs, []
     for scan in scans:
         if epochs:
+            stage = progress(f"probe of {scan.name}", epochs, "epoch") if progress else None
             settings = replace(experiment.refine, epochs=epochs)
-            found = refine(
-                scan,
-                settings,
-                device=device,
-                progress=progress(f"probe of {scan.name}", epochs, "epoch") if progress else None,
-            )
-            probes.append(found.probe)
+            probes.append(refine(scan, settings, device=device, progress=stage).probe)
         else:
             probes.append(starting_probe(scan, None, experiment.refine.probe_modes))
     return probes

@@ -1,4 +1,4 @@
-"""The composition root: settings to network, loss and module."""
+"""Settings to network, loss and module."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from ptycho_torch.config import Experiment, TrainingSettings
-from ptycho_torch.models.build import build_network
 from ptycho_torch.models.record import make_record
+from ptycho_torch.networks.build import build_network
 from ptycho_torch.physics.losses import (
     AMPLITUDE_PENALTIES,
     LOSSES,
@@ -21,8 +21,7 @@ from ptycho_torch.physics.losses import (
     total_variation,
 )
 from ptycho_torch.training.module import ReconstructionModule
-from ptycho_torch.training.objective import Objective, patterns, true_object
-from ptycho_torch.training.optim import StepSizes
+from ptycho_torch.training.objective import Objective, compare_objects, compare_patterns
 
 M = TypeVar("M", bound=ReconstructionModule)
 
@@ -34,16 +33,18 @@ def build_module(
     good: Sequence[NDArray[np.bool_]],
     main_steps: int,
     kind: type[M] = ReconstructionModule,  # type: ignore[assignment]
+    backgrounds: Sequence[NDArray[np.float32] | None] = (),
 ) -> M:
-    """The module that trains a network on scans.
+    """Build the module that trains a network on scans.
 
     Args:
         experiment: all settings; they are stored in the checkpoints.
         probes: (mode, h, w) probe of each scan, in √photons.
-        photons: mean photons of a pattern of each scan.
+        photons: mean photons per pattern of each scan.
         good: (h, w) good detector pixels of each scan.
-        main_steps: optimiser steps that training will take before any fine tuning.
-        kind: class of the module, for contracts that name their own.
+        main_steps: optimiser steps before fine-tuning.
+        kind: class of the module.
+        backgrounds: (h, w) mean background of each scan in counts, None for a scan without any.
     """
     training = experiment.training
     stacked = torch.from_numpy(np.stack(probes))
@@ -52,17 +53,19 @@ def build_module(
         stacked,
         torch.tensor(photons, dtype=torch.float32),
         torch.from_numpy(np.stack(good).astype(np.float32)),
+        background=_stack_backgrounds(backgrounds, stacked.shape[-1]),
         objective=build_objective(training),
-        step_sizes=StepSizes(
-            highest=training.learning_rate,
-            schedule=training.schedule,
-            warmup_steps=training.warmup_steps,
-            main_steps=main_steps,
-            last_share=training.last_rate,
-            fine_tune_share=training.fine_tune_rate,
-        ),
+        settings=training,
+        main_steps=main_steps,
         record=make_record(experiment, stacked.shape[-1]),
     )
+
+
+def _stack_backgrounds(backgrounds: Sequence[NDArray[np.float32] | None], patch_px: int) -> torch.Tensor | None:
+    if all(background is None for background in backgrounds):
+        return None
+    empty = np.zeros((patch_px, patch_px), np.float32)
+    return torch.from_numpy(np.stack([empty if background is None else background for background in backgrounds]))
 
 
 def build_objective(training: TrainingSettings) -> Objective:
@@ -77,5 +80,5 @@ def build_objective(training: TrainingSettings) -> Objective:
     if training.amplitude_variance_weight:
         priors.append((amplitude_variance, training.amplitude_variance_weight))
     by_patterns = training.target == "patterns"
-    target = patterns(LOSSES[training.loss]) if by_patterns else true_object(level=training.level_labels)
+    target = compare_patterns(LOSSES[training.loss]) if by_patterns else compare_objects(level=training.level_labels)
     return Objective(target, training.unmerged_weight, priors)

@@ -4,31 +4,63 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
-from ptycho_torch.config.schema import TrainingSettings
-from ptycho_torch.data.grouping import GroupRule
+from ptycho_torch.config import TrainingSettings
+from ptycho_torch.data.grouping import GroupRule, group_nearest, make_groups
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.storage.writing import write_whole
+from ptycho_torch.storage.writing import write_atomically
 from ptycho_torch.training.dataset import Batch, GroupDataset
-from ptycho_torch.training.splitting import split_groups
 
 _log = logging.getLogger(__name__)
 
 
-class GroupSampler(Sampler[int]):
-    """Some of the groups in random order, drawn anew for each epoch from the seed and the epoch's number.
+@dataclass(frozen=True, eq=False)
+class GroupSplit:
+    """Groups for training and for validation.
 
-    So a run that is resumed sees the groups that it would have seen without the break.
+    Attributes:
+        training: (group, size) pattern indices.
+        validation: likewise; none of their patterns is in a training group, unless `shared`.
+        shared: whether the scan was too small to reserve patterns.
+    """
+
+    training: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    shared: bool
+
+
+def split_groups(positions_px: NDArray[np.float64], rule: GroupRule, validation_share: float, seed: int) -> GroupSplit:
+    """Reserve compact groups for validation and group the other patterns by the rule.
+
+    Groups shrink to the size of a smaller scan. There is always at least one validation group, since the best
+    checkpoint is chosen by it.
+    """
+    patterns = len(positions_px)
+    size = min(rule.size, patterns)
+    compact = group_nearest(positions_px, size)
+    rng = np.random.default_rng(seed)
+    reserved = max(1, round(validation_share * patterns / size))
+    validation = compact[rng.permutation(patterns)[:reserved]]
+    rest = np.setdiff1d(np.arange(patterns), validation)
+    if validation_share == 0 or len(rest) < 2 * size or len(rest) < patterns / 2:
+        return GroupSplit(make_groups(positions_px, rule, seed), validation, shared=True)
+    return GroupSplit(rest[make_groups(positions_px[rest], rule, seed)], validation, shared=False)
+
+
+class GroupSampler(Sampler[int]):
+    """Random groups, drawn for each epoch from the seed and the epoch's number, so that a resumed run draws the same.
 
     Args:
-        groups: how many there are.
-        draws: how many of them an epoch takes, each at most once.
+        groups: number of groups.
+        draws: groups per epoch, each at most once.
         seed: seed of the draw.
     """
 
@@ -37,30 +69,28 @@ class GroupSampler(Sampler[int]):
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
+        """Choose the epoch; Lightning calls this before each one."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        """Groups an epoch."""
+        """Groups per epoch."""
         return self._draws
 
     def __iter__(self) -> Iterator[int]:
-        """Indices of groups."""
+        """Draw indices of groups."""
         order = np.random.default_rng((self._seed, self._epoch)).permutation(self._groups)
         return iter(order[: self._draws].tolist())
 
 
 class ScanDataModule(lightning.LightningDataModule):
-    """Groups of one or several scans, split, shuffled and batched by seed.
-
-    An epoch draws as many groups as it takes to see each pattern once on average.
+    """Groups of one or several scans, split, shuffled and batched.
 
     Args:
         scans: scans with patterns of one size.
-        settings: size of groups and batches, share for validation, seed, what to learn from.
+        settings: size of groups and batches, share for validation, seed, target.
 
     Raises:
-        DataError: the object is to be learnt from, and a scan does not know it.
+        DataError: the target is the true object, and a scan has none.
     """
 
     def __init__(self, scans: Sequence[Scan], settings: TrainingSettings) -> None:
@@ -69,9 +99,7 @@ class ScanDataModule(lightning.LightningDataModule):
         self._settings = settings
         size = min(settings.group_size, *(len(scan) for scan in scans))
         if size < settings.group_size:
-            _log.warning(
-                "groups shrink from %d to %d patterns, all that the smallest scan has", settings.group_size, size
-            )
+            _log.warning("groups shrink from %d to %d patterns, those of the smallest scan", settings.group_size, size)
         rule = GroupRule(
             size=size,
             choice=settings.neighbour_choice,
@@ -87,7 +115,7 @@ class ScanDataModule(lightning.LightningDataModule):
         ]
         for scan, split in zip(scans, self.splits, strict=True):
             if split.shared and settings.validation_share:
-                _log.warning("%s is too small to set patterns aside: validation sees training patterns too", scan.name)
+                _log.warning("%s is too small to reserve patterns: validation uses training patterns too", scan.name)
         labelled = settings.target == "object"
         self.training = GroupDataset(scans, [split.training for split in self.splits], labelled=labelled)
         self.validation = GroupDataset(scans, [split.validation for split in self.splits], labelled=labelled)
@@ -97,17 +125,17 @@ class ScanDataModule(lightning.LightningDataModule):
 
     @property
     def batches_per_epoch(self) -> int:
-        """Training batches of an epoch."""
+        """Training batches per epoch."""
         return -(-self._per_epoch // self._settings.batch_size)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps of an epoch; its last one may see fewer batches than the others."""
+        """Optimiser steps per epoch; the last one may take fewer batches than the others."""
         return -(-self.batches_per_epoch // self._settings.accumulate)
 
     @property
     def main_steps(self) -> int:
-        """Optimiser steps before any fine tuning."""
+        """Optimiser steps before fine-tuning."""
         return self._settings.steps or self._settings.epochs * self.steps_per_epoch
 
     @property
@@ -116,23 +144,23 @@ class ScanDataModule(lightning.LightningDataModule):
         return self.main_steps + self._settings.fine_tune_epochs * self.steps_per_epoch
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Random groups without repetition, in a seeded order that differs from epoch to epoch."""
+        """Load random groups without repetition, in an order that differs from epoch to epoch."""
         sampler = GroupSampler(len(self.training), self._per_epoch, self._settings.seed)
         return DataLoader(self.training, batch_size=self._settings.batch_size, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """All validation groups in order."""
+        """Load all validation groups in order."""
         return DataLoader(self.validation, batch_size=self._settings.batch_size)
 
     def write_index(self, path: Path) -> None:
-        """Write which patterns are grouped, the state that tells what a run was trained on.
+        """Write which patterns are grouped, as NPZ.
 
-        Keys: `scans` (names), and for the scan of number s `positions_px_s`, `training_s`, `validation_s`.
+        Keys: `scans` (names), and for scan number s `positions_px_s`, `training_s`, `validation_s`.
         """
         arrays: dict[str, Any] = {"scans": np.array([scan.name for scan in self.scans])}
         for number, (scan, split) in enumerate(zip(self.scans, self.splits, strict=True)):
             arrays[f"positions_px_{number}"] = scan.positions_px
             arrays[f"training_{number}"] = split.training
             arrays[f"validation_{number}"] = split.validation
-        with write_whole(path) as file:
+        with write_atomically(path) as file:
             np.savez_compressed(file, **arrays)

@@ -17,14 +17,14 @@ from ptycho_torch.data.scan import Scan
 
 
 class Batch(NamedTuple):
-    """Groups of patterns; without the leading axis it is one group.
+    """Groups of patterns; without the leading axis, one group.
 
     Attributes:
         counts: (group, pattern, h, w) photons.
-        corners_px: (group, pattern, 2) whole-pixel place of each patch, least row and column 0 in each group.
+        corners_px: (group, pattern, 2) first pixel of each patch, counted from the least row and column in its group.
         shifts_px: (group, pattern, 2) sub-pixel part of the positions.
-        scan_index: (group,) which scan the group is from.
-        labels: (group, pattern, h, w) the true object under each pattern; empty where it is not learnt from.
+        scan_index: (group,) number of the group's scan.
+        labels: (group, pattern, h, w) the true object under each pattern; empty unless it is the target.
     """
 
     counts: Tensor
@@ -38,12 +38,12 @@ class GroupDataset(Dataset[Batch]):
     """Groups of one or several scans; patterns are looked up, never copied.
 
     Args:
-        scans: the scans, all with patterns of one size.
+        scans: scans with patterns of one size.
         groups: for each scan (group, size) pattern indices, all of one size.
-        labelled: show the true object under each pattern too.
+        labelled: whether to add the true object under each pattern.
 
     Raises:
-        DataError: labels are asked for, and a scan has no object to learn from.
+        DataError: `labelled`, and a scan has no true object.
     """
 
     def __init__(self, scans: Sequence[Scan], groups: Sequence[NDArray[np.int64]], *, labelled: bool = False) -> None:
@@ -51,8 +51,8 @@ class GroupDataset(Dataset[Batch]):
         frames = [Frame(scan.positions_px, scan.patch_px) for scan in scans]
         self._corners = [torch.from_numpy(frame.corners_px) for frame in frames]
         self._shifts = [torch.from_numpy(frame.shifts_px) for frame in frames]
-        self._pieces = [
-            _pieces(scan.known_object().window(frame.origin_px, frame.shape_px), scan.patch_px)
+        self._labels = [
+            _view_patches(scan.require_object().cut_window(frame.origin_px, frame.shape_px), scan.patch_px)
             for scan, frame in zip(scans, frames, strict=True)
             if labelled
         ]
@@ -64,7 +64,7 @@ class GroupDataset(Dataset[Batch]):
         return int(self._ends[-1])
 
     def __getitem__(self, item: int) -> Batch:
-        """One group."""
+        """Look up one group."""
         if not 0 <= item < len(self):
             raise IndexError(item)
         number = int(np.searchsorted(self._ends, item, side="right"))
@@ -76,11 +76,11 @@ class GroupDataset(Dataset[Batch]):
             shifts_px=self._shifts[number][patterns],
             scan_index=torch.tensor(number),
         )
-        if not self._pieces:
+        if not self._labels:
             return batch
-        return batch._replace(labels=self._pieces[number][corners[:, 0], corners[:, 1]])
+        return batch._replace(labels=self._labels[number][corners[:, 0], corners[:, 1]])
 
 
-def _pieces(pixels: NDArray[np.complex64], side: int) -> Tensor:
-    """(row, column, h, w) view of every square of an image by its first pixel."""
+def _view_patches(pixels: NDArray[np.complex64], side: int) -> Tensor:
+    """View every square of an image by its first pixel, (row, column, h, w)."""
     return torch.from_numpy(pixels).unfold(0, side, 1).unfold(1, side, 1)

@@ -1,44 +1,52 @@
-"""The training step: patterns to patches to merged object to expected counts to loss."""
+"""The training step: from patterns through patches, merged object and expected counts to the loss."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import lightning
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 
+from ptycho_torch.config import TrainingSettings
 from ptycho_torch.errors import DivergenceError
 from ptycho_torch.networks.build import Generator
-from ptycho_torch.physics.propagate import intensity
-from ptycho_torch.physics.scale import network_input
+from ptycho_torch.physics.background import subtract_background
+from ptycho_torch.physics.propagate import sum_intensities
+from ptycho_torch.physics.scale import make_network_input
 from ptycho_torch.training.dataset import Batch
 from ptycho_torch.training.objective import Objective
-from ptycho_torch.training.optim import StepSizes
 
 
 class ReconstructionModule(lightning.LightningModule):
-    """A network that learns from diffraction patterns alone, through the physics that made them.
+    """A network that learns through the forward model, from diffraction patterns alone or from true objects.
 
     Attributes:
         probes: (scan, mode, h, w) probe of each training scan, in √photons.
-        photons: (scan,) mean photons of a pattern of each.
+        photons: (scan,) mean photons per pattern of each, without the background.
         good: (scan, h, w) 1 on good detector pixels, 0 on bad ones.
+        background: (scan, h, w) mean background of each scan in counts, None if no scan has any. Checkpoints do not
+            contain it, since it belongs to the scans.
 
     Args:
         generator: patterns to complex patches.
         probes: see above.
         photons: see above.
         good: see above.
-        objective: what the patches are held against.
-        step_sizes: step size of each step.
+        background: see above.
+        objective: the loss of the patches of a batch.
+        settings: learning rate and schedule.
+        main_steps: optimiser steps before fine-tuning.
         record: plain values stored in every checkpoint, from which the module can be built again.
     """
 
     probes: Tensor
     photons: Tensor
     good: Tensor
+    background: Tensor | None
 
     def __init__(
         self,
@@ -47,8 +55,10 @@ class ReconstructionModule(lightning.LightningModule):
         photons: Float[Tensor, " scan"],
         good: Float[Tensor, "scan h w"],
         *,
+        background: Float[Tensor, "scan h w"] | None = None,
         objective: Objective,
-        step_sizes: StepSizes,
+        settings: TrainingSettings,
+        main_steps: int,
         record: dict[str, Any],
     ) -> None:
         super().__init__()
@@ -56,22 +66,26 @@ class ReconstructionModule(lightning.LightningModule):
         self.register_buffer("probes", probes)
         self.register_buffer("photons", photons)
         self.register_buffer("good", good)
+        self.register_buffer("background", background, persistent=False)
         self.record = record
         self._objective = objective
-        self._step_sizes = step_sizes
+        self._settings = settings
+        self._main_steps = main_steps
 
     def forward(
         self, counts: Float[Tensor, "group pattern h w"], scan_index: Tensor
     ) -> Complex[Tensor, "group pattern h w"]:
-        """Object patches of groups of patterns, each pattern by itself."""
+        """Predict the object patches of groups of patterns, each pattern by itself."""
         groups, size = counts.shape[:2]
-        amplitude = network_input(counts, self.photons[scan_index][:, None, None, None]).flatten(0, 1)
-        light = intensity(self.probes[scan_index]).repeat_interleave(size, dim=0)
-        patches: Tensor = self.generator(amplitude, light)
+        background = None if self.background is None else self.background[scan_index][:, None]
+        sample_counts = subtract_background(counts, background)
+        amplitude = make_network_input(sample_counts, self.photons[scan_index][:, None, None, None]).flatten(0, 1)
+        illumination = sum_intensities(self.probes[scan_index]).repeat_interleave(size, dim=0)
+        patches: Tensor = self.generator(amplitude, illumination)
         return patches.unflatten(0, (groups, size))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Loss of one batch.
+        """Compute the loss of one batch.
 
         Raises:
             DivergenceError: it is not finite.
@@ -79,25 +93,37 @@ class ReconstructionModule(lightning.LightningModule):
         loss = self._batch_loss(batch)
         if not torch.isfinite(loss):
             raise DivergenceError(
-                f"the training loss is {float(loss.detach())} at step {self.global_step}; a smaller learning_rate helps"
+                f"the training loss is {float(loss.detach())} at step {self.global_step}; use a smaller learning_rate"
             )
         self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(batch.counts))
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Log the loss of groups that training does not see."""
+        """Log the loss of groups that training does not use."""
         self.log("val_loss", self._batch_loss(batch), prog_bar=True, batch_size=len(batch.counts))
 
     def _batch_loss(self, batch: Batch) -> Tensor:
         patches = self(batch.counts, batch.scan_index).flatten(0, 1)
-        return self._objective(batch, patches, self.probes, self.good)
+        return self._objective(batch, patches, self.probes, self.good, self.background)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of shapes
-        """AdamW with the scheduled step sizes."""
-        optimiser = torch.optim.AdamW(self.generator.parameters(), lr=self._step_sizes.highest)
-        schedule = self._step_sizes.attach(optimiser)
+        """Make AdamW and its schedule."""
+        optimiser = torch.optim.AdamW(self.generator.parameters(), lr=self._settings.learning_rate)
+        schedule = LambdaLR(optimiser, lambda step: scale_rate(step, self._settings, self._main_steps))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the record, so that one file is enough to build the module again."""
         checkpoint["ptycho_torch"] = self.record
+
+
+def scale_rate(step: int, settings: TrainingSettings, main_steps: int) -> float:
+    """Find the learning rate of a step as a share of the highest: linear warm-up, schedule, then fine-tuning."""
+    if step >= main_steps:
+        return settings.fine_tune_rate
+    if step < settings.warmup_steps:
+        return (step + 1) / settings.warmup_steps
+    progress = (step - settings.warmup_steps) / (main_steps - settings.warmup_steps)
+    if settings.schedule == "cosine":
+        return settings.last_rate + (1 - settings.last_rate) * 0.5 * (1 + math.cos(math.pi * progress))
+    return settings.last_rate**progress if settings.schedule == "exponential" else 1.0

@@ -1,4 +1,4 @@
-"""What a network is trained for: one number from the patches that it made of a batch."""
+"""What a network is trained for: one number from the patches that it predicts for a batch."""
 
 from __future__ import annotations
 
@@ -8,51 +8,56 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from ptycho_torch.physics.forward import expected_counts
-from ptycho_torch.physics.losses import Loss, Prior, mean_phase, object_mae
+from ptycho_torch.physics.forward import expect_counts
+from ptycho_torch.physics.losses import Loss, Prior, find_mean_phase, object_mae
 from ptycho_torch.physics.merge import merge
-from ptycho_torch.physics.patches import gather, patch_index
+from ptycho_torch.physics.patches import gather, index_patches
 from ptycho_torch.physics.probe import shift_pairs
-from ptycho_torch.physics.propagate import intensity
+from ptycho_torch.physics.propagate import sum_intensities
 from ptycho_torch.training.dataset import Batch
 
-Misfit = Callable[[Tensor], Tensor]
-Target = Callable[[Batch, Tensor, Tensor, Tensor], Misfit]
+PatchLoss = Callable[[Tensor], Tensor]
+# batch, and for each of its patterns: probe, good pixels, background or None, relative illumination
+Target = Callable[[Batch, Tensor, Tensor, Tensor | None, Tensor], PatchLoss]
 
 
-def patterns(loss: Loss) -> Target:
-    """Hold patches against the counts that were measured, through the physics that made them."""
+def compare_patterns(loss: Loss) -> Target:
+    """Compare the counts that the forward model expects of the patches with the measured ones."""
 
-    def misfit(batch: Batch, probes: Tensor, good: Tensor, light: Tensor) -> Misfit:
+    def make_loss(
+        batch: Batch, probes: Tensor, good: Tensor, background: Tensor | None, illumination: Tensor
+    ) -> PatchLoss:
         counts, shifted = batch.counts.flatten(0, 1), shift_pairs(probes, batch.shifts_px.flatten(0, 1))
-        return lambda patches: loss(expected_counts(patches, shifted), counts, good)
+        return lambda patches: loss(expect_counts(patches, shifted, background), counts, good)
 
-    return misfit
+    return make_loss
 
 
-def true_object(*, level: bool) -> Target:
-    """Hold patches against the object itself.
+def compare_objects(*, level: bool) -> Target:
+    """Compare the patches with the true object.
 
     Args:
-        level: remove the mean phase of each piece, which its pattern does not tell.
+        level: remove the mean phase of each patch of the true object, which its pattern does not determine.
     """
 
-    def misfit(batch: Batch, probes: Tensor, good: Tensor, light: Tensor) -> Misfit:
+    def make_loss(
+        batch: Batch, probes: Tensor, good: Tensor, background: Tensor | None, illumination: Tensor
+    ) -> PatchLoss:
         labels = batch.labels.flatten(0, 1)
         if level:
-            labels = labels * mean_phase(labels, light).conj()
-        return lambda patches: object_mae(patches, labels, light)
+            labels = labels * find_mean_phase(labels, illumination).conj()
+        return lambda patches: object_mae(patches, labels, illumination)
 
-    return misfit
+    return make_loss
 
 
 class Objective:
-    """Patches, merged where they overlap and as they are, against a target; and priors on them.
+    """The loss of patches, merged where they overlap and as they are, against a target, plus priors.
 
     Args:
-        target: what they are held against.
+        target: what the patches are compared with.
         unmerged_weight: share of the loss taken from patches before they are merged.
-        priors: what else is asked of the patches, with its weight.
+        priors: penalties on the patches, each with its weight.
     """
 
     def __init__(self, target: Target, unmerged_weight: float, priors: Sequence[tuple[Prior, float]] = ()) -> None:
@@ -66,6 +71,7 @@ class Objective:
         patches: Complex[Tensor, "pattern h w"],
         probes: Complex[Tensor, "scan mode h w"],
         good: Float[Tensor, "scan h w"],
+        background: Float[Tensor, "scan h w"] | None = None,
     ) -> Float[Tensor, ""]:
         """The loss of a batch.
 
@@ -74,27 +80,29 @@ class Objective:
             patches: object patches of all its patterns, group after group.
             probes: probe of each scan, in √photons.
             good: 1 on good detector pixels of each scan, 0 on bad ones.
+            background: mean photons beside those of the sample in each pattern of each scan; None if no scan has any.
         """
         scan = batch.scan_index.repeat_interleave(batch.counts.shape[1])
-        light = intensity(probes)
+        illumination = sum_intensities(probes)
         # as a share of each probe's brightest pixel: what is faint must not depend on the other scans of a batch
-        light = (light / light.amax(dim=(-2, -1), keepdim=True))[scan]
-        misfit = self._target(batch, probes[scan], good[scan], light)
+        illumination = (illumination / illumination.amax(dim=(-2, -1), keepdim=True))[scan]
+        of_patterns = None if background is None else background[scan]
+        target_loss = self._target(batch, probes[scan], good[scan], of_patterns, illumination)
         share = self._unmerged_weight
-        loss = (1 - share) * misfit(_merged(batch, patches, light))
+        loss = (1 - share) * target_loss(_merge_groups(batch, patches, illumination))
         if share:
-            loss = loss + share * misfit(patches)
+            loss = loss + share * target_loss(patches)
         for prior, weight in self._priors:
-            loss = loss + weight * prior(patches, light)
+            loss = loss + weight * prior(patches, illumination)
         return loss
 
 
-def _merged(batch: Batch, patches: Tensor, light: Tensor) -> Tensor:
-    """The patches cut again from the objects that the patches of each group make together."""
+def _merge_groups(batch: Batch, patches: Tensor, illumination: Tensor) -> Tensor:
+    """The patches cut again from the object that the patches of each group make together."""
     groups, _, side, _ = batch.counts.shape
     # all groups lie below one another on one tall canvas
     height, width = (batch.corners_px.amax(dim=(0, 1)) + side).tolist()
     below = torch.arange(groups, device=patches.device)[:, None] * height
     corners = torch.stack([batch.corners_px[..., 0] + below, batch.corners_px[..., 1]], dim=-1).flatten(0, 1)
-    index = patch_index(corners, side, width)
-    return gather(merge(patches, light, index, (groups * height, width)), index, side)
+    index = index_patches(corners, side, width)
+    return gather(merge(patches, illumination, index, (groups * height, width)), index, side)

@@ -1,4 +1,4 @@
-"""The folder of a result: object, probe, pictures and figures of merit, whichever way led there."""
+"""The folder of a result: object, probe, pictures and figures of merit, with and without a network."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ import numpy as np
 
 from ptycho_torch.data.canvas import Frame
 from ptycho_torch.evaluate.figures import Panel, save_comparison, save_object
-from ptycho_torch.evaluate.scores import illumination, lit_area
+from ptycho_torch.evaluate.scores import find_illuminated_area, sum_illumination
 from ptycho_torch.formats.npz import write_object
-from ptycho_torch.storage.writing import write_json, write_whole
+from ptycho_torch.storage.writing import write_atomically, write_json
 from ptycho_torch.workflows.reconstruction import Reconstruction
 from ptycho_torch.workflows.refinement import Refinement
 
 
 def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str, str]:
-    """Write a result into a folder; returns the files by what they are.
+    """Write a result into a folder and return the names of its files by content.
 
-    A scan that came with a product leaves a product as well, a network its own object and a sample of its patches.
+    A scan that was read from a product adds a product; a network adds its own object and a sample of its patches.
     """
     scan, canvas, probe = result.scan, result.solution.canvas, result.solution.probe
-    light = illumination(scan, probe)
-    mask = lit_area(light)
+    light = sum_illumination(scan, probe)
+    mask = find_illuminated_area(light)
     amplitude, phase = save_object(canvas.pixels, folder, mask)
     paths = {"object": folder / "object.npz", "probe": folder / "probe.npy"}
     write_object(canvas, paths["object"])
-    with write_whole(paths["probe"]) as file:
+    with write_atomically(paths["probe"]) as file:
         np.save(file, probe)
     if isinstance(result, Reconstruction):
         paths |= {"network_object": folder / "network_object.npz", "prediction": folder / "prediction.npz"}
         write_object(result.prediction.canvas, paths["network_object"])
-        with write_whole(paths["prediction"]) as file:
+        with write_atomically(paths["prediction"]) as file:
             np.savez_compressed(file, patches=result.sample, patterns=result.sample_patterns)
     paths |= {"metrics": folder / "metrics.json", "comparison": folder / "comparison.png"}
-    write_json(_figures(result), paths["metrics"])
+    write_json(_collect_metrics(result), paths["metrics"])
     title = f"{scan.name}: {len(scan)} patterns of {scan.patch_px}², {scan.photons_per_pattern:.3g} photons each"
-    save_comparison(_panels(result), light, mask, title, paths["comparison"])
+    save_comparison(_make_panels(result), light, mask, title, paths["comparison"])
     paths |= {"amplitude": amplitude, "phase": phase}
     if scan.source is not None:
         paths |= scan.source.write_result(folder, canvas, probe, result.solution.errors)
     return {name: path.name for name, path in paths.items()}
 
 
-def _figures(result: Reconstruction | Refinement) -> dict[str, Any]:
+def _collect_metrics(result: Reconstruction | Refinement) -> dict[str, Any]:
     if isinstance(result, Reconstruction):
-        told = {"verdict": str(result.verdict), "diagnostics": result.verdict.figures}
-        return result.metrics | told | ({"start": result.start} if result.polished else {})
+        judged = {"verdict": str(result.verdict), "diagnostics": result.verdict.figures}
+        return result.metrics | judged | ({"start": result.start} if result.polished else {})
     values: dict[str, Any] = {**result.metrics, "R_by_epoch": result.solution.errors, "verdict": str(result.verdict)}
     if result.resolution:
         values["frc"] = {
@@ -58,8 +58,8 @@ def _figures(result: Reconstruction | Refinement) -> dict[str, Any]:
     return values
 
 
-def _panels(result: Reconstruction | Refinement) -> list[Panel]:
-    """The truth where it is known, then the objects with their figures of merit."""
+def _make_panels(result: Reconstruction | Refinement) -> list[Panel]:
+    """Make a panel of the true object, if known, and of each object with its figures of merit."""
     scan = result.scan
     if isinstance(result, Refinement):
         shown = [("refined", result.solution.canvas, result.metrics)]
@@ -73,13 +73,13 @@ def _panels(result: Reconstruction | Refinement) -> list[Panel]:
             )
             if canvas
         ]
-    panels = [Panel(title, canvas.pixels, _note(figures)) for title, canvas, figures in shown]
+    panels = [Panel(title, canvas.pixels, _format_note(figures)) for title, canvas, figures in shown]
     if scan.truth is not None:
-        panels.insert(0, Panel("truth", Frame(scan.positions_px, scan.patch_px).seen_of(scan.truth)))
+        panels.insert(0, Panel("true object", Frame(scan.positions_px, scan.patch_px).cut_from(scan.truth)))
     return panels
 
 
-def _note(figures: dict[str, float]) -> str:
+def _format_note(figures: dict[str, float]) -> str:
     lines = [f"R {figures['R']:.4f} (floor {figures['R_floor']:.4f})"]
     if "complex_error" in figures:
         lines.append(f"error {figures['complex_error']:.3f}, phase corr. {figures['phase_correlation']:.3f}")

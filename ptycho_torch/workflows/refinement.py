@@ -1,4 +1,4 @@
-"""A scan to an object by the physics solver alone, with its resolution."""
+"""From a scan to an object by the solver alone, with its resolution."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from ptycho_torch.evaluate.verdict import Verdict, judge
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Progress
 from ptycho_torch.solve.scan_model import Solution
-from ptycho_torch.solve.solve import chosen_method, refine
+from ptycho_torch.solve.solve import choose_method, refine
 
 
 @dataclass(frozen=True, eq=False)
 class Refinement:
-    """What the solver made of a scan.
+    """A scan with its reconstruction.
 
     Attributes:
         scan: the scan.
         solution: object, probe and R by epoch.
         metrics: figures of merit by name.
-        verdict: whether to trust it.
-        resolution: Fourier ring correlation of the two halves of the scan, where it was asked for.
+        verdict: whether to trust the result.
+        resolution: Fourier ring correlation of the two halves of the scan, if requested.
     """
 
     scan: Scan
@@ -47,21 +47,21 @@ def refine_scan(
     halves: bool = False,
     progress: Progress | None = None,
 ) -> Refinement:
-    """Reconstruct a scan from empty space and its own probe.
+    """Reconstruct a scan from a flat object and its own probe.
 
     Args:
         scan: the scan.
         settings: solver, epochs, probe update.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        halves: also solve both random halves of the scan and correlate them, which takes as long again.
+        halves: whether to also reconstruct two random halves of the scan and correlate them, which doubles the time.
         progress: called after each epoch of the whole scan.
 
     Raises:
-        DataError: there is no probe to start from.
-        ConfigError: the device is not there.
+        DataError: the scan has no probe.
+        ConfigError: the device does not exist.
     """
     settings, place = settings or RefineSettings(), find_device(device)
-    replace(settings, method=chosen_method(settings, scan.photons_per_pattern)).warn_idle()
+    replace(settings, method=choose_method(settings, scan)).warn_unused()
     started = time.perf_counter()
     solution = refine(scan, settings, device=place, progress=progress)
     metrics = {"seconds": time.perf_counter() - started}
@@ -73,14 +73,14 @@ def refine_scan(
         order = np.random.default_rng(settings.seed).permutation(len(scan))
         parts = [scan.take(np.sort(order[start::2])) for start in (0, 1)]
         solutions = [refine(part, settings, device=place) for part in parts]
-        resolution = ring_correlation(*(_middle(scan, half) for half in solutions))
+        resolution = ring_correlation(*(_cut_middle(scan, half) for half in solutions))
         metrics["frc_half_bit_nyquist"] = resolution.crossing
     return Refinement(scan, solution, metrics, verdict, resolution)
 
 
-def _middle(scan: Scan, solution: Solution) -> NDArray[np.complex64]:
-    """The square in the middle of the scan that is lit everywhere."""
+def _cut_middle(scan: Scan, solution: Solution) -> NDArray[np.complex64]:
+    """Cut the square in the middle of the scan, which is illuminated everywhere."""
     positions = scan.positions_px
     side = int(np.ptp(positions, axis=0).min() * 0.75) // 2 * 2
     corner = np.round((positions.min(axis=0) + positions.max(axis=0)) / 2) - side // 2
-    return solution.canvas.window((float(corner[0]), float(corner[1])), (side, side))
+    return solution.canvas.cut_window((float(corner[0]), float(corner[1])), (side, side))

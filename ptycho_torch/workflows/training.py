@@ -1,8 +1,7 @@
-"""Scans to a trained network in a folder."""
+"""From scans to a trained network in a folder."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,20 +13,18 @@ from numpy.typing import NDArray
 from ptycho_torch.config import Experiment
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import CheckpointError
-from ptycho_torch.models.build import build_network
 from ptycho_torch.models.bundle import save_bundle
 from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
+from ptycho_torch.networks.build import build_network
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Stages
 from ptycho_torch.runtime.run_record import RunRecord, check_run
-from ptycho_torch.storage.writing import claim_folder
+from ptycho_torch.storage.writing import prepare_folder
 from ptycho_torch.training.bootstrap import bootstrap_probes
 from ptycho_torch.training.fit import LAST_NAME, TrainingResult, fit
 
-# makes the parameters of a bundle from the network, the folder of the results and the files of the scans
+# function of the network, the folder of the results and the files of the scans that returns the parameters of a bundle
 Params = Callable[[TrainedNetwork, Path, Sequence[Path]], Mapping[str, Any]]
-
-_log = logging.getLogger(__name__)
 
 
 def train_network(
@@ -43,49 +40,44 @@ def train_network(
     progress: Stages | None = None,
     params: Mapping[str, Any] | Params | None = None,
 ) -> TrainingResult:
-    """Find the probes, train a network, and leave checkpoints, index state, losses and a record in a folder.
-
-    Beside them lies a bundle of the last checkpoint, `wts.h5.zip`, for other programs.
+    """Find the probes, train a network, and write checkpoints, index state, losses, a record and a bundle to a folder.
 
     Args:
         scans: one or more scans with patterns of one size.
         output_dir: new or empty folder, unless `overwrite` or `resume`.
         experiment: all settings.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        overwrite: replace an earlier run in the folder.
-        resume: go on with an interrupted or shorter run in the folder, from its last checkpoint.
-        track: log to MLflow as well, where MLFLOW_TRACKING_URI names a place.
-        inputs: the files that the scans are from, for the record.
-        progress: shows the search for each probe; Lightning's own bar follows where it is given.
-        params: the flat parameters that the bundle gets, or a function that makes them of the network, the folder and
-            the inputs.
+        overwrite: whether to replace an earlier run in the folder.
+        resume: whether to resume an interrupted or shorter run in the folder from its last checkpoint.
+        track: whether to log to MLflow as well, if MLFLOW_TRACKING_URI is set.
+        inputs: the scans' files, for the record.
+        progress: shows the refinement of each probe; if given, Lightning shows its own bar as well.
+        params: the flat parameters of the bundle, or a function of the network, the folder and the inputs.
 
     Raises:
         ConfigError: a setting or the device is unusable.
-        DataError: a scan has no probe to start from, or no object to learn from where that is asked for.
+        DataError: a scan has no probe, or no true object although that is the target.
         OutputError: the folder is in use or cannot be written.
-        CheckpointError: there is nothing to resume from, or something else was trained there.
-        DivergenceError: training met a value that is not finite.
+        CheckpointError: there is no run to resume, or it has other settings or scans.
+        DivergenceError: the loss became non-finite.
     """
     experiment = experiment or Experiment()
     folder, place = Path(output_dir), find_device(device)
     checkpoint = folder / "checkpoints" / LAST_NAME if resume else None
     for section in (experiment.model, experiment.training):
-        section.warn_idle()
+        section.warn_unused()
     build_network(experiment, scans[0].patch_px)
     for scan in scans:
-        scan.known_probe()
-        if scan.background is not None:
-            _log.warning("%s: training leaves the background out; only the solver takes it into account", scan.name)
+        scan.require_probe()
         if experiment.training.target == "object":
-            scan.known_object()
+            scan.require_object()
     if checkpoint is None:
-        claim_folder(folder, overwrite=overwrite)
+        prepare_folder(folder, overwrite=overwrite)
         record = RunRecord(folder, "train", experiment.to_dict(), inputs)
         probes = bootstrap_probes(scans, experiment, place, progress)
     else:
         check_run(folder)
-        probes = list(_resumable(checkpoint, scans, experiment))
+        probes = list(_load_probes(checkpoint, scans, experiment))
         record = RunRecord(folder, "train", experiment.to_dict(), inputs)
     result = fit(
         scans, probes, experiment, folder, device=place, resume=checkpoint, track=track, bar=progress is not None
@@ -98,7 +90,8 @@ def train_network(
     return result
 
 
-def _resumable(checkpoint: Path, scans: Sequence[Scan], experiment: Experiment) -> NDArray[np.complex64]:
+def _load_probes(checkpoint: Path, scans: Sequence[Scan], experiment: Experiment) -> NDArray[np.complex64]:
+    """Load the probes of a run to resume, which must have the same scans and settings."""
     trained = load_network(checkpoint)
     asked = replace(experiment.training, epochs=1, steps=None, max_minutes=None)
     before = replace(trained.experiment.training, epochs=1, steps=None, max_minutes=None)

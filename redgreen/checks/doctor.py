@@ -15,8 +15,6 @@ from redgreen.gitrepo import git, take_snapshot
 from redgreen.project import Project
 from redgreen.registry.load import load_registry
 
-__all__ = ["Finding", "examine"]
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:

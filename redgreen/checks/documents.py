@@ -10,8 +10,6 @@ from redgreen.evidence.folder import translate_errors, write_text
 from redgreen.project import Project
 from redgreen.registry.model import Registry, Selector
 
-__all__ = ["find_outdated", "render", "write"]
-
 INDEX: Final = "docs/development/TEST_SUITE_INDEX.md"
 SELECTOR_MAP: Final = "docs/development/SELECTOR_MAP.md"
 NOTICE: Final = "<!-- Generated from plans/registry.yaml by `python -m redgreen docs`; edit the registry instead. -->"

@@ -5,54 +5,52 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from redgreen.errors import Problem, RegistryError
 from redgreen.evidence.folder import write_json
 from redgreen.judge.verdict import is_named_by
 from redgreen.project import Project
 from redgreen.registry.load import LOCK_NAME
-from redgreen.registry.model import Registry, Selector
+from redgreen.registry.model import Registry, Selector, covers
 from redgreen.run.environment import PLUGIN_FOLDER
 from redgreen.run.launch import expand
 
-__all__ = ["Findings", "freeze", "lint"]
-
 COLLECTION_LIMIT_S: Final = 300
-DRIFT: Final = "frozen ids"
+DRIFT: Final = "frozen ids"  # in the message of a problem that freezing again removes
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a selector selects: its tests, how many -k and -m choose among, and what is wrong with these."""
+
+    ids: tuple[str, ...] = ()
+    inside: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Collected:
-    """What pytest collected: all ids, and the ids and the reach of each live selector."""
+    """What pytest collected: all ids, the files with errors, and the answer for each selector."""
 
-    ids: list[str] = field(default_factory=list)
-    chosen: dict[str, list[str]] = field(default_factory=dict)
-    inside: dict[str, int] = field(default_factory=dict)
-    errors: list[str] = field(default_factory=list)
-    bad_queries: dict[str, str] = field(default_factory=dict)
+    ids: list[str]
+    errors: list[str]
+    queries: dict[str, Query]
 
 
 @dataclass(slots=True)
 class Findings:
-    """What lint found: problems, harmless notes, and the number of tests of each live selector."""
+    """What lint found: problems, harmless notes, and the tests of each live selector."""
 
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-    chosen: dict[str, list[str]] = field(default_factory=dict)
+    chosen: dict[str, tuple[str, ...]] = field(default_factory=dict)
     collected: int = 0
-
-    @property
-    def problems_without_drift(self) -> list[Problem]:
-        """The problems that freezing again does not cure."""
-        return [problem for problem in self.problems if DRIFT not in problem.message]
 
 
 def lint(project: Project, registry: Registry) -> Findings:
@@ -62,18 +60,17 @@ def lint(project: Project, registry: Registry) -> Findings:
         RegistryError: Pytest cannot collect at all.
     """
     collected = collect(project, registry)
-    findings = Findings(collected=len(collected.ids), chosen=collected.chosen)
+    findings = Findings(collected=len(collected.ids))
     for node in collected.errors:
         findings.problems.append(Problem(node.partition("::")[0], 0, "pytest cannot collect this file"))
     for selector in registry.selectors.values():
-        checks = _check_planned(selector, collected) if selector.planned else _check_live(registry, selector, collected)
-        for is_problem, message in checks:
-            if is_problem:
-                findings.problems.append(Problem(registry.file, selector.line, f"selectors.{selector.name}: {message}"))
-            else:
-                findings.notes.append(f"{registry.file}:{selector.line}: selectors.{selector.name}: {message}")
+        query, where = collected.queries[selector.name], f"selectors.{selector.name}"
+        for message in _find_problems(registry, selector, query):
+            findings.problems.append(Problem(registry.file, selector.line, f"{where}: {message}"))
+        for message in _find_notes(registry, selector, query):
+            findings.notes.append(f"{registry.file}:{selector.line}: {where}: {message}")
         if not selector.planned:
-            findings.counts[selector.name] = len(collected.chosen.get(selector.name, []))
+            findings.chosen[selector.name] = query.ids
     findings.problems += _check_plans(project, registry)
     findings.problems += _check_overlap(registry, collected)
     findings.problems += _check_unregistered(registry, collected)
@@ -98,24 +95,25 @@ def collect(project: Project, registry: Registry) -> Collected:
         RegistryError: The process fails before it has collected.
     """
     live = [selector for selector in registry.selectors.values() if not selector.planned]
-    folder = Path(tempfile.mkdtemp(prefix="rg-lint-"))
-    try:
-        events, queries = folder / "events.jsonl", folder / "queries.json"
+    with tempfile.TemporaryDirectory(prefix="rg-lint-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        written, asked = folder / "events.jsonl", folder / "queries.json"
         wanted = {s.name: {"select": expand(project.root, s), "k": s.k, "m": s.m} for s in registry.selectors.values()}
-        queries.write_text(json.dumps(wanted), encoding="utf-8")
-        output = _collect_only(project, live, folder, events, queries)
-        lines = events.read_text(encoding="utf-8").splitlines() if events.exists() else []
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    found = Collected()
-    ended = False
-    for event in (json.loads(line) for line in lines):
-        ended = ended or event["e"] == "collected"
-        _take(found, event)
-    if not ended:
+        asked.write_text(json.dumps(wanted), encoding="utf-8")
+        output = _collect_only(project, live, folder, written, asked)
+        lines = written.read_text(encoding="utf-8").splitlines() if written.exists() else []
+    events = [json.loads(line) for line in lines]
+    ids = next((event["ids"] for event in events if event["e"] == "collected"), None)
+    if ids is None:
         told = [line for line in output.splitlines() if line.strip()]
         raise RegistryError(f"pytest cannot collect the suite: {told[-1].strip() if told else 'it said nothing'}")
-    return found
+    errors = [event["id"] for event in events if event["e"] == "collect_error"]
+    answers = [event for event in events if event["e"] == "query"]
+    queries = {
+        each["name"]: Query(tuple(each.get("ids", ())), each.get("inside", 0), each.get("error", ""))
+        for each in answers
+    }
+    return Collected(ids, errors, queries)
 
 
 def _collect_only(project: Project, live: list[Selector], folder: Path, events: Path, queries: Path) -> str:
@@ -138,61 +136,44 @@ def _collect_only(project: Project, live: list[Selector], folder: Path, events: 
     return done.stdout + "\n" + done.stderr
 
 
-def _take(found: Collected, event: dict[str, Any]) -> None:
-    if event["e"] == "collected":
-        found.ids = event["ids"]
-    elif event["e"] == "collect_error":
-        found.errors.append(event["id"])
-    elif event["e"] == "query" and "error" in event:
-        found.bad_queries[event["name"]] = event["error"]
-    elif event["e"] == "query":
-        found.chosen[event["name"]] = event["ids"]
-        found.inside[event["name"]] = event["inside"]
+def _find_problems(registry: Registry, selector: Selector, query: Query) -> Iterator[str]:
+    """Say what is wrong with the selection; a planned selector need not select anything yet."""
+    if query.error:
+        yield f"-k or -m is not an expression: {query.error}"
+    elif not query.ids and not selector.planned:
+        yield f"selects no test ({' '.join(selector.select)}); was it renamed?"
+    elif not selector.planned:
+        yield from _compare(registry, selector, query)
 
 
-def _check_live(registry: Registry, selector: Selector, collected: Collected) -> Iterator[tuple[bool, str]]:
-    """Problems (True) and notes (False) about a selector whose tests must exist."""
-    if selector.name in collected.bad_queries:
-        yield True, f"-k or -m is no expression: {collected.bad_queries[selector.name]}"
-        return
-    chosen = collected.chosen.get(selector.name, [])
-    if not chosen:
-        yield True, f"selects no test ({' '.join(selector.select)}); was it renamed?"
-        return
+def _compare(registry: Registry, selector: Selector, query: Query) -> Iterator[str]:
+    """Compare what is selected with what is declared."""
+    chosen = set(query.ids)
     for part in selector.select:
-        if "::" in part and not any(
-            nodeid == part or nodeid.startswith((f"{part}::", f"{part}[")) for nodeid in chosen
-        ):
-            yield True, f"'{part}' selects no test; was it renamed?"
-    if not selector.count.allows(len(chosen)):
-        yield True, f"selects {len(chosen)} tests, the registry says {selector.count}"
+        if "::" in part and not any(covers(part, nodeid) for nodeid in chosen):
+            yield f"'{part}' selects no test; was it renamed?"
+    if not selector.count.allows(len(query.ids)):
+        yield f"selects {len(query.ids)} tests, the registry says {selector.count}"
     frozen = set(registry.frozen.get(selector.name, chosen))
-    if frozen != set(chosen):
-        gone, new = len(frozen - set(chosen)), len(set(chosen) - frozen)
-        yield True, f"the {DRIFT} are out of date ({gone} gone, {new} new); run `redgreen lint --freeze`"
-    if (selector.k or selector.m) and collected.inside[selector.name] == len(chosen) > 1:
-        yield True, f"-k or -m is over-broad: it leaves none of the {len(chosen)} tests out"
-    yield from _check_reasons(selector, chosen)
-    for guard in selector.protects:
-        if registry.selectors[guard].planned:
-            yield False, f"protects {guard}, which is planned and protects nothing yet"
-
-
-def _check_reasons(selector: Selector, chosen: list[str]) -> Iterator[tuple[bool, str]]:
+    if frozen != chosen:
+        gone, new = len(frozen - chosen), len(chosen - frozen)
+        yield f"the {DRIFT} are out of date ({gone} gone, {new} new); run `redgreen lint --freeze`"
+    if (selector.k or selector.m) and query.inside == len(query.ids) > 1:
+        yield f"-k or -m is over-broad: it leaves none of the {len(query.ids)} tests out"
     for rule in selector.red.reasons if selector.red else ():
         if not any(is_named_by(rule, nodeid) for nodeid in chosen):
-            yield True, f"the reason for '{rule.tests}' names none of the selected tests"
+            yield f"the reason for '{rule.tests}' names none of the selected tests"
 
 
-def _check_planned(selector: Selector, collected: Collected) -> Iterator[tuple[bool, str]]:
-    if selector.name in collected.bad_queries:
-        yield True, f"-k or -m is no expression: {collected.bad_queries[selector.name]}"
-    chosen = collected.chosen.get(selector.name, [])
-    if len(chosen) >= selector.count.minimum and all(
-        any(nodeid == part or nodeid.startswith((f"{part}::", f"{part}[", f"{part}/")) for nodeid in chosen)
-        for part in selector.select
+def _find_notes(registry: Registry, selector: Selector, query: Query) -> Iterator[str]:
+    """Say what could be declared differently."""
+    if not selector.planned:
+        planned = [guard for guard in selector.protects if registry.selectors[guard].planned]
+        yield from (f"protects {guard}, which is planned and protects nothing yet" for guard in planned)
+    elif len(query.ids) >= selector.count.minimum and all(
+        any(covers(part, nodeid) for nodeid in query.ids) for part in selector.select
     ):
-        yield False, f"is planned, and its {len(chosen)} tests are there; make it live?"
+        yield f"is planned, and its {len(query.ids)} tests are there; make it live?"
 
 
 def _check_plans(project: Project, registry: Registry) -> list[Problem]:
@@ -209,24 +190,25 @@ def _check_plans(project: Project, registry: Registry) -> list[Problem]:
 
 
 def _check_overlap(registry: Registry, collected: Collected) -> list[Problem]:
-    """Two live targets must not claim the same test: its RED would be told twice."""
+    """Two live targets must not claim the same test: its RED would be recorded twice."""
     owner: dict[str, str] = {}
     problems = []
     for selector in registry.selectors.values():
         if selector.planned or selector.role != "target":
             continue
-        shared = [nodeid for nodeid in collected.chosen.get(selector.name, []) if nodeid in owner]
+        chosen = collected.queries[selector.name].ids
+        shared = [nodeid for nodeid in chosen if nodeid in owner]
         if shared:
             message = (
                 f"selectors.{selector.name}: overlaps with {owner[shared[0]]} ({len(shared)} tests, first {shared[0]})"
             )
             problems.append(Problem(registry.file, selector.line, message))
-        owner.update((nodeid, selector.name) for nodeid in collected.chosen.get(selector.name, []))
+        owner.update(dict.fromkeys(chosen, selector.name))
     return problems
 
 
 def _check_unregistered(registry: Registry, collected: Collected) -> list[Problem]:
-    covered = {nodeid for ids in collected.chosen.values() for nodeid in ids}
+    covered = {nodeid for query in collected.queries.values() for nodeid in query.ids}
     files: dict[str, int] = {}
     for nodeid in collected.ids:
         file = nodeid.partition("::")[0]

@@ -1,4 +1,4 @@
-"""Where every selector stands, and what to run next."""
+"""The state of every selector, and what to run next."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from redgreen.evidence.sealed import SealedRun, load_runs
 from redgreen.project import Project
 from redgreen.registry.model import Registry, Selector
 
-__all__ = ["Standing", "list_standings", "list_waiting"]
-
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where one selector stands.
+    """The state of one selector.
 
     `state` is planned, waiting (no valid RED yet), red, green, invalid (the newest attempt counts for nothing and
-    nothing valid stands), unrun or held (guards); `active` says that its phase is the one being worked on, `stale` that
+    none is valid), unrun or held (guards); `active` says that its phase is the one being worked on, `stale` that
     the registry has changed what it declares since its newest valid run; `last` names the newest attempt, `next` the
     command to run next.
     """

@@ -15,8 +15,6 @@ from redgreen.evidence.scrub import Scrubber
 from redgreen.evidence.sealed import load_intent
 from redgreen.project import PARTIAL, Project
 
-__all__ = ["close", "find_unfinished"]
-
 KEPT: Final = (INTENT, "worktree.patch", "NOTES.md")  # what was whole before pytest began
 TEXTS: Final = (".log", ".jsonl", ".xml", ".json", ".md")
 
@@ -112,7 +110,7 @@ def _make_result(intent: Intent) -> Result:
 
 def _render_summary(result: Result) -> str:
     return (
-        f"# ABANDONED: {result.selector} ({result.mode.name.upper()})\n\n"
+        f"# ABANDONED: {result.selector} ({result.mode.name})\n\n"
         "The run was interrupted before it could be judged. It shows nothing; what it had written is kept here.\n\n"
         f"Run `{result.run_id}`, started {result.time.start or 'at an unknown time'}, sealed {result.time.end}.\n"
     )

@@ -1,4 +1,4 @@
-"""Audit what a run left: path, bytes, digest, and dtype and shape where the format tells, without torch or numpy."""
+"""Audit what a run left: path, bytes, digest, and the arrays of known formats; without torch or numpy."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from redgreen.codec import OMITTED
 from redgreen.registry.model import ArtifactSpec
-
-__all__ = ["Artifact", "Audit", "audit", "find_missing", "render_audit"]
 
 PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 MOST_CONTENTS: Final = 200  # arrays listed of one file
@@ -57,11 +55,18 @@ class Artifact:
 class Audit:
     """artifact_audit.json: what the processes of a run left, and what is missing."""
 
-    artifacts: tuple[Artifact, ...] = ()
-    problems: tuple[str, ...] = ()
+    artifacts: tuple[Artifact, ...]
+    problems: tuple[str, ...]
+
+    @classmethod
+    def of(cls, artifacts: Iterable[Artifact], processes: Iterable[str], specs: Sequence[ArtifactSpec]) -> Audit:
+        """Audit what processes left, each on its own, against what was declared."""
+        left = tuple(artifacts)
+        missing = {label: find_missing([each for each in left if each.process == label], specs) for label in processes}
+        return cls(left, tuple(f"{label}: {problem}" for label, problems in missing.items() for problem in problems))
 
 
-def audit(folder: Path, specs: Iterable[ArtifactSpec], process: str = "main") -> list[Artifact]:
+def describe_artifacts(folder: Path, specs: Iterable[ArtifactSpec], process: str = "main") -> list[Artifact]:
     """Describe every file below the temporary folder of a process that one of the globs names."""
     found: dict[str, Artifact] = {}
     for spec in specs:
@@ -70,19 +75,18 @@ def audit(folder: Path, specs: Iterable[ArtifactSpec], process: str = "main") ->
             if path.is_symlink() or not path.is_file() or name in found:
                 continue
             kind, contents = describe_file(path)
-            size = path.stat().st_size
-            found[name] = Artifact(
-                process, name, size, hash_file(path), kind, spec.glob, tuple(contents[:MOST_CONTENTS])
-            )
+            with path.open("rb") as stream:
+                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            size, shown = path.stat().st_size, tuple(contents[:MOST_CONTENTS])
+            found[name] = Artifact(process, name, size, sha256, kind, spec.glob, shown)
     return list(found.values())
 
 
-def find_missing(entries: Iterable[Artifact], specs: Iterable[ArtifactSpec]) -> list[str]:
-    """Say what was declared and is not there, is too small, or is damaged."""
-    listed = list(entries)
+def find_missing(entries: Sequence[Artifact], specs: Iterable[ArtifactSpec]) -> list[str]:
+    """Report what was declared and is missing, too small, or damaged."""
     problems = []
     for spec in specs:
-        fitting = [entry for entry in listed if entry.glob == spec.glob]
+        fitting = [entry for entry in entries if entry.glob == spec.glob]
         large = [entry for entry in fitting if entry.bytes >= spec.min_bytes]
         if len(large) < spec.min_count:
             problems.append(
@@ -118,9 +122,7 @@ def describe_file(path: Path) -> tuple[str, list[ArrayFacts]]:
         return "file", []
     try:
         return kind, reader(path)
-    except (OSError, ValueError, LookupError, EOFError, SyntaxError, struct.error, zipfile.BadZipFile):
-        return f"{kind}?!", []
-    except (pickle.UnpicklingError, AttributeError, TypeError, RecursionError):  # a pickle that is no checkpoint
+    except Exception:  # noqa: BLE001 - archives, headers and pickles that are damaged raise almost anything
         return f"{kind}?!", []
 
 
@@ -168,56 +170,34 @@ def _read_png(path: Path) -> list[ArrayFacts]:
     return [ArrayFacts("", f"uint{max(8, depth)}", (height, width, PNG_CHANNELS[colour]))]
 
 
-class _Tensor:
-    def __init__(self, storage: tuple[str, int], shape: tuple[int, ...]) -> None:
-        self.dtype, self.elements = storage
-        self.shape = shape
-
-
 class _Stub:
     """Stands for any class in the pickle; nothing of it is imported or run."""
 
-    def __init__(self, *_: object, **__: object) -> None:
+    def _ignore(self, *_: object, **__: object) -> None:
         return
 
-    def __setstate__(self, _state: object) -> None:
-        return
-
-    def __setitem__(self, _key: object, _value: object) -> None:
-        return
-
-    def append(self, _item: object) -> None:
-        """Ignore what a list-like object would take."""
-
-
-def _make_tensor(storage: tuple[str, int], _offset: int, shape: tuple[int, ...], *_: object) -> _Tensor:
-    return _Tensor(storage, shape)
-
-
-def _unwrap_parameter(value: object, *_: object) -> object:
-    return value
+    __init__ = __setstate__ = __setitem__ = append = _ignore
 
 
 class _Unpickler(pickle.Unpickler):
     """Reads names, dtypes and shapes of a torch archive; loads no class and runs no code of the file."""
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - whatever the pickle names
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _make_tensor
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return _unwrap_parameter
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict  # a state_dict carries attributes, which a plain dict cannot
+        known: dict[tuple[str, str], object] = {
+            ("torch._utils", "_rebuild_tensor_v2"): lambda dtype, _offset, shape, *_: ArrayFacts("", dtype, shape),
+            ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
+            ("collections", "OrderedDict"): OrderedDict,  # a state_dict carries attributes, which a plain dict cannot
+        }
         if module == "torch" and name.endswith("Storage"):
             return name
-        return type(name, (_Stub,), {"__module__": module})
+        return known.get((module, name), _Stub)
 
-    def persistent_load(self, pid: Any) -> tuple[str, int]:  # noqa: ANN401 - torch's tuple
+    def persistent_load(self, pid: Any) -> str:  # noqa: ANN401 - torch's tuple
         words = {"Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64"}
         words |= {"Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool"}
         words |= {"ComplexFloat": "complex64", "ComplexDouble": "complex128"}
         name = str(pid[1]).removesuffix("Storage")
-        return words.get(name, name), int(pid[4])
+        return words.get(name, name)
 
 
 def _read_checkpoint(path: Path) -> list[ArrayFacts]:
@@ -229,27 +209,17 @@ def _read_checkpoint(path: Path) -> list[ArrayFacts]:
         if archive.getinfo(member).file_size > LARGEST_PICKLE:
             return []
         loaded = _Unpickler(io.BytesIO(archive.read(member))).load()
-    contents: list[ArrayFacts] = []
-    _collect("", loaded, contents, 0)
-    return contents
+    return list(_find_arrays("", loaded, 8))
 
 
-def _collect(name: str, value: object, contents: list[ArrayFacts], depth: int) -> None:
-    if isinstance(value, _Tensor):
-        contents.append(ArrayFacts(name, value.dtype, tuple(value.shape)))
-    elif isinstance(value, dict) and depth < 8:
-        for key, inner in value.items():
-            _collect(f"{name}.{key}".lstrip("."), inner, contents, depth + 1)
-    elif isinstance(value, list | tuple) and depth < 8:
-        for index, inner in enumerate(value):
-            _collect(f"{name}[{index}]", inner, contents, depth + 1)
-
-
-def hash_file(path: Path) -> str:
-    """Hash a file's bytes with SHA-256.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _find_arrays(name: str, value: object, depth: int) -> Iterator[ArrayFacts]:
+    """Yield the arrays in nested containers, each with the way to it as its name."""
+    inside: Iterable[tuple[str, object]] = ()
+    if isinstance(value, ArrayFacts):
+        yield replace(value, name=name)
+    elif isinstance(value, dict):
+        inside = ((f"{name}.{key}".lstrip("."), inner) for key, inner in value.items())
+    elif isinstance(value, list | tuple):
+        inside = ((f"{name}[{index}]", inner) for index, inner in enumerate(value))
+    for way, inner in inside if depth else ():
+        yield from _find_arrays(way, inner, depth - 1)

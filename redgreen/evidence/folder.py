@@ -20,8 +20,6 @@ from redgreen.errors import ClockError, ReportError
 from redgreen.evidence.record import SCHEMA, SEAL, Seal
 from redgreen.project import PARTIAL, Project
 
-__all__ = ["MANIFEST", "NOTES", "STAMP", "hold_lock", "open_partial", "reserve", "seal", "write_json", "write_text"]
-
 MANIFEST: Final = "MANIFEST.sha256"
 NOTES: Final = "NOTES.md"  # for people; deliberately outside of the seal
 UNSEALED: Final = (MANIFEST, SEAL, NOTES)
@@ -63,7 +61,7 @@ def reserve(project: Project, initiative: str, now: datetime) -> Path:
         ClockError: The clock is behind the newest report.
         ReportError: The folder cannot be made.
     """
-    base = project.locate_reports(initiative)
+    base = project.base / initiative / "reports"
     stamp = format_stamp(now)
     with translate_errors(base / stamp):
         if project.scratch:
@@ -117,17 +115,6 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, to_text(value))
 
 
-def list_sealed(folder: Path) -> list[str]:
-    """List the files that the seal covers, relative to the folder, sorted."""
-    names = []
-    for base, _, files in os.walk(folder):
-        for name in files:
-            relative = os.path.relpath(os.path.join(base, name), folder).replace(os.sep, "/")
-            if relative not in UNSEALED:
-                names.append(relative)
-    return sorted(names)
-
-
 def seal(partial: Path, run_id: str, verdict: Verdict) -> Path:
     """Hash every file, write manifest and seal, and rename the folder into place.
 
@@ -142,9 +129,9 @@ def seal(partial: Path, run_id: str, verdict: Verdict) -> Path:
     final = partial.with_name(partial.name[1 : -len(PARTIAL)])
     with translate_errors(final):
         if final.exists():
-            raise ReportError(f"the report {final.name} is there already")
+            raise ReportError(f"the report {final.name} already exists")
         lines = []
-        for name in list_sealed(partial):
+        for name in sorted({*os.listdir(partial)} - {*UNSEALED}):
             with (partial / name).open("rb") as stream:
                 lines.append(f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {name}\n")
                 os.fsync(stream.fileno())
@@ -170,22 +157,25 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def hold_lock(project: Project, run_id: str) -> Iterator[None]:
-    """Hold the lock that marks a run as alive; the operating system releases it when the runner dies.
+def hold_lock(project: Project, path: Path, *, remove: bool = False) -> Iterator[None]:
+    """Hold a lock; the operating system releases it when the process dies.
+
+    `remove` deletes the file afterwards: only right where no other process waits for the same lock.
 
     Raises:
         ReportError: The lock file cannot be made.
     """
-    path = locate_lock(project, run_id)
     with translate_errors(path):
-        (project.make_state() / "locks").mkdir(exist_ok=True)
+        project.make_state()
+        path.parent.mkdir(exist_ok=True)
         lock = FileLock(path)
-        lock.acquire(timeout=10)
+        lock.acquire()
     try:
         yield
     finally:
         lock.release()
-        path.unlink(missing_ok=True)
+        if remove:
+            path.unlink(missing_ok=True)
 
 
 def is_running(project: Project, run_id: str) -> bool:
@@ -201,5 +191,5 @@ def is_running(project: Project, run_id: str) -> bool:
 
 
 def locate_lock(project: Project, run_id: str) -> Path:
-    """Return the path of the lock file of a run."""
+    """Return the path of the lock file that marks a run as alive."""
     return project.state / "locks" / f"{run_id}.lock"

@@ -5,22 +5,16 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock
-
 from redgreen.codes import Verdict
 from redgreen.errors import LedgerError
-from redgreen.evidence.folder import parse_stamp, translate_errors
+from redgreen.evidence.folder import hold_lock, parse_stamp, translate_errors
 from redgreen.evidence.sealed import SealedRun, load_run, load_runs
 from redgreen.evidence.summary import count_outcomes
 from redgreen.project import Project
 from redgreen.registry.model import Registry
-
-__all__ = ["add", "check", "read_rows", "rebuild"]
 
 BEGIN: Final = re.compile(r"<!-- redgreen:begin (\S+) \(generated; edit outside\) -->\r?\n?\Z")
 END: Final = re.compile(r"<!-- redgreen:end (\S+) -->\r?\n?\Z")
@@ -69,7 +63,7 @@ def rebuild(project: Project, registry: Registry) -> bool:
         LedgerError: The blocks are broken.
         ReportError: The file cannot be written.
     """
-    with _lock(project):
+    with hold_lock(project, project.state / "ledger.lock"):
         text = _read(project, missing_ok=True)
         wanted = _render(project, registry, text)
         if wanted != text:
@@ -85,14 +79,15 @@ def add(project: Project, registry: Registry, folder: Path) -> None:
         ReportError: The file cannot be written.
     """
     run = load_run(folder)
-    with _lock(project):
+    with hold_lock(project, project.state / "ledger.lock"):
         text = _read(project, missing_ok=True)
         blocks = _find_blocks(text)
         if run.initiative not in blocks:
             wanted = _render(project, registry, text)
         else:
             first, last = blocks[run.initiative]
-            rows = {parse_row(line): line for line in text.splitlines()[first + 1 : last] if LINK.search(line)}
+            inside = text.splitlines()[first + 1 : last]
+            rows = {(*parse_stamp(m[2]), m[3]): line for line in inside if (m := LINK.search(line))}
             rows[run.key] = render_row(run)
             wanted = _replace_block(text, run.initiative, [rows[key] for key in sorted(rows)], registry)
         _replace(project.ledger, wanted)
@@ -101,12 +96,6 @@ def add(project: Project, registry: Registry, folder: Path) -> None:
 def read_rows(text: str) -> dict[str, str]:
     """Return the rows of a ledger by the folder that they link to."""
     return {match[1]: line for line in text.splitlines() if (match := LINK.search(line))}
-
-
-def parse_row(line: str) -> tuple[str, int, str]:
-    """Return the time and name of the run that a row shows."""
-    match = LINK.search(line)
-    return (*parse_stamp(match[2]), match[3]) if match else ("", 0, "")
 
 
 def render_row(run: SealedRun) -> str:
@@ -122,7 +111,7 @@ def render_row(run: SealedRun) -> str:
         run.stamp,
         result.phase,
         result.selector,
-        result.mode.name.upper(),
+        result.mode.name,
         verdict,
         count_outcomes(result),
         str(len(result.transition.lost)) if result.transition else "-",
@@ -218,16 +207,3 @@ def _replace(path: Path, text: str) -> None:
         except OSError:
             Path(name).unlink(missing_ok=True)
             raise
-
-
-@contextmanager
-def _lock(project: Project) -> Iterator[None]:
-    path = project.state / "ledger.lock"
-    with translate_errors(path):
-        project.make_state()
-        lock = FileLock(path)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()

@@ -9,11 +9,9 @@ from redgreen.codec import OMITTED, JsonObject, from_json, parse_object
 from redgreen.codes import Mode, Verdict
 from redgreen.evidence.artifacts import Artifact
 from redgreen.gitrepo import Revision
-from redgreen.judge.attempt import Process
 from redgreen.judge.conclusion import Conclusion, Repeat, TestRow, Transition
+from redgreen.judge.events import Process
 from redgreen.registry.model import Selector
-
-__all__ = ["INTENT", "RESULT", "SCHEMA", "SEAL", "Intent", "Result", "Seal", "read_record"]
 
 SCHEMA: Final = 1
 INTENT: Final = "run.json"

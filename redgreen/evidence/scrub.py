@@ -1,9 +1,9 @@
 """Take secrets and traces of the machine out of text before it is hashed.
 
 Secrets are the values of environment variables whose names sound like one, in the forms in which they turn up (plain,
-inside a Python, JSON or XML text, URL-quoted, base64), their long beginnings and ends (pytest shortens what it shows),
-and texts of well-known shapes. Traces of the machine are the paths of the checkout, the home folder, the temporary
-folder and the interpreter, and the host name.
+inside a Python, JSON or XML string, URL-quoted, base64), the beginning and the end of long ones (pytest shortens what
+it shows), and strings of well-known shapes. Traces of the machine are the paths of the checkout, the home folder, the
+temporary folder and the interpreter, and the host name.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 from xml.sax.saxutils import escape
-
-__all__ = ["GENERIC_PATHS", "Scrubber", "find_traces"]
 
 SECRET_NAME: Final = re.compile(
     r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|_KEY\Z|_PAT\Z|AUTH|COOKIE|DSN\Z"
@@ -50,34 +48,32 @@ HOMES: Final = (
 )
 TEMPS: Final = r"(?:/private)?/var/folders/[^\s'\":;,]+/T(?=/)|(?:/private)?/(?:var/)?tmp(?=/)"
 # A path does not start in the middle of a word or after a word that stands for one (`<repo>`); the letter of an escaped
-# line end (JSON, repr) is none of a word, nor the `m` that ends a colour; the `>` that ends an XML tag is no such word.
+# line end (JSON, repr) is not part of a word, nor is the `m` that ends a colour; an XML tag is not such a word.
 BEFORE: Final = (
     r"(?:(?<![A-Za-z0-9_.<>-])|(?<=\\[ntr])|(?<=[\"'/]>)|(?<=-out>)|(?<=-err>)"
     r"|(?<=\[m)|(?<=[\[;][0-9]m)|(?<=[\[;][0-9]{2}m)|(?<=[\[;][0-9]{3}m))"
 )
 GENERIC_PATHS: Final = re.compile(BEFORE + f"(?:{HOMES}|{TEMPS})")
 WORDS: Final = "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- AKIA ASIA xox sk- sk_ rk- rk_ hf_ eyJ :// -----BEGIN"
-SHAPE_HINTS: Final = tuple(WORDS.split(" "))  # one of them stands in every text of a known shape
+SHAPE_HINTS: Final = tuple(WORDS.split(" "))  # every string of a known shape contains one of them
 PATH_HINTS: Final = (b"/home/", b"/Users/", b"/root", b"/tmp/", b"/folders/", b":\\Users\\")  # bytes in any of them
 
 
 def find_traces(root: Path) -> dict[str, str]:
     """Find the paths and names of this machine, longest first, each with the word that replaces it."""
     needles: dict[str, str] = {}
-
-    def add(path: str | os.PathLike[str] | None, word: str) -> None:
-        if path is None:
-            return
-        for form in {os.fspath(path), os.path.realpath(path)}:
+    places = (
+        (str(root), "<repo>"),
+        (os.environ.get("TMPDIR", ""), "<tmp>"),
+        (tempfile.gettempdir(), "<tmp>"),
+        (sys.prefix, "<python>"),
+        (sys.base_prefix, "<python>"),
+        (os.path.expanduser("~"), "<home>"),
+    )
+    for path, word in places:
+        for form in {path, os.path.realpath(path)} if path else ():
             if form.count(os.sep) > 1 or word == "<home>":
                 needles.setdefault(form.rstrip(os.sep), word)
-
-    add(root, "<repo>")
-    add(os.environ.get("TMPDIR"), "<tmp>")
-    add(tempfile.gettempdir(), "<tmp>")
-    add(sys.prefix, "<python>")
-    add(sys.base_prefix, "<python>")
-    add(os.path.expanduser("~"), "<home>")
     host = socket.gethostname()
     if len(host) >= 6 and re.search(r"[0-9.-]", host):  # a plain word would also be a word of the tests
         needles[host] = "<host>"
@@ -119,18 +115,16 @@ class Scrubber:
         given = {path: word for path, word in given.items() if os.path.isabs(path) and os.pathsep not in path}
         traces = given | find_traces(root)
         self._traces = dict(sorted(traces.items(), key=lambda item: -len(item[0])))
-        self._machine = self._compile_traces(self._traces)
+        own = "|".join(re.escape(trace) for trace in self._traces) or r"(?!)"
+        self._machine = re.compile(
+            f"{BEFORE}(?P<own>{own})(?![A-Za-z0-9_-])|{BEFORE}(?P<home>{HOMES})|{BEFORE}(?P<tmp>{TEMPS})"
+        )
         # Searching for plain texts is far faster than the expressions, and most lines hold none of them.
         starts = [form[:PIECE] for form in self._names] + [
             form[-PIECE:] for form in self._names if len(form) >= 2 * PIECE
         ]
         paths = [hint.decode() for hint in PATH_HINTS]
         self._hints = tuple(dict.fromkeys([*SHAPE_HINTS, *starts, *paths, *self._traces]))
-
-    @staticmethod
-    def _compile_traces(traces: dict[str, str]) -> re.Pattern[str]:
-        own = "|".join(re.escape(trace) for trace in traces) or r"(?!)"
-        return re.compile(f"{BEFORE}(?P<own>{own})(?![A-Za-z0-9_-])|{BEFORE}(?P<home>{HOMES})|{BEFORE}(?P<tmp>{TEMPS})")
 
     def scrub_text(self, text: str) -> str:
         """Return the text without secrets and machine paths."""
@@ -186,8 +180,4 @@ class Scrubber:
         return f"<secret:{name}>" if name else "<secret>"
 
     def _name_trace(self, match: re.Match[str]) -> str:
-        if match.lastgroup == "home":
-            return "<home>"
-        if match.lastgroup == "tmp":
-            return "<tmp>"
-        return self._traces[match.group()]
+        return self._traces[match.group()] if match.lastgroup == "own" else f"<{match.lastgroup}>"

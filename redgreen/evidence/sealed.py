@@ -14,8 +14,6 @@ from redgreen.judge.conclusion import RedSide
 from redgreen.judge.identity import Identity
 from redgreen.project import Project
 
-__all__ = ["SealedRun", "load_intent", "load_run", "load_runs", "make_red_side", "read_identities"]
-
 
 @dataclass(frozen=True, slots=True)
 class SealedRun:

@@ -7,8 +7,6 @@ from typing import Final
 from redgreen.evidence.record import Result
 from redgreen.registry.model import Selector
 
-__all__ = ["count_outcomes", "render_summary"]
-
 MEANING: Final = {
     "VALID_RED": "Every declared test failed in its call, with the declared exception, message and place.",
     "VALID_GREEN": "The declared tests of the RED pass now, and nothing that passed was lost.",
@@ -22,7 +20,7 @@ def render_summary(result: Result, selector: Selector) -> str:
     """Render summary.md from result.json alone, so that anybody can render it again and compare."""
     proof = " · characterisation" if result.proof == "CHARACTERISATION" else ""
     meaning = MEANING.get(result.verdict, "This run counts neither as a RED nor as a GREEN.")
-    lines = [f"# {result.verdict}{proof}: {result.selector} ({result.mode.name.upper()})", "", meaning, ""]
+    lines = [f"# {result.verdict}{proof}: {result.selector} ({result.mode.name})", "", meaning, ""]
     if proof:
         lines += [
             "The RED of this pair came from a stub: the pair shows that the test runs and now passes, "

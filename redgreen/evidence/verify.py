@@ -12,19 +12,17 @@ from typing import Final
 from redgreen.codec import digest, from_json, parse_object
 from redgreen.codes import GREEN, Verdict
 from redgreen.errors import PairError, VerifyError
-from redgreen.evidence.artifacts import Audit, find_missing
+from redgreen.evidence.artifacts import Audit
 from redgreen.evidence.folder import MANIFEST, STAMP, UNSEALED, parse_stamp
 from redgreen.evidence.record import SEAL, Seal, read_record
 from redgreen.evidence.scrub import GENERIC_PATHS, PATH_HINTS
 from redgreen.evidence.sealed import SealedRun, load_run, load_runs, make_red_side, read_identities
 from redgreen.evidence.summary import render_summary
-from redgreen.judge.attempt import read_attempt
 from redgreen.judge.conclusion import RedSide
+from redgreen.judge.events import read_attempt
 from redgreen.judge.pairing import Guarded, conclude
 from redgreen.project import PARTIAL, Project
 from redgreen.registry.model import Selector
-
-__all__ = ["find_red", "verify_folder"]
 
 MANIFEST_LINE: Final = re.compile(r"([0-9a-f]{64})  ([^/\\\n][^\\\n]*)\Z")
 
@@ -148,7 +146,7 @@ def _check_traces(project: Project, contents: dict[str, bytes]) -> list[str]:
 
 
 def _check_evidence(project: Project, run: SealedRun, contents: dict[str, bytes]) -> list[str]:
-    """Judge the sealed witnesses again and compare with what the result and the summary say."""
+    """Judge the sealed records again and compare with what the result and the summary say."""
     result, intent, selector = run.result, run.intent, run.intent.load_selector()
     problems = []
     if contents["summary.md"].decode("utf-8") != render_summary(result, selector):
@@ -174,17 +172,17 @@ def _check_evidence(project: Project, run: SealedRun, contents: dict[str, bytes]
     return problems + [f"the evidence gives another '{key}' than result.json" for key in result.compare(done)]
 
 
-def _check_artifacts(run: SealedRun, selector: Selector, contents: dict[str, bytes]) -> tuple[list[str], list[str]]:
+def _check_artifacts(
+    run: SealedRun, selector: Selector, contents: dict[str, bytes]
+) -> tuple[tuple[str, ...], list[str]]:
     """Derive what the audit finds missing, and compare the audit with the result."""
     if not selector.artifacts or not run.result.mode.audited:
-        return [], []
+        return (), []
     audit = from_json(Audit, parse_object(contents.get("artifact_audit.json", b""), "artifact_audit.json"))
-    found: list[str] = []
-    for label in [process.label for process in run.result.runs if not process.protects]:
-        entries = [entry for entry in audit.artifacts if entry.process == label]
-        found += [f"{label}: {each}" for each in find_missing(entries, selector.artifacts)]
-    same = audit.problems == tuple(found) and tuple(each.shorten() for each in audit.artifacts) == run.result.artifacts
-    return found, [] if same else ["the artifact audit is not the one that the result names"]
+    labels = [process.label for process in run.result.runs if not process.protects]
+    derived = Audit.of(audit.artifacts, labels, selector.artifacts)
+    same = audit == derived and tuple(each.shorten() for each in audit.artifacts) == run.result.artifacts
+    return derived.problems, [] if same else ["the artifact audit is not the one that the result names"]
 
 
 def _load_red(project: Project, run: SealedRun) -> tuple[RedSide | None, list[str]]:
@@ -201,7 +199,7 @@ def _load_red(project: Project, run: SealedRun) -> tuple[RedSide | None, list[st
         return None, [f"its RED {pair.run_id} is sealed differently now"]
     problems = []
     if red.verdict is not Verdict.VALID_RED or red.result.selector != run.result.selector:
-        problems.append(f"{pair.run_id} is no valid RED of this selector")
+        problems.append(f"{pair.run_id} is not a valid RED of this selector")
     if parse_stamp(red.stamp) > parse_stamp(run.stamp):
         problems.append("the GREEN is older than its RED")
     return make_red_side(project, red), problems
@@ -213,7 +211,7 @@ def find_red(project: Project, selector: Selector, reference: str = "") -> RedSi
     A scratch run looks among scratch runs first.
 
     Raises:
-        PairError: There is none, it is not valid, or the registry has changed what it promised.
+        PairError: None exists, it is not valid, or the registry has changed what it promised.
         VerifyError: The folder of the RED was altered.
     """
     places = [project, replace(project, scratch=False)] if project.scratch else [project]
@@ -229,11 +227,9 @@ def find_red(project: Project, selector: Selector, reference: str = "") -> RedSi
 
 
 def _find_newest(project: Project, selector: Selector) -> SealedRun | None:
-    found = None
-    for run in load_runs(project):
-        if run.result.selector == selector.name and run.verdict is Verdict.VALID_RED:
-            found = run if found is None or run.key > found.key else found
-    return found
+    runs = [run for run in load_runs(project) if run.result.selector == selector.name]
+    valid = [run for run in runs if run.verdict is Verdict.VALID_RED]
+    return max(valid, key=lambda run: run.key, default=None)
 
 
 def _find_named(project: Project, reference: str) -> SealedRun | None:

@@ -14,8 +14,6 @@ from redgreen.gitrepo import git
 from redgreen.project import PARTIAL, Project
 from redgreen.registry.load import load_registry
 
-__all__ = ["verify_all"]
-
 
 def verify_all(project: Project, path: str = "", against: str = "") -> tuple[list[str], int]:
     """Check one folder, everything below a folder, or the whole repository.

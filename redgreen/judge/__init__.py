@@ -1,1 +1,1 @@
-"""From what the witnesses of a pytest process saw to a verdict; nothing here writes a file."""
+"""From what was recorded about a pytest process to a verdict; nothing here writes a file."""

@@ -9,8 +9,6 @@ from redgreen.codec import OMITTED
 from redgreen.codes import Verdict
 from redgreen.judge.identity import Identity
 
-__all__ = ["Conclusion", "ErrorRow", "RedSide", "Repeat", "TestRow", "Transition"]
-
 Outcomes = dict[str, str]
 
 
@@ -48,7 +46,7 @@ class Transition:
     """How the tests went from RED to GREEN.
 
     `f2p` counts the declared tests that pass now, `p2p` those that passed then and now, protected ones included.
-    `lost` passed or ran then and do not now; `notes` tell of changes that leave the code of the tests as it was.
+    `lost` passed or ran then and do not now; `notes` name changes that leave the code of the tests as it was.
     """
 
     f2p: int

@@ -1,14 +1,14 @@
-"""Read what the collector and junit wrote about one pytest process."""
+"""One pytest process of a run, and what the collector and junit wrote about it."""
 
 from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-__all__ = ["Evidence", "Failure", "TestRecord", "read_evidence"]
-
+PROTECTS: Final = "protects "  # label of a process that ran what the selector protects
 IMPORT_FAMILY: Final = ("ImportError", "ModuleNotFoundError", "AttributeError", "NameError", "UnboundLocalError")
 
 
@@ -50,8 +50,8 @@ class Failure:
 class TestRecord:
     """One test: its outcome (passed, failed, skipped, xfailed, xpassed, error) and the phase that decided it.
 
-    `lie` tells how the reported outcome contradicts what was seen; `timeout` whether pytest-timeout ended it;
-    `subtests` whether a subtest failed; `strict` whether it passed against a strict xfail mark.
+    `contradiction` says how the reported outcome differs from the observed one; `timeout` whether pytest-timeout ended
+    the test; `subtests` whether a subtest failed; `strict` whether it passed against a strict xfail mark.
     """
 
     id: str
@@ -59,7 +59,7 @@ class TestRecord:
     phase: str = "call"
     duration_s: float = 0.0
     failure: Failure | None = None
-    lie: str = ""
+    contradiction: str = ""
     timeout: bool = False
     subtests: bool = False
     strict: bool = False
@@ -88,8 +88,63 @@ class Evidence:
     junit: list[tuple[str, str, str]] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One pytest process as it is recorded.
+
+    `label` says what it was for: `main`, `repeat 2`, … or `protects NAME`. The other files share the stem of `log`.
+    `interrupted` names the signal that ended the run; `junit` counts the cases in the junit file, if there is one.
+    """
+
+    label: str
+    selector: str
+    log: str
+    rc: int
+    timed_out: bool
+    interrupted: str
+    wall_s: float
+    collected: int = 0
+    deselected: int = 0
+    reported: int = 0
+    junit: int | None = None
+
+    @property
+    def protects(self) -> bool:
+        """Whether it ran what the selector protects, and not the selector itself."""
+        return self.label.startswith(PROTECTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A process, and what was recorded about it."""
+
+    process: Process
+    evidence: Evidence
+
+
+def read_attempt(read: Callable[[str], bytes | None], process: Process) -> Attempt:
+    """Read the records of a process with `read` (bytes by file name), and take the numbers of tests from them."""
+    stem = process.log.removesuffix(".log")
+    events, junit = read(f"{stem}.events.jsonl"), read(f"{stem}.junit.xml")
+    evidence = read_evidence(
+        (events or b"").decode("utf-8", "replace"),
+        None if junit is None else junit.decode("utf-8", "replace"),
+        rc=process.rc,
+        timed_out=process.timed_out,
+        interrupted=process.interrupted,
+    )
+    counted = replace(
+        process,
+        collected=len(evidence.collected),
+        deselected=len(evidence.deselected),
+        reported=len(evidence.tests),
+        junit=None if evidence.junit is None else len(evidence.junit),
+    )
+    return Attempt(counted, evidence)
+
+
 def read_evidence(events: str, junit: str | None, *, rc: int, timed_out: bool, interrupted: str) -> Evidence:
-    """Put the two witnesses of one process together: the collector's events, and junit where there is a file."""
+    """Combine the two records of one process: the collector's events, and junit if there is a file."""
     evidence = Evidence(rc, timed_out, interrupted)
     for line in events.splitlines():
         try:
@@ -133,10 +188,10 @@ def _take(evidence: Evidence, event: dict[str, Any]) -> None:
 
 def _take_test(evidence: Evidence, event: dict[str, Any]) -> None:
     record = evidence.tests.setdefault(event["id"], TestRecord(event["id"]))
-    outcome, lie = _find_outcome(event)
+    outcome, contradiction = _find_outcome(event)
     if event.get("subtests") and outcome == "passed":  # pytest fails the run, and not always the test
         outcome = "failed"
-    record.lie = record.lie or lie
+    record.contradiction = record.contradiction or contradiction
     record.subtests = record.subtests or bool(event.get("subtests"))
     record.strict = record.strict or bool(event.get("xpass_strict"))
     raw = event.get("raw")
@@ -177,18 +232,18 @@ def _find_outcome(event: dict[str, Any]) -> tuple[str, str]:
     if event.get("xfail"):
         return ("xpassed" if event["outcome"] == "passed" else "xfailed"), ""
     outcome = "error" if event["outcome"] == "failed" and event["when"] != "call" else event["outcome"]
-    return outcome, _find_lie(event)
+    return outcome, _find_contradiction(event)
 
 
-def _find_lie(event: dict[str, Any]) -> str:
+def _find_contradiction(event: dict[str, Any]) -> str:
     """Describe how a reported outcome contradicts what was seen; empty when it does not."""
     reported, when = event["outcome"], event["when"]
     raw: dict[str, Any] = event.get("raw") or {"kind": "nothing", "type": "nothing"}
     body: dict[str, Any] = event.get("body") or {"entered": True, "raised": None, "replaced": False}
-    honest = {"exception": "failed", "skip": "skipped", "nothing": "passed"}.get(raw["kind"], reported)
+    expected = {"exception": "failed", "skip": "skipped", "nothing": "passed"}.get(raw["kind"], reported)
     if event.get("subtests") and raw["kind"] == "nothing":
         return ""  # pytest itself fails a test whose subtests failed
-    if reported != honest:
+    if reported != expected:
         return f"raised {raw['type']} in {when}, reported as {reported}"
     if body["replaced"]:
         return "its body was exchanged after collection"

@@ -8,6 +8,7 @@ the registry lists as `test_support` are left out: they are allowed to change be
 from __future__ import annotations
 
 import ast
+import copy
 import hashlib
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -15,8 +16,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
-
-__all__ = ["Identity", "identify"]
 
 CONFIGS: Final = ("pytest.ini", "pytest.toml", ".pytest.ini", "tox.ini", "setup.cfg")
 SHARED_NAMES: Final = ("pytestmark", "setup_module", "teardown_module", "setup_function", "teardown_function")
@@ -64,6 +63,16 @@ class _Module:
             _drop_docstring(node)
 
     @cached_property
+    def imports(self) -> list[ast.Import | ast.ImportFrom]:
+        """Import statements, anywhere in it."""
+        return [node for node in ast.walk(self.tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+    @property
+    def is_test_code(self) -> bool:
+        """Whether it is in a folder of tests."""
+        return not {"tests", "test", "testing"}.isdisjoint(Path(self.relative).parts[:-1])
+
+    @cached_property
     def defined(self) -> dict[str, list[ast.stmt]]:
         """Top-level statements by the names that they define."""
         found: dict[str, list[ast.stmt]] = {}
@@ -84,6 +93,30 @@ class _Module:
         ]
 
 
+def _is_test(node: ast.stmt) -> bool:
+    return isinstance(node, Definition) and node.name.startswith(("test", "Test"))
+
+
+def _find_nodes(module: _Module, names: list[str]) -> list[ast.AST]:
+    """Find the test function, and its classes without their other tests; the whole module if it is not there."""
+    body: list[ast.stmt] = module.tree.body
+    nodes: list[ast.AST] = []
+    for depth, name in enumerate(names, 1):
+        found = next((node for node in body if isinstance(node, Definition) and node.name == name), None)
+        if found is None:
+            return [module.tree]  # inherited or made at run time: everything counts
+        if depth == len(names) or not isinstance(found, ast.ClassDef):
+            nodes.append(found)
+            break
+        others = [
+            node for node in found.body if isinstance(node, Definition) and node.name.startswith(("test", "Test"))
+        ]
+        body, found = found.body, copy.copy(found)
+        found.body = [node for node in body if node not in others] or [ast.Pass()]
+        nodes.append(found)
+    return nodes
+
+
 def _drop_docstring(node: ast.AST) -> None:
     if isinstance(node, Definition | ast.Module) and node.body:
         first = node.body[0]
@@ -97,7 +130,7 @@ def _find_bound(statement: ast.stmt) -> Iterator[str]:
     elif isinstance(statement, ast.Import | ast.ImportFrom):
         for alias in statement.names:
             yield (alias.asname or alias.name).partition(".")[0]
-    else:  # assignments, and what stands inside if, try and with
+    else:  # assignments, and definitions inside if, try and with
         for node in ast.walk(statement):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 yield node.id
@@ -173,60 +206,28 @@ class _Reader:
         return _hash([*parts, self.config])
 
     def _collect_code(self, module: _Module, names: list[str]) -> Iterator[str]:
-        start = self._find_nodes(module, names)
+        start = _find_nodes(module, names)
         yield from (ast.unparse(node) for node in start)
-        waiting: list[tuple[_Module, str]] = [(module, name) for node in start for name in sorted(_find_used(node))]
         scopes = [module, *self._load_conftests(module.path)]
-        waiting += [(scope, name) for scope in scopes for name in scope.everywhere]
-        waiting += [(scope, name) for scope in scopes[1:] for node in start for name in sorted(_find_used(node))]
+        used = {name for node in start for name in _find_used(node)}
+        waiting = [(scope, name) for scope in scopes for name in used | {*scope.everywhere}]
         met: set[tuple[str, str]] = set()
-        found: list[str] = []
+        found: set[str] = set()
         while waiting:
             scope, name = waiting.pop()
             if (scope.relative, name) in met or f"{scope.relative}::{name}" in self.left_out:
                 continue
             met.add((scope.relative, name))
             for statement in scope.defined.get(name, []):
-                found.append(f"{scope.relative}::{ast.unparse(statement)}")
-                found += self._collect_imports(statement, scope.path.parent)
-                reached = sorted(_find_used(statement))
-                waiting += [
-                    (place, each) for each in reached for place in {id(m): m for m in (scope, *scopes)}.values()
-                ]
-        yield from sorted(set(found))
-
-    def _find_nodes(self, module: _Module, names: list[str]) -> list[ast.AST]:
-        """The test function, and its classes without their other tests; the whole module when it is not found there."""
-        body: list[ast.stmt] = module.tree.body
-        nodes: list[ast.AST] = []
-        for depth, name in enumerate(names):
-            found = next((node for node in body if isinstance(node, Definition) and node.name == name), None)
-            if found is None:
-                return [module.tree]  # inherited or made at run time: everything counts
-            if depth == len(names) - 1 or not isinstance(found, ast.ClassDef):
-                nodes.append(found)
-                break
-            kept = [
-                node
-                for node in found.body
-                if not (isinstance(node, Definition) and node.name.startswith(("test", "Test")))
-            ]
-            nodes.append(
-                ast.ClassDef(
-                    name=found.name,
-                    bases=found.bases,
-                    keywords=found.keywords,
-                    body=kept or [ast.Pass()],
-                    decorator_list=found.decorator_list,
-                )
-            )
-            body = found.body
-        return nodes
+                found.add(f"{scope.relative}::{ast.unparse(statement)}")
+                found.update(self._collect_imports(statement, scope.path.parent))
+                waiting += [(place, each) for each in _find_used(statement) for place in scopes]
+        yield from sorted(found)
 
     def _collect_imports(self, statement: ast.stmt, folder: Path) -> list[str]:
         """Sources of the local test modules that a statement imports, and of those that they import."""
         found: list[str] = []
-        waiting = [(statement, folder)]
+        waiting: list[tuple[ast.AST, Path]] = [(statement, folder)]
         met: set[Path] = set()
         while waiting:
             node, beside = waiting.pop()
@@ -240,14 +241,7 @@ class _Reader:
                     continue
                 met.add(path)
                 module = self.load(path)
-                if module and self._is_test_code(module) and module.relative not in self.left_out:
+                if module and module.is_test_code and module.relative not in self.left_out:
                     found.append(f"{module.relative}::{ast.unparse(module.tree)}")
-                    waiting += [
-                        (inner, path.parent)
-                        for inner in ast.walk(module.tree)
-                        if isinstance(inner, ast.Import | ast.ImportFrom)
-                    ]
+                    waiting += [(inner, path.parent) for inner in module.imports]
         return found
-
-    def _is_test_code(self, module: _Module) -> bool:
-        return any(part in ("tests", "test", "testing") for part in Path(module.relative).parts[:-1])

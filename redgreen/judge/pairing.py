@@ -12,8 +12,6 @@ from redgreen.judge.identity import Identity
 from redgreen.judge.verdict import Judgement, find_place, judge
 from redgreen.registry.model import Selector
 
-__all__ = ["Guarded", "conclude"]
-
 Identities = Mapping[str, Identity]
 SKIPS = ("skipped", "xfailed", "xpassed")
 

@@ -11,9 +11,7 @@ from pathlib import PurePosixPath
 
 from redgreen.codes import GREEN, RED, Mode, Verdict
 from redgreen.judge.events import Evidence, Failure, TestRecord, make_junit_key
-from redgreen.registry.model import Rule, Selector
-
-__all__ = ["Judgement", "judge"]
+from redgreen.registry.model import Rule, Selector, covers
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ def judge(evidence: Evidence, selector: Selector, mode: Mode, expected: Sequence
 
     The first verdict that applies counts, from "did the session run at all" down to the failure's own reason.
     """
-    for step in (_check_session, _check_ids, _check_witnesses, _check_phases):
+    for step in (_check_session, _check_ids, _check_records, _check_phases):
         found = step(evidence, selector, expected)
         if found is not None:
             return found
@@ -100,24 +98,22 @@ def _check_ids(evidence: Evidence, selector: Selector, expected: Sequence[str] |
     if not selector.count.allows(len(collected)):
         reasons.append(f"{len(collected)} tests collected, expected {selector.count}")
     for part in selector.select:
-        if "::" in part and not any(
-            nodeid == part or nodeid.startswith((f"{part}::", f"{part}[")) for nodeid in collected
-        ):
+        if "::" in part and not any(covers(part, nodeid) for nodeid in collected):
             reasons.append(f"selected and not collected: {part}")
     return Judgement(Verdict.IDS_DISAGREE, tuple(reasons)) if reasons else None
 
 
-def _check_witnesses(evidence: Evidence, _selector: Selector, _expected: Sequence[str] | None) -> Judgement | None:
+def _check_records(evidence: Evidence, _selector: Selector, _expected: Sequence[str] | None) -> Judgement | None:
     """Do the events, junit and the exit code agree?"""
     records = list(evidence.tests.values())
-    lies = [f"{record.id}: {record.lie}" for record in records if record.lie]
+    contradictions = [f"{record.id}: {record.contradiction}" for record in records if record.contradiction]
     broken = any(record.outcome in ("failed", "error") or record.strict for record in records)
     if evidence.rc != evidence.finish_rc:
-        lies.append(f"pytest finished with code {evidence.finish_rc}, the process ended with {evidence.rc}")
+        contradictions.append(f"pytest finished with code {evidence.finish_rc}, the process ended with {evidence.rc}")
     elif evidence.rc != int(broken):
-        lies.append(f"the exit code is {evidence.rc}, the tests say {int(broken)}")
-    if lies:
-        return Judgement(Verdict.OUTCOME_REWRITTEN, tuple(lies))
+        contradictions.append(f"the exit code is {evidence.rc}, the tests say {int(broken)}")
+    if contradictions:
+        return Judgement(Verdict.OUTCOME_REWRITTEN, tuple(contradictions))
     if evidence.junit is None:
         return Judgement(Verdict.WITNESSES_DISAGREE, ("the junit file is missing or not whole",))
     said = Counter(evidence.junit)

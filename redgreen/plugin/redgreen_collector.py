@@ -1,8 +1,8 @@
 """Pytest plugin that writes what happened, one JSON line at a time, to the file that REDGREEN_EVENTS names.
 
-It stands alone: the child process needs nothing of redgreen but this file's folder on its path. Beside the outcome that
+It imports nothing of redgreen: the child process needs only this file's folder on its path. Beside the outcome that
 pytest reports it writes what it saw itself (the exception of the call, whether the body of the test ran, what the body
-raised), so that an outcome that was rewritten can be told from a genuine one.
+raised), so that an outcome that was rewritten can be distinguished from a genuine one.
 """
 
 from __future__ import annotations
@@ -306,7 +306,7 @@ def find_origin(traceback: TracebackType | None) -> str:
 
 
 def is_inside(path: Path) -> bool:
-    """Return whether a file belongs to the repository, and not to an environment that happens to lie in it."""
+    """Return whether a file belongs to the repository, and not to an environment inside of it."""
     path = path.resolve()
     if not path.is_relative_to(_root.resolve()) or any(part in OUTSIDE for part in path.parts):
         return False

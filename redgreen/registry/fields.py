@@ -1,163 +1,171 @@
-"""Typed reading of one mapping: every wrong value becomes a problem with its line, none stops the reading."""
+"""Read mappings of a YAML file into dataclasses: what is wrong is noted with its line, and the reading goes on."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import difflib
-import re
-from typing import Any, Final
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
+from redgreen.codec import from_json
 from redgreen.errors import Problem
 from redgreen.registry.yamlfile import LineDict
 
-__all__ = ["Fields", "suggest"]
+REQUIRED: Final = object()
+T = TypeVar("T")
 
-_MISSING: Final = object()
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """How the registry gives a field: by default from the key of its name, with any value of its type.
+
+    `key` is another key (`repeat.red` is a key of the mapping `repeat`). `least` bounds a number, `among` a string or
+    the strings of a list; `check` raises a ValueError for a value that is wrong all the same; `hint` ends the message.
+    """
+
+    default: object
+    key: str = ""
+    least: float | None = None
+    among: tuple[str, ...] = ()
+    check: Callable[[Any], object] | None = None
+    hint: str = ""
+
+    def verify(self, value: Any) -> None:  # noqa: ANN401 - of the type of the field
+        """Check a value of the right type.
+
+        Raises:
+            ValueError: It is wrong.
+        """
+        if self.least is not None and not value >= self.least:  # NaN is not either
+            raise ValueError(f"expected a number from {self.least:g} on, found {value!r}")
+        items = value if isinstance(value, tuple) else (value,)
+        if self.among and (odd := [item for item in items if item not in self.among]):
+            raise ValueError(f"expected one of {', '.join(self.among)}, found {odd[0]!r}")
+        if self.check is not None:
+            self.check(value)
 
 
-def suggest(name: str, known: list[str]) -> str:
-    """Suggest the closest known names; an empty text when there is none."""
+def declare(default: object = REQUIRED, **options: Any) -> dict[str, Declaration]:  # noqa: ANN401 - see Declaration
+    """Make the metadata of a dataclass field that the registry gives, with the options of a `Declaration`."""
+    return {"declaration": Declaration(default, **options)}
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Suggest the closest known names; an empty string if there are none."""
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     return f"; did you mean {', '.join(close)}?" if close else ""
 
 
-class Fields:
-    """Reads the keys of one mapping and remembers which were asked for."""
+def _list_declared(kind: Any) -> dict[str, Declaration]:  # noqa: ANN401 - a dataclass
+    """List the fields of a dataclass that the registry gives."""
+    given = [field for field in dataclasses.fields(kind) if "declaration" in field.metadata]
+    return {field.name: field.metadata["declaration"] for field in given}
 
-    def __init__(self, mapping: object, where: str, file: str, problems: list[Problem], line: int = 0) -> None:
-        self.where = where
+
+class IncompleteError(Exception):
+    """A mapping lacks a value, or holds a wrong one; the problem is noted."""
+
+
+class Reader:
+    """Reads the mappings of one file and collects what is wrong with them."""
+
+    def __init__(self, file: str) -> None:
         self.file = file
-        self.problems = problems
-        self.asked: set[str] = set()
-        if isinstance(mapping, LineDict):
-            self.mapping = mapping
-        else:
-            self.mapping = LineDict(line)
-            if mapping is not None:
-                self.problem("", f"{where}: expected a mapping, found {type(mapping).__name__}")
+        self.problems: list[Problem] = []
 
-    def problem(self, key: str, message: str) -> None:
-        """Note a problem at the line of a key."""
-        self.problems.append(Problem(self.file, self.mapping.find_line(key), message))
+    def note(self, line: int, message: str) -> None:
+        """Note a problem."""
+        self.problems.append(Problem(self.file, line, message))
 
-    def has(self, key: str) -> bool:
-        """Return whether the key is present."""
-        return key in self.mapping
+    def read_mapping(self, value: object, where: str, line: int) -> LineDict:
+        """Take a value as a mapping; null, like anything else, gives an empty one."""
+        if isinstance(value, LineDict):
+            return value
+        if value is not None:
+            self.note(line, f"{where}: expected a mapping, found {type(value).__name__}")
+        return LineDict(line)
 
-    def _get(self, key: str, default: object) -> Any:  # noqa: ANN401 - YAML values
-        self.asked.add(key)
-        value = self.mapping.get(key, _MISSING)
-        if value is _MISSING:
-            if default is _MISSING:
-                self.problem(key, f"{self.where}: the key '{key}' is missing")
-                return None
-            return default
-        return value
-
-    def _wrong(self, key: str, expected: str, value: object) -> None:
-        self.problem(key, f"{self.where}.{key}: expected {expected}, found {value!r}")
-
-    def read_text(self, key: str, default: object = _MISSING, *, among: tuple[str, ...] = ()) -> str:
-        """Read a text, optionally one of a few."""
-        value = self._get(key, default)
-        if value is None:
-            return ""
-        if not isinstance(value, str):
-            self._wrong(key, "text", value)
-            return ""
-        if among and value not in among:
-            self._wrong(key, f"one of {', '.join(among)}", value)
-            return among[0]
-        return value
-
-    def read_texts(
-        self, key: str, default: tuple[str, ...] | object = (), *, among: tuple[str, ...] = ()
-    ) -> tuple[str, ...]:
-        """Read a list of texts; a single text stands for a list of one."""
-        value = self._get(key, default)
-        if value is None:
-            return ()
-        if isinstance(value, str):
-            value = [value]
-        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-            self._wrong(key, "a list of texts", value)
-            return ()
-        for item in value:
-            if among and item not in among:
-                self._wrong(key, f"values among {', '.join(among)}", item)
-        return tuple(value)
-
-    def read_required(self, key: str) -> tuple[str, ...]:
-        """Read a list of texts that must be there and must not be empty."""
-        value = self.read_texts(key, _MISSING)
-        if self.has(key) and not value:
-            self.problem(key, f"{self.where}.{key}: the list is empty")
-        return value
-
-    def read_number(self, key: str, default: float, *, least: float = 0) -> float:
-        """Read a number not below `least`."""
-        value = self._get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
-            self._wrong(key, f"a number from {least:g} on", value)
-            return default
-        return float(value)
-
-    def read_whole(self, key: str, default: int, *, least: int = 0) -> int:
-        """Read a whole number not below `least`."""
-        value = self._get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            self._wrong(key, f"a whole number from {least} on", value)
-            return default
-        return value
-
-    def read_pairs(self, key: str) -> dict[str, str]:
-        """Read a mapping from name to text."""
-        value = self._get(key, {})
-        if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-            self._wrong(key, 'a mapping of names to texts (quote numbers, write "" for empty)', value)
-            return {}
-        return dict(value)
-
-    def read_regex(self, key: str, default: object = _MISSING) -> str:
-        """Read a regular expression, which must compile."""
-        value = self.read_text(key, default)
-        try:
-            re.compile(value)
-        except re.error as error:
-            self.problem(key, f"{self.where}.{key}: not a regular expression: {error}")
-            return ""
-        return value
-
-    def read_child(self, key: str) -> Fields:
+    def read_child(self, mapping: LineDict, key: str, where: str) -> LineDict:
         """Read the mapping below a key, or an empty one."""
-        line = self.mapping.find_line(key)
-        return Fields(self._get(key, None), f"{self.where}.{key}", self.file, self.problems, line)
+        return self.read_mapping(mapping.get(key), where, mapping.find_line(key))
 
-    def read_children(self, key: str) -> list[Fields]:
-        """Read the list of mappings below a key."""
-        value = self._get(key, [])
+    def read(
+        self,
+        kind: type[T],
+        mapping: LineDict,
+        where: str,
+        defaults: Mapping[str, object] | None = None,
+        **given: object,
+    ) -> T:
+        """Read a dataclass; `defaults` go before those declared, `given` are the fields that no key gives.
+
+        Raises:
+            IncompleteError: A value is missing or wrong.
+        """
+        declared = _list_declared(kind)
+        keys = {name: declaration.key or name for name, declaration in declared.items()}
+        flat = self._flatten(mapping, where, {key.partition(".")[0] for key in keys.values() if "." in key})
+        for key in flat.keys() - {*keys.values()}:
+            self.note(flat.find_line(key), f"{where}: unknown key '{key}'{suggest(key, sorted(keys.values()))}")
+        hints, values = typing.get_type_hints(kind), dict(given)
+        for name, declaration in declared.items():
+            key, default = keys[name], (defaults or {}).get(name, declaration.default)
+            try:
+                values[name] = self._read_key(flat, key, f"{where}.{key}", hints[name], default)
+                if key in flat:
+                    declaration.verify(values[name])
+            except IncompleteError:
+                pass
+            except ValueError as error:
+                values.pop(name, None)
+                self.note(flat.find_line(key), f"{where}.{key}: {error}{declaration.hint}")
+        if declared.keys() - values.keys():
+            raise IncompleteError
+        return kind(**values)
+
+    def _flatten(self, mapping: LineDict, where: str, groups: set[str]) -> LineDict:
+        """Put the entries of the groups, with dotted keys, beside the other keys."""
+        flat = LineDict(mapping.line)
+        for key, value in mapping.items():
+            if key in groups:
+                group = self.read_child(mapping, key, f"{where}.{key}")
+                for name, inner in group.items():
+                    flat.add(f"{key}.{name}", inner, group.find_line(name))
+            elif "." in key:  # it would be taken for an entry of a group
+                self.note(mapping.find_line(key), f"{where}: unknown key '{key}'")
+            else:
+                flat.add(key, value, mapping.find_line(key))
+        return flat
+
+    def _read_key(self, mapping: LineDict, key: str, where: str, hint: Any, default: object) -> object:  # noqa: ANN401
+        if key not in mapping:
+            if default is REQUIRED:
+                raise ValueError(f"the key '{key}' is missing")
+            return default
+        value, line = mapping[key], mapping.find_line(key)
+        parts = (hint, *typing.get_args(hint))
+        inner: Any = next((part for part in parts if dataclasses.is_dataclass(part)), None)
+        if inner is None:
+            if value is None and types.NoneType in parts:
+                raise ValueError("expected a value, found null")
+            one = isinstance(value, str) and hint == tuple[str, ...]  # a string stands for a list of one
+            return from_json(hint, [value] if one else value)
+        if typing.get_origin(hint) is not tuple:
+            return self.read(inner, self.read_mapping(value, where, line), where)
         if not isinstance(value, list):
-            self._wrong(key, "a list", value)
-            return []
-        line = self.mapping.find_line(key)
-        return [
-            Fields(item if item is not None else "", f"{self.where}.{key}[{index}]", self.file, self.problems, line)
-            for index, item in enumerate(value)
-        ]
+            raise ValueError(f"expected a list, found {value!r}")
+        return self._read_items(inner, value, where, line)
 
-    def read_named(self, key: str) -> dict[str, Fields]:
-        """Read the mapping of names to mappings below a key."""
-        below = self.read_child(key)
-        below.asked.update(below.mapping)
-        for name, value in below.mapping.items():
-            if isinstance(value, LineDict):
-                value.line = below.mapping.find_line(name)  # an entry begins with its name
-        return {
-            name: Fields(value, f"{key}.{name}", self.file, self.problems, below.mapping.find_line(name))
-            for name, value in below.mapping.items()
-        }
-
-    def finish(self) -> None:
-        """Report every key that was not read."""
-        for key in self.mapping:
-            if key not in self.asked:
-                self.problem(key, f"{self.where}: unknown key '{key}'{suggest(key, sorted(self.asked))}")
+    def _read_items(self, kind: type[T], items: list[object], where: str, line: int) -> tuple[T, ...]:
+        values = []
+        for index, item in enumerate(items):
+            place = f"{where}[{index}]"
+            with contextlib.suppress(IncompleteError):
+                values.append(self.read(kind, self.read_mapping(item, place, line), place))
+        if len(values) < len(items):
+            raise IncompleteError
+        return tuple(values)

@@ -5,32 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Final
 
-from redgreen.codes import GREEN, GUARD, RED
-from redgreen.errors import Problem, RegistryError
-from redgreen.registry.fields import Fields, suggest
-from redgreen.registry.model import (
-    ACCEPTABLE,
-    PLACES,
-    ArtifactSpec,
-    Count,
-    Initiative,
-    RedSpec,
-    Registry,
-    Rule,
-    Selector,
-)
-from redgreen.registry.yamlfile import load_yaml
-
-__all__ = ["LOCK_NAME", "REGISTRY_NAME", "find_selector", "load_registry"]
+from redgreen.codec import from_json
+from redgreen.errors import RegistryError
+from redgreen.registry.fields import IncompleteError, Reader, declare, suggest
+from redgreen.registry.model import NAME, Defaults, Initiative, Registry, Selector
+from redgreen.registry.yamlfile import LineDict, load_yaml
 
 REGISTRY_NAME: Final = "plans/registry.yaml"
 LOCK_NAME: Final = "plans/registry.lock.json"
-PASS_ENV: Final = ("PATH", "HOME", "LANG", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 
 
 def load_registry(root: Path, name: str = REGISTRY_NAME) -> Registry:
@@ -39,216 +27,128 @@ def load_registry(root: Path, name: str = REGISTRY_NAME) -> Registry:
     Raises:
         RegistryError: The file is missing or wrong; `problems` holds every finding.
     """
-    top = load_yaml(root / name, name)
-    problems: list[Problem] = []
-    fields = Fields(top, "registry", name, problems)
-    if fields.read_whole("schema", 0) != 1:
-        fields.problem("schema", "registry.schema: this redgreen reads schema 1")
-    ignored = fields.read_texts("ignored")
-    below = fields.read_child("defaults")
-    defaults = _read_common(below, DEFAULTS, adding=False) | {
-        "tests_roots": below.read_texts("tests_roots", ("tests",))
-    }
-    below.finish()
-    initiatives = {key: _read_initiative(key, below) for key, below in fields.read_named("initiatives").items()}
-    selectors = {key: _read_selector(key, below, defaults) for key, below in fields.read_named("selectors").items()}
-    fields.finish()
-    if not selectors and not problems:
-        fields.problem("selectors", "registry.selectors: no selector is declared")
-    if not problems:
-        _check_references(name, initiatives, selectors, problems)
-    if problems:
-        raise RegistryError.from_problems(sorted(problems, key=lambda problem: problem.line))
+    top, reader = load_yaml(root / name, name), Reader(name)
+    document = _Document(0, ())
+    with suppress(IncompleteError):
+        document = reader.read(_Document, top, "registry")
+    defaults = _read_defaults(reader, top)
+    initiatives, selectors = {}, {}
+    for key, entry in _list_entries(reader, top, "initiatives"):
+        with suppress(IncompleteError):
+            initiatives[key] = reader.read(Initiative, entry, f"initiatives.{key}", name=key, line=entry.line)
+    for key, entry in _list_entries(reader, top, "selectors"):
+        with suppress(IncompleteError):
+            selectors[key] = _read_selector(reader, key, entry, defaults)
+    if not selectors and not reader.problems:
+        reader.note(top.line, "registry.selectors: no selector is declared")
+    if not reader.problems:
+        _check_references(reader, initiatives, selectors)
+    if reader.problems:
+        raise RegistryError.from_problems(sorted(reader.problems, key=lambda problem: problem.line))
     sha256 = hashlib.sha256((root / name).read_bytes()).hexdigest()
-    return Registry(name, sha256, initiatives, selectors, _read_frozen(root, selectors), ignored)
+    return Registry(name, sha256, initiatives, selectors, _read_frozen(root, selectors), document.ignored)
 
 
 def find_selector(registry: Registry, name: str) -> Selector:
     """Find the selector of that name.
 
     Raises:
-        RegistryError: There is none; the nearest names are offered.
+        RegistryError: It does not exist; the nearest names are offered.
     """
     try:
         return registry.selectors[name]
     except KeyError:
-        hint = suggest(name, list(registry.selectors))
+        hint = suggest(name, registry.selectors)
         raise RegistryError(f"{registry.file}: no selector is called '{name}'{hint}") from None
 
 
-DEFAULTS: Final[dict[str, Any]] = {
-    "env": {},
-    "pass_env": PASS_ENV,
-    "pytest_args": ("-vv", "--tb=short"),
-    "plugins": (),
-    "budget_s": 60.0,
-    "repeat_red": 1,
-    "repeat_green": 1,
-    "max_skipped": 0,
-    "max_xfailed": 0,
-}
+def _check_schema(value: int) -> None:
+    if value != 1:
+        raise ValueError("this redgreen reads schema 1")
 
 
-def _read_common(fields: Fields, base: dict[str, Any], *, adding: bool) -> dict[str, Any]:
-    """Read what both the defaults and a selector may set; a selector adds to the variables and plugins of its base."""
-    repeat, expect = fields.read_child("repeat"), fields.read_child("expect")
-    values = {
-        "env": base["env"] | fields.read_pairs("env"),
-        "pass_env": fields.read_texts("pass_env", () if adding else base["pass_env"]),
-        "pytest_args": fields.read_texts("pytest_args", base["pytest_args"]),
-        "plugins": fields.read_texts("plugins"),
-        "budget_s": fields.read_number("budget_s", base["budget_s"], least=0.1),
-        "repeat_red": repeat.read_whole("red", base["repeat_red"], least=1),
-        "repeat_green": repeat.read_whole("green", base["repeat_green"], least=1),
-        "max_skipped": expect.read_whole("skipped", base["max_skipped"]),
-        "max_xfailed": expect.read_whole("xfailed", base["max_xfailed"]),
-    }
-    for key in ("pass_env", "plugins") if adding else ():
-        values[key] = tuple(dict.fromkeys(base[key] + values[key]))
-    repeat.finish()
-    expect.finish()
-    return values
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """The keys of the file; the mappings below the last three are read on their own."""
+
+    schema: int = field(metadata=declare(check=_check_schema))
+    ignored: tuple[str, ...] = field(metadata=declare(()))
+    defaults: Any = field(default=None, metadata=declare(None))
+    initiatives: Any = field(default=None, metadata=declare(None))
+    selectors: Any = field(default=None, metadata=declare(None))
 
 
-def _read_initiative(name: str, fields: Fields) -> Initiative:
-    if not NAME.match(name):
-        fields.problem("", f"initiatives: '{name}' cannot name a folder")
-    plan = fields.read_text("plan")
-    _check_inside(fields, "plan", [plan])
-    found = Initiative(
-        name, fields.read_text("title", ""), plan, fields.read_text("active_phase", ""), fields.mapping.line
-    )
-    fields.finish()
-    return found
+def _read_defaults(reader: Reader, top: LineDict) -> Defaults:
+    where = "registry.defaults"
+    try:
+        return reader.read(Defaults, reader.read_child(top, "defaults", where), where)
+    except IncompleteError:
+        return reader.read(Defaults, LineDict(0), where)
 
 
-def _read_selector(name: str, fields: Fields, defaults: dict[str, Any]) -> Selector:
-    if not NAME.match(name):
-        fields.problem("", f"selectors: '{name}' must be letters, digits, '.', '_' and '-'")
-    log = fields.read_child("log")
+def _list_entries(reader: Reader, top: LineDict, key: str) -> Iterator[tuple[str, LineDict]]:
+    """Yield the named mappings below a key; the names become names of folders and files."""
+    entries = reader.read_child(top, key, f"registry.{key}")
+    for name, entry in entries.items():
+        line = entries.find_line(name)
+        if not NAME.match(name):
+            reader.note(line, f"{key}: '{name}' must be letters, digits, '.', '_' and '-'")
+        yield name, reader.read_mapping(entry, f"{key}.{name}", line)
+
+
+def _read_selector(reader: Reader, name: str, entry: LineDict, defaults: Defaults) -> Selector:
+    """Read one selector; it adds to the variables and plugins of the defaults, and replaces the rest."""
+    where = f"selectors.{name}"
+    if type(count := entry.get("count")) is int:
+        entry["count"] = LineDict(entry.find_line("count"), min=count, max=count)
     stem = re.sub(r"[^A-Za-z0-9]+", "_", name)
-    phase = fields.read_text("phase")
-    selector = Selector(
-        name=name,
-        initiative=fields.read_text("initiative"),
-        phase=phase,
-        category=fields.read_text("category"),
-        title=fields.read_text("title", ""),
-        select=fields.read_required("select"),
-        k=fields.read_text("k", ""),
-        m=fields.read_text("m", ""),
-        count=_read_count(fields),
-        role=fields.read_text("role", "guard", among=("guard", "target")),
-        state=fields.read_text("state", "live", among=("live", "planned")),
-        red=_read_red(fields.read_child("red")) if fields.has("red") else None,
-        protects=fields.read_texts("protects"),
-        product=fields.read_texts("product"),
-        test_support=fields.read_texts("test_support"),
-        artifacts=tuple(_read_artifact(below) for below in fields.read_children("artifacts")),
-        log_red=log.read_text("red", f"pytest_{stem}_red.log"),
-        log_green=log.read_text("green", f"pytest_{stem}_green.log"),
-        log_guard=log.read_text("guard", f"pytest_{stem}.log"),
-        subdir=fields.read_text("subdir", f"phase_{phase.lower()}"),
-        tests_roots=defaults["tests_roots"],
-        line=fields.mapping.line,
-        **_read_common(fields, defaults, adding=True),
+    base = {each.name: getattr(defaults, each.name) for each in fields(Defaults)}
+    base |= {"env": {}, "pass_env": (), "plugins": (), "log_red": f"pytest_{stem}_red.log"}
+    base |= {"log_green": f"pytest_{stem}_green.log", "log_guard": f"pytest_{stem}.log"}
+    own = reader.read(Selector, entry, where, base, name=name, tests_roots=defaults.tests_roots, line=entry.line)
+    selector = replace(
+        own,
+        env=defaults.env | own.env,
+        pass_env=tuple(dict.fromkeys(defaults.pass_env + own.pass_env)),
+        plugins=tuple(dict.fromkeys(defaults.plugins + own.plugins)),
+        subdir=own.subdir or f"phase_{own.phase.lower()}",
     )
-    _check_selector(selector, fields, log)
-    log.finish()
-    fields.finish()
+    if selector.role == "target" and selector.state == "live" and selector.red is None:
+        reader.note(entry.find_line("role"), f"{where}: a live target needs 'red' with its reasons")
+    if selector.role == "guard" and selector.red is not None:
+        reader.note(entry.find_line("red"), f"{where}.red: a guard has no RED; write role: target")
+    if not NAME.match(selector.subdir):
+        message = f"{where}.subdir: '{selector.subdir}' must be one plain folder name"
+        reader.note(entry.find_line("subdir"), message)
     return selector
 
 
-def _check_selector(selector: Selector, fields: Fields, log: Fields) -> None:
-    if selector.role == "target" and selector.state == "live" and selector.red is None:
-        fields.problem("role", f"{fields.where}: a live target needs 'red' with its reasons")
-    if selector.role == "guard" and selector.red is not None:
-        fields.problem("red", f"{fields.where}.red: a guard has no RED; write role: target")
-    if any(plugin in ("xdist", "xdist.plugin") for plugin in selector.plugins):
-        fields.problem("plugins", f"{fields.where}.plugins: xdist splits the witness; run selectors in one process")
-    _check_inside(fields, "select", [part.partition("::")[0] for part in selector.select])
-    _check_inside(fields, "subdir", [selector.subdir])
-    if not NAME.match(selector.subdir):
-        fields.problem("subdir", f"{fields.where}.subdir: '{selector.subdir}' must be one plain folder name")
-    for mode in (RED, GREEN, GUARD):
-        if not NAME.match(selector.name_log(mode)) or not selector.name_log(mode).endswith(".log"):
-            log.problem(mode.name, f"{log.where}.{mode}: expected a plain file name that ends in .log")
-
-
-def _check_inside(fields: Fields, key: str, paths: Iterable[str]) -> None:
-    for path in paths:
-        if path and (PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\\" in path):
-            fields.problem(key, f"{fields.where}.{key}: '{path}' must be relative to the repository, without '..'")
-
-
-def _read_count(fields: Fields) -> Count:
-    if isinstance(fields.mapping.get("count"), int):
-        exact = fields.read_whole("count", 1, least=1)
-        return Count(exact, exact)
-    below = fields.read_child("count")
-    least = below.read_whole("min", 1, least=1)
-    most = below.read_whole("max", least, least=least) if below.has("max") else None
-    below.finish()
-    return Count(least, most)
-
-
-def _read_red(fields: Fields) -> RedSpec:
-    accept = fields.read_texts("accept", ("assertion",), among=ACCEPTABLE)
-    reasons = []
-    for below in fields.read_children("reasons"):
-        reasons.append(
-            Rule(
-                tests=below.read_text("tests", "*"),
-                type=below.read_text("type"),
-                match=below.read_regex("match"),
-                raised_in=below.read_text("raised_in", "tests", among=PLACES),
-            )
-        )
-        below.finish()
-    if not reasons:
-        fields.problem("reasons", f"{fields.where}: at least one reason (type, match, raised_in) is needed")
-    fields.finish()
-    return RedSpec(accept, tuple(reasons))
-
-
-def _read_artifact(fields: Fields) -> ArtifactSpec:
-    spec = ArtifactSpec(
-        fields.read_text("glob"), fields.read_whole("min_bytes", 1, least=0), fields.read_whole("min_count", 1, least=1)
-    )
-    _check_inside(fields, "glob", [spec.glob])
-    fields.finish()
-    return spec
-
-
-def _check_references(
-    name: str, initiatives: dict[str, Initiative], selectors: dict[str, Selector], problems: list[Problem]
-) -> None:
+def _check_references(reader: Reader, initiatives: dict[str, Initiative], selectors: dict[str, Selector]) -> None:
     places: dict[tuple[str, str], str] = {}
     for selector in selectors.values():
-
-        def problem(message: str, selector: Selector = selector) -> None:
-            problems.append(Problem(name, selector.line, f"selectors.{selector.name}: {message}"))
-
+        found = []
         if selector.initiative not in initiatives:
-            problem(f"unknown initiative '{selector.initiative}'{suggest(selector.initiative, list(initiatives))}")
+            found.append(f"unknown initiative '{selector.initiative}'{suggest(selector.initiative, initiatives)}")
         for guard in selector.protects:
             if guard not in selectors:
-                problem(f"protects the unknown selector '{guard}'{suggest(guard, list(selectors))}")
+                found.append(f"protects the unknown selector '{guard}'{suggest(guard, selectors)}")
             elif guard == selector.name:
-                problem("cannot protect itself")
+                found.append("cannot protect itself")
         place = selector.initiative, selector.subdir.casefold()
         if place in places:
-            problem(f"writes into the same folder '{selector.subdir}' as {places[place]}; give it a 'subdir'")
+            found.append(f"writes into the same folder '{selector.subdir}' as {places[place]}; give it a 'subdir'")
         places.setdefault(place, selector.name)
+        for message in found:
+            reader.note(selector.line, f"selectors.{selector.name}: {message}")
 
 
 def _read_frozen(root: Path, selectors: dict[str, Selector]) -> dict[str, tuple[str, ...]]:
     try:
         lock = json.loads((root / LOCK_NAME).read_text(encoding="utf-8"))
-        frozen = {str(key): tuple(str(item) for item in ids) for key, ids in lock["selectors"].items()}
+        frozen = from_json(dict[str, tuple[str, ...]], lock["selectors"])
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, LookupError):
         raise RegistryError(f"{LOCK_NAME}: not readable; write it again with `redgreen lint --freeze`") from None
     for key in frozen:
         if key not in selectors:

@@ -1,8 +1,7 @@
-"""YAML that remembers where each key stands and refuses a key written twice."""
+"""YAML with the line of each key; a key written twice is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +9,21 @@ import yaml
 
 from redgreen.errors import Problem, RegistryError
 
-__all__ = ["LineDict", "load_yaml"]
-
 
 class LineDict(dict[str, Any]):
     """A mapping with the line of itself and of each of its keys, counted from 1."""
 
-    def __init__(self, line: int) -> None:
-        super().__init__()
+    def __init__(self, line: int, **values: object) -> None:
+        super().__init__(values)
         self.line = line
         self.lines: dict[str, int] = {}
+
+    def add(self, key: str, value: object, line: int) -> None:
+        """Add a key with its line, which is also where a mapping below it begins."""
+        if isinstance(value, LineDict):
+            value.line = line
+        self[key] = value
+        self.lines[key] = line
 
     def find_line(self, key: str) -> int:
         """Return the line of a key, or of the mapping when the key is missing."""
@@ -36,19 +40,20 @@ def _construct_mapping(loader: LineLoader, node: yaml.MappingNode) -> LineDict:
         if key_node.tag == "tag:yaml.org,2002:merge":
             continue
         key = loader.construct_object(key_node, deep=True)
-        if not isinstance(key, Hashable) or not isinstance(key, str):
+        if not isinstance(key, str):
             raise yaml.constructor.ConstructorError(
-                None, None, f"the key {key!r} is not text (quote it)", key_node.start_mark
+                None, None, f"the key {key!r} is not a string (quote it)", key_node.start_mark
             )
         if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' stands twice", key_node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key '{key}' is written twice", key_node.start_mark
+            )
         seen.add(key)
     loader.flatten_mapping(node)
     mapping = LineDict(node.start_mark.line + 1)
     for key_node, value_node in node.value:
         key = loader.construct_object(key_node, deep=True)
-        mapping[key] = loader.construct_object(value_node, deep=True)
-        mapping.lines[key] = key_node.start_mark.line + 1
+        mapping.add(key, loader.construct_object(value_node, deep=True), key_node.start_mark.line + 1)
     return mapping
 
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from redgreen.codes import GUARD
-from redgreen.judge.attempt import Process, read_attempt
-from redgreen.judge.events import TestRecord
+from redgreen.judge.events import Process, TestRecord, read_attempt
 from redgreen.judge.verdict import judge
 from redgreen.project import Project
 from redgreen.registry.model import Count, Selector

@@ -13,8 +13,6 @@ from typing import Any, Final
 
 from redgreen.registry.model import Selector
 
-__all__ = ["PLUGIN_FOLDER", "child_environment", "describe_environment"]
-
 PLUGIN_FOLDER: Final = Path(__file__).resolve().parents[1] / "plugin"
 PERSONAL: Final = ("PATH", "HOME", "TMPDIR", "USER", "LOGNAME", "PWD")  # they say where and who, nothing about the code
 DISTRIBUTION: Final = re.compile(r"(.+?)-([^-]+)\.dist-info\Z")
@@ -35,7 +33,7 @@ def child_environment(
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTHONHASHSEED": env.get("PYTHONHASHSEED", "0"),
         "PYTHONUNBUFFERED": "1",
-        # Cache files are told apart by second and size: a fix within the second of its RED would run the old code.
+        # Cache files are distinguished by second and size: a fix within the second of its RED would run the old code.
         "PYTHONDONTWRITEBYTECODE": "1",
         "COLUMNS": "120",
         "TMPDIR": str(tmp),

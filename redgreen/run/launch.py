@@ -1,4 +1,4 @@
-"""Run pytest once on a selector and put its scrubbed witnesses into a report folder."""
+"""Run pytest once on a selector and put its scrubbed records into a report folder."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import glob
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from redgreen.errors import ReportError
-from redgreen.evidence.folder import translate_errors, write_text
+from redgreen.evidence.folder import reserve, translate_errors, write_text
 from redgreen.evidence.scrub import Scrubber
-from redgreen.judge.attempt import Attempt, Process, read_attempt
+from redgreen.judge.events import Attempt, Process, read_attempt
 from redgreen.project import Project
-from redgreen.registry.model import Selector
+from redgreen.registry.model import Registry, Selector
 from redgreen.run.environment import child_environment
 from redgreen.run.logfile import PlainLog
 from redgreen.run.process import Finished, Interrupts, run_child
-
-__all__ = ["Launcher", "build_argv"]
 
 HOSTNAME = re.compile(r' hostname="[^"]*"')
 
@@ -51,21 +50,38 @@ def expand(root: Path, selector: Selector) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-@dataclass(frozen=True, slots=True)
-class Launcher:
-    """Runs the pytest processes of one run and keeps their log, events and junit, scrubbed, in its report folder.
+@dataclass(slots=True)
+class Session:
+    """One invocation: its moment, its terminal, and the `<UTC>` folders that it reserved, one an initiative.
 
-    The attributes `parent` (the environment), `show`, `interrupts` and `start` are those of the `Session`.
+    `show` takes the raw output of pytest, `environ` is where the allowed variables come from, `interrupts` is entered
+    by the caller, `start` runs a process to its end, as `run_child` does.
     """
 
     project: Project
+    registry: Registry
+    show: Callable[[bytes], object]
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    interrupts: Interrupts = field(default_factory=Interrupts)
+    start: Callable[..., Finished] = run_child
+    stamps: dict[str, Path] = field(default_factory=dict)
+
+    def reserve_stamp(self, initiative: str) -> Path:
+        """Return the `<UTC>` folder of this invocation for an initiative, reserved when it is first needed."""
+        if initiative not in self.stamps:
+            self.stamps[initiative] = reserve(self.project, initiative, self.clock())
+        return self.stamps[initiative]
+
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """Runs the pytest processes of one run and keeps their log, events and junit, scrubbed, in its report folder."""
+
+    session: Session
     folder: Path
     run_id: str
     scrubber: Scrubber
-    parent: Mapping[str, str]
-    show: Callable[[bytes], object]
-    interrupts: Interrupts
-    start: Callable[..., Finished] = run_child
 
     def launch(self, selector: Selector, *, label: str, log: str, tmp: Path) -> Attempt:
         """Run pytest once on a selector, with a temporary folder that does not exist yet.
@@ -73,18 +89,20 @@ class Launcher:
         Raises:
             ReportError: A file of the report cannot be written, or the process cannot be started.
         """
+        session, project = self.session, self.session.project
         (tmp / "tmp").mkdir(parents=True)
         events, junit = tmp / "events.jsonl", tmp / "junit.xml"
+        env = child_environment(selector, session.environ, run_id=self.run_id, events=events, tmp=tmp / "tmp")
         with translate_errors(self.folder / log):
             plain = PlainLog(self.folder / log, self.scrubber.scrub_line)
             try:
-                ended = self.start(
-                    build_argv(self.project, selector, tmp=tmp, junit=junit),
-                    env=child_environment(selector, self.parent, run_id=self.run_id, events=events, tmp=tmp / "tmp"),
-                    cwd=self.project.root,
+                ended = session.start(
+                    build_argv(project, selector, tmp=tmp, junit=junit),
+                    env=env,
+                    cwd=project.root,
                     budget_s=selector.budget_s,
-                    outputs=[self.show, plain.feed],
-                    interrupts=self.interrupts,
+                    outputs=[session.show, plain.feed],
+                    interrupts=session.interrupts,
                     folder=tmp.parent,
                 )
             finally:

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
-__all__ = ["HEAD_BYTES", "TAIL_BYTES", "PlainLog"]
-
 HEAD_BYTES: Final = 512 * 1024
 TAIL_BYTES: Final = 256 * 1024
 LONGEST_LINE: Final = 64 * 1024

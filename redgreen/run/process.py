@@ -13,11 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO, Final
+from typing import Final
 
 from redgreen.run import watchdog
-
-__all__ = ["Finished", "Interrupts", "run_child"]
 
 GRACE_S: Final = 3.0  # between the first polite signal and the kill
 TICK_S: Final = 0.05  # how often signals and the clock are looked at
@@ -88,50 +86,42 @@ def run_child(
     )
     mark = env["REDGREEN_RUN_ID"]
     assert child.stdout is not None
-    reader = Reader(child.stdout, outputs)
+    errors: list[OSError] = []
+    reader = threading.Thread(target=_pass_on, args=(child.stdout.fileno(), outputs, errors), daemon=True)
     with _watch(child.pid, mark, folder):
         try:
-            reader.thread.start()
+            reader.start()
             timed_out = _wait(child, reader, begun + budget_s, interrupts)
         finally:
             watchdog.end_group(child.pid)
             child.wait()
             watchdog.end_marked(mark)
-            reader.thread.join(GRACE_S)
-    if not reader.thread.is_alive():
+            reader.join(GRACE_S)
+    if not reader.is_alive():
         child.stdout.close()
-    if reader.error is not None:
-        raise reader.error
+    if errors:
+        raise errors[0]
     return Finished(child.returncode, timed_out, interrupts.name, time.monotonic() - begun)
 
 
-class Reader:
-    """Thread that passes a pipe on; after a failed output it goes on reading, so that the child never blocks."""
-
-    def __init__(self, pipe: BinaryIO | object, outputs: list[Callable[[bytes], object]]) -> None:
-        self._pipe: BinaryIO = pipe  # type: ignore[assignment]  # Popen types its pipes loosely
-        self._outputs = outputs
-        self.error: OSError | None = None
-        self.thread = threading.Thread(target=self._read, daemon=True)
-
-    def _read(self) -> None:
-        descriptor = self._pipe.fileno()
-        while chunk := os.read(descriptor, 65536):
-            for output in self._outputs:
-                try:
-                    output(chunk)
-                except OSError as error:
-                    self.error = self.error or error
+def _pass_on(pipe: int, outputs: list[Callable[[bytes], object]], errors: list[OSError]) -> None:
+    """Pass a pipe on to its end; after a failed output the reading goes on, so that the child never blocks."""
+    while chunk := os.read(pipe, 65536):
+        for output in outputs:
+            try:
+                output(chunk)
+            except OSError as error:
+                errors.append(error)
 
 
-def _wait(child: subprocess.Popen[bytes], reader: Reader, deadline: float, interrupts: Interrupts) -> bool:
-    """Wait for the child; end it when its time is up or the runner is told to stop. True when its time was up."""
+def _wait(child: subprocess.Popen[bytes], reader: threading.Thread, deadline: float, interrupts: Interrupts) -> bool:
+    """Wait for the child; end it when its time is up or the runner is told to stop. True if its time was up."""
     while not interrupts.name and time.monotonic() < deadline:
         # The end of the output is the fastest sign of the end; a grandchild may keep the pipe open, hence the poll.
-        reader.thread.join(min(TICK_S, max(0.0, deadline - time.monotonic())))
+        reader.join(min(TICK_S, max(0.0, deadline - time.monotonic())))
         if child.poll() is not None:
             return False
-        if not reader.thread.is_alive():
+        if not reader.is_alive():
             time.sleep(TICK_S / 20)
     timed_out = not interrupts.name
     for number in (signal.SIGINT, signal.SIGTERM):

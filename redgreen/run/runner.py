@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from redgreen.codec import JsonObject, digest, to_json, to_text
-from redgreen.codes import GREEN, GUARD, Mode, Verdict
+from redgreen.codes import GREEN, GUARD, Mode
 from redgreen.errors import PlannedError, RedgreenError, RegistryError, SecretError
 from redgreen.evidence import ledger
-from redgreen.evidence.artifacts import Audit, audit, find_missing, render_audit
+from redgreen.evidence.artifacts import Artifact, Audit, describe_artifacts, render_audit
 from redgreen.evidence.folder import (
     format_stamp,
     hold_lock,
+    locate_lock,
     open_partial,
-    reserve,
     seal,
     translate_errors,
     write_json,
@@ -41,57 +38,17 @@ from redgreen.evidence.record import (
     read_record,
 )
 from redgreen.evidence.scrub import Scrubber
+from redgreen.evidence.sealed import SealedRun, load_run
 from redgreen.evidence.summary import render_summary
 from redgreen.evidence.verify import find_red
 from redgreen.gitrepo import Snapshot, take_snapshot
-from redgreen.judge.attempt import PROTECTS, Attempt
 from redgreen.judge.conclusion import Conclusion, RedSide
+from redgreen.judge.events import PROTECTS, Attempt
 from redgreen.judge.identity import identify
 from redgreen.judge.pairing import Guarded, conclude
-from redgreen.project import Project
-from redgreen.registry.model import Registry, Selector
+from redgreen.registry.model import Selector
 from redgreen.run.environment import describe_environment
-from redgreen.run.launch import Launcher, build_argv
-from redgreen.run.process import Finished, Interrupts, run_child
-
-__all__ = ["Outcome", "Session", "run_selector"]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run left: the sealed folder and its result."""
-
-    folder: Path
-    result: Result
-
-    @property
-    def verdict(self) -> Verdict:
-        """How the run ended."""
-        return self.result.verdict
-
-
-@dataclass(slots=True)
-class Session:
-    """One invocation: its moment, its terminal, and the `<UTC>` folders that it reserved, one an initiative.
-
-    `show` takes the raw output of pytest, `environ` is where the allowed variables come from, `interrupts` is entered
-    by the caller, `start` runs a process to its end, as `run_child` does.
-    """
-
-    project: Project
-    registry: Registry
-    show: Callable[[bytes], object]
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    interrupts: Interrupts = field(default_factory=Interrupts)
-    start: Callable[..., Finished] = run_child
-    stamps: dict[str, Path] = field(default_factory=dict)
-
-    def reserve_stamp(self, initiative: str) -> Path:
-        """Return the `<UTC>` folder of this invocation for an initiative, reserved when it is first needed."""
-        if initiative not in self.stamps:
-            self.stamps[initiative] = reserve(self.project, initiative, self.clock())
-        return self.stamps[initiative]
+from redgreen.run.launch import Launcher, Session, build_argv
 
 
 @dataclass(slots=True)
@@ -109,10 +66,10 @@ class _Run:
     expected: tuple[str, ...] | None
     attempts: list[Attempt] = field(default_factory=list)
     guards: list[Attempt] = field(default_factory=list)
-    audit: Audit = field(default_factory=Audit)
+    artifacts: list[Artifact] = field(default_factory=list)
 
 
-def run_selector(session: Session, selector: Selector, mode: Mode, red_ref: str = "") -> Outcome:
+def run_selector(session: Session, selector: Selector, mode: Mode, red_ref: str = "") -> SealedRun:
     """Run a selector and seal what happened; a GREEN of a guard is a guard run.
 
     `red_ref` names the RED that a GREEN answers, by run id or folder; by default it is the newest valid one.
@@ -133,23 +90,18 @@ def run_selector(session: Session, selector: Selector, mode: Mode, red_ref: str 
         _check_patch(code, scrubber)
     stamp = session.reserve_stamp(selector.initiative)
     run_id = f"{stamp.name}-{selector.name}-{mode}-{secrets.token_hex(2)}"
-    with hold_lock(project, run_id):
+    with hold_lock(project, locate_lock(project, run_id), remove=True):
         partial = open_partial(stamp, selector.subdir)
         expected = session.registry.frozen.get(selector.name) or (tuple(red.outcomes) if red else None)
-        launcher = Launcher(
-            project, partial, run_id, scrubber, session.environ, session.show, session.interrupts, session.start
-        )
+        launcher = Launcher(session, partial, run_id, scrubber)
         run = _Run(session, selector, mode, red, code, launcher, session.clock(), time.monotonic(), expected)
         _write_intent(run)
-        tmp = Path(tempfile.mkdtemp(prefix="rg-"))
-        try:
-            _launch_all(run, tmp)
-        finally:
-            shutil.rmtree(tmp, ignore_errors=True)
-        outcome = _finish(run)
+        with tempfile.TemporaryDirectory(prefix="rg-", ignore_cleanup_errors=True) as tmp:
+            _launch_all(run, Path(tmp))
+        folder = _finish(run)
     if not project.scratch:
-        ledger.add(project, session.registry, outcome.folder)
-    return outcome
+        ledger.add(project, session.registry, folder)
+    return load_run(folder)
 
 
 def _refuse(selector: Selector, mode: Mode) -> None:
@@ -214,7 +166,8 @@ def _launch_all(run: _Run, tmp: Path) -> None:
         label = "main" if number == 1 else f"repeat {number}"
         log = f"{stem}.log" if number == 1 else f"{stem}.repeat{number}.log"
         run.attempts.append(run.launcher.launch(selector, label=label, log=log, tmp=tmp / str(number)))
-        _audit(run, label, tmp / str(number))
+        if selector.artifacts and run.mode.audited:
+            run.artifacts += describe_artifacts(tmp / str(number), selector.artifacts, label)
         so_far = conclude(selector, run.mode, [each.evidence for each in run.attempts], expected=run.expected)
         if not so_far.verdict.is_valid:
             return
@@ -225,19 +178,13 @@ def _launch_all(run: _Run, tmp: Path) -> None:
             run.guards.append(run.launcher.launch(guard, label=label, log=log, tmp=tmp / f"guard-{name}"))
 
 
-def _audit(run: _Run, label: str, tmp: Path) -> None:
-    if not run.selector.artifacts or not run.mode.audited:
-        return
-    entries = audit(tmp, run.selector.artifacts, label)
-    problems = (f"{label}: {each}" for each in find_missing(entries, run.selector.artifacts))
-    run.audit = Audit((*run.audit.artifacts, *entries), (*run.audit.problems, *problems))
-
-
-def _finish(run: _Run) -> Outcome:
+def _finish(run: _Run) -> Path:
     """Judge, write what was concluded, and seal."""
     folder, scrubber = run.launcher.folder, run.launcher.scrubber
     nodeids = {nodeid for attempt in run.attempts for nodeid in attempt.evidence.collected}
     identities = identify(run.session.project.root, sorted(nodeids), run.selector.test_support)
+    specs = run.selector.artifacts if run.mode.audited else ()
+    audit = Audit.of(run.artifacts, [attempt.process.label for attempt in run.attempts], specs)
     done = conclude(
         run.selector,
         run.mode,
@@ -246,21 +193,21 @@ def _finish(run: _Run) -> Outcome:
         guards=[Guarded(run.session.registry.selectors[each.process.selector], each.evidence) for each in run.guards],
         red=run.red,
         identities=identities,
-        artifact_problems=run.audit.problems,
+        artifact_problems=audit.problems,
     )
     write_text(folder / "tests.json", scrubber.scrub_text(_format_rows(to_json(identities))))
     environment = json.loads(scrubber.scrub_text(json.dumps(describe_environment(run.selector, run.session.environ))))
     environment["sha256"] = digest(environment)
     write_json(folder / "env.json", environment)
-    if run.selector.artifacts and run.mode.audited:
-        write_text(folder / "artifact_audit.json", scrubber.scrub_text(to_text(run.audit)))
-        write_text(folder / "artifact_audit.md", scrubber.scrub_text(render_audit(run.audit.artifacts)))
+    if specs:
+        write_text(folder / "artifact_audit.json", scrubber.scrub_text(to_text(audit)))
+        write_text(folder / "artifact_audit.md", scrubber.scrub_text(render_audit(audit.artifacts)))
     text = scrubber.scrub_text(to_text(_make_result(run, done, environment["sha256"])))
     result = replace(read_record(Result, text, RESULT), redactions=scrubber.redactions)
     write_json(folder / RESULT, result)
     write_text(folder / "summary.md", render_summary(result, run.selector))
     _check_clean(run)
-    return Outcome(seal(folder, run.launcher.run_id, result.verdict), result)
+    return seal(folder, run.launcher.run_id, result.verdict)
 
 
 def _make_result(run: _Run, done: Conclusion, env_sha256: str) -> Result:
@@ -287,7 +234,7 @@ def _make_result(run: _Run, done: Conclusion, env_sha256: str) -> Result:
             monotonic=abs((ended - run.started).total_seconds() - wall) < 2,
         ),
         redactions=0,
-        artifacts=tuple(entry.shorten() for entry in run.audit.artifacts),
+        artifacts=tuple(entry.shorten() for entry in run.artifacts),
         registry_sha256=run.session.registry.sha256,
         entry_sha256=digest(run.selector),
         pytest=PytestFacts(main.rc, evidence.finish_rc is not None, main.collected),
@@ -317,9 +264,11 @@ def _check_clean(run: _Run) -> None:
             raise SecretError(f"{path.name}, line {found[0][0]}: {found[0][1]} would be sealed; the file was removed")
 
 
-def run_many(session: Session, selectors: list[Selector], mode: Mode) -> list[tuple[Selector, Outcome | RedgreenError]]:
+def run_many(
+    session: Session, selectors: list[Selector], mode: Mode
+) -> list[tuple[Selector, SealedRun | RedgreenError]]:
     """Run several selectors one after the other; an error of one does not stop the next, a signal does."""
-    done: list[tuple[Selector, Outcome | RedgreenError]] = []
+    done: list[tuple[Selector, SealedRun | RedgreenError]] = []
     for selector in selectors:
         if session.interrupts.name:
             break

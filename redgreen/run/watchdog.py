@@ -13,8 +13,6 @@ import shutil
 import signal
 import sys
 
-__all__ = ["end_group", "end_marked"]
-
 
 def end_group(group: int, number: int = signal.SIGKILL) -> None:
     """Send a signal to a process group; a group that is gone is fine."""

@@ -28,14 +28,15 @@ def coverage(scan: ClientScan) -> NDArray[np.float32]:
     """Photons that fell on each pixel of the array that the client expects."""
     from ptychodus_client import client_positions
 
-    from ptycho_torch.contracts.ptychodus.scans import scan_in_memory
+    from ptycho_torch.contracts.ptychodus.scans import ClientScan as OurScan
     from ptycho_torch.data.canvas import Frame
-    from ptycho_torch.evaluate.scores import illumination
+    from ptycho_torch.evaluate.scores import sum_illumination
 
     probe = scan.start.probes.get_probe_no_opr().get_array()
-    ours, place = scan_in_memory(scan.data.get_patterns(), probe, client_positions(scan))
+    place = OurScan.from_arrays(scan.data.get_patterns(), probe, client_positions(scan))
+    ours = place.scan
     assert ours.probe is not None
-    light, origin = illumination(ours, ours.probe), Frame(ours.positions_px, ours.patch_px).origin_px
+    light, origin = sum_illumination(ours, ours.probe), Frame(ours.positions_px, ours.patch_px).origin_px
     whole = np.zeros(place.shape_px, np.float32)
     row, column = round(origin[0]), round(origin[1])
     whole[row : row + light.shape[0], column : column + light.shape[1]] = light

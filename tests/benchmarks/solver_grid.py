@@ -14,8 +14,8 @@ from report import header
 
 from ptycho_torch.config import RefineSettings, SimulationSettings
 from ptycho_torch.data.canvas import Frame
-from ptycho_torch.evaluate.objects import complex_error, without_ramp
-from ptycho_torch.evaluate.scores import illumination, lit_area
+from ptycho_torch.evaluate.objects import complex_error, remove_ramp
+from ptycho_torch.evaluate.scores import find_illuminated_area, sum_illumination
 from ptycho_torch.simulate.objects import ObjectName
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve.solve import refine
@@ -29,10 +29,10 @@ def error_of(name: ObjectName, step_px: float, photons: float, probe: str) -> fl
     scan = simulate_scan(SimulationSettings(object=name, step_px=step_px, photons=photons))
     assert scan.truth is not None
     assert scan.probe is not None
-    truth = Frame(scan.positions_px, scan.patch_px).seen_of(scan.truth)
-    mask = lit_area(illumination(scan, scan.probe))
+    truth = Frame(scan.positions_px, scan.patch_px).cut_from(scan.truth)
+    mask = find_illuminated_area(sum_illumination(scan, scan.probe))
     found = refine(scan, RefineSettings(probe_start=START[probe])).canvas.pixels
-    return complex_error(without_ramp(found, truth, mask), truth, mask)
+    return complex_error(remove_ramp(found, truth, mask), truth, mask)
 
 
 def main() -> None:

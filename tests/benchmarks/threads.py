@@ -90,7 +90,7 @@ def work() -> None:
     import torch  # noqa: PLC0415
 
     from ptycho_torch.config import Experiment, RefineSettings, SimulationSettings  # noqa: PLC0415
-    from ptycho_torch.models.build import build_network  # noqa: PLC0415
+    from ptycho_torch.networks.build import build_network  # noqa: PLC0415
     from ptycho_torch.simulate.scan import simulate_scan  # noqa: PLC0415
     from ptycho_torch.solve.solve import refine  # noqa: PLC0415
 

@@ -37,7 +37,7 @@ def measured(scan: Scan, random: Random, near_field: float = 0.0) -> NDArray[np.
     frame, side = Frame(scan.positions_px, scan.patch_px), scan.patch_px
     assert scan.truth is not None
     assert scan.probe is not None
-    seen = frame.seen_of(scan.truth)
+    seen = frame.cut_from(scan.truth)
     probes = shift_probe(torch.from_numpy(scan.probe.copy()), torch.from_numpy(frame.shifts_px))[:, 0].numpy()
     exits = np.stack(
         [probe * seen[r : r + side, c : c + side] for probe, (r, c) in zip(probes, frame.corners_px, strict=True)]

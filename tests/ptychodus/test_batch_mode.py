@@ -79,7 +79,7 @@ def test_a_failure_is_told_and_ends_with_code_1(tmp_path: Path) -> None:
     (directory / "model.ckpt").write_bytes(b"nothing")
     found = run("ptychodus", "--batch", "reconstruct", "-i", "in", "-o", "out", folder=tmp_path)
     assert found.returncode == 1
-    assert "model.ckpt: is truncated or not a checkpoint" in found.stdout + found.stderr
+    assert "model.ckpt: is not a readable checkpoint" in found.stdout + found.stderr
     assert list((tmp_path / "out").glob("*.h5")) == []
 
 

@@ -47,7 +47,7 @@ REGISTRIES = {
     "numbers for selectors": ("schema: 1\ninitiatives: 3\nselectors: 7\n", "expected a mapping"),
     "nothing in it": ("schema: 1\n", "no selector is declared"),
     "null entries": ("schema: 1\ninitiatives: {A-1: }\nselectors: {x: }\n", "is missing"),
-    "a key that is no text": ("1: 2\n", "is not text"),
+    "a key that is no text": ("1: 2\n", "is not a string"),
     "tabs": ("schema:\t1\n\tselectors: x\n", "not valid YAML"),
     "an alias of nothing": ("schema: *gone\n", "not valid YAML"),
     "an object": ("schema: !!python/object/apply:os.getcwd []\n", "not valid YAML"),

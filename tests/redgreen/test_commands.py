@@ -12,7 +12,7 @@ import pytest
 from redgreen_sandbox import TOP, Sandbox, fix_product, guard, make_sandbox, target
 
 from redgreen.codes import GUARD
-from redgreen.evidence.artifacts import ArrayFacts, audit, describe_file
+from redgreen.evidence.artifacts import ArrayFacts, describe_artifacts, describe_file
 from redgreen.registry.load import load_registry
 from redgreen.registry.model import ArtifactSpec
 
@@ -158,14 +158,20 @@ def test_artifacts_of_each_kind_are_described(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.ckpt", "w") as archive:
         archive.writestr("archive/data.pkl", pickled)
     (tmp_path / "b.ckpt").write_bytes(b"not a checkpoint")
+    with zipfile.ZipFile(tmp_path / "b.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("amplitude.npy", npy)
+    whole = (tmp_path / "b.npz").read_bytes()
+    start = whole.index(b".npy") + len(b".npy")
+    (tmp_path / "b.npz").write_bytes(whole[:start] + bytes(8 * [255]) + whole[start + 8 :])
     told = {path.name: describe_file(path) for path in tmp_path.iterdir()}
     assert told["a.npz"] == ("npz", [ArrayFacts("amplitude", "float32", (2, 3))])
     assert told["a.png"] == ("png", [ArrayFacts("", "uint8", (5, 7, 3))])
     assert told["a.ckpt"] == ("ckpt", [ArrayFacts("w", "float32", (2, 3))])
     assert told["b.png"][0] == "png?!"
+    assert told["b.npz"][0] == "npz?!"
     assert told["b.ckpt"][0] == "ckpt?!"
     assert told["a.txt"] == ("file", [])
-    assert [entry.path for entry in audit(tmp_path, [ArtifactSpec("**/*.ckpt")])] == ["a.ckpt", "b.ckpt"]
+    assert [entry.path for entry in describe_artifacts(tmp_path, [ArtifactSpec("**/*.ckpt")])] == ["a.ckpt", "b.ckpt"]
 
 
 def test_a_state_dictionary_with_attributes_is_a_whole_checkpoint(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from redgreen_sandbox import RED_TEST, Sandbox, fix_product, guard, make_sandbox
 
 from redgreen.codes import Verdict
 from redgreen.errors import PairError, PlannedError, RegistryError, VerifyError
+from redgreen.evidence.sealed import SealedRun
 from redgreen.judge.conclusion import Transition
-from redgreen.run.runner import Outcome
 
 MIXED = RED_TEST + '\n\ndef test_kept():\n    """Passes from the beginning."""\n    assert True\n'
 
@@ -25,19 +25,19 @@ def sandbox(tmp_path: Path) -> Sandbox:
     return made
 
 
-def assert_invalid(outcome: Outcome, verdict: Verdict, *words: str) -> None:
+def assert_invalid(outcome: SealedRun, verdict: Verdict, *words: str) -> None:
     assert outcome.verdict is verdict, outcome.result.reasons
     told = "\n".join(outcome.result.reasons)
     assert all(word in told for word in words), told
 
 
-def transition_of(outcome: Outcome) -> Transition:
+def transition_of(outcome: SealedRun) -> Transition:
     """What went from RED to GREEN."""
     assert outcome.result.transition is not None
     return outcome.result.transition
 
 
-def answered(outcome: Outcome) -> str:
+def answered(outcome: SealedRun) -> str:
     """Run id of the RED that was answered."""
     assert outcome.result.pairs_with is not None
     return outcome.result.pairs_with.run_id

@@ -62,13 +62,13 @@ def test_values_survive_the_way_to_json_and_back() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"mode": "blue"}, "mode: there is no mode 'blue'"),
+        ({"mode": "blue"}, "mode: 'blue' is not a valid Mode"),
         ({"verdict": "FINE"}, "verdict: 'FINE' is not a valid Verdict"),
         ({"names": "a"}, "names: expected a list, found 'a'"),
-        ({"names": [1]}, "names: expected str, found 1"),
+        ({"names": [1]}, "names: expected a string, found 1"),
         ({"inner": []}, "inner: expected an object"),
         ({"inner": {"x": {"class": "stub"}}}, "inner: the key 'size' is missing"),
-        ({"inner": {"x": {"class": "stub", "size": True}}}, "inner: size: expected float, found True"),
+        ({"inner": {"x": {"class": "stub", "size": True}}}, "inner: size: expected a number, found True"),
         ({"perhaps": 3}, "perhaps: expected an object, found 3"),
         ({"hidden": 3}, "the key 'hidden' is unknown"),
         ({"more": 3}, "the key 'more' is unknown"),

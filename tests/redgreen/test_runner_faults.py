@@ -16,14 +16,15 @@ from redgreen.codes import GREEN, GUARD, RED, Mode, Verdict
 from redgreen.evidence.scrub import Scrubber
 from redgreen.judge.verdict import Judgement, judge
 from redgreen.project import Project
-from redgreen.registry.model import Count, RedSpec, Rule, Selector
-from redgreen.run.launch import Launcher
+from redgreen.registry.model import Count, RedSpec, Registry, Rule, Selector
+from redgreen.run.launch import Launcher, Session
 from redgreen.run.process import Finished, Interrupts, run_child
 
 V = Verdict
 FAILING = 'def test_it():\n    assert 1 == 2, "declared"\n'
 PASSING = "def test_it():\n    assert True\n"
 ANY_NUMBER = Count()
+NO_REGISTRY = Registry("", "", {}, {}, {}, ())
 DECLARED = Rule("*", "AssertionError", "declared", "tests")
 
 
@@ -530,10 +531,12 @@ def launched(
     """Run a case as redgreen runs a selector, and judge it in every mode."""
     write_case(case, tmp_path / "repo")
     (tmp_path / "report").mkdir()
-    launcher = Launcher(
-        Project(tmp_path / "repo"), tmp_path / "report", f"fault-{tmp_path.name}", Scrubber(tmp_path / "repo", {}),
-        parent={"PATH": "/usr/bin:/bin"}, show=lambda chunk: None, interrupts=interrupts, start=start,
+    session = Session(
+        Project(tmp_path / "repo"), NO_REGISTRY, lambda chunk: None, environ={"PATH": "/usr/bin:/bin"},
+        interrupts=interrupts, start=start,
     )  # fmt: skip
+    scrubber = Scrubber(tmp_path / "repo", {})
+    launcher = Launcher(session, tmp_path / "report", f"fault-{tmp_path.name}", scrubber)
     attempt = launcher.launch(selector_of(case), label="main", log="case.log", tmp=tmp_path / "run" / "1")
     return {mode: judge(attempt.evidence, selector_of(case), mode, case.expected) for mode in (RED, GREEN, GUARD)}
 

@@ -18,7 +18,7 @@ def table(section: type[Settings], core: tuple[str, ...]) -> str:
             continue
         source = field.metadata["source"]
         origin = f"`{source}`" if source else "override"
-        kind = "override" if not source else "transform" if field.metadata["by"] else "direct"
+        kind = "override" if not source else "transform" if field.metadata["adapt"] else "direct"
         value = field.default
         default = "required" if value is MISSING else f"`{str(value) if isinstance(value, Path) else value!r}`"
         group = f"{kind}, mvp" if field.name in core else kind

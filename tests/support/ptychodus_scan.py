@@ -16,7 +16,7 @@ from ptychodus.api.product import Product, ProductMetadata
 from ptychodus.api.reconstruct import ReconstructInput
 from ptychodus.api.simulate.diffraction import generate_diffraction_data
 
-from ptycho_torch.simulate.objects import dead_leaves, transmission
+from ptycho_torch.simulate.objects import dead_leaves, make_transmission
 from ptycho_torch.simulate.positions import raster
 from ptycho_torch.simulate.probes import gaussian, zone_plate
 
@@ -82,7 +82,7 @@ def simulate_client_scan(
     pixel = PixelGeometry(width_m=PIXEL_M, height_m=PIXEL_M)
     probes = ProbeSequence(array=_probe(patch_px, modes).astype(complex), opr_weights=None, pixel_geometry=pixel)
     geometry = compute_object_geometry(points, probes.get_geometry())
-    specimen = transmission(dead_leaves((geometry.height_px, geometry.width_px), rng)).astype(complex)
+    specimen = make_transmission(dead_leaves((geometry.height_px, geometry.width_px), rng)).astype(complex)
     truth = Product(METADATA, points, probes, Object(specimen, pixel, geometry.get_center()), [])
     # the client's propagation has units of its own: the probe is scaled so that the dose is the one asked for
     unscaled = generate_diffraction_data(truth).get_patterns().sum(axis=(1, 2)).mean()

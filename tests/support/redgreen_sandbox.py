@@ -32,8 +32,9 @@ from redgreen.evidence.summary import render_summary
 from redgreen.project import Project
 from redgreen.registry.load import find_selector, load_registry
 from redgreen.registry.model import Registry
+from redgreen.run.launch import Session
 from redgreen.run.process import Finished
-from redgreen.run.runner import Outcome, Session, run_selector
+from redgreen.run.runner import run_selector
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -213,7 +214,7 @@ class Sandbox:
         """The registry, read."""
         return load_registry(self.root)
 
-    def record(self, mode: str, name: str = "demo", red: str = "", now: datetime | None = None) -> Outcome:
+    def record(self, mode: str, name: str = "demo", red: str = "", now: datetime | None = None) -> SealedRun:
         """Run a selector through the Python interface; pytest forks instead of starting an interpreter."""
         clock: Callable[[], datetime] = (lambda: datetime.now(UTC)) if now is None else (lambda: now)
         session = Session(
@@ -224,7 +225,7 @@ class Sandbox:
             environ=self.environ(),
             start=fork_server().start,
         )
-        return run_selector(session, find_selector(session.registry, name), Mode.parse(mode), red)
+        return run_selector(session, find_selector(session.registry, name), Mode[mode.upper()], red)
 
     def copy(self, root: Path) -> Sandbox:
         """The same repository in another folder, with whatever was recorded in it."""

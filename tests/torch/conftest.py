@@ -1,4 +1,4 @@
-"""Small scans that several tests look at; loading this file needs no torch, since some tests beside it need none."""
+"""Small scans for several tests; this file loads without torch, since some tests of its folder run without it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ptycho_torch.data.scan import Scan
 
 @pytest.fixture(scope="session")
 def simulation() -> SimulationSettings:
-    """49 patterns of 32 px, about a second's work for a solver."""
+    """49 patterns of 32 px, which a solver reconstructs in about a second."""
     return SimulationSettings(
         object="dead_leaves",
         object_px=64,
@@ -30,7 +30,7 @@ def simulation() -> SimulationSettings:
 def small_scan(simulation: SimulationSettings) -> Scan:
     if not TORCH:
         pytest.skip("torch is not installed")
-    # here, so that the modules of this folder that can do without torch are collected without it
+    # not at the top, so that modules of this folder that need no torch are collected without it
     from ptycho_torch.simulate.scan import simulate_scan  # noqa: PLC0415
 
     return simulate_scan(simulation)
@@ -38,7 +38,7 @@ def small_scan(simulation: SimulationSettings) -> Scan:
 
 @pytest.fixture(scope="session")
 def lopsided_scan() -> Scan:
-    """Noise-free patterns of a specimen without symmetry, computed without the package, at sub-pixel positions."""
+    """Noise-free patterns of a sample without symmetry, computed without the package, at sub-pixel positions."""
     rng = np.random.default_rng(5)
     grid = np.stack(np.meshgrid(np.arange(15, 33, 3.0), np.arange(17, 35, 3.0), indexing="ij"), axis=-1).reshape(-1, 2)
     positions = grid + rng.uniform(-1, 1, grid.shape)

@@ -234,11 +234,11 @@ class TestConfigBridgeParity:
     @pytest.mark.parametrize(
         ("make", "complaint"),
         [
-            (lambda: model_params(dose(grid_size=(2, 3))), r"DataConfig.grid_size is \(2, 3\); a square one"),
-            (lambda: model_params(dose(grid_size=4)), "DataConfig.grid_size is 4; a square one"),
-            (lambda: model_params(model=ModelConfig(mode="Semi")), "mode is 'Semi'; Unsupervised or Supervised is"),
+            (lambda: model_params(dose(grid_size=(2, 3))), r"DataConfig.grid_size is \(2, 3\); .* square"),
+            (lambda: model_params(dose(grid_size=4)), "DataConfig.grid_size is 4; .* square"),
+            (lambda: model_params(model=ModelConfig(mode="Semi")), "mode is 'Semi'; .*Unsupervised or Supervised"),
             (lambda: model_params(model=ModelConfig(amp_activation="gelu")), "amp_activation is 'gelu'; .*sigmoid or"),
-            (lambda: training_params(training=TrainingConfig(nll=0.5)), "nll is 0.5; True or False"),  # type: ignore[arg-type]
+            (lambda: training_params(training=TrainingConfig(nll=0.5)), "nll is 0.5; .*True or False"),  # type: ignore[arg-type]
             (lambda: model_params(dose(N=100)), "LegacyModel.N is 100; it must be one of 64, 128, 256"),
             (lambda: model_params(dose(N=64.0)), "LegacyModel.N is 64.0; it must be one of"),
             (lambda: training_params(training=TrainingConfig(epochs=0)), "nepochs is 0; it must be at least 1"),
@@ -320,17 +320,17 @@ class TestConfigBridgeParity:
         ids=["training", "inference"],
     )
     def test_parity_override_is_required(self, name: str, make: Any, overrides: dict[str, Any] | None) -> None:
-        with pytest.raises(ConfigError, match=rf"{name} is needed .* pass overrides=\{{'{name}': ...\}}"):
+        with pytest.raises(ConfigError, match=rf"{name} .* pass overrides=\{{'{name}': ...\}}"):
             make(overrides)
 
     # this holds [API-5.05]
     @pytest.mark.parametrize("params", [model_params, training_params, inference_params])
     def test_parity_override_that_is_unknown_is_told_with_those_there_are(self, params: Any) -> None:
-        with pytest.raises(ConfigError, match=r"takes no override 'griddsize'; it takes \w+, \w+"):
+        with pytest.raises(ConfigError, match=r"override 'griddsize'; .* \w+, \w+"):
             params(griddsize=2)
 
     def test_parity_override_of_the_model_belongs_to_the_model(self) -> None:
-        with pytest.raises(ConfigError, match="LegacyTraining takes no override 'model'; it takes test_data_file"):
+        with pytest.raises(ConfigError, match=r"LegacyTraining .*override 'model'; .* test_data_file"):
             to_training_config(
                 LegacyModel(), dose(), ModelConfig(), TrainingConfig(), {"train_data_file": "a", "model": LegacyModel()}
             )
@@ -347,8 +347,8 @@ class TestConfigBridgeParity:
     @pytest.mark.parametrize(
         ("name", "value", "complaint"),
         [
-            ("test_data_file", "test.npz", "there is no test_data_file"),
-            ("n_groups", 3, "there is no n_groups"),
+            ("test_data_file", "test.npz", "test_data_file is missing"),
+            ("n_groups", 3, "n_groups is missing"),
         ],
     )
     def test_parity_override_that_is_missing_in_training_is_warned_about(
@@ -364,7 +364,7 @@ class TestConfigBridgeParity:
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         inference_params()
-        assert "there is no n_groups" in warnings(caplog)
+        assert "n_groups is missing" in warnings(caplog)
         assert "test_data_file" not in warnings(caplog)
         caplog.clear()
         inference_params(n_groups=3)
@@ -374,10 +374,10 @@ class TestConfigBridgeParity:
     @pytest.mark.parametrize(
         ("make", "complaint"),
         [
-            (lambda: to_model_config(ModelConfig(), dose()), "DataConfig is needed, ModelConfig was passed"),  # type: ignore[arg-type]
+            (lambda: to_model_config(ModelConfig(), dose()), "ModelConfig was passed; .* DataConfig"),  # type: ignore[arg-type]
             (
                 lambda: to_inference_config(LegacyModel(), dose(), TrainingConfig(), {"model_path": "a"}),  # type: ignore[arg-type]
-                "InferenceConfig is needed, TrainingConfig was passed",
+                "TrainingConfig was passed; .* InferenceConfig",
             ),
             (
                 lambda: to_training_config(
@@ -410,12 +410,12 @@ class TestConfigBridgeParity:
         assert model_params(probe_mask=True).get("probe.mask") is True
 
     def test_probe_mask_of_another_kind_is_refused(self) -> None:
-        with pytest.raises(ConfigError, match=r"ModelConfig.probe_mask is 'circle'; an array or None is needed"):
+        with pytest.raises(ConfigError, match=r"ModelConfig.probe_mask is 'circle'; .*an array or None"):
             model_params(model=ModelConfig(probe_mask="circle"))
 
     # this holds [API-5.21]
     def test_nphotons_default_that_diverges_is_refused_with_the_way_out(self) -> None:
-        complaint = r"DataConfig.nphotons is 100000.0; .* 1e\+09 .* set DataConfig.nphotons .* overrides=\{'nphotons'"
+        complaint = r"DataConfig.nphotons is 100000.0; .* 1e\+09.* set DataConfig.nphotons .* overrides=\{'nphotons'"
         with pytest.raises(ConfigError, match=complaint):
             training_params(DataConfig())
 

@@ -14,8 +14,8 @@ import torch
 from ptycho_torch.api.config_bridge import to_inference_config, to_model_config, to_training_config
 from ptycho_torch.config import Experiment, ModelSettings
 from ptycho_torch.config_params import DataConfig, InferenceConfig, ModelConfig, TrainingConfig
-from ptycho_torch.contracts.legacy.bundles import save_torch_bundle
 from ptycho_torch.contracts.legacy.parameters import update_legacy_dict
+from ptycho_torch.contracts.legacy.workflows import save_torch_bundle
 from ptycho_torch.models.archive import open_bundle
 from ptycho_torch.training.build import build_module
 from ptycho_torch.training.module import ReconstructionModule

@@ -23,16 +23,16 @@ from torch import Tensor, nn
 
 from ptycho_torch.config.schema import RefineSettings, SimulationSettings
 from ptycho_torch.data.canvas import Canvas, Frame
-from ptycho_torch.data.grouping import GroupRule, nearest_groups, ruled_groups
+from ptycho_torch.data.grouping import GroupRule, group_nearest, make_groups
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.evaluate.residual import residual
 from ptycho_torch.models.predict import Prediction, Predictor
 from ptycho_torch.networks.build import Generator
 from ptycho_torch.physics import losses
-from ptycho_torch.physics.forward import expected_counts
-from ptycho_torch.physics.patches import gather, patch_index
+from ptycho_torch.physics.forward import expect_counts
+from ptycho_torch.physics.patches import gather, index_patches
 from ptycho_torch.physics.probe import shift_probe
-from ptycho_torch.physics.propagate import intensity
+from ptycho_torch.physics.propagate import sum_intensities
 from ptycho_torch.simulate import scan as simulated
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve.least_squares import LeastSquares
@@ -174,19 +174,19 @@ PLACES = np.random.default_rng(31).uniform(0, 90, (120, 2))
 
 def test_groups_are_those_stored() -> None:
     stored = stored_arrays()
-    found = nearest_groups(stored["positions_px"], numpy_study.GROUP)
+    found = group_nearest(stored["positions_px"], numpy_study.GROUP)
     np.testing.assert_array_equal(found[:, 0], np.arange(len(found)))
     np.testing.assert_array_equal(np.sort(found, axis=1), stored["groups"])
 
 
 @pytest.mark.parametrize("size", [1, 4, 16, 120])
 def test_nearest_groups_are_the_nearest_by_all_distances(size: int) -> None:
-    for centre, group in enumerate(nearest_groups(PLACES, size).tolist()):
+    for centre, group in enumerate(group_nearest(PLACES, size).tolist()):
         assert group == [centre, *by_distance(PLACES, centre)[: size - 1]]
 
 
 def test_drawn_neighbours_are_among_the_nearest_and_each_has_its_turn() -> None:
-    draws = np.stack([nearest_groups(PLACES, 4, neighbours=7, seed=seed) for seed in range(60)])
+    draws = np.stack([group_nearest(PLACES, 4, neighbours=7, seed=seed) for seed in range(60)])
     for centre in range(len(PLACES)):
         assert set(draws[:, centre, 0].tolist()) == {centre}
         assert set(draws[:, centre, 1:].ravel().tolist()) == set(by_distance(PLACES, centre)[:7])
@@ -206,7 +206,7 @@ RULES = {
 def test_ruled_groups_are_drawn_from_whom_brute_force_allows(name: str) -> None:
     rule = RULES[name]
     near = rule.choice == "nearest"
-    groups = ruled_groups(PLACES, rule, seed=3).reshape(rule.draws, len(PLACES), rule.size)
+    groups = make_groups(PLACES, rule, seed=3).reshape(rule.draws, len(PLACES), rule.size)
     np.testing.assert_array_equal(groups[:, :, 0], np.tile(np.arange(len(PLACES)), (rule.draws, 1)))
     for centre in range(len(PLACES)):
         least, most = (0.0, np.inf) if near else (rule.least_px, rule.most_px or np.inf)
@@ -224,7 +224,7 @@ def test_ruled_groups_are_drawn_from_whom_brute_force_allows(name: str) -> None:
 def test_by_axis_distances_are_measured_in_steps() -> None:
     grid = np.stack(np.meshgrid(np.arange(10.0), np.arange(10.0), indexing="ij"), axis=-1).reshape(-1, 2)
     wobbly = grid + np.random.default_rng(7).uniform(-0.01, 0.01, grid.shape)
-    groups = ruled_groups(wobbly * [6.0, 2.3], GroupRule(9, by_axis=True), seed=0)
+    groups = make_groups(wobbly * [6.0, 2.3], GroupRule(9, by_axis=True), seed=0)
     for centre, group in enumerate(groups.tolist()):
         far = max(float(np.hypot(*(wobbly[other] - wobbly[centre]))) for other in group)
         wanted = by_distance(wobbly, centre)[7]
@@ -239,9 +239,9 @@ def test_expected_counts_of_several_modes_between_pixels(precision: Precision) -
     centres = np.round(stored["positions_px"]).astype(np.int64)
     corners = torch.from_numpy(centres - numpy_study.SIDE // 2)
     specimen, probe = precision.tensor(stored["specimen"]), precision.tensor(stored["probe"])
-    index = patch_index(corners, numpy_study.SIDE, specimen.shape[1])
+    index = index_patches(corners, numpy_study.SIDE, specimen.shape[1])
     shifts = precision.tensor(stored["positions_px"] - centres)
-    found = expected_counts(gather(specimen, index, numpy_study.SIDE), shift_probe(probe, shifts))
+    found = expect_counts(gather(specimen, index, numpy_study.SIDE), shift_probe(probe, shifts))
     assert found.dtype == precision.real
     check("expected counts", found, stored["expected"], precision.column)
 
@@ -263,14 +263,14 @@ def test_losses_are_those_stored(name: losses.LossName, precision: Precision) ->
 @pytest.mark.parametrize("name", PRIORS)
 def test_priors_are_those_stored(name: str, precision: Precision) -> None:
     stored = stored_arrays()
-    patches, light = precision.tensor(stored["patches"]), intensity(precision.tensor(stored["probe"]))
+    patches, light = precision.tensor(stored["patches"]), sum_intensities(precision.tensor(stored["probe"]))
     found = PRIORS[name](patches, light.expand(len(patches), -1, -1))
     check("priors", found, stored[name], precision.column)
 
 
 def test_distance_to_labels_and_total_variation_are_those_stored(precision: Precision) -> None:
     stored = stored_arrays()
-    patches, light = precision.tensor(stored["patches"]), intensity(precision.tensor(stored["probe"]))
+    patches, light = precision.tensor(stored["patches"]), sum_intensities(precision.tensor(stored["probe"]))
     labels = precision.tensor(numpy_study.labels_of(stored["specimen"], stored["positions_px"]))
     found = losses.object_mae(patches, labels, light.expand(len(patches), -1, -1))
     check("priors", found, stored["object_mae"], precision.column)
@@ -307,7 +307,7 @@ def test_patches_are_stitched_as_stored(weighting: str) -> None:
     found = stitched(scan, stored["patches"], weighting)
     assert found.canvas.origin_px == tuple(np.round(scan.positions_px).min(axis=0) - numpy_study.SIDE // 2)
     check("merged object", found.canvas.pixels, stored[f"merged_{weighting}"], 1)
-    check("light", found.light, stored["light"], 1)
+    check("light", found.illumination, stored["light"], 1)
     check("spread", found.spread, stored[f"spread_{weighting}"], 1)
 
 
@@ -327,7 +327,7 @@ def test_refine_moves_the_object_along_the_stored_step(modes: int) -> None:
     guess = Canvas(stored["specimen"][:, ::-1])
     frame = Frame(scan.positions_px, scan.patch_px)
     found = refine(scan, settings, guess=guess)
-    moved = found.canvas.pixels - guess.window(frame.origin_px, frame.shape_px)
+    moved = found.canvas.pixels - guess.cut_window(frame.origin_px, frame.shape_px)
     wanted = stored[f"object_step_{modes}"]
     # how far it goes along the step is a matter of the epochs and of momentum
     stretch = np.vdot(wanted, moved) / np.vdot(wanted, wanted)

@@ -13,6 +13,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +23,8 @@ from numpy_network import patch_of
 from torch_optional import requires_torch
 
 from ptycho_torch.config import Experiment, ModelSettings, TrainingSettings
-from ptycho_torch.contracts.legacy.from_experiment import legacy_params
 from ptycho_torch.contracts.legacy.parameters import cfg
+from ptycho_torch.contracts.legacy.translation import to_legacy_parameters
 from ptycho_torch.errors import BundleError, OutputError
 from ptycho_torch.models.archive import Bundle, open_bundle, write_bundle
 from ptycho_torch.models.record import make_record
@@ -90,7 +91,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint as Lightning lays it out, of a network that has left its start, with the probes of two scans."""
     import torch
 
-    from ptycho_torch.models.build import build_network
+    from ptycho_torch.networks.build import build_network
 
     network = build_network(EXPERIMENT, SIDE)
     torch.manual_seed(1)
@@ -170,7 +171,7 @@ class TestSaveTorchBundle:
     @requires_torch
     def test_archive_structure(self, checkpoint: Path, tmp_path: Path) -> None:
         """[PS-1.1], [PS-1.4], [PS-1.5], [PS-1.7], [PS-1.8]: the stored snapshot's tree, stable bytes."""
-        from ptycho_torch.contracts.legacy.bundles import save_torch_bundle
+        from ptycho_torch.contracts.legacy.workflows import save_torch_bundle
 
         path = save_torch_bundle(checkpoint, tmp_path / "one", PARAMS)
         assert path == tmp_path / "one" / "wts.h5.zip"
@@ -185,7 +186,7 @@ class TestSaveTorchBundle:
     @requires_torch
     def test_params_snapshot(self, checkpoint: Path, tmp_path: Path) -> None:
         """[PS-1.3], [PS-1.6]: both models carry the flat parameters, as any unpickler reads them."""
-        from ptycho_torch.contracts.legacy.bundles import save_torch_bundle
+        from ptycho_torch.contracts.legacy.workflows import save_torch_bundle
 
         members = unpacked(save_torch_bundle(checkpoint, tmp_path, PARAMS))
         for model in ("autoencoder", "diffraction_to_obj"):
@@ -205,11 +206,11 @@ class TestSaveTorchBundle:
     @requires_torch
     def test_nothing_is_replaced_unasked(self, checkpoint: Path, tmp_path: Path) -> None:
         """[PS-2.1]."""
-        from ptycho_torch.contracts.legacy.bundles import save_torch_bundle
+        from ptycho_torch.contracts.legacy.workflows import save_torch_bundle
 
         path = save_torch_bundle(checkpoint, tmp_path, PARAMS)
         before = path.read_bytes()
-        with pytest.raises(OutputError, match="is there already"):
+        with pytest.raises(OutputError, match=r"wts\.h5\.zip: .*exists"):
             save_torch_bundle(checkpoint, tmp_path, PARAMS | {"gridsize": 3})
         assert path.read_bytes() == before
         save_torch_bundle(checkpoint, tmp_path, PARAMS | {"gridsize": 3}, overwrite=True)
@@ -348,11 +349,11 @@ def tower_for_a_name() -> bytes:
 WRONG_CONTENT: dict[str, tuple[Change, str]] = {
     **{f"lacks {lost}": (lacking(lost), f"lacks {lost}") for lost in NAMES},
     "no members": (lambda members: members.clear(), "lacks manifest.dill"),
-    "a member too many": (replaced("notes.txt", b"hello"), "notes.txt.*no part of a bundle"),
+    "a member too many": (replaced("notes.txt", b"hello"), r"notes\.txt"),
     "leaves the archive": (replaced("../x", b""), r"\.\./x"),
     "leaves it later": (replaced("autoencoder/../../x", b""), r"\.\./x"),
     "absolute": (replaced("/etc/x", b""), "/etc/x"),
-    "backslash": (replaced("autoencoder\\params.dill", b""), "no part of a bundle"),
+    "backslash": (replaced("autoencoder\\params.dill", b""), "autoencoder.*params"),
     "drive": (replaced("C:/x", b""), "C:/x"),
     "manifest is no pickle": (replaced("manifest.dill", b"version 2"), r"manifest\.dill"),
     "manifest is cut off": (replaced("manifest.dill", pickle.dumps(VERSION, 2)[:-9]), r"manifest\.dill"),
@@ -405,22 +406,22 @@ WRONG_CONTENT: dict[str, tuple[Change, str]] = {
     "parameters of another size": (agreed(N=64), "N is 64"),
     "models of another protocol": (
         lambda members: members.update({f"{model}/params.dill": pickle.dumps(PARAMS, 4) for model in MODELS}),
-        "does not hold the parameters",
+        "params.dill.*record.json",
     ),
-    "record of other parameters": (record(params=PARAMS | {"gridsize": 1}), "does not hold the parameters"),
+    "record of other parameters": (record(params=PARAMS | {"gridsize": 1}), "params.dill.*record.json"),
     "record of a list of parameters": (record(params=[1]), "list of parameters"),
     "record of a tuple of parameters": (record(params={"tuple": [1]}), "tuple of parameters"),
     "record of a number for a tuple": (record(params={"a": {"tuple": 5}}), "params"),
     "record of a huge number": (record(params={"a": 10**300}), "params"),
     "record of an infinite number": (record(params={"a": float("inf")}), "params"),
-    "record of deep parameters": (record(params={"a": [[[[[[[[[[1]]]]]]]]]]}), "too much"),
+    "record of deep parameters": (record(params={"a": [[[[[[[[[[1]]]]]]]]]]}), "too many"),
     "record is no JSON": (replaced("record.json", b"{"), r"record\.json"),
     "record is a list": (replaced("record.json", b"[]"), "record"),
     "record is deep": (replaced("record.json", b"[" * 100_000), r"record\.json"),
     "record is not text": (replaced("record.json", b"\xff\xfe\x00"), r"record\.json"),
     "record of another version": (record(version=99), "version is 99"),
     "record of an unknown setting": (record(experiment={"model": {"colour": "red"}}), "no setting 'colour'"),
-    "record of an unknown section": (record(experiment={"colour": {}}), "no section 'colour'"),
+    "record of an unknown section": (record(experiment={"colour": {}}), "section 'colour'"),
     "record without settings": (record(experiment=None), "record"),
     "size is a word": (record(patch_px="wide"), "patch_px"),
     "size is true": (record(patch_px=True), "patch_px"),
@@ -498,10 +499,10 @@ def edited(field: int, value: bytes) -> Callable[[Path], object]:
 
 # how a bundle's file is spoilt, and what is said about it
 WRONG_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (lambda path: None, "there is no such file"),
+    "missing": (lambda path: None, "does not exist"),
     "empty file": (lambda path: path.touch(), "not a readable bundle"),
     "text": (lambda path: path.write_text("weights"), "not a readable bundle"),
-    "folder without a bundle": (lambda path: path.mkdir(), "there is no such file"),
+    "folder without a bundle": (lambda path: path.mkdir(), "does not exist"),
     "a pickle": (lambda path: path.write_bytes(pickle.dumps(VERSION)), "not a readable bundle"),
     **{f"cut to {share:.0%}": (cut(share), "not a readable bundle") for share in (0.1, 0.5, 0.9, 0.999)},
     "link": (link, "record.json is a link"),
@@ -524,19 +525,19 @@ class TestLoadTorchBundle:
         self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """[PS-4.1]: yesterday's values are gone, today's are there, and were before the network was built."""
-        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
-        from ptycho_torch.models import build as generator
+        from ptycho_torch.contracts.legacy.workflows import load_torch_bundle, save_torch_bundle
+        from ptycho_torch.networks.build import build_network
 
-        build, seen = generator.build_network, []
+        seen: list[dict[str, Any]] = []
 
         def spy(*arguments: Any) -> Any:
             seen.append(dict(cfg))
-            return build(*arguments)
+            return build_network(*arguments)
 
         path = save_torch_bundle(checkpoint, tmp_path, PARAMS)
         cfg.clear()
         cfg.update(yesterday=True, N=512)
-        monkeypatch.setattr(generator, "build_network", spy)
+        monkeypatch.setattr("ptycho_torch.models.checkpoint.build_network", spy)
         _, params = load_torch_bundle(path)
         assert params == PARAMS
         assert cfg == PARAMS
@@ -565,8 +566,8 @@ class TestLoadTorchBundle:
         """[PS-3.9]: as the bundle was that an older version of this package left after `train`."""
         found = open_bundle(Path(__file__).parent / "persistence" / "older_bundle")
         assert set(found.params) == LEGACY_KEYS
-        told = {name: found.params[name] for name in ("N", "nepochs", "nphotons", "probe.mask", "n_groups")}
-        assert told == {"N": 16, "nepochs": 1, "nphotons": 999861.375, "probe.mask": False, "n_groups": None}
+        stored = {name: found.params[name] for name in ("N", "nepochs", "nphotons", "probe.mask", "n_groups")}
+        assert stored == {"N": 16, "nepochs": 1, "nphotons": 999861.375, "probe.mask": False, "n_groups": None}
         assert (found.steps, found.experiment.model.width) == (2, 4)
         write_bundle(found, tmp_path / "again.zip")
         assert open_bundle(tmp_path / "again.zip").params == found.params
@@ -591,16 +592,16 @@ class TestLoadTorchBundle:
         write_bundle(Bundle(good.weights, values, good.experiment, SIDE, 7), tmp_path / "two.zip")
         assert repr(open_bundle(tmp_path / "two.zip").params) == repr(values)
         lone = Bundle(good.weights, {"a": {"tuple": 1}}, good.experiment, SIDE, 7)
-        with pytest.raises(BundleError, match="cannot be told from a tuple"):
+        with pytest.raises(BundleError, match="'tuple'"):
             write_bundle(lone, tmp_path / "three.zip")
 
     @pytest.mark.parametrize(
         ("values", "message"),
         [
-            ({10**5000: 1}, "a name of type int; words"),
-            ({"a": {10**5000: 1}}, "a name of type int"),
-            ({"a": {2: 1}}, "name 2; words"),
-            ({(1, 2): 1}, "a name of type tuple"),
+            ({10**5000: 1}, "name of type int"),
+            ({"a": {10**5000: 1}}, "name of type int"),
+            ({"a": {2: 1}}, "name 2 must"),
+            ({(1, 2): 1}, "name of type tuple"),
         ],
         ids=["huge", "huge inside", "inside", "tuple"],
     )
@@ -681,7 +682,7 @@ class TestLoadTorchBundle:
         self, change: Callable[[Arrays], Any], checkpoint: Path, tmp_path: Path
     ) -> None:
         """[PS-3.7], [PS-4.2]."""
-        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
+        from ptycho_torch.contracts.legacy.workflows import load_torch_bundle, save_torch_bundle
 
         good = open_bundle(save_torch_bundle(checkpoint, tmp_path, PARAMS))
         arrays = dict(good.weights)
@@ -699,9 +700,9 @@ class TestLoadTorchBundle:
         """[PS-1.5], [PS-4.3]: batch normalisation counts its batches in an array without axes."""
         import torch
 
-        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
-        from ptycho_torch.models.build import build_network
+        from ptycho_torch.contracts.legacy.workflows import load_torch_bundle, save_torch_bundle
         from ptycho_torch.models.checkpoint import TrainedNetwork
+        from ptycho_torch.networks.build import build_network
 
         experiment = Experiment(model=ModelSettings(width=4, depth=2, normalisation="batch", decoders="separate"))
         network, patterns, light = build_network(experiment, SIDE), torch.rand(5, SIDE, SIDE), torch.ones(1, SIDE, SIDE)
@@ -718,18 +719,17 @@ class TestLoadTorchBundle:
     @requires_torch
     def test_settings_of_a_giant_network_cost_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """[PS-3.4]: a record that claims gigabytes of weights is refused before they are made."""
-        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle
-        from ptycho_torch.models import build as generator
+        from ptycho_torch.contracts.legacy.workflows import load_torch_bundle
+        from ptycho_torch.networks.build import build_network
 
-        build = generator.build_network
         places: set[str] = set()
 
         def spy(*arguments: Any) -> Any:
-            network = build(*arguments)
+            network = build_network(*arguments)
             places.update(weight.device.type for weight in network.parameters())
             return network
 
-        monkeypatch.setattr(generator, "build_network", spy)
+        monkeypatch.setattr("ptycho_torch.models.checkpoint.build_network", spy)
         members = by_hand()
         giant = Experiment(model=ModelSettings(width=256, depth=6)).to_dict()
         record(experiment=giant, patch_px=256)(members)
@@ -748,7 +748,7 @@ class TestPersistenceRegression:
         """[PS-4.3]: what comes back is what the checkpoint holds, and predicts the same, bit for bit."""
         import torch
 
-        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
+        from ptycho_torch.contracts.legacy.workflows import load_torch_bundle, save_torch_bundle
         from ptycho_torch.models.checkpoint import load_network
 
         path, before = save_torch_bundle(checkpoint, tmp_path, PARAMS), load_network(checkpoint)
@@ -787,22 +787,23 @@ class TestPersistenceRegression:
         experiment = Experiment(
             model=ModelSettings(width=36, amplitude="silu"), training=TrainingSettings(group_size=9)
         )
-        params = legacy_params(experiment, SIDE, 3e5, "scan.npz")
+        trained: Any = SimpleNamespace(experiment=experiment, patch_px=SIDE, photons=(3e5,))
+        params = to_legacy_parameters(trained, tmp_path, [tmp_path / "scan.npz"])
         assert set(params) == LEGACY_KEYS, "flat parameters are missing"
         assert {type(value) for value in params.values()} == {int, float, str, bool, type(None)}
         good = open_bundle(packed(tmp_path / "good.zip", by_hand()))
         path = tmp_path / "written.zip"
         write_bundle(Bundle(good.weights, params, good.experiment, SIDE, good.steps), path)
         assert open_bundle(path).params == params
-        told = {name: params[name] for name in ("N", "gridsize", "n_filters_scale", "amp_activation", "nphotons")}
-        assert told == {"N": SIDE, "gridsize": 3, "n_filters_scale": 3, "amp_activation": "swish", "nphotons": 3e5}
+        stored = {name: params[name] for name in ("N", "gridsize", "n_filters_scale", "amp_activation", "nphotons")}
+        assert stored == {"N": SIDE, "gridsize": 3, "n_filters_scale": 3, "amp_activation": "swish", "nphotons": 3e5}
 
     @requires_torch
     def test_cross_backend_archive_compatibility(self, checkpoint: Path, tmp_path: Path) -> None:
         """[PS-1.5], [PS-1.6]: zipfile, pickle and NumPy read a bundle, and NumPy evaluates its network."""
         import torch
 
-        from ptycho_torch.contracts.legacy.bundles import save_torch_bundle
+        from ptycho_torch.contracts.legacy.workflows import save_torch_bundle
         from ptycho_torch.models.checkpoint import load_network
 
         members = unpacked(save_torch_bundle(checkpoint, tmp_path, PARAMS))
@@ -825,7 +826,7 @@ class TestPersistenceRegression:
     ) -> None:
         """[PS-4.3]: a scan reconstructed from the bundle is the one from the checkpoint."""
         from ptycho_torch.config import InferenceSettings
-        from ptycho_torch.contracts.legacy.bundles import load_torch_bundle, save_torch_bundle
+        from ptycho_torch.contracts.legacy.workflows import load_torch_bundle, save_torch_bundle
         from ptycho_torch.workflows.reconstruction import reconstruct_scan
 
         path = save_torch_bundle(checkpoint, tmp_path, PARAMS)

@@ -1,7 +1,7 @@
-"""Every setting is traced to an effect: what depends on its section is computed with and without it.
+"""Every setting is traced to an effect: everything that depends on its section is computed with two of its values.
 
-A setting that nothing reads, or that is read and changes nothing, fails here; one that acts only beside others must say
-so in the schema.
+A setting that is not read, or is read without an effect, fails here; one with an effect only if others have certain
+values must declare this condition in the schema.
 """
 
 from __future__ import annotations
@@ -28,32 +28,31 @@ from ptycho_torch.config import (
 from ptycho_torch.config.fields import Settings
 from ptycho_torch.data.make_scan import make_scan
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.models.build import build_network
 from ptycho_torch.models.checkpoint import TrainedNetwork
-from ptycho_torch.networks.build import Generator
+from ptycho_torch.networks.build import Generator, build_network
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve.solve import refine
 from ptycho_torch.training.bootstrap import bootstrap_probes
 from ptycho_torch.training.build import build_module, build_objective
 from ptycho_torch.training.datamodule import ScanDataModule
 from ptycho_torch.training.fit import build_trainer
-from ptycho_torch.training.module import ReconstructionModule
+from ptycho_torch.training.module import ReconstructionModule, scale_rate
 from ptycho_torch.workflows.reconstruction import reconstruct_scan
 
 Values = dict[str, Any]
 SECTIONS: list[type[Settings]] = [
     value for value in vars(config).values() if isinstance(value, type) and issubclass(value, Settings)
 ]
-# where every setting that needs no other one acts, in little time
+# values with which every unconditional setting has an effect, in little time
 USUAL: dict[type[Settings], Values] = {
     SimulationSettings: {"object_px": 64, "patch_px": 32, "step_px": 6, "probe_diameter_px": 12},
-    # not auto, which stands for another choice
+    # not auto, which resolves to another choice
     DataSettings: {"units": "amplitude", "zero_frequency": "corner"},
     RefineSettings: {"method": "poisson", "epochs": 6, "batches": 4},
     TrainingSettings: {"group_size": 4, "bootstrap_epochs": 1, "warmup_steps": 3},
     ModelSettings: {"width": 8, "depth": 2},
 }
-# values to try where the default does not lead to one
+# values to try if none can be derived from the default
 TRIED: dict[str, Any] = {
     "patch_px": 48,
     "batches": 2,
@@ -61,6 +60,7 @@ TRIED: dict[str, Any] = {
     "photons": 2e5,
     "pixel_m": 1e-8,
     "regularisation": 0.7,
+    "total_variation": 7.0,
     "neighbours": 20,
     "groups_per_epoch": 3,
     "steps": 3,
@@ -70,14 +70,14 @@ TRIED: dict[str, Any] = {
     "max_minutes": 1.0,
     "validation_share": 0.4,
 }
-# what a setting with a condition acts beside, and what it does nothing beside
+# other settings with which a conditional setting has an effect, and with which it has none
 BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
     (RefineSettings, "probe_rate"): ({"method": "least_squares"}, {"probe_start": 1}),
     (RefineSettings, "learning_rate"): ({}, {"method": "least_squares"}),
     (RefineSettings, "total_variation"): ({}, {"method": "least_squares"}),
     (ModelSettings, "amplitude"): ({}, {"output": "real_imag"}),
     (ModelSettings, "phase"): ({}, {"output": "real_imag"}),
-    (ModelSettings, "attention_kernel_px"): ({"decoder_attention": "spatial"}, {"encoder_attention": "eca"}),
+    (ModelSettings, "attention_kernel_px"): ({"decoder_attention": "spatial"}, {"encoder_attention": "cbam"}),
     (TrainingSettings, "epochs"): ({}, {"steps": 5}),
     (TrainingSettings, "neighbour_choice"): ({}, {"group_size": 1}),
     (TrainingSettings, "neighbours"): ({}, {"neighbour_choice": "within"}),
@@ -107,7 +107,7 @@ CASES, CONDITIONAL = (
 
 def other_values(section: type[Settings], name: str) -> list[Any]:
     """Values beside the one that is usual: every other choice, or a number near it."""
-    kind = section.types()[name]
+    kind = section.find_types()[name]
     usual = USUAL.get(section, {}).get(name, section.__dataclass_fields__[name].default)
     if kind.base is bool:
         return [not usual]
@@ -157,7 +157,7 @@ def answered(settings: ModelSettings, scan: Scan, folder: Path) -> list[Any]:
 
 
 def trained(settings: TrainingSettings, scan: Scan, folder: Path) -> list[Any]:
-    """Groups, loss and its gradient, step sizes, and what the trainer is told; no step is taken."""
+    """Groups, loss and its gradient, learning rates, and settings of the trainer; no step is taken."""
     experiment = Experiment(training=settings, model=ModelSettings(width=4, depth=1))
     data = ScanDataModule([scan], settings)
     (probe,) = bootstrap_probes([scan], experiment, torch.device("cpu"))
@@ -174,7 +174,7 @@ def trained(settings: TrainingSettings, scan: Scan, folder: Path) -> list[Any]:
         rates.append(optimiser["optimizer"].param_groups[0]["lr"])
         optimiser["optimizer"].step()
         optimiser["lr_scheduler"]["scheduler"].step()
-    rates.append(module._step_sizes.share(data.total_steps - 1))
+    rates.append(scale_rate(data.total_steps - 1, settings, data.main_steps))
     trainer = build_trainer(data, experiment, folder, device=torch.device("cpu"), track=False, bar=False)
     kinds = sorted(type(callback).__name__ for callback in trainer.callbacks)  # type: ignore[attr-defined]
     return [
@@ -196,14 +196,14 @@ def inferred(settings: InferenceSettings, scan: Scan, folder: Path) -> list[Any]
     network = TrainedNetwork(
         awake(build_network(experiment, 32)), experiment, 32, scan.probe[None], (1e6,), scan.good_pixels[None], 0
     )
-    told: list[tuple[str, int]] = []
+    reported: list[tuple[str, int]] = []
 
     def stage(name: str, length: int, unit: str) -> Callable[[int, float | None], None]:
-        return lambda done, error: told.append((name, done))
+        return lambda done, error: reported.append((name, done))
 
     polish = RefineSettings(epochs=1)
     result = reconstruct_scan(network, scan, inference=settings, polish=polish, device="cpu", progress=stage)
-    return [result.canvas.pixels, result.prediction.canvas.pixels, told]
+    return [result.canvas.pixels, result.prediction.canvas.pixels, reported]
 
 
 def read(settings: DataSettings, scan: Scan, folder: Path) -> list[Any]:
@@ -264,16 +264,16 @@ def test_every_setting_changes_what_comes_out(
     beside = BESIDE.get((section, name), ({}, {}))[0]
     for value in other_values(section, name):
         changed = made(section, beside, {name: value})
-        assert name not in changed.idle()
+        assert name not in changed.find_unused()
         assert not same(trace(made(section, beside)), trace(changed)), value
 
 
 @pytest.mark.parametrize(("section", "name"), CONDITIONAL)
-def test_a_setting_that_says_it_does_nothing_does_nothing(
+def test_a_setting_whose_condition_is_not_met_has_no_effect(
     section: type[Settings], name: str, trace: Callable[[Settings], list[Any]]
 ) -> None:
     beside = BESIDE[section, name][1]
     for value in other_values(section, name):
         changed = made(section, beside, {name: value})
-        assert changed.idle().get(name, "").startswith((f"{section.__name__}.", "no "))
+        assert changed.find_unused().get(name, "").startswith(f"{section.__name__}.")
         assert same(trace(made(section, beside)), trace(changed)), value

@@ -20,7 +20,7 @@ NEED_TORCH = {"reconstruct_scan", "refine_scan", "simulate_scan", "train_network
 # with everything below them
 TORCH_FREE = {
     *("cli", "config", "config_params", "contracts.legacy.parameters", "contracts.ptychodus.configs", "data", "errors"),
-    *("contracts.ptychodus.settings_file", "contracts.ptychodus.translate", "formats", "inference", "models.archive"),
+    *("contracts.ptychodus.settings", "formats", "inference", "models.archive"),
     *("models.record", "runtime.progress", "runtime.run_record", "storage", "train", "__main__"),
 }
 
@@ -177,13 +177,13 @@ def test_settings_and_groups_are_made(tmp_path: Path) -> None:
     code = (
         "import numpy as np\nfrom ptycho_torch.config_params import DataConfig, InferenceConfig, ModelConfig\n"
         "from ptycho_torch.config_params import TrainingConfig\n"
-        "from ptycho_torch.contracts.ptychodus.translate import translate\n"
-        "from ptycho_torch.data.grouping import nearest_groups\n"
-        "from ptycho_torch.data.grouping import GroupRule, ruled_groups\n"
+        "from ptycho_torch.contracts.ptychodus.settings import translate\n"
+        "from ptycho_torch.data.grouping import group_nearest\n"
+        "from ptycho_torch.data.grouping import GroupRule, make_groups\n"
         "asked = translate(DataConfig(N=64), ModelConfig(), TrainingConfig(epochs=3), InferenceConfig())\n"
         "line = np.stack([np.arange(9.0), np.zeros(9)], axis=1)\n"
         "rule = GroupRule(3, 'within', least_px=2, most_px=3)\n"
-        "print(asked.experiment.training.epochs, nearest_groups(line, 3)[4].tolist(), ruled_groups(line, rule, 0)[4])"
+        "print(asked.experiment.training.epochs, group_nearest(line, 3)[4].tolist(), make_groups(line, rule, 0)[4])"
     )
     shown = told(code, tmp_path)
     assert shown.startswith(("3 [4, 3, 5]", "3 [4, 5, 3]"))

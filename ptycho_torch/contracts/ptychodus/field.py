@@ -1,63 +1,112 @@
-"""Tables of other programs' fields: each is declared once, with what becomes of it here, and everything reads that.
+"""Tables of a client's fields: each field is declared once, with what it becomes here; all else reads the table.
 
-A field is used, refused (another value than the default is an error) or idle (another value is warned about).
+A field is used, refused (any value but the default is an error) or has no effect (any other value is warned about).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any, Literal
 
+from ptycho_torch.config import Experiment
 from ptycho_torch.config.conditions import Condition
-from ptycho_torch.config.experiment import Experiment
-from ptycho_torch.config.fields import IDLE
-from ptycho_torch.contracts.ptychodus.convert import KEEP, Conversion
+from ptycho_torch.config.fields import NO_EFFECT
 from ptycho_torch.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 
-Verdict = Literal["used", "refused", "idle"]
+# a value that leaves the setting at its default
+KEEP = object()
+_DEFAULTS = Experiment()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Meaning:
-    """What is said of a field in its declaration.
+@dataclass(frozen=True)
+class Conversion:
+    """How a client's value becomes a setting of this package, and back; without arguments, unchanged.
 
     Attributes:
-        verdict: whether it is used, refused or idle.
-        effect: what it does here, or why it does nothing or is refused.
-        setting: its name in the client's settings file, two for a pair; empty where it is that of the field, and a
-            remark in brackets where there is none.
-        to: the settings that it becomes, each as `section.name` with the conversion.
-        acts_when: what other fields must be for it to act.
-        usual: its normal value where that depends on other fields, instead of the default.
+        wanted: what the client's value must be, in words.
+        fits: whether it is.
+        ours: our value for the client's, `KEEP` for none.
+        theirs: the client's value for ours, or the default passed with it if there is none.
     """
 
-    verdict: Verdict
+    wanted: str = ""
+    fits: Callable[[Any], bool] = lambda value: True
+    ours: Callable[[Any], Any] = lambda value: value
+    theirs: Callable[[Any, Any], Any] = lambda value, default: default if value is None else value
+
+    def __call__(self, label: str, value: Any) -> Any:  # noqa: ANN401 - as many types as there are fields
+        """Convert the value of a field to ours; raise ConfigError with the field's label if it does not fit."""
+        if not self.fits(value):
+            raise ConfigError(f"{label} is {value!r}; it must be {self.wanted}")
+        return self.ours(value)
+
+
+CARRY = Conversion()
+
+
+def choose_from(known: Mapping[Any, Any], *, any_case: bool = False) -> Conversion:
+    """Convert one of some values; back, the first of several with the same meaning, else the one that means `KEEP`."""
+
+    def fold(value: Any) -> Any:  # noqa: ANN401
+        return str(value).lower() if any_case else value
+
+    def invert(value: Any, default: Any) -> Any:  # noqa: ANN401
+        matching = [name for wanted in (value, KEEP) for name, own in known.items() if own == wanted]
+        return matching[0] if matching else default
+
+    return Conversion(
+        " or ".join(map(str, known)),
+        lambda value: isinstance(value, Hashable) and fold(value) in known,
+        lambda value: known[fold(value)],
+        invert,
+    )
+
+
+def switch(on: Any, off: Any = KEEP) -> Conversion:  # noqa: ANN401
+    """Convert True and False."""
+    return choose_from({True: on, False: off})
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What becomes of a field.
+
+    Attributes:
+        verdict: whether it is used, refused or has no effect.
+        effect: what it does here, or why it is refused or has no effect.
+        setting: its name in the client's settings file, two for a pair; empty if it is that of the field, and a remark
+            in brackets if there is none.
+        to: the setting that it becomes, as `section.name`; empty if it becomes none.
+        by: its conversion to that setting, whose range is checked after it.
+        acts_when: what other fields must be for it to act.
+        usual: its normal value if that depends on other fields, instead of the default.
+    """
+
+    verdict: Literal["used", "refused", "no effect"]
     effect: str
+    to: str = ""
+    by: Conversion = CARRY
     setting: str = ""
-    to: Mapping[str, Conversion] = dataclasses.field(default_factory=dict)
     acts_when: Condition | None = None
     usual: Callable[[Any], Any] | None = None
 
 
-def used(default: Any, effect: str, **said: Any) -> Any:  # noqa: ANN401 - declares a field, as dataclasses.field does
-    """Declare a field that changes what is done."""
-    return dataclasses.field(default=default, metadata={"meaning": Meaning(verdict="used", effect=effect, **said)})
+def use(default: Any, effect: str, to: str = "", by: Conversion = CARRY, **more: Any) -> Any:  # noqa: ANN401
+    """Declare a field, as `dataclasses.field` does; the arguments are the attributes of `Meaning`."""
+    meaning = Meaning(more.pop("verdict", "used"), effect, to, by, **more)
+    return dataclasses.field(default=default, metadata={"meaning": meaning})
 
 
-def refused(default: Any, effect: str, **said: Any) -> Any:  # noqa: ANN401
-    """Declare a field of which only the default works."""
-    return dataclasses.field(default=default, metadata={"meaning": Meaning(verdict="refused", effect=effect, **said)})
-
-
-def idle(default: Any, effect: str, **said: Any) -> Any:  # noqa: ANN401
-    """Declare a field that changes nothing."""
-    return dataclasses.field(default=default, metadata={"meaning": Meaning(verdict="idle", effect=effect, **said)})
+# declare a field of which only the default works, and one without effect
+refuse, ignore = partial(use, verdict="refused"), partial(use, verdict="no effect")
 
 
 @dataclass(frozen=True)
@@ -71,7 +120,7 @@ class Row:
 
     @property
     def label(self) -> str:
-        """How messages name it."""
+        """Its name in messages."""
         return f"{self.owner.__name__}.{self.name}"
 
     @property
@@ -81,8 +130,8 @@ class Row:
         return [] if written.startswith("(") else written.split(", ")
 
 
-def rows_of(*owners: type) -> tuple[Row, ...]:
-    """The table: all declared fields of these classes."""
+def list_rows(*owners: type) -> tuple[Row, ...]:
+    """All declared fields of these classes."""
     return tuple(
         Row(owner, field.name, field.default, field.metadata["meaning"])
         for owner in owners
@@ -92,62 +141,62 @@ def rows_of(*owners: type) -> tuple[Row, ...]:
 
 
 def convert_fields(configs: Iterable[Any]) -> dict[str, Any]:
-    """The settings that configurations ask for, by dotted name; fields that do nothing are warned about, each once.
+    """The settings that configurations ask for, by dotted name; each field without effect is warned about once.
 
     Raises:
-        ConfigError: a value cannot be used, or two contradict each other.
+        ConfigError: a value is refused or out of range, or two contradict each other.
     """
-    rows = [(row, getattr(config, row.name)) for config in configs for row in rows_of(type(config))]
+    rows = [(row, getattr(config, row.name)) for config in configs for row in list_rows(type(config))]
     fields = SimpleNamespace(**{row.name: value for row, value in rows})
     settings: dict[str, Any] = {}
     setters: dict[str, Row] = {}
     for row, value in rows:
-        found = {path: conversion(row.label, value) for path, conversion in row.meaning.to.items()}
-        condition = row.meaning.acts_when
-        acts = condition is None or condition.holds(fields)
-        usual = row.meaning.usual(fields) if row.meaning.usual else row.default
+        meaning, own = row.meaning, row.meaning.by(row.label, value)
+        usual = meaning.usual(fields) if meaning.usual else row.default
+        acts = meaning.acts_when is None or meaning.acts_when.holds(fields)
         if value is not usual and (getattr(value, "shape", ()) != () or value != usual):
             _judge(row, value, usual, acts=acts)
-        for path, own in found.items():
-            if not acts or own is KEEP:
-                continue
-            if settings.setdefault(path, own) != own:
-                raise ConfigError(
-                    f"{setters[path].label} and {row.name} exclude each other; one fits there, switch the other off"
-                )
-            setters[path] = row
+        if not meaning.to or own is KEEP:
+            continue
+        _check_range(row, own)
+        if acts and settings.setdefault(meaning.to, own) != own:
+            other = setters[meaning.to].label
+            raise ConfigError(f"{other} and {row.name} exclude each other; switch one of them off")
+        if acts:
+            setters[meaning.to] = row
     return settings
 
 
+def _check_range(row: Row, own: Any) -> None:  # noqa: ANN401
+    section, _, name = row.meaning.to.partition(".")
+    problem = getattr(_DEFAULTS, section).find_problem(name, own) if name else ""
+    if problem:
+        raise ConfigError(f"{row.label} {problem}")
+
+
 def _judge(row: Row, value: Any, usual: Any, *, acts: bool) -> None:  # noqa: ANN401
-    """Refuse a value that is not the normal one, or warn where it does nothing."""
-    if row.meaning.verdict == "refused":
-        shape = getattr(value, "shape", ())
+    """Refuse a value that is not the normal one, or warn if it has no effect."""
+    meaning, shape = row.meaning, getattr(value, "shape", ())
+    if meaning.verdict == "refused":
         shown = f"an array of shape {tuple(shape)}" if shape else repr(value)
-        raise ConfigError(f"{row.label} is {shown}; only {usual!r} works: {row.meaning.effect}")
-    if row.meaning.verdict == "idle":
-        _log.warning("%s is %r and changes nothing: %s", row.label, value, row.meaning.effect)
-    elif row.meaning.acts_when and not acts:
-        _log.warning(IDLE, row.label, value, row.meaning.acts_when.words.format(section=""))
+        raise ConfigError(f"{row.label} is {shown}; only {usual!r} works: {meaning.effect}")
+    if meaning.verdict == "no effect":
+        _log.warning("%s is %r and has no effect: %s", row.label, value, meaning.effect)
+    elif meaning.acts_when and not acts:
+        _log.warning(NO_EFFECT, row.label, value, meaning.acts_when.words.format(section=""))
 
 
 def restore_fields(owner: type, experiment: Experiment) -> dict[str, Any]:
     """The fields of a configuration that come closest to an experiment, by name."""
     return {
-        row.name: conversion.theirs(getattr(getattr(experiment, section), name), row.default)
-        for row in rows_of(owner)
-        for path, conversion in list(row.meaning.to.items())[:1]
-        for section, _, name in [path.partition(".")]
-        if name
+        row.name: row.meaning.by.theirs(attrgetter(row.meaning.to)(experiment), row.default)
+        for row in list_rows(owner)
+        if "." in row.meaning.to
     }
 
 
-def experiment_from(settings: Mapping[str, Any]) -> Experiment:
-    """An experiment of settings by dotted name; names without a dot are not of it.
-
-    Raises:
-        ConfigError: a value is out of its range.
-    """
+def make_experiment(settings: Mapping[str, Any]) -> Experiment:
+    """An experiment from settings by dotted name; names without a dot are left out."""
     sections: dict[str, dict[str, Any]] = {}
     for path, value in settings.items():
         section, _, name = path.partition(".")

@@ -11,13 +11,13 @@ PIXELS = (np.arange(30).reshape(5, 6) + 1j).astype(np.complex64)
 
 def test_a_window_is_cut_at_positions_of_the_scan() -> None:
     canvas = Canvas(PIXELS, origin_px=(10.0, -3.0))
-    np.testing.assert_array_equal(canvas.window((11.0, -1.0), (2, 3)), PIXELS[1:3, 2:5])
-    np.testing.assert_array_equal(canvas.window((11.2, -1.3), (2, 3)), PIXELS[1:3, 2:5])
+    np.testing.assert_array_equal(canvas.cut_window((11.0, -1.0), (2, 3)), PIXELS[1:3, 2:5])
+    np.testing.assert_array_equal(canvas.cut_window((11.2, -1.3), (2, 3)), PIXELS[1:3, 2:5])
 
 
 @pytest.mark.parametrize("origin", [(8.0, -5.0), (13.0, 1.0), (8.0, 1.0), (100.0, 0.0), (-50.0, -50.0)])
 def test_a_window_beyond_the_canvas_is_empty_space(origin: tuple[float, float]) -> None:
-    found = Canvas(PIXELS, origin_px=(10.0, -3.0)).window(origin, (4, 5))
+    found = Canvas(PIXELS, origin_px=(10.0, -3.0)).cut_window(origin, (4, 5))
     for row in range(4):
         for column in range(5):
             place = (int(origin[0]) + row - 10, int(origin[1]) + column + 3)
@@ -27,7 +27,7 @@ def test_a_window_beyond_the_canvas_is_empty_space(origin: tuple[float, float]) 
 
 @pytest.mark.parametrize("pixels", [np.ones(5), np.ones((0, 3)), np.array([[1, np.nan]]), np.ones((2, 2, 2))])
 def test_only_finite_images_are_objects(pixels: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> None:
-    with pytest.raises(DataError, match="a finite two-dimensional image is needed"):
+    with pytest.raises(DataError, match="finite and two-dimensional"):
         Canvas(pixels.astype(np.complex64))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ptycho_torch.config.schema import DataSettings
-from ptycho_torch.data.conventions import beam_is_centred, oriented, to_counts
+from ptycho_torch.data.conventions import is_beam_centred, orient, to_counts
 from ptycho_torch.errors import ScanFileError
 
 AUTO = DataSettings()
@@ -42,13 +42,13 @@ def test_small_integers_do_not_overflow_when_they_are_squared() -> None:
 
 @pytest.mark.parametrize("units", ["auto", "amplitude"])
 def test_negative_amplitudes_are_refused(units: Literal["auto", "amplitude"]) -> None:
-    with pytest.raises(ScanFileError, match=r"mine: amplitudes go down to -0\.5"):
+    with pytest.raises(ScanFileError, match=r"mine: .*amplitude.* -0\.5"):
         to_counts(np.full((1, 16, 16), -0.5), DataSettings(units=units), "mine")
 
 
 @pytest.mark.parametrize("stored", [np.ones((1, 16, 16), complex), np.ones((1, 16, 16), bool), np.full((1, 2, 2), "a")])
 def test_other_types_than_numbers_are_refused(stored: np.ndarray[Any, Any]) -> None:
-    with pytest.raises(ScanFileError, match="integer counts or float amplitudes are needed"):
+    with pytest.raises(ScanFileError, match="patterns are of type"):
         to_counts(stored, AUTO, "mine")
 
 
@@ -69,7 +69,7 @@ def test_normalised_amplitudes_without_a_dose_are_warned_about(caplog: pytest.Lo
 
 def test_decisions_are_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        beam_is_centred(to_counts(PHOTONS, AUTO, "mine"), AUTO, "mine")
+        is_beam_centred(to_counts(PHOTONS, AUTO, "mine"), AUTO, "mine")
     assert "mine: patterns are read as counts" in caplog.text
     assert "mine: the zero frequency lies at" in caplog.text
 
@@ -85,12 +85,12 @@ def spot(row: int, column: int, side: int = 16) -> np.ndarray[Any, np.dtype[np.f
 
 @pytest.mark.parametrize(("row", "column", "expected"), [(8, 8, True), (0, 0, False)])
 def test_the_direct_beam_is_found_at_the_centre_or_in_the_corner(row: int, column: int, expected: bool) -> None:
-    assert beam_is_centred(spot(row, column), AUTO, "mine") is expected
+    assert is_beam_centred(spot(row, column), AUTO, "mine") is expected
 
 
 def test_the_place_of_the_direct_beam_can_be_said() -> None:
-    assert not beam_is_centred(spot(8, 8), DataSettings(zero_frequency="corner"), "mine")
-    assert beam_is_centred(spot(0, 0), DataSettings(zero_frequency="centre"), "mine")
+    assert not is_beam_centred(spot(8, 8), DataSettings(zero_frequency="corner"), "mine")
+    assert is_beam_centred(spot(0, 0), DataSettings(zero_frequency="centre"), "mine")
 
 
 @pytest.mark.parametrize("side", [15, 16])
@@ -105,7 +105,7 @@ def test_turning_keeps_the_zero_frequency_in_its_place(side: int) -> None:
         (DataSettings(transpose=True, flip_rows=True), (half, half + 1), (half - 1, half)),
         (DataSettings(transpose=True, flip_columns=True), (half, half - 1), (half + 1, half)),
     ]:
-        found = oriented(stored, settings)[0]
+        found = orient(stored, settings)[0]
         assert found[half, half] == 100
         assert found[below] == 20
         assert found[right] == 7

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from ptycho_torch.config.schema import TrainingSettings
-from ptycho_torch.data.grouping import nearest_groups
+from ptycho_torch.data.grouping import group_nearest
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.training.datamodule import GroupSampler, ScanDataModule
 from ptycho_torch.training.dataset import GroupDataset
 
 
 def test_a_group_holds_its_patterns_and_their_places(small_scan: Scan) -> None:
-    groups = nearest_groups(small_scan.positions_px, 5)
+    groups = group_nearest(small_scan.positions_px, 5)
     dataset = GroupDataset([small_scan], [groups])
     assert len(dataset) == len(small_scan)
     for number in (0, 17, 48):
@@ -28,7 +28,7 @@ def test_a_group_holds_its_patterns_and_their_places(small_scan: Scan) -> None:
 
 def test_groups_of_several_scans_follow_one_another(small_scan: Scan) -> None:
     scans = [small_scan.take(slice(0, 10)), small_scan.take(slice(10, 30)), small_scan.take(slice(30, 49))]
-    groups = [nearest_groups(scan.positions_px, 4) for scan in scans]
+    groups = [group_nearest(scan.positions_px, 4) for scan in scans]
     dataset = GroupDataset(scans, groups)
     assert len(dataset) == 49
     for item, scan_number, first in ((0, 0, 0), (9, 0, 9), (10, 1, 10), (29, 1, 29), (30, 2, 30), (48, 2, 48)):
@@ -39,7 +39,7 @@ def test_groups_of_several_scans_follow_one_another(small_scan: Scan) -> None:
 
 @pytest.mark.parametrize("item", [-1, 49])
 def test_items_beyond_the_end_do_not_exist(small_scan: Scan, item: int) -> None:
-    dataset = GroupDataset([small_scan], [nearest_groups(small_scan.positions_px, 4)])
+    dataset = GroupDataset([small_scan], [group_nearest(small_scan.positions_px, 4)])
     with pytest.raises(IndexError):
         dataset[item]
 
@@ -67,11 +67,11 @@ def test_the_order_follows_seed_and_epoch() -> None:
     assert set(order(1, 0)) <= set(range(20))
 
 
-def test_groups_shrink_to_a_small_scan_and_say_so(small_scan: Scan, caplog: pytest.LogCaptureFixture) -> None:
+def test_groups_shrink_to_a_small_scan_with_a_warning(small_scan: Scan, caplog: pytest.LogCaptureFixture) -> None:
     module = ScanDataModule([small_scan.take(slice(0, 3))], TrainingSettings(group_size=16))
     assert next(iter(module.train_dataloader())).counts.shape[1] == 3
     assert "groups shrink from 16 to 3" in caplog.text
-    assert "validation sees training patterns too" in caplog.text
+    assert "validation uses training patterns" in caplog.text
 
 
 def test_the_index_tells_which_patterns_were_grouped(small_scan: Scan, tmp_path: Path) -> None:

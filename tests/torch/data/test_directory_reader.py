@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ptycho_torch.errors import ScanFileError
-from ptycho_torch.formats import read_one_scan, read_probe, read_scans, scan_files
+from ptycho_torch.formats import list_scan_files, read_one_scan, read_probe, read_scans
 
 
 def write(path: Path, level: int, side: int = 16) -> Path:
@@ -37,7 +37,7 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a scan")
     write(tmp_path / "inside" / "d.npz", 4)
     assert levels(tmp_path) == [(1, 1), (2, 2), (3, 3)]
-    assert [path.name for path in scan_files(tmp_path)] == ["a.npz", "b.npz", "c.npz"]
+    assert [path.name for path in list_scan_files(tmp_path)] == ["a.npz", "b.npz", "c.npz"]
 
 
 def test_one_file_is_a_folder_of_one(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_several_probes_belong_to_the_scans_of_their_names(tmp_path: Path) -> No
         np.save(probes / f"{name}.npy", np.full((16, 16), 10.0 * level))
     assert levels(tmp_path / "scans", probes) == [(1, 10), (2, 20)]
     (probes / "b.npy").rename(probes / "other.npy")
-    with pytest.raises(ScanFileError, match=r"no probe is named like the scan b\.npz"):
+    with pytest.raises(ScanFileError, match=r"no probe .*b\.npz"):
         read_scans(tmp_path / "scans", probes=probes)
 
 
@@ -84,24 +84,24 @@ def test_patterns_of_different_sizes_are_refused(tmp_path: Path) -> None:
 def test_asking_for_one_of_several_names_one(tmp_path: Path) -> None:
     write(tmp_path / "a.npz", 1)
     write(tmp_path / "b.npz", 1)
-    with pytest.raises(ScanFileError, match=r"holds 2 scans; name one of them, such as a\.npz"):
+    with pytest.raises(ScanFileError, match=r"2 scans.* a\.npz"):
         read_one_scan(tmp_path)
 
 
 def test_nothing_to_read_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ScanFileError, match="there is no such file or folder"):
+    with pytest.raises(ScanFileError, match=r"absent: .*does not exist"):
         read_scans(tmp_path / "absent")
-    with pytest.raises(ScanFileError, match=r"holds no \.npz file"):
+    with pytest.raises(ScanFileError, match=r"no \.npz file"):
         read_scans(tmp_path)
 
 
 def test_a_file_without_a_probe_is_refused_as_one(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", wave=np.ones((16, 16)))
-    with pytest.raises(ScanFileError, match="no probe among its keys wave; probeGuess or probe is needed"):
+    with pytest.raises(ScanFileError, match=r"probeGuess or probe.* contains wave"):
         read_probe(tmp_path / "a.npz")
     (tmp_path / "b.npy").write_bytes(b"not an array")
     with pytest.raises(ScanFileError, match=r"b\.npy: is not a readable NPY file"):
         read_probe(tmp_path / "b.npy")
     np.save(tmp_path / "c.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(ScanFileError, match=r"c\.npy: holds pickled objects"):
+    with pytest.raises(ScanFileError, match=r"c\.npy: contains pickled objects"):
         read_probe(tmp_path / "c.npy")

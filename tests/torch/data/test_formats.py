@@ -12,7 +12,7 @@ import pytest
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
-from ptycho_torch.formats import find, read_one_scan, read_scans, scan_files
+from ptycho_torch.formats import find, list_scan_files, read_one_scan, read_scans
 from ptycho_torch.formats.find import FORMATS, find_scans
 from ptycho_torch.formats.format import Format, starts_with
 
@@ -53,7 +53,7 @@ def format(request: pytest.FixtureRequest) -> Format:
 def test_a_scan_is_found_and_reads_back(format: Format, scan: Scan, tmp_path: Path) -> None:
     path = written(format, scan, tmp_path)
     assert find_scans(path) == [(path, format)]
-    assert all(file.is_file() for file in scan_files(path))
+    assert all(file.is_file() for file in list_scan_files(path))
     found = read_one_scan(path)
     np.testing.assert_array_equal(found.counts, scan.counts)
     np.testing.assert_allclose(found.positions_px, scan.positions_px, atol=1e-6)
@@ -66,12 +66,12 @@ def test_no_other_format_recognises_it(format: Format, scan: Scan, tmp_path: Pat
 
 def test_each_of_its_files_stands_for_it(format: Format, scan: Scan, tmp_path: Path) -> None:
     path = written(format, scan, tmp_path)
-    assert [find_scans(file) for file in scan_files(path)] == [[(path, format)]] * len(scan_files(path))
+    assert [find_scans(file) for file in list_scan_files(path)] == [[(path, format)]] * len(list_scan_files(path))
 
 
 def test_a_file_that_is_cut_off_is_refused(format: Format, scan: Scan, tmp_path: Path) -> None:
     path = written(format, scan, tmp_path)
-    for file in scan_files(path):
+    for file in list_scan_files(path):
         whole = file.read_bytes()
         file.write_bytes(whole[: len(whole) // 2])
         with pytest.raises(ScanFileError, match=f"{file.name}: is not a readable"):

@@ -136,7 +136,7 @@ def test_what_expands_beyond_belief_is_not_unpacked(method: int, tmp_path: Path)
         assert "deflate" in complaint(read, path)
 
 
-@pytest.mark.parametrize(("claimed", "wanted"), [(2**27, "128 MiB that nothing backs"), (2**37, "claims 128 GiB")])
+@pytest.mark.parametrize(("claimed", "wanted"), [(2**27, "128 MiB, more than its"), (2**37, "size of 128 GiB")])
 def test_a_member_that_claims_too_much_is_not_unpacked(claimed: int, wanted: str, tmp_path: Path) -> None:
     """[DC-1.7]"""
     path = tmp_path / "s.npz"
@@ -159,7 +159,7 @@ def test_many_members_may_not_share_the_same_bytes(tmp_path: Path) -> None:
             for field in ("header_offset", "compress_size", "file_size", "CRC", "compress_type"):
                 setattr(other, field, getattr(first, field))
             archive.filelist.append(other)
-    assert "together" in complaint(read_npz, path)
+    assert "as a whole" in complaint(read_npz, path)
 
 
 def test_dark_patterns_that_pack_well_are_read(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_names_from_a_file_stay_in_their_line(tmp_path: Path) -> None:
 
     def read_table(path: Path) -> None:
         with open_hdf5(path, ScanFileError) as contents:
-            contents.array("object", "c", (2,))
+            contents.read_array("object", "c", (2,))
 
     for read, path in ((read_npz, archive), (read_probe, archive), (read_table, table)):
         line = complaint(read, path)
@@ -191,4 +191,4 @@ def test_names_from_a_file_stay_in_their_line(tmp_path: Path) -> None:
 def test_a_missing_key_is_told_with_a_few_names(tmp_path: Path) -> None:
     arrays: dict[str, Any] = {f"k{number}": np.ones(1) for number in range(50)}
     np.savez(tmp_path / "s.npz", diff3d=np.ones((6, 16, 16)), **arrays)
-    assert "it holds diff3d, k0, k1" in complaint(read_npz, tmp_path / "s.npz")
+    assert "contains diff3d, k0, k1" in complaint(read_npz, tmp_path / "s.npz")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ptycho_torch.config.schema import DataSettings
-from ptycho_torch.data.make_scan import as_modes
+from ptycho_torch.data.make_scan import to_modes
 from ptycho_torch.errors import DataError, ScanFileError
 from ptycho_torch.formats.npz import read_npz
 
@@ -178,31 +178,31 @@ def test_positions_may_be_exchanged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "complaint"),
     [
-        (canonical(diff3d=None), "no patterns among its keys objectGuess, probeGuess, xcoords, ycoords"),
-        (canonical(xcoords=None), "key 'xcoords' is missing"),
-        (canonical(ycoords=None), "key 'ycoords' is missing"),
-        (plain(scan=None), "key 'scan' is missing"),
-        ({}, r"no patterns among its keys \(none\)"),
+        (canonical(diff3d=None), "patterns, .* contains objectGuess, probeGuess, xcoords, ycoords"),
+        (canonical(xcoords=None), "'xcoords' is missing"),
+        (canonical(ycoords=None), "'ycoords' is missing"),
+        (plain(scan=None), "'scan' is missing"),
+        ({}, "patterns, .* contains nothing"),
         (canonical(ycoords=np.ones(4)), "6 xcoords and 4 ycoords"),
-        (canonical(xcoords=np.ones(4), ycoords=np.ones(4)), "6 patterns but 4 positions"),
+        (canonical(xcoords=np.ones(4), ycoords=np.ones(4)), r"positions have shape \(4, 2\); .* \(6, 2\)"),
         (plain(scan=np.ones((6, 3))), r"positions have shape \(6, 3\)"),
         (canonical(diff3d=np.ones((6, 16))), r"patterns have shape \(6, 16\)"),
         (canonical(diff3d=np.ones((6, 16, 12))), r"patterns have shape \(6, 16, 12\)"),
         (canonical(diff3d=photons() + 0j), "patterns are of type complex128"),
-        (canonical(diff3d=np.where(photons() > 300, np.nan, 1.0)), "hold NaN"),
-        (canonical(diff3d=np.where(photons() > 300, np.inf, 1.0)), "hold NaN or infinite"),
+        (canonical(diff3d=np.where(photons() > 300, np.nan, 1.0)), "contain NaN"),
+        (canonical(diff3d=np.where(photons() > 300, np.inf, 1.0)), "contain NaN or infinite"),
         (canonical(diff3d=-photons()), "cannot be negative"),
         (canonical(diff3d=-photons().astype(float)), "cannot be negative|can be negative"),
-        (canonical(diff3d=np.zeros((6, 16, 16))), "not one photon"),
+        (canonical(diff3d=np.zeros((6, 16, 16))), "no photons on good pixels"),
         (canonical(diff3d=np.zeros((0, 16, 16)), xcoords=np.zeros(0), ycoords=np.zeros(0)), "the scan is empty"),
-        (canonical(xcoords=np.full(6, np.nan)), "positions hold NaN"),
+        (canonical(xcoords=np.full(6, np.nan)), "positions contain NaN"),
         (canonical(xcoords=np.full(6, 200.0)), "6 positions lie outside the object"),
         (canonical(probeGuess=np.ones(16)), r"the probe has shape \(16,\)"),
         (canonical(probeGuess=np.ones((32, 32), complex)), r"the probe has shape \(1, 32, 32\)"),
         (canonical(probeGuess=np.array("wave")), "the probe has shape"),
         (canonical(bad_pixels=np.zeros((8, 8), bool)), "mask"),
-        (canonical(objectGuess=np.arange(1200.0).reshape(30, 40)), "the object is of type float64; complex values"),
-        (canonical(objectGuess=np.array([["a", "b"]])), "the object is of type <U1; complex values"),
+        (canonical(objectGuess=np.arange(1200.0).reshape(30, 40)), "the object is of type float64; .* complex"),
+        (canonical(objectGuess=np.array([["a", "b"]])), "the object is of type <U1; .* complex"),
     ],
 )
 def test_files_that_hold_no_scan_are_refused_by_name(tmp_path: Path, arrays: dict[str, Any], complaint: str) -> None:
@@ -213,7 +213,7 @@ def test_files_that_hold_no_scan_are_refused_by_name(tmp_path: Path, arrays: dic
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ScanFileError, match=r"absent\.npz: there is no such file"):
+    with pytest.raises(ScanFileError, match=r"absent\.npz: .*does not exist"):
         read_npz(tmp_path / "absent.npz")
 
 
@@ -221,7 +221,7 @@ def test_pickled_objects_are_never_opened(tmp_path: Path) -> None:
     """[DC-1.7]"""
     path = tmp_path / "evil.npz"
     np.savez(path, diff3d=np.array([{"run": "me"}], dtype=object))
-    with pytest.raises(ScanFileError, match="holds pickled objects"):
+    with pytest.raises(ScanFileError, match="contains pickled objects"):
         read_npz(path)
 
 
@@ -260,12 +260,12 @@ def test_a_file_that_claims_too_much_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("diff3d.npy", b"")
         archive.infolist()[0].file_size = 2**37
-    with pytest.raises(ScanFileError, match=r"diff3d\.npy claims 128 GiB; at most 64 GiB are read"):
+    with pytest.raises(ScanFileError, match=r"diff3d\.npy .* 128 GiB; .* 64 GiB"):
         read_npz(path)
 
 
 def test_any_numeric_probe_becomes_complex() -> None:
     """[DC-1.4]"""
-    found = as_modes(np.ones((16, 16), np.int32), "mine")
+    found = to_modes(np.ones((16, 16), np.int32), "mine")
     assert found.dtype == np.complex64
     assert found.shape == (1, 16, 16)

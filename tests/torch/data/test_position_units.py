@@ -22,4 +22,4 @@ def test_positions_in_metres_are_refused(step: float, tmp_path: Path) -> None:
         read_npz(path)
     except DataError as error:
         complaint = str(error)
-    assert "pixels are needed, these look like metres" in complaint, "metres were taken for pixels"
+    assert "must be in pixels and seem to be in metres" in complaint, "metres were taken for pixels"

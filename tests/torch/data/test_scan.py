@@ -31,23 +31,23 @@ def broken(value: float) -> np.ndarray[Any, Any]:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"counts": np.ones((16, 16))}, r"patterns have shape \(16, 16\); \(pattern, N, N\) is needed"),
+        ({"counts": np.ones((16, 16))}, r"patterns have shape \(16, 16\); .* \(pattern, N, N\)"),
         ({"counts": np.ones((5, 16, 18))}, r"patterns have shape \(5, 16, 18\)"),
         ({"counts": np.ones((0, 16, 16)), "positions_px": np.ones((0, 2))}, "the scan is empty"),
-        ({"counts": np.ones((5, 8, 8)), "probe": None}, "8 px wide; an even number from 16 is needed"),
-        ({"counts": np.ones((5, 17, 17)), "probe": None}, "17 px wide; an even number"),
-        ({"counts": broken(np.nan)}, "1 patterns hold NaN or infinite values"),
-        ({"counts": broken(np.inf)}, "1 patterns hold NaN or infinite values"),
-        ({"counts": broken(-2)}, "counts go down to -2; photons cannot be negative"),
-        ({"counts": broken(1e20)}, r"counts go up to 1e\+20"),
-        ({"counts": np.zeros((5, 16, 16))}, "not one photon"),
-        ({"positions_px": np.ones((4, 2))}, r"positions have shape \(4, 2\); \(5, 2\) is needed"),
+        ({"counts": np.ones((5, 8, 8)), "probe": None}, "8 px wide; .* even .* 16 px"),
+        ({"counts": np.ones((5, 17, 17)), "probe": None}, "17 px wide; .* even"),
+        ({"counts": broken(np.nan)}, "1 patterns contain NaN or infinite values"),
+        ({"counts": broken(np.inf)}, "1 patterns contain NaN or infinite values"),
+        ({"counts": broken(-2)}, "count is -2; .* negative"),
+        ({"counts": broken(1e20)}, r"count is 1e\+20"),
+        ({"counts": np.zeros((5, 16, 16))}, "no photons"),
+        ({"positions_px": np.ones((4, 2))}, r"positions have shape \(4, 2\); .* \(5, 2\)"),
         ({"positions_px": np.ones(5)}, r"positions have shape \(5,\)"),
-        ({"positions_px": np.full((5, 2), np.nan)}, "positions hold NaN"),
-        ({"probe": np.ones((16, 16), complex)}, r"the probe has shape \(16, 16\); \(mode, 16, 16\) is needed"),
+        ({"positions_px": np.full((5, 2), np.nan)}, "positions contain NaN"),
+        ({"probe": np.ones((16, 16), complex)}, r"the probe has shape \(16, 16\); .* \(mode, 16, 16\)"),
         ({"probe": np.ones((1, 32, 32), complex)}, r"the probe has shape \(1, 32, 32\)"),
-        ({"probe": np.zeros((1, 16, 16), complex)}, "the probe is empty"),
-        ({"probe": np.full((1, 16, 16), np.nan + 0j)}, "the probe is empty or holds NaN"),
+        ({"probe": np.zeros((1, 16, 16), complex)}, "the probe is zero"),
+        ({"probe": np.full((1, 16, 16), np.nan + 0j)}, "the probe is zero or contains NaN"),
         ({"good_pixels": np.ones((16, 12), bool)}, "the mask has shape"),
         ({"truth": Canvas(np.ones((24, 24), np.complex64))}, "positions lie outside the object"),
     ],
@@ -87,7 +87,7 @@ def test_only_good_pixels_count_as_photons() -> None:
 
 
 def test_a_scan_without_a_photon_on_good_pixels_is_refused() -> None:
-    with pytest.raises(DataError, match="not one photon on a good pixel"):
+    with pytest.raises(DataError, match="no photons on good pixels"):
         Scan(**arrays(good_pixels=np.zeros((16, 16), bool)))
 
 

@@ -27,7 +27,7 @@ from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError, DataError, ScanFileError
 from ptycho_torch.evaluate.scores import evaluate
-from ptycho_torch.formats import read_one_scan, read_scans, scan_files
+from ptycho_torch.formats import list_scan_files, read_one_scan, read_scans
 from ptycho_torch.formats.ptychodus_diffraction import read_diffraction, write_diffraction
 from ptycho_torch.formats.ptychodus_folder import write_workflow_directory
 from ptycho_torch.formats.ptychodus_product import Product
@@ -70,7 +70,7 @@ def test_a_folder_becomes_a_scan(tmp_path: Path) -> None:
     assert list(scan.truth.origin_px) == [0, 0]
     assert scan.name == "sample"
     assert isinstance(scan.source, Product)
-    assert scan.source.name == "Prüfling 7"
+    assert scan.source.attributes["name"] == "Prüfling 7"
 
 
 @pytest.mark.parametrize(("height_m", "expected"), [(2e-8, 2e-8), (1e-8, None)])
@@ -159,7 +159,7 @@ def test_a_beam_stop_does_not_move_the_direct_beam(tmp_path: Path) -> None:
 def test_numbers_that_never_meet_are_refused(tmp_path: Path) -> None:
     """[DC-5.2]"""
     patterns = client_diffraction(counts(), INDEXES + 100)
-    with pytest.raises(ScanFileError, match="no pattern has a position; patterns are numbered 103 to 111, positions 3"):
+    with pytest.raises(ScanFileError, match=r"no pattern has a position; .* 103 to 111, .* 3 to 11"):
         read_scans(folder_of(tmp_path, patterns=patterns))
 
 
@@ -200,7 +200,7 @@ def test_patterns_can_be_turned_as_in_other_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("settings", [DataSettings(pixel_m=1e-8), DataSettings(swap_positions=True)])
 def test_what_the_product_says_cannot_be_said_otherwise(tmp_path: Path, settings: DataSettings) -> None:
     """[DC-5.4]"""
-    with pytest.raises(ConfigError, match=r"product\.h5 .*leave it out"):
+    with pytest.raises(ConfigError, match=r"product\.h5.*leave it out"):
         read_scans(folder_of(tmp_path), settings)
 
 
@@ -211,7 +211,7 @@ def test_other_files_in_the_folder_are_tolerated(tmp_path: Path) -> None:
         (folder / name).write_text("whatever")
     (folder / "run_20260101_000000").mkdir()
     assert [len(scan) for scan in read_scans(folder)] == [5]
-    assert [path.name for path in scan_files(folder)] == ["diffraction.h5", "product.h5"]
+    assert [path.name for path in list_scan_files(folder)] == ["diffraction.h5", "product.h5"]
 
 
 @pytest.mark.parametrize("name", ["diffraction.h5", "product.h5"])
@@ -219,7 +219,7 @@ def test_either_file_names_the_folder(tmp_path: Path, name: str) -> None:
     """[DC-5.1]"""
     folder = folder_of(tmp_path / "sample")
     assert read_one_scan(folder / name).name == "sample"
-    assert scan_files(folder / name) == scan_files(folder)
+    assert list_scan_files(folder / name) == list_scan_files(folder)
 
 
 def test_npz_files_come_first(tmp_path: Path) -> None:
@@ -229,12 +229,15 @@ def test_npz_files_come_first(tmp_path: Path) -> None:
     (scan,) = read_scans(folder)
     assert scan.name == "a.npz"
     assert scan.source is None
-    assert [path.name for path in scan_files(folder)] == ["a.npz"]
+    assert [path.name for path in list_scan_files(folder)] == ["a.npz"]
 
 
 @pytest.mark.parametrize(
     ("missing", "complaint"),
-    [("product.h5", "holds diffraction.h5 but no product.h5"), ("diffraction.h5", "holds product.h5 but no diffr")],
+    [
+        ("product.h5", "product.h5 is missing"),
+        ("diffraction.h5", "diffraction.h5 is missing"),
+    ],
 )
 def test_half_a_folder_is_refused(tmp_path: Path, missing: str, complaint: str) -> None:
     """[DC-5.1]"""
@@ -249,7 +252,7 @@ def test_half_a_folder_is_refused(tmp_path: Path, missing: str, complaint: str) 
 
 def test_another_hdf5_file_says_what_would_work(tmp_path: Path) -> None:
     (tmp_path / "raw.h5").write_bytes(b"")
-    with pytest.raises(ScanFileError, match=r"raw\.h5: .*name the folder that holds diffraction\.h5 and product\.h5"):
+    with pytest.raises(ScanFileError, match=r"raw\.h5: .*name the folder with diffraction\.h5 and product\.h5"):
         read_scans(tmp_path / "raw.h5")
 
 
@@ -263,7 +266,7 @@ HOSTILE = {
     "flat": (client_diffraction(counts()[0], INDEXES), r"'patterns' has shape \(16, 16\)"),
     "fewer": (client_diffraction(counts(3), INDEXES), "3 patterns and 5 indexes"),
     "mask": (SOUND.changed(bad_pixels=np.zeros((8, 8), bool)), "mask has shape"),
-    "NaN": (client_diffraction(np.full((5, 16, 16), np.nan), INDEXES), "hold NaN"),
+    "NaN": (client_diffraction(np.full((5, 16, 16), np.nan), INDEXES), "contain NaN"),
     "negative": (client_diffraction(-counts().astype(int), INDEXES), "cannot be negative"),
 }
 
@@ -285,7 +288,7 @@ def test_patterns_that_are_only_claimed_are_not_read(tmp_path: Path) -> None:
         del file["patterns"]
         file.create_dataset("patterns", (10**6, 1000, 1000), "u2", chunks=(1, 1000, 1000), compression="lzf")
         file["patterns"].attrs.update(marks)
-    with pytest.raises(ScanFileError, match="'patterns' claims 1863 GiB"):
+    with pytest.raises(ScanFileError, match=r"'patterns' .* 1863 GiB"):
         read_scans(folder)
 
 
@@ -368,7 +371,7 @@ def test_without_a_truth_the_object_is_empty_and_holds_the_scan(tmp_path: Path, 
 
 def test_a_scan_that_the_layout_cannot_hold_is_refused(tmp_path: Path, small_scan: Scan) -> None:
     """[DC-5.6]"""
-    with pytest.raises(DataError, match="whole numbers"):
+    with pytest.raises(DataError, match="integers"):
         write_workflow_directory(replace(small_scan, counts=small_scan.counts * np.float32(0.3)), tmp_path / "a")
     with pytest.raises(DataError, match="no probe"):
         write_workflow_directory(replace(small_scan, probe=None), tmp_path / "b")

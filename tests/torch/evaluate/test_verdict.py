@@ -44,7 +44,8 @@ def test_patterns_that_are_all_the_same_tell_nothing() -> None:
     scan = simulate_scan(SETTINGS)
     same = replace(scan, counts=np.repeat(scan.counts[:1], len(scan), axis=0), truth=None)
     verdict = refine_scan(same, RefineSettings(), device="cpu").verdict
-    assert str(verdict).startswith("doubtful because the patterns are alike")
+    assert str(verdict).startswith("doubtful because the patterns")
+    assert "differ only by noise" in verdict.reasons[0]
 
 
 def test_patterns_that_do_not_overlap_are_told() -> None:

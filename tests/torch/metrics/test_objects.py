@@ -11,9 +11,9 @@ from ptycho_torch.evaluate.objects import (
     amplitude_correlation,
     complex_correlation,
     complex_error,
-    matched,
+    match_factor,
     phase_correlation,
-    without_ramp,
+    remove_ramp,
 )
 
 TRUTH = LOPSIDED.pixels(48, 48)
@@ -55,7 +55,7 @@ def test_a_phase_ramp_is_an_error_but_no_change_of_correlated_phase() -> None:
     tilted = TRUTH * ramp(0.07, -0.11)
     assert complex_error(tilted, TRUTH, MASK) > 0.2
     assert phase_correlation(tilted, TRUTH, MASK) > 0.999
-    levelled = without_ramp(tilted, TRUTH, MASK)
+    levelled = remove_ramp(tilted, TRUTH, MASK)
     assert complex_error(levelled, TRUTH, MASK) < 1e-6
 
 
@@ -84,4 +84,4 @@ def test_amplitude_and_phase_are_judged_apart() -> None:
 
 
 def test_matched_brings_an_image_onto_the_truth() -> None:
-    np.testing.assert_allclose(matched(TRUTH * (0.3 - 2j), TRUTH, MASK), TRUTH)
+    np.testing.assert_allclose(match_factor(TRUTH * (0.3 - 2j), TRUTH, MASK), TRUTH)

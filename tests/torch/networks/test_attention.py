@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ptycho_torch.networks.attention import ChannelAttention, EfficientChannelAttention, SpatialAttention, attended
+from ptycho_torch.networks.attention import ChannelAttention, EfficientChannelAttention, SpatialAttention, add_attention
 
 
 def sigmoid(values: np.ndarray) -> np.ndarray:
@@ -22,7 +22,7 @@ def test_channel_attention_agrees_with_its_formula(features: torch.Tensor) -> No
     first, second = (weight.detach().numpy()[:, :, 0, 0] for weight in layer.parameters())
     assert first.shape == (2, 32)
     given = features.numpy()
-    gates = sum(second @ np.maximum(first @ told, 0) for told in (given.mean((2, 3)).T, given.max((2, 3)).T))
+    gates = sum(second @ np.maximum(first @ row, 0) for row in (given.mean((2, 3)).T, given.max((2, 3)).T))
     wanted = given * sigmoid(np.asarray(gates)).T[:, :, None, None]
     np.testing.assert_allclose(layer(features).detach().numpy(), wanted, rtol=1e-10)
 
@@ -31,11 +31,11 @@ def test_channel_attention_agrees_with_its_formula(features: torch.Tensor) -> No
 def test_spatial_attention_agrees_with_its_formula(kernel_px: int, features: torch.Tensor) -> None:
     layer, reach = SpatialAttention(kernel_px).double(), kernel_px // 2
     kernel, given = layer.convolution.weight.detach().numpy()[0], features.numpy()
-    told = np.pad(np.stack([given.mean(1), given.max(1)], axis=1), ((0, 0), (0, 0), (reach, reach), (reach, reach)))
+    pooled = np.pad(np.stack([given.mean(1), given.max(1)], axis=1), ((0, 0), (0, 0), (reach, reach), (reach, reach)))
     gates = np.zeros((2, 6, 5))
     for row in range(6):
         for column in range(5):
-            part = told[:, :, row : row + kernel_px, column : column + kernel_px]
+            part = pooled[:, :, row : row + kernel_px, column : column + kernel_px]
             gates[:, row, column] = (part * kernel).sum((1, 2, 3))
     np.testing.assert_allclose(layer(features).detach().numpy(), given * sigmoid(gates)[:, None], rtol=1e-10)
 
@@ -48,18 +48,18 @@ def test_efficient_channel_attention_agrees_with_its_formula(channels: int, reac
     layer, given = EfficientChannelAttention(channels).double(), features.numpy()
     kernel = layer.convolution.weight.detach().numpy()[0, 0]
     assert len(kernel) == reach
-    told = np.pad(given.mean((2, 3)), ((0, 0), (reach // 2, reach // 2)))
-    gates = np.stack([told[:, start : start + reach] @ kernel for start in range(channels)], axis=1)
+    pooled = np.pad(given.mean((2, 3)), ((0, 0), (reach // 2, reach // 2)))
+    gates = np.stack([pooled[:, start : start + reach] @ kernel for start in range(channels)], axis=1)
     np.testing.assert_allclose(layer(features).detach().numpy(), given * sigmoid(gates)[:, :, None, None], rtol=1e-10)
 
 
-def test_without_attention_a_block_stays_what_it_is() -> None:
+def test_without_attention_a_block_is_returned_as_it_is() -> None:
     block = torch.nn.Identity()
-    assert attended(block, "none", 8, 7) is block
+    assert add_attention(block, "none", 8, 7) is block
 
 
 def test_both_halves_follow_one_another(features: torch.Tensor) -> None:
     torch.manual_seed(1)
-    whole = attended(torch.nn.Identity(), "cbam", 32, 3).double()
+    whole = add_attention(torch.nn.Identity(), "cbam", 32, 3).double()
     channel, spatial = (part for part in whole.modules() if isinstance(part, ChannelAttention | SpatialAttention))
     torch.testing.assert_close(whole(features), spatial(channel(features)))

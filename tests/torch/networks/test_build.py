@@ -6,22 +6,20 @@ import pytest
 import torch
 from numpy_samples import compact_probe
 
-from ptycho_torch.config import ModelSettings
+from ptycho_torch.config import Experiment, ModelSettings
 from ptycho_torch.errors import ConfigError
-from ptycho_torch.networks.build import Generator, build_generator
+from ptycho_torch.networks.build import Generator, build_network
 
 LIGHT = torch.from_numpy(abs(compact_probe(32)) ** 2).float()
 
 
-def built(**changes: Any) -> Generator:
-    settings: dict[str, Any] = {"network": "unet", "patch_px": 32, "width": 8, "depth": 2}
-    choices = {"output": "amplitude_phase", "amplitude": "softplus", "phase": "linear"}
-    torch.manual_seed(0)
-    return build_generator(**(settings | choices | changes))
+def built(patch_px: int = 32, **changes: Any) -> Generator:
+    return build_network(Experiment(model=ModelSettings(**({"width": 8, "depth": 2} | changes))), patch_px)
 
 
 def awake(**changes: Any) -> Generator:
-    """A generator whose patches differ from empty space."""
+    """A generator whose patches differ from vacuum."""
+    torch.manual_seed(0)
     generator = built(**changes)
     for weight in generator.parameters():
         if weight.ndim == 4 and not weight.any():
@@ -31,21 +29,21 @@ def awake(**changes: Any) -> Generator:
 
 CHOICES = [
     {name: choice}
-    for name, kind in ModelSettings.types().items()
+    for name, kind in ModelSettings.find_types().items()
     for choice in kind.choices
     if name != "attention_kernel_px"
 ]
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=str)
-def test_every_choice_starts_from_empty_space(choice: dict[str, str]) -> None:
+def test_every_choice_starts_from_vacuum(choice: dict[str, Any]) -> None:
     patches = built(**choice)(torch.rand(3, 32, 32), LIGHT)
     assert patches.shape == (3, 32, 32)
     torch.testing.assert_close(patches, torch.ones_like(patches))
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=str)
-def test_dark_parts_of_a_patch_stay_empty(choice: dict[str, str]) -> None:
+def test_dark_parts_of_a_patch_stay_vacuum(choice: dict[str, Any]) -> None:
     patches = awake(**choice)(torch.rand(3, 32, 32), LIGHT)
     dark, bright = LIGHT[0] < 1e-7 * LIGHT.max(), LIGHT[0] > 0.5 * LIGHT.max()
     assert (patches - 1).abs()[:, dark].max() < 1e-3
@@ -58,7 +56,7 @@ def test_the_unit_of_light_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=str)
-def test_a_pattern_does_not_know_its_batch(choice: dict[str, str]) -> None:
+def test_a_pattern_does_not_know_its_batch(choice: dict[str, Any]) -> None:
     generator, amplitude = awake(**choice).eval(), torch.rand(3, 32, 32)
     lights = torch.cat([LIGHT, LIGHT.flip(1), LIGHT.roll(5, 2)])
     together = generator(amplitude, lights)
@@ -68,7 +66,7 @@ def test_a_pattern_does_not_know_its_batch(choice: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("side", [16, 18, 32])
-def test_the_rim_of_a_centred_field_is_empty_space(side: int) -> None:
+def test_the_rim_of_a_centred_field_is_vacuum(side: int) -> None:
     light = torch.ones(1, side, side)
     patches = awake(field="centre", patch_px=side, depth=1)(torch.rand(2, side, side), light)
     inside = torch.zeros(side, side, dtype=torch.bool)

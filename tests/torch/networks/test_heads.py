@@ -12,7 +12,7 @@ WIDE = torch.linspace(-9, 9, 64).reshape(1, 1, 8, 8)
 
 @pytest.mark.parametrize("amplitude", AMPLITUDES)
 @pytest.mark.parametrize("phase", PHASES)
-def test_zero_is_empty_space(amplitude: str, phase: str) -> None:
+def test_zero_is_vacuum(amplitude: str, phase: str) -> None:
     torch.testing.assert_close(AmplitudePhase(amplitude, phase)(torch.zeros(1, 2, 4, 4)), torch.ones(1, 4, 4) + 0j)
 
 
@@ -49,7 +49,7 @@ def test_real_and_imaginary_channels() -> None:
 @pytest.mark.parametrize(
     "head", [AmplitudePhase("softplus", "linear"), AmplitudePhase("sigmoid", "pi_tanh"), RealImaginary()]
 )
-def test_both_channels_learn_from_empty_space(head: torch.nn.Module) -> None:
+def test_both_channels_learn_from_vacuum(head: torch.nn.Module) -> None:
     channels = torch.zeros(1, 2, 4, 4, requires_grad=True)
     torch.view_as_real(head(channels) - (0.5 + 0.5j)).square().sum().backward()
     assert channels.grad is not None

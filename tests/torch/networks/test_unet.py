@@ -5,14 +5,19 @@ from typing import Any
 import pytest
 import torch
 
+from ptycho_torch.config import ModelSettings
 from ptycho_torch.networks.attention import EfficientChannelAttention, SpatialAttention
 from ptycho_torch.networks.unet import UNet
+
+
+def unet(width: int, depth: int, **choices: Any) -> UNet:
+    return UNet(ModelSettings(width=width, depth=depth, **choices))
 
 
 def awake(width: int, depth: int, **choices: Any) -> UNet:
     """A network whose last layer is not zero."""
     torch.manual_seed(0)
-    network = UNet(width, depth, **choices)
+    network = unet(width, depth, **choices)
     for weight in network.parameters():
         if weight.ndim == 4 and not weight.any():
             torch.nn.init.normal_(weight, std=0.1)
@@ -21,7 +26,7 @@ def awake(width: int, depth: int, **choices: Any) -> UNet:
 
 @pytest.mark.parametrize(("width", "depth", "side"), [(4, 1, 16), (8, 2, 16), (8, 3, 32), (12, 2, 24)])
 def test_the_shape_is_kept_and_the_start_is_zero(width: int, depth: int, side: int) -> None:
-    found = UNet(width, depth)(torch.rand(3, 1, side, side))
+    found = unet(width, depth)(torch.rand(3, 1, side, side))
     assert found.shape == (3, 2, side, side)
     assert not found.any()
 
@@ -54,7 +59,7 @@ def test_every_weight_learns_after_the_first_step(choices: dict[str, Any]) -> No
 
 
 def test_the_last_layer_learns_from_the_first_step() -> None:
-    network = UNet(8, 2)
+    network = unet(8, 2)
     network(torch.rand(2, 1, 16, 16)).sum().backward()
     assert any(weight.grad is not None and weight.grad.any() for weight in network.parameters())
 
@@ -68,12 +73,12 @@ def test_every_output_pixel_sees_the_whole_pattern() -> None:
 
 
 def test_width_and_depth_add_weights() -> None:
-    sizes = [sum(weight.numel() for weight in UNet(*shape).parameters()) for shape in ((8, 2), (16, 2), (16, 3))]
+    sizes = [sum(weight.numel() for weight in unet(*shape).parameters()) for shape in ((8, 2), (16, 2), (16, 3))]
     assert sizes[0] < sizes[1] < sizes[2]
 
 
 def test_attention_stands_where_it_was_asked_for() -> None:
-    network = UNet(
+    network = unet(
         8, 3, encoder_attention="eca", bottleneck_attention="cbam", decoder_attention="spatial", attention_kernel_px=5
     )
     places = {
@@ -112,6 +117,6 @@ def test_batch_normalisation_looks_at_the_batch_in_training_only() -> None:
 
 
 def test_weights_keep_the_names_that_stored_networks_have() -> None:
-    names = {name.rpartition(".")[0] for name in UNet(8, 2).state_dict()}
+    names = {name.rpartition(".")[0] for name in unet(8, 2).state_dict()}
     blocks = [f"{block}.{part}" for block in ("1", "2.0", "2.1", "4.2") for part in (0, 1)]
     assert names == {f"body.{name}" for name in [*blocks, "3.body.0", "3.body.2", "3.body.3", "3.body.5", "4.0", "5"]}

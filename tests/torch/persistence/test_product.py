@@ -29,34 +29,11 @@ def test_every_field_is_read(path: Path) -> None:
     """[DC-3.1] [DC-3.2] [DC-3.3]"""
     content = client_product()
     product = read_product(content.write(path))
-    fields = {
-        "name": "name",
-        "comments": "comments",
-        "detector_distance_m": "detector_object_distance_m",
-        "focus_distance_m": "focus_object_distance_m",
-        "photon_energy_ev": "photon_energy_eV",
-        "probe_photon_count": "probe_photon_count",
-        "exposure_time_s": "exposure_time_s",
-        "mass_attenuation_m2_per_kg": "mass_attenuation_m2_per_kg",
-        "tomography_angle_deg": "tomography_angle_deg",
-        "tilt_angle_deg": "tilt_angle_deg",
-        "polarization": "polarization",
-        "far_field": "far_field",
-    }
-    for own, stored in fields.items():
-        assert getattr(product, own) == content.attributes[stored], own
-    arrays = {
-        "indexes": "probe_position_indexes",
-        "position_photons": "probe_photon_counts",
-        "probe": "probe",
-        "opr_weights": "opr_weights",
-        "object": "object",
-        "layer_spacing_m": "object_layer_spacing_m",
-        "loss_epochs": "loss_epochs",
-        "loss_values": "loss_values",
-    }
-    for own, stored in arrays.items():
-        np.testing.assert_array_equal(getattr(product, own), content.arrays[stored], err_msg=own)
+    assert product.attributes == {name: value for name, value in content.attributes.items() if "/" not in name}
+    arrays = {"probe_position_indexes": product.indexes, "probe": product.probe, "object": product.object}
+    arrays |= product.series
+    for name in content.arrays.keys() - {"probe_position_x_m", "probe_position_y_m"}:
+        np.testing.assert_array_equal(arrays[name], content.arrays[name], err_msg=name)
     np.testing.assert_array_equal(product.positions_m[:, 0], content.arrays["probe_position_y_m"])
     np.testing.assert_array_equal(product.positions_m[:, 1], content.arrays["probe_position_x_m"])
     assert product.pixel_m == (1e-8, 2e-8)
@@ -87,33 +64,34 @@ def test_what_a_file_leaves_out_has_a_default(path: Path) -> None:
     extras = ("object_layer_spacing_m", "opr_weights", "probe_photon_counts", "loss_epochs", "loss_values")
     bare = content.without(*(set(content.attributes) - needed), *extras, "probe/pixel_width_m", "probe/pixel_height_m")
     product = read_product(bare.changed(object=content.arrays["object"][0]).write(path))
-    assert (product.name, product.comments, product.polarization, product.far_field) == ("Unnamed", "", None, True)
-    assert product.probe_photon_count == product.exposure_time_s == product.focus_distance_m == 0
+    names = ("name", "comments", "polarization", "far_field")
+    assert [product.attributes.get(name) for name in names] == ["Unnamed", "", None, True]
+    numbers = ("probe_photon_count", "exposure_time_s", "focus_object_distance_m")
+    assert [product.attributes[name] for name in numbers] == [0, 0, 0]
     assert product.probe_pixel_m == product.pixel_m == (1e-8, 2e-8)
-    assert product.opr_weights is None
-    assert product.position_photons is None
-    assert len(product.layer_spacing_m) == len(product.loss_epochs) == len(product.loss_values) == 0
+    series = {name: len(array) for name, array in product.series.items()}
+    assert series == {"object_layer_spacing_m": 0, "loss_epochs": 0, "loss_values": 0}
 
 
 def test_the_older_name_of_the_photon_energy_is_known(path: Path) -> None:
     """[DC-3.4]"""
     content = client_product().without("photon_energy_eV").changed(probe_energy_eV=7e3)
-    assert read_product(content.write(path)).photon_energy_ev == 7e3
+    assert read_product(content.write(path)).attributes["photon_energy_eV"] == 7e3
 
 
 def test_texts_may_be_of_fixed_length(path: Path) -> None:
     """[DC-3.2]"""
     product = read_product(client_product().changed(name=np.bytes_("Kürzel".encode())).write(path))
-    assert product.name == "Kürzel"
+    assert product.attributes["name"] == "Kürzel"
 
 
 @pytest.mark.parametrize("name", [np.bytes_(b"a\0b"), np.array(b"a\x80b", dtype=h5py.string_dtype())])
 def test_texts_that_are_none_can_be_written_again(path: Path, name: Any) -> None:
     """[DC-3.7]"""
     product = read_product(client_product().changed(name=name).write(path))
-    assert product.name in ("a", "a\ufffdb")
+    assert product.attributes["name"] in ("a", "a\ufffdb")
     write_product(product, path)
-    assert read_product(path).name == product.name
+    assert read_product(path).attributes["name"] == product.attributes["name"]
 
 
 def test_positions_name_the_pixel_under_the_middle_pixel_of_the_patch(path: Path) -> None:
@@ -208,7 +186,7 @@ HOSTILE: dict[str, tuple[Spoil, str]] = {
     "no distance": (_content(SOUND.without("detector_object_distance_m")), "'detector_object_distance_m' is missing"),
     "no pixel": (_content(SOUND.without("object/pixel_width_m")), "'pixel_width_m' of 'object' is missing"),
     "no centre": (_content(SOUND.without("object/center_x_m")), "'center_x_m' of 'object' is missing"),
-    "a group": (_replaced("object", lambda file: file.create_group("object")), "'object' is no dataset"),
+    "a group": (_replaced("object", lambda file: file.create_group("object")), "'object' is not a dataset"),
     "flat object": (_content(SOUND.changed(object=np.ones(5, complex))), r"'object' has shape \(5,\)"),
     "empty object": (_content(SOUND.changed(object=np.ones((2, 0, 50), complex))), "'object' has shape"),
     "real object": (_content(SOUND.changed(object=np.ones((2, 40, 50)))), "'object' .* type float64"),
@@ -222,23 +200,26 @@ HOSTILE: dict[str, tuple[Spoil, str]] = {
     "broken indexes": (_content(SOUND.changed(probe_position_indexes=np.ones(5))), "type float64"),
     "photons": (_content(SOUND.changed(probe_photon_counts=np.ones(2))), "2 photon counts for 5 positions"),
     "losses": (_content(SOUND.changed(loss_epochs=np.arange(9))), "9 epochs and 3 losses"),
-    "NaN object": (_content(SOUND.changed(object=np.full((2, 40, 50), np.nan + 0j))), "'object' holds NaN"),
-    "infinite probe": (_content(SOUND.changed(probe=np.full((16, 16), np.inf + 0j))), "'probe' holds NaN"),
-    "lost position": (_content(SOUND.changed(probe_position_y_m=np.full(5, np.nan))), "'probe_position_y_m' holds NaN"),
+    "NaN object": (_content(SOUND.changed(object=np.full((2, 40, 50), np.nan + 0j))), "'object' contains NaN"),
+    "infinite probe": (_content(SOUND.changed(probe=np.full((16, 16), np.inf + 0j))), "'probe' contains NaN"),
+    "lost position": (
+        _content(SOUND.changed(probe_position_y_m=np.full(5, np.nan))),
+        "'probe_position_y_m' contains NaN",
+    ),
     "NaN energy": (_content(SOUND.changed(photon_energy_eV=np.nan)), "'photon_energy_eV' is nan"),
     "no pixel size": (_content(SOUND.changed(object__pixel_width_m=0.0)), "pixels of 1e-08 × 0 m"),
     "negative pixel": (_content(SOUND.changed(object__pixel_height_m=-1e-8)), "pixels of -1e-08"),
-    "text as number": (_content(SOUND.changed(exposure_time_s="long")), "'exposure_time_s' .* number is needed"),
-    "table as number": (_content(SOUND.changed(exposure_time_s=[1.0, 2.0])), "'exposure_time_s' .* number is needed"),
-    "number as text": (_content(SOUND.changed(name=5.0)), "'name' .* text is needed"),
-    "table as text": (_content(SOUND.changed(name=["a", "b"])), "'name' .* text is needed"),
-    "10^12 pixels": (_replaced("object", lambda file: _claim(file, (1, 10**6, 10**6))), "claims 14901 GiB"),
-    "4 GiB of nothing": (_replaced("object", lambda file: _claim(file, (1, 2**14, 2**14))), "claims 4 GiB"),
+    "text as number": (_content(SOUND.changed(exposure_time_s="long")), "'exposure_time_s' .* must be one number"),
+    "table as number": (_content(SOUND.changed(exposure_time_s=[1.0, 2.0])), "'exposure_time_s' .* must be one number"),
+    "number as text": (_content(SOUND.changed(name=5.0)), "'name' .* must be one string"),
+    "table as text": (_content(SOUND.changed(name=["a", "b"])), "'name' .* must be one string"),
+    "10^12 pixels": (_replaced("object", lambda file: _claim(file, (1, 10**6, 10**6))), "14901 GiB"),
+    "4 GiB of nothing": (_replaced("object", lambda file: _claim(file, (1, 2**14, 2**14))), "size of 4 GiB"),
     "soft link": (_replaced("object", _link("/probe")), "'object' is a link"),
     "dangling link": (_replaced("object", _link("/nowhere")), "'object' is a link"),
     "external link": (_replaced("object", _link("external")), "'object' is a link"),
-    "virtual": (_replaced("object", _virtual), "'object' keeps its values in other files"),
-    "raw file": (_replaced("object", _raw), "'object' keeps its values in other files"),
+    "virtual": (_replaced("object", _virtual), "'object' .* other files"),
+    "raw file": (_replaced("object", _raw), "'object' .* other files"),
 }
 
 
@@ -254,7 +235,7 @@ def test_hostile_files_are_refused_in_one_line(path: Path, case: str) -> None:
 
 
 def test_a_missing_file_is_named(path: Path) -> None:
-    with pytest.raises(ScanFileError, match=r"product\.h5: there is no such file"):
+    with pytest.raises(ScanFileError, match=r"product\.h5: .*does not exist"):
         read_product(path)
 
 

@@ -7,10 +7,10 @@ from numpy_physics import Real, Wave, patterns
 from numpy_samples import LOPSIDED, compact_probe, complex_noise
 
 from ptycho_torch.data.canvas import Frame
-from ptycho_torch.physics.forward import detector_waves, expected_counts
-from ptycho_torch.physics.patches import gather, patch_index
+from ptycho_torch.physics.forward import expect_counts, propagate_patches
+from ptycho_torch.physics.patches import gather, index_patches
 from ptycho_torch.physics.probe import shift_probe
-from ptycho_torch.physics.propagate import intensity
+from ptycho_torch.physics.propagate import sum_intensities
 
 POSITIONS = np.array([[17.3, 20.8], [18.5, 19.5], [22.0, 17.0], [25.49, 24.51], [16.1, 28.9]])
 
@@ -21,9 +21,9 @@ def counted(specimen: Wave, probe: Wave, positions: Real, real: torch.dtype = to
     frame = Frame(positions, side)
     corners = torch.from_numpy(frame.corners_px + np.array(frame.origin_px, np.int64))
     canvas = torch.from_numpy(specimen).to(real.to_complex())
-    patches = gather(canvas, patch_index(corners, side, canvas.shape[1]), side)
+    patches = gather(canvas, index_patches(corners, side, canvas.shape[1]), side)
     shifts = torch.from_numpy(positions - frame.centres_px).to(real)
-    return expected_counts(patches, shift_probe(torch.from_numpy(probe).to(real.to_complex()), shifts))
+    return expect_counts(patches, shift_probe(torch.from_numpy(probe).to(real.to_complex()), shifts))
 
 
 @pytest.mark.parametrize(("real", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 3e-6)])
@@ -78,7 +78,7 @@ def test_a_whole_pixel_may_be_moved_from_the_cut_to_the_probe() -> None:
     step = torch.tensor([[1, -1]])
 
     def seen(corner: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-        return expected_counts(gather(specimen, patch_index(corner, 24, 48), 24), shift_probe(probe, shift))
+        return expect_counts(gather(specimen, index_patches(corner, 24, 48), 24), shift_probe(probe, shift))
 
     torch.testing.assert_close(seen(corners + step, rest), seen(corners, rest + step), atol=1e-3, rtol=1e-5)
 
@@ -94,11 +94,11 @@ def test_a_pattern_does_not_know_its_batch(rng: np.random.Generator) -> None:
 def test_gradients_are_exact(rng: np.random.Generator) -> None:
     patches = torch.from_numpy(complex_noise(rng, 2, 6, 6)).requires_grad_()
     probes = torch.from_numpy(complex_noise(rng, 2, 2, 6, 6)).requires_grad_()
-    assert torch.autograd.gradcheck(expected_counts, (patches, probes))
+    assert torch.autograd.gradcheck(expect_counts, (patches, probes))
 
 
 def test_counts_are_those_of_the_waves(rng: np.random.Generator) -> None:
     patches, probes = (torch.from_numpy(complex_noise(rng, *shape)) for shape in ((2, 8, 8), (2, 3, 8, 8)))
-    waves = detector_waves(patches, probes)
+    waves = propagate_patches(patches, probes)
     assert waves.shape == (2, 3, 8, 8)
-    torch.testing.assert_close(intensity(waves), expected_counts(patches, probes))
+    torch.testing.assert_close(sum_intensities(waves), expect_counts(patches, probes))

@@ -7,11 +7,11 @@ from numpy_physics import merged
 from numpy_samples import LOPSIDED, compact_probe, complex_noise
 
 from ptycho_torch.physics.merge import finish_merge, merge
-from ptycho_torch.physics.patches import gather, patch_index, scatter
+from ptycho_torch.physics.patches import gather, index_patches, scatter
 
 SHAPE = (20, 24)
 CORNERS = np.array([[0, 0], [3, 5], [4, 4], [8, 12], [2, 3]])
-INDEX = patch_index(torch.from_numpy(CORNERS), 12, 24)
+INDEX = index_patches(torch.from_numpy(CORNERS), 12, 24)
 
 
 @pytest.mark.parametrize("lights", [1, len(CORNERS)])
@@ -37,9 +37,9 @@ def test_true_patches_give_the_true_object_back_where_there_was_light() -> None:
 def test_patches_far_away_change_nothing(rng: np.random.Generator) -> None:
     patches = torch.from_numpy(complex_noise(rng, 2, 12, 12))
     light = torch.from_numpy(rng.exponential(size=(1, 12, 12)))
-    index = patch_index(torch.tensor([[0, 0], [0, 12]]), 12, 24)
+    index = index_patches(torch.tensor([[0, 0], [0, 12]]), 12, 24)
     together = merge(patches, light, index, (12, 24))
-    alone = merge(patches[:1], light, patch_index(torch.tensor([[0, 0]]), 12, 12), (12, 12))
+    alone = merge(patches[:1], light, index_patches(torch.tensor([[0, 0]]), 12, 12), (12, 12))
     torch.testing.assert_close(together[:, :12], alone)
 
 
@@ -61,14 +61,14 @@ def test_sums_collected_in_parts_merge_to_the_same(rng: np.random.Generator) -> 
     light = torch.from_numpy(rng.exponential(size=(1, 12, 12)))
     weighted, total = torch.zeros(SHAPE, dtype=torch.complex128), torch.zeros(SHAPE, dtype=torch.float64)
     for number in range(len(CORNERS)):
-        index = patch_index(torch.from_numpy(CORNERS[number : number + 1]), 12, 24)
+        index = index_patches(torch.from_numpy(CORNERS[number : number + 1]), 12, 24)
         weighted += scatter(patches[number : number + 1] * light, index, SHAPE)
         total += scatter(light, index, SHAPE)
     torch.testing.assert_close(finish_merge(weighted, total, light), merge(patches, light, INDEX, SHAPE))
 
 
 def test_gradients_are_exact(rng: np.random.Generator) -> None:
-    index = patch_index(torch.tensor([[0, 0], [1, 2]]), 4, 6)
+    index = index_patches(torch.tensor([[0, 0], [1, 2]]), 4, 6)
     patches = torch.from_numpy(complex_noise(rng, 2, 4, 4)).requires_grad_()
     light = torch.from_numpy(rng.exponential(size=(2, 4, 4)))
     assert torch.autograd.gradcheck(lambda given: merge(given, light, index, (5, 6)), patches)

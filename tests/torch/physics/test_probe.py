@@ -7,7 +7,7 @@ from numpy_physics import shifted
 from numpy_samples import compact_probe, complex_noise
 
 from ptycho_torch.errors import DataError
-from ptycho_torch.physics.forward import expected_counts
+from ptycho_torch.physics.forward import expect_counts
 from ptycho_torch.physics.probe import (
     check_probe,
     orthogonalise,
@@ -15,7 +15,7 @@ from ptycho_torch.physics.probe import (
     shift_probe,
     unshift_sum,
 )
-from ptycho_torch.physics.propagate import intensity
+from ptycho_torch.physics.propagate import sum_intensities
 
 SHIFTS = np.array([[0.0, 0.0], [0.5, -0.5], [0.31, 0.12], [-0.27, 0.44], [2.0, -3.0]])
 
@@ -41,10 +41,10 @@ def test_whole_shifts_move_towards_higher_indices(rng: np.random.Generator) -> N
 def test_a_fraction_of_a_pixel_moves_the_centre_by_it() -> None:
     probe = torch.from_numpy(compact_probe(24))
     shift = torch.tensor([[0.3, -0.45]], dtype=torch.float64)
-    light = intensity(shift_probe(probe, shift))[0].numpy() - intensity(probe).numpy()
+    light = sum_intensities(shift_probe(probe, shift))[0].numpy() - sum_intensities(probe).numpy()
     line = np.arange(24)
     moved = np.array([(light.sum(1) * line).sum(), (light.sum(0) * line).sum()])
-    np.testing.assert_allclose(moved / intensity(probe).sum().item(), [0.3, -0.45], atol=1e-6)
+    np.testing.assert_allclose(moved / sum_intensities(probe).sum().item(), [0.3, -0.45], atol=1e-6)
 
 
 def test_a_real_image_stays_real(rng: np.random.Generator) -> None:
@@ -87,7 +87,7 @@ def test_gradients_reach_the_positions(rng: np.random.Generator) -> None:
     ids=["flat", "real", "oblong", "too many axes"],
 )
 def test_a_probe_of_another_layout_is_refused(probe: torch.Tensor) -> None:
-    with pytest.raises(DataError, match=r"\(mode, 16, 16\) complex is needed") as raised:
+    with pytest.raises(DataError, match=r"complex .*\(mode, 16, 16\)") as raised:
         check_probe(probe, 16)
     assert str(tuple(probe.shape)) in str(raised.value)
 
@@ -98,7 +98,7 @@ def test_a_probe_with_modes_is_accepted() -> None:
 
 def test_intensity_adds_modes(rng: np.random.Generator) -> None:
     probes = complex_noise(rng, 4, 3, 8, 8)
-    found = intensity(torch.from_numpy(probes))
+    found = sum_intensities(torch.from_numpy(probes))
     np.testing.assert_allclose(found.numpy(), np.einsum("bmhw,bmhw->bhw", probes, probes.conj()).real)
 
 
@@ -106,7 +106,7 @@ def test_orthogonal_modes_light_every_object_alike(rng: np.random.Generator) -> 
     probe = torch.from_numpy(complex_noise(rng, 3, 16, 16) * np.array([0.2, 1.0, 0.6])[:, None, None])
     patches = torch.from_numpy(complex_noise(rng, 2, 16, 16))
     found = orthogonalise(probe)
-    before, after = (expected_counts(patches, modes[None].expand(2, -1, -1, -1)) for modes in (probe, found))
+    before, after = (expect_counts(patches, modes[None].expand(2, -1, -1, -1)) for modes in (probe, found))
     torch.testing.assert_close(after, before)
     flat = found.reshape(3, -1)
     overlap = (flat @ flat.mH).abs()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy_samples import complex_noise
 
-from ptycho_torch.physics.scale import calibrate_probe, network_input
+from ptycho_torch.physics.scale import calibrate_probe, make_network_input
 
 
 @pytest.mark.parametrize("photons", [10.0, 1e6])
@@ -29,7 +29,7 @@ def test_the_network_sees_amplitudes_of_order_one_at_any_dose_and_size(
 ) -> None:
     counts = torch.from_numpy(rng.exponential(size=(3, side, side)))
     counts *= photons / counts.sum(dim=(1, 2), keepdim=True)
-    found = network_input(counts, photons)
+    found = make_network_input(counts, photons)
     torch.testing.assert_close(found.square().mean(dim=(1, 2)), torch.ones(3, dtype=torch.float64))
     torch.testing.assert_close(found / found[0, 0, 0], (counts / counts[0, 0, 0]).sqrt())
 
@@ -37,6 +37,6 @@ def test_the_network_sees_amplitudes_of_order_one_at_any_dose_and_size(
 def test_each_pattern_may_have_its_own_dose(rng: np.random.Generator) -> None:
     counts = torch.from_numpy(rng.exponential(size=(2, 3, 16, 16)))
     doses = torch.tensor([1.0, 100.0], dtype=torch.float64)[:, None, None, None]
-    found = network_input(counts, doses)
+    found = make_network_input(counts, doses)
     for number, dose in enumerate((1.0, 100.0)):
-        torch.testing.assert_close(found[number], network_input(counts[number], dose))
+        torch.testing.assert_close(found[number], make_network_input(counts[number], dose))

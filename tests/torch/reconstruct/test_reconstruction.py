@@ -68,7 +68,7 @@ def test_a_wrong_object_does_no_harm(small_scan: Scan, caplog: pytest.LogCapture
     assert found.metrics["network"]["R"] > found.metrics["flat_polish"]["R"]
 
 
-def test_empty_space_is_kept_where_the_network_gains_nothing(small_scan: Scan) -> None:
+def test_the_flat_start_is_kept_if_the_network_gains_nothing(small_scan: Scan) -> None:
     """Both have converged."""
     assert reconstructed(small_scan, 60).start == "empty"
 
@@ -81,7 +81,7 @@ def test_without_a_control_the_networks_object_is_polished(small_scan: Scan) -> 
 
 
 @pytest.mark.parametrize("wrong", [False, True])
-def test_the_folder_holds_the_result_and_says_where_it_started(small_scan: Scan, tmp_path: Path, wrong: bool) -> None:
+def test_the_folder_contains_the_result_and_its_start(small_scan: Scan, tmp_path: Path, wrong: bool) -> None:
     found = reconstructed(small_scan, 2, wrong=wrong)
     files = write_result(found, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == set(files.values())

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ptycho_torch.simulate.objects import AMPLITUDE_LOSS, OBJECTS, PHASE_RANGE_RAD, ObjectName, transmission
+from ptycho_torch.simulate.objects import AMPLITUDE_LOSS, OBJECTS, PHASE_RANGE_RAD, ObjectName, make_transmission
 
 NAMES: list[ObjectName] = ["siemens", "lines", "dead_leaves"]
 
@@ -33,7 +33,7 @@ def test_no_object_looks_like_its_mirror_image(name: ObjectName) -> None:
 
 
 def test_thickness_costs_amplitude_and_adds_phase() -> None:
-    found = transmission(np.array([[0.0, 0.5, 1.0]]))
+    found = make_transmission(np.array([[0.0, 0.5, 1.0]]))
     assert found.dtype == np.complex64
     np.testing.assert_allclose(np.abs(found), [[1, 1 - AMPLITUDE_LOSS / 2, 1 - AMPLITUDE_LOSS]], rtol=1e-6)
     np.testing.assert_allclose(np.angle(found), [[0, PHASE_RANGE_RAD / 2, PHASE_RANGE_RAD]], rtol=1e-6)

@@ -56,10 +56,25 @@ def test_the_dose_asked_for_is_reached(simulation: SimulationSettings, photons: 
     assert (scan.counts == np.round(scan.counts)).all()
 
 
+def test_a_background_adds_its_mean_to_every_pixel_and_is_known(
+    simulation: SimulationSettings, small_scan: Scan
+) -> None:
+    lit = simulate_scan(replace(simulation, background_counts=20.0))
+    np.testing.assert_array_equal(lit.background, np.full((32, 32), 20.0))
+    np.testing.assert_array_equal(lit.probe, small_scan.probe)
+    np.testing.assert_array_equal(lit.positions_px, small_scan.positions_px)
+    assert lit.truth is not None
+    assert lit.probe is not None
+    expected = patterns(lit.truth.pixels.astype(complex), lit.probe.astype(complex), lit.positions_px) + 20
+    assert np.sum((lit.counts - expected) ** 2) / np.sum(expected) == pytest.approx(1, abs=0.05)
+    assert abs(np.sum(lit.counts - expected)) < 5 * np.sqrt(np.sum(expected))
+    assert small_scan.background is None
+
+
 def test_an_object_too_small_is_refused_with_a_size_that_works(simulation: SimulationSettings) -> None:
     with pytest.raises(ConfigError, match="object_px is 36") as raised:
         simulate_scan(replace(simulation, object_px=36))
-    least = re.search(r"at least (\d+) is needed", str(raised.value))
+    least = re.search(r"at least (\d+)", str(raised.value))
     assert least is not None
     scan = simulate_scan(replace(simulation, object_px=int(least[1])))
     assert len(scan) > 0

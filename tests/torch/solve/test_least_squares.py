@@ -43,7 +43,7 @@ def solver(scan: Scan, settings: RefineSettings, specimen: np.ndarray, probe: np
 def test_the_first_object_step_follows_the_formula(lopsided_scan: Scan, modes: int) -> None:
     scan, probe = masked(lopsided_scan), compact_probe(24, modes=modes, photons=9e5)
     frame = Frame(scan.positions_px, 24)
-    start = Canvas(LOPSIDED.pixels(48, 48)[:, ::-1].astype(np.complex64)).window(frame.origin_px, frame.shape_px)
+    start = Canvas(LOPSIDED.pixels(48, 48)[:, ::-1].astype(np.complex64)).cut_window(frame.origin_px, frame.shape_px)
     wanted, _ = least_squares_step(
         start.astype(complex), probe, frame.corners_px, *in_float64(scan, frame), damping=0.05
     )
@@ -57,7 +57,7 @@ def test_the_probe_step_follows_the_formula(lopsided_scan: Scan) -> None:
     scan, probe = masked(lopsided_scan), compact_probe(24, width=2.4, photons=9e5)
     frame = Frame(scan.positions_px, 24)
     specimen = LOPSIDED.pixels(48, 48)
-    start = Canvas(specimen.astype(np.complex64)).window(frame.origin_px, frame.shape_px).astype(complex)
+    start = Canvas(specimen.astype(np.complex64)).cut_window(frame.origin_px, frame.shape_px).astype(complex)
     _, step = least_squares_step(start, probe, frame.corners_px, *in_float64(scan, frame), damping=0.05)
     found = solver(scan, replace(ONE_BATCH, probe_start=0, probe_rate=0.5), specimen, probe)
     found.epoch(0)

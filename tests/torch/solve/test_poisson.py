@@ -42,7 +42,7 @@ def faint_scan(lopsided_scan: Scan) -> Scan:
 def test_the_first_step_goes_down_the_gradient(lopsided_scan: Scan) -> None:
     frame = Frame(lopsided_scan.positions_px, 24)
     specimen = LOPSIDED.pixels(48, 48)[:, ::-1]
-    start = Canvas(specimen.astype(np.complex64)).window(frame.origin_px, frame.shape_px).astype(complex)
+    start = Canvas(specimen.astype(np.complex64)).cut_window(frame.origin_px, frame.shape_px).astype(complex)
     gradient = deviance_gradient(
         start,
         compact_probe(24, photons=1e6),

@@ -23,7 +23,7 @@ def test_expected_counts_agree_with_written_out_sums(lopsided_scan: Scan) -> Non
     model = ScanModel(replace(lopsided_scan, good_pixels=good), CPU)
     canvas = model.start_object(Canvas(specimen.astype(np.complex64)))
     wrapped = model.start_probe(probe.astype(np.complex64), 2)
-    wrapped *= (1e6 / model.photons_per_pattern) ** 0.5
+    wrapped *= (1e6 / lopsided_scan.photons_per_pattern) ** 0.5
     found = model.expected(canvas, wrapped, torch.arange(len(lopsided_scan)))
     wanted = patterns(specimen, probe, lopsided_scan.positions_px) * good
     np.testing.assert_allclose(np.fft.fftshift(found.numpy(), axes=(1, 2)), wanted, atol=1e-4 * wanted.max())
@@ -71,7 +71,7 @@ def test_a_few_patterns_make_one_mini_batch(lopsided_scan: Scan) -> None:
 
 def test_a_scan_without_a_probe_needs_one(lopsided_scan: Scan) -> None:
     model = ScanModel(replace(lopsided_scan, probe=None), CPU)
-    with pytest.raises(DataError, match=r"there is no probe.*; give one with --probe or in the file"):
+    with pytest.raises(DataError, match=r"there is no probe.*--probe"):
         model.start_probe(None, 1)
 
 

@@ -1,4 +1,4 @@
-"""How long and how fast a network is trained: what the settings say is what Lightning does."""
+"""Length and speed of training: Lightning does what the settings specify."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALL: dict[str, Any] = {"group_size": 4, "batch_size": 2, "warmup_steps": 0}
 
 
 class Watch:
-    """What happened in a training: batches, step size and norm of the gradient in each step, validations."""
+    """Records a training: batches, learning rate and norm of the gradient in each step, validations."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.batches = 0

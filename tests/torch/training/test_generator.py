@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from ptycho_torch.config import Experiment, ModelSettings, TrainingSettings
-from ptycho_torch.models.build import build_network, restored_network
+from ptycho_torch.models.checkpoint import restore_network
 from ptycho_torch.models.record import make_record, read_record
+from ptycho_torch.networks.build import build_network
 
 CHOICES: list[dict[str, Any]] = [
     {"depth": 1},
@@ -31,7 +32,7 @@ def test_a_network_comes_back_from_its_record_and_weights(choice: dict[str, Any]
     plain = build_network(Experiment(model=ModelSettings(width=4, depth=2)), 32)
     shapes = ({name: value.shape for name, value in each.state_dict().items()} for each in (network, plain))
     assert next(shapes) != next(shapes)
-    again = restored_network(*read_record(make_record(experiment, 32)), network.state_dict())
+    again = restore_network(*read_record(make_record(experiment, 32)), network.state_dict())
     patterns, light = torch.rand(3, 32, 32), torch.rand(1, 32, 32)
     with torch.inference_mode():
         assert torch.equal(again(patterns, light), network.eval()(patterns, light))

@@ -1,4 +1,4 @@
-"""Learning from the object itself, where a scan knows it."""
+"""Learning from the true object, if a scan contains it."""
 
 from __future__ import annotations
 
@@ -112,9 +112,9 @@ def test_training_brings_patches_closer_to_the_object(small_scan: Scan, tmp_path
 @pytest.mark.parametrize("truth", [None, Canvas(np.full((96, 96), 0.6 + 0.8j, np.complex64), (-16.0, -16.0))])
 def test_a_scan_without_an_object_cannot_teach(truth: Canvas | None, small_scan: Scan, tmp_path: Path) -> None:
     scan = replace(small_scan, truth=truth)
-    with pytest.raises(DataError, match="there is no object to learn from"):
+    with pytest.raises(DataError, match="objectGuess is missing or constant"):
         ScanDataModule([scan], settings())
     experiment = Experiment(model=ModelSettings(width=4, depth=1), training=settings(steps=1))
-    with pytest.raises(DataError, match="there is no object to learn from"):
+    with pytest.raises(DataError, match="objectGuess is missing or constant"):
         train_network([small_scan, scan], tmp_path / "o", experiment, device="cpu")
     assert not (tmp_path / "o").exists()

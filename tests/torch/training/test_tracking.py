@@ -7,7 +7,7 @@ import pytest
 from lightning.pytorch.loggers import MLFlowLogger
 
 from ptycho_torch.cli.main import main
-from ptycho_torch.runtime.tracking import mlflow_logger
+from ptycho_torch.runtime.tracking import make_mlflow_logger
 
 INSTALLED = importlib.util.find_spec("mlflow") is not None
 TRAIN = ["--steps", "2", "--width", "4", "--depth", "2", "--bootstrap_epochs", "1", "--device", "cpu", "--quiet"]
@@ -17,7 +17,7 @@ TRAIN = ["--steps", "2", "--width", "4", "--depth", "2", "--bootstrap_epochs", "
 def test_nowhere_means_no_logger(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """[WF-5.6]"""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    assert mlflow_logger("runs") is None
+    assert make_mlflow_logger("runs") is None
 
 
 @pytest.mark.skipif(INSTALLED, reason="MLflow is installed here")
@@ -25,7 +25,7 @@ def test_a_place_without_mlflow_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'runs.db'}")
-    assert mlflow_logger("runs") is None
+    assert make_mlflow_logger("runs") is None
     assert "pip install 'ptycho-torch[track]'" in caplog.text
 
 
@@ -42,7 +42,7 @@ def test_a_run_is_logged_unless_disabled(disabled: bool, tmp_path: Path, monkeyp
     assert main(["train", "--data", "scan.npz", "--output_dir", "run", *TRAIN, *extra]) == 0
     assert database.exists() is not disabled
     if not disabled:
-        logger = mlflow_logger("ptycho_torch")
+        logger = make_mlflow_logger("ptycho_torch")
         assert isinstance(logger, MLFlowLogger)
         runs = logger.experiment.search_runs([logger.experiment.get_experiment_by_name("ptycho_torch").experiment_id])
         # asking starts a run of its own
