@@ -1,6 +1,6 @@
-"""What a joint refinement of object and probe leaves open: how they share power, place and mode order.
+"""Constraints on what patterns leave undetermined: how object and probe share power, position and phase ramp.
 
-Wrapped probes (pixel zero first), as in `refine.problem`.
+Probes are wrapped (pixel zero first), as in `solve.scan_model`.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def keep_centre(canvas: Tensor, probe: Tensor, reference: Tensor) -> tuple[Tenso
 def keep_ramp(canvas: Tensor, probe: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     """Undo the part of the probe's phase ramp against `reference` that is less than a detector pixel.
 
-    A ramp of the probe and the opposite ramp of the object cancel, so that the two drift. The probe may only turn by
-    whole detector pixels, which is where a pattern's centre can lie; the rest goes back to the object.
+    A ramp of the probe and the opposite ramp of the object cancel, so that both may drift. Only ramps of whole detector
+    pixels, by which a pattern's centre can be displaced, stay in the probe; the rest is returned to the object.
     """
     unit = 2 * torch.pi / probe.shape[-1]
     now, before = measure_phase_slopes(unwrap(probe)), measure_phase_slopes(unwrap(reference))
     drifts = [(first - second) / unit for first, second in zip(now, before, strict=True)]
     rows, columns = ((drift - round(drift)) * unit for drift in drifts)
-    return _tilted(canvas, probe, (rows, columns))
+    return _move_ramp(canvas, probe, (rows, columns))
 
 
-def _tilted(canvas: Tensor, probe: Tensor, slopes: tuple[float, float]) -> tuple[Tensor, Tensor]:
+def _move_ramp(canvas: Tensor, probe: Tensor, slopes: tuple[float, float]) -> tuple[Tensor, Tensor]:
     """Take a phase ramp from the probe and give it to the object, which changes no pattern."""
     back = (-slopes[0], -slopes[1])
     side = probe.shape[-1]
@@ -53,26 +53,26 @@ def _tilted(canvas: Tensor, probe: Tensor, slopes: tuple[float, float]) -> tuple
 
 def centroid_px(probe: Tensor) -> Tensor:
     """Centre of mass (row, column) of a wrapped probe's intensity, in pixels from pixel zero."""
-    light = unwrap(sum_intensities(probe))
-    height, width = light.shape
+    intensity = unwrap(sum_intensities(probe))
+    height, width = intensity.shape
     rows = torch.arange(height, device=probe.device) - height // 2
     columns = torch.arange(width, device=probe.device) - width // 2
-    total = light.sum()
-    return torch.stack([(light.sum(1) * rows).sum() / total, (light.sum(0) * columns).sum() / total])
+    total = intensity.sum()
+    return torch.stack([(intensity.sum(1) * rows).sum() / total, (intensity.sum(0) * columns).sum() / total])
 
 
-def level_phase(canvas: Tensor, probe: Tensor, light: Tensor) -> tuple[Tensor, Tensor]:
+def level_phase(canvas: Tensor, probe: Tensor, illumination: Tensor) -> tuple[Tensor, Tensor]:
     """Move a phase ramp from the object to the probe, in steps of one detector pixel.
 
-    An object ramp of k cycles in a patch and the opposite ramp of the probe cancel, as if all patterns had been moved
-    by k pixels. A beam that misses the detector's centre would otherwise end up as fringes on the object. Whole steps
-    only: they are exact, and an object's own small slope stays its own.
+    An object ramp of k cycles in a patch and the opposite ramp of the probe cancel, as if all patterns were displaced
+    by k pixels. A beam that misses the detector's centre would otherwise appear as fringes on the object. Steps of
+    whole pixels are exact, and preserve a small slope that belongs to the object.
 
     Args:
         canvas: the object.
         probe: wrapped probe.
-        light: (height, width) illumination of the object, the weight of each pixel.
+        illumination: (height, width) photons on each pixel of the object, its weight.
     """
     unit = 2 * torch.pi / probe.shape[-1]
-    rows, columns = (-round(slope / unit) * unit for slope in measure_phase_slopes(canvas * light.sqrt()))
-    return (canvas, probe) if rows == columns == 0 else _tilted(canvas, probe, (rows, columns))
+    rows, columns = (-round(slope / unit) * unit for slope in measure_phase_slopes(canvas * illumination.sqrt()))
+    return (canvas, probe) if rows == columns == 0 else _move_ramp(canvas, probe, (rows, columns))

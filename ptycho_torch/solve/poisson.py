@@ -10,39 +10,25 @@ from torch import Tensor
 from ptycho_torch.config.schema import RefineSettings
 from ptycho_torch.physics.losses import LEAST_COUNTS, poisson_deviance, total_variation
 from ptycho_torch.physics.propagate import sum_intensities
-from ptycho_torch.solve.constraints import keep_centre, keep_power
 from ptycho_torch.solve.defaults import find_variation
-from ptycho_torch.solve.safeguard import Epoch
 from ptycho_torch.solve.scan_model import ScanModel
+from ptycho_torch.solve.solver import Epoch, Solver, State
 
 _LAST_RATE = 0.05
 
 
-class PoissonAdam:
-    """The solver's state: object and probe under Adam; `epoch` moves them.
+class PoissonAdam(Solver):
+    """Poisson likelihood by Adam; the arguments are those of `Solver` and the object, (height, width) complex."""
 
-    Args:
-        model: the scan.
-        canvas: object to start from, (height, width) complex.
-        probe: wrapped probe to start from, (mode, h, w) complex.
-        settings: epochs, mini-batches, steps, weight of the total variation.
-    """
-
-    # the first steps of Adam have the size of its rate, however good the object was: let them settle
+    # Adam's first steps are as long as its rate, however good the object was; the objective falls again after them
     tolerance = 1.0
 
     def __init__(self, model: ScanModel, canvas: Tensor, probe: Tensor, settings: RefineSettings) -> None:
-        self.model = model
-        self._settings = settings
-        self._start_probe = probe
-        # Adam's step has the size of its rate whatever the gradient's: make one unit of the probe its usual amplitude
+        super().__init__(model, probe, settings)
+        # Adam's steps are as long as its rate, whatever the gradient is: make the probe's usual amplitude its unit
         self._unit = float(sum_intensities(probe).max().sqrt())
         self._canvas = torch.view_as_real(canvas).clone().requires_grad_()
         self._probe = torch.view_as_real(probe / self._unit).clone()
-        self._batches = model.partition(settings.batches, settings.seed)
-        self._order = torch.Generator().manual_seed(settings.seed + 1)
-        self._probe_from = round(settings.probe_start * settings.epochs)
-        self._trust = 1.0
         weight = settings.total_variation
         self._variation = find_variation(model, probe) if weight is None else weight
         self._adam = torch.optim.Adam([{"params": [self._canvas]}, {"params": [self._probe]}])
@@ -58,28 +44,24 @@ class PoissonAdam:
         return torch.view_as_complex(self._probe.detach()) * self._unit
 
     def measure(self) -> Epoch:
-        """Deviance with total variation, and R, of the object and probe as they are."""
+        """Measure deviance with total variation, the objective, and R."""
         canvas, probe, model = self.canvas, self.probe, self.model
         deviance, squared = 0.0, torch.zeros((), device=canvas.device)
-        for patterns in self._batches:
+        for patterns in self._partition:
             expected = model.expected(canvas, probe, patterns)
             deviance += float(poisson_deviance(expected, model.counts[patterns], model.good)) * len(patterns)
             squared += model.squared_misfit(expected, patterns)
         objective = deviance / len(model.counts) + self._variation * float(total_variation(canvas))
         return Epoch(objective, float(squared / model.counts.sum()) ** 0.5)
 
-    def state(self) -> tuple[Tensor, Tensor]:
-        """Copies of object and probe, to `restore` them."""
+    def state(self) -> State:
+        """Return copies of object and probe."""
         return self.canvas.clone(), self.probe
 
-    def restore(self, state: tuple[Tensor, Tensor]) -> None:
-        """Take object and probe back, without the momentum."""
+    def restore(self, state: State) -> None:
+        """Set object and probe, without momentum."""
         self._set(*state)
         self._adam.state.clear()
-
-    def trust(self, share: float) -> None:
-        """Take so much of the usual step from now on."""
-        self._trust = share
 
     def epoch(self, number: int) -> Epoch:
         """Visit every pattern once."""
@@ -87,22 +69,21 @@ class PoissonAdam:
         self._set_rates(number)
         objective = 0.0
         squared = torch.zeros((), device=self._canvas.device)
-        for number_of_batch in torch.randperm(len(self._batches), generator=self._order).tolist():
-            patterns = self._batches[number_of_batch]
+        for batch in self._shuffle():
+            patterns = self._partition[batch]
             loss, misfit = self._visit(patterns, moves_probe=moves_probe)
             objective += loss * len(patterns) / len(self.model.counts)
             squared += misfit
         if moves_probe:
-            canvas, probe = keep_power(self.canvas, self.probe, self._start_probe)
-            self._set(*keep_centre(canvas, probe, self._start_probe))
+            self._set(*self._constrain(self.canvas, self.probe))
         return Epoch(objective, float(squared / self.model.counts.sum()) ** 0.5)
 
     def _set_rates(self, number: int) -> None:
-        """Rates fall along a cosine to a twentieth of the object's first; the probe's begins at a tenth of it."""
+        """Decrease both rates along a cosine to a twentieth of the object's first; the probe's first is a tenth."""
         first, last = self._settings.learning_rate, self._settings.learning_rate * _LAST_RATE
         falling = (1 + math.cos(math.pi * number / self._settings.epochs)) / 2
         for group, start in zip(self._adam.param_groups, (first, first / 10), strict=True):
-            group["lr"] = self._trust * (last + (start - last) * falling)
+            group["lr"] = self._step_factor * (last + (start - last) * falling)
 
     def _visit(self, patterns: Tensor, *, moves_probe: bool) -> tuple[float, Tensor]:
         model, canvas, probe = self.model, self.canvas, self.probe

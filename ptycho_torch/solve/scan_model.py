@@ -1,6 +1,6 @@
 """ScanModel: the forward model of a whole scan and its adjoint, and Solution: what a solver returns.
 
-Whoever predicts the patterns of a scan from an object and a probe does it here; the operators are those of `physics`.
+Solvers, evaluation and verdict all predict patterns by this model; the operators are those of `physics`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Solution:
 
 @dataclass(frozen=True, eq=False)
 class Waves:
-    """What a mini-batch's patterns are made of, all in wrapped order.
+    """The factors of a mini-batch's patterns, all in wrapped order.
 
     Attributes:
         index: flat canvas index of every pixel of the patches.
@@ -66,10 +66,10 @@ class ScanModel:
     """A scan on a device, with patterns, probe and patches in wrapped order.
 
     Attributes:
-        scan: the scan that this was made from.
-        frame: where its patterns lie on the canvas.
+        scan: the scan that the model describes.
+        frame: position of its patterns on the canvas.
         good: (h, w) 1 on good pixels, 0 on bad ones.
-        background: (h, w) photons that each pattern holds beside those of the sample, or None.
+        background: (h, w) photons that each pattern contains in addition to those from the sample, or None.
         shifts_px: (pattern, 2) sub-pixel part of the positions.
     """
 
@@ -98,13 +98,13 @@ class ScanModel:
         return index_patches(self._corners_px[patterns], self.scan.patch_px, width, wrapped=True)
 
     def partition(self, batches: int, seed: int) -> list[Tensor]:
-        """All patterns in random mini-batches of nearly equal size, of six or more where the scan has them."""
+        """All patterns in random mini-batches of nearly equal size, at least six patterns each if the scan has six."""
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self.scan), generator=generator).to(self.device)
         return list(order.tensor_split(min(batches, max(1, len(self.scan) // _LEAST_BATCH))))
 
     def start_object(self, guess: Canvas | None) -> Tensor:
-        """The canvas to start from: ones where nothing is known."""
+        """The canvas to start from: ones where there is no initial guess."""
         if guess is None:
             return torch.ones(self.frame.shape_px, dtype=torch.complex64, device=self.device)
         return torch.from_numpy(guess.cut_window(self.frame.origin_px, self.frame.shape_px)).to(self.device)
@@ -124,7 +124,7 @@ class ScanModel:
         return wrap(calibrate_probe(start, self.scan.sample_photons_per_pattern))
 
     def illumination(self, probe: Tensor, patterns: Tensor) -> Tensor:
-        """Photons that fall on each canvas pixel during some patterns, to the nearest pixel."""
+        """Photons on each canvas pixel during some patterns, whose positions are rounded to whole pixels."""
         spot = sum_intensities(probe).expand(len(patterns), -1, -1)
         return scatter(spot, self.index(patterns), self.frame.shape_px)
 
@@ -143,7 +143,7 @@ class ScanModel:
             canvas: the object.
             probes: (pattern, mode, h, w) the probe at each position, from `shifted`.
             patterns: which patterns.
-            index: their `index`, where it is known already.
+            index: their `index`, if it is known already.
         """
         index = self.index(patterns) if index is None else index
         patches = gather(canvas, index, self.scan.patch_px)
@@ -172,14 +172,14 @@ class ScanModel:
         return (expected.sqrt() - self.counts[patterns].sqrt()).square().sum()
 
     def solution(self, canvas: Tensor, probe: Tensor, errors: list[float], method: str) -> Solution:
-        """Tensors back to arrays, the probe centred again."""
+        """Convert tensors to arrays and centre the probe."""
         pixels = canvas.detach().cpu().numpy()
         centred = unwrap(probe.detach()).cpu().numpy()
         return Solution(Canvas(pixels, self.frame.origin_px, self.scan.pixel_m), centred, tuple(errors), method)
 
 
-def starting_probe(scan: Scan, probe: NDArray[np.complex64] | None, modes: int) -> NDArray[np.complex64]:
-    """A centred probe of so many modes, calibrated to the photons of a scan.
+def calibrate_start_probe(scan: Scan, probe: NDArray[np.complex64] | None, modes: int) -> NDArray[np.complex64]:
+    """Make a centred probe with a number of modes, calibrated to the photons of a scan.
 
     Raises:
         DataError: there is no probe to start from.

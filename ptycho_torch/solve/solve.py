@@ -1,4 +1,4 @@
-"""From a scan to an object without a network: choose a solver, run it, tidy up."""
+"""Reconstruction of a scan without a network: choose a solver, run it, remove what patterns leave undetermined."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _WARM_UP_SHARE = 1 / 3
 def choose_method(
     settings: RefineSettings, scan: Scan, probe: NDArray[np.complex64] | None = None
 ) -> Literal["least_squares", "poisson"]:
-    """The solver that 'auto' stands for with the light of a scan.
+    """Find the solver that a scan is reconstructed with; 'auto' depends on its photons and overlap.
 
     Args:
-        settings: asked for.
+        settings: of the solver.
         scan: patterns and positions.
         probe: (mode, h, w) probe to start from; the scan's own without one.
 
@@ -57,8 +57,8 @@ def refine(
 
     Args:
         scan: patterns and positions.
-        settings: solver, epochs, steps, seed.
-        guess: object to start from; empty space without one.
+        settings: solver, epochs, step sizes, seed.
+        guess: object to start from; vacuum without one.
         probe: (mode, h, w) probe to start from; the scan's own without one.
         device: where to compute.
         progress: called after each epoch with its number from 1 and R over it.
@@ -76,7 +76,7 @@ def refine(
         if progress:
             progress(len(errors), error)
 
-    # long-range phase settles much faster by least squares
+    # long-range phase converges much faster by least squares
     quick = settings.epochs if method == "least_squares" else round(settings.epochs * _WARM_UP_SHARE)
     start = given
     if quick:
@@ -96,7 +96,7 @@ def refine(
 
 
 def _warm_up(settings: RefineSettings, epochs: int, model: ScanModel, probe: Tensor) -> RefineSettings:
-    """The settings of least squares before a likelihood, which takes the noise away again."""
+    """The settings of least squares before the Poisson solver, which removes the noise again."""
     return replace(
         settings,
         epochs=epochs,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ptycho_torch.config import Experiment
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.runtime.progress import Stages
-from ptycho_torch.solve.scan_model import starting_probe
+from ptycho_torch.solve.scan_model import calibrate_start_probe
 from ptycho_torch.solve.solve import refine
 
 
@@ -33,5 +33,5 @@ def bootstrap_probes(
             settings = replace(experiment.refine, epochs=epochs)
             probes.append(refine(scan, settings, device=device, progress=stage).probe)
         else:
-            probes.append(starting_probe(scan, None, experiment.refine.probe_modes))
+            probes.append(calibrate_start_probe(scan, None, experiment.refine.probe_modes))
     return probes

@@ -72,7 +72,7 @@ def build_objective(training: TrainingSettings) -> Objective:
     """What the settings ask of the patches."""
     priors: list[tuple[Prior, float]] = []
     if training.total_variation:
-        priors.append((lambda patches, light: total_variation(patches), training.total_variation))
+        priors.append((lambda patches, illumination: total_variation(patches), training.total_variation))
     if training.amplitude_penalty != "none":
         priors.append((AMPLITUDE_PENALTIES[training.amplitude_penalty], training.amplitude_penalty_weight))
     if training.phase_penalty != "none":

@@ -22,8 +22,8 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
     A scan that was read from a product adds a product; a network adds its own object and a sample of its patches.
     """
     scan, canvas, probe = result.scan, result.solution.canvas, result.solution.probe
-    light = sum_illumination(scan, probe)
-    mask = find_illuminated_area(light)
+    illumination = sum_illumination(scan, probe)
+    mask = find_illuminated_area(illumination)
     amplitude, phase = save_object(canvas.pixels, folder, mask)
     paths = {"object": folder / "object.npz", "probe": folder / "probe.npy"}
     write_object(canvas, paths["object"])
@@ -37,7 +37,7 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
     paths |= {"metrics": folder / "metrics.json", "comparison": folder / "comparison.png"}
     write_json(_collect_metrics(result), paths["metrics"])
     title = f"{scan.name}: {len(scan)} patterns of {scan.patch_px}², {scan.photons_per_pattern:.3g} photons each"
-    save_comparison(_make_panels(result), light, mask, title, paths["comparison"])
+    save_comparison(_make_panels(result), illumination, mask, title, paths["comparison"])
     paths |= {"amplitude": amplitude, "phase": phase}
     if scan.source is not None:
         paths |= scan.source.write_result(folder, canvas, probe, result.solution.errors)

@@ -23,7 +23,7 @@ from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
 from ptycho_torch.models.predict import Prediction, Predictor
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Stages
-from ptycho_torch.solve.scan_model import Solution, starting_probe
+from ptycho_torch.solve.scan_model import Solution, calibrate_start_probe
 from ptycho_torch.solve.solve import choose_method, refine
 
 _log = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ def reconstruct_scan(
     inference, polish = inference or trained.experiment.inference, polish or trained.experiment.refine
     given = trained.probes[0] if probe is None else probe
     _warn_unused(scan, given, inference, polish, trained.experiment)
-    used = starting_probe(scan, given, len(given))
+    used = calibrate_start_probe(scan, given, len(given))
     polish = replace(polish, probe_modes=max(polish.probe_modes, len(used)))
 
     predictor = Predictor(trained.generator, used, scan.sample_photons_per_pattern, place, inference.weighting)

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from ptycho_torch.errors import DivergenceError
-from ptycho_torch.solve.safeguard import Epoch, run_safeguarded
+from ptycho_torch.solve.safeguard import run_safeguarded
+from ptycho_torch.solve.solver import Epoch, Solver
 
 
-class Scripted:
+class Scripted(Solver):
     """A solver whose object is one number and whose objective is that number; each epoch sets the next one."""
 
     tolerance = 0.05
@@ -35,8 +36,8 @@ class Scripted:
     def restore(self, state: tuple[Tensor, Tensor]) -> None:
         self.value = state[0].item()
 
-    def trust(self, share: float) -> None:
-        self.shares.append(share)
+    def scale_steps(self, factor: float) -> None:
+        self.shares.append(factor)
 
 
 def run(start: float, *values: float) -> tuple[Scripted, list[float]]:

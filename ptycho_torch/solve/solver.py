@@ -1,0 +1,81 @@
+"""Solver: what all iterative solvers have in common, and Epoch: what one visit to all patterns yields."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ptycho_torch.config.schema import RefineSettings
+from ptycho_torch.solve.constraints import keep_centre, keep_power
+from ptycho_torch.solve.scan_model import ScanModel
+
+State = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The result of a visit to all patterns; during an epoch of steps, while object and probe still moved.
+
+    Attributes:
+        objective: the quantity that the solver minimises; infinite or NaN if values became non-finite.
+        error: R over all patterns.
+    """
+
+    objective: float
+    error: float
+
+
+class Solver(ABC):
+    """A solver's state, object and probe; `epoch` moves them.
+
+    Args:
+        model: the scan.
+        probe: wrapped probe to start from, (mode, h, w) complex.
+        settings: epochs, mini-batches, step sizes.
+
+    Attributes:
+        tolerance: share by which an epoch's objective may exceed the least so far and be accepted.
+    """
+
+    tolerance: float
+
+    def __init__(self, model: ScanModel, probe: Tensor, settings: RefineSettings) -> None:
+        self.model = model
+        self._settings = settings
+        self._start_probe = probe
+        self._partition = model.partition(settings.batches, settings.seed)
+        self._order = torch.Generator().manual_seed(settings.seed + 1)
+        self._probe_from = round(settings.probe_start * settings.epochs)
+        self._step_factor = 1.0
+
+    @abstractmethod
+    def epoch(self, number: int) -> Epoch:
+        """Visit every pattern once and move object and probe."""
+
+    @abstractmethod
+    def measure(self) -> Epoch:
+        """Measure objective and R of the present state over all patterns."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """Return object and probe for `restore`; later epochs leave them alone."""
+
+    @abstractmethod
+    def restore(self, state: State) -> None:
+        """Set object and probe to an earlier state and forget the momentum."""
+
+    def scale_steps(self, factor: float) -> None:
+        """Multiply the usual step size by a factor from now on."""
+        self._step_factor = factor
+
+    def _shuffle(self) -> list[int]:
+        """Numbers of all mini-batches in random order."""
+        order: list[int] = torch.randperm(len(self._partition), generator=self._order).tolist()
+        return order
+
+    def _constrain(self, canvas: Tensor, probe: Tensor) -> State:
+        """Give the probe the power and the place that it had at the start."""
+        return keep_centre(*keep_power(canvas, probe, self._start_probe), self._start_probe)
