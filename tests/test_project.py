@@ -65,3 +65,10 @@ def test_make_lists_every_target_that_it_offers() -> None:
     offered = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert offered
     assert set(re.findall(r"^  make (\w+)", told, re.MULTILINE)) == set(offered[1].split())
+
+
+def test_every_package_of_the_harness_is_installed() -> None:
+    declared = tomllib.loads((ROOT / "redgreen" / "pyproject.toml").read_text(encoding="utf-8"))
+    folders = [path.parent for path in (ROOT / "redgreen").rglob("__init__.py")]
+    packages = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert set(declared["tool"]["setuptools"]["packages"]) == packages

@@ -71,7 +71,7 @@ def _print_summary(results: dict[str, dict[str, Any]], folder: Path, seconds: fl
             print(
                 f"{what:28}{row['phase_correlation']:12.3f}{row['complex_error']:9.4f}{row['R']:9.4f}{row['R_floor']:9.4f}"
             )
-        print(f"{name.replace('_', ' ')}: the result starts from {metrics['start']}")
+        print(f"{name.replace('_', ' ')}: the result started from the {metrics['start']} object")
     for name in results:
         print(f"figure: {folder / f'reconstruction_{name}' / 'comparison.png'}")
     print(f"metrics: {folder / 'run.json'}")

@@ -95,7 +95,7 @@ def _find_doubts(figures: Mapping[str, float], *, alike: bool) -> Iterator[str]:
     if figures["unexplained_share"] > (_MOST_UNEXPLAINED if same else _MOST_UNEXPLAINED_BY_OTHER_PROBE):
         yield (
             f"{figures['unexplained_share']:.0%} of the differences between the patterns remain unexplained (check the "
-            "unit, signs and axes of the positions, and the geometry)"
+            "unit, signs and axes of the positions, the geometry, and whether the probe needs more modes)"
         )
     if figures["patterns_per_pixel"] < _LEAST_PATTERNS:
         yield "the patterns hardly overlap"

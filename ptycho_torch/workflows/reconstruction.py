@@ -75,8 +75,8 @@ class Reconstruction:
 
     @property
     def start(self) -> str:
-        """The initial guess of the result: `network` or, if the network's object gained nothing, `empty`."""
-        return "empty" if self.name == "flat_polish" else "network"
+        """The initial guess of the result: `network` or, if the network's object gained nothing, `flat`."""
+        return "flat" if self.name == "flat_polish" else "network"
 
     @property
     def solution(self) -> Solution:
