@@ -143,7 +143,11 @@ CASES: dict[str, tuple[Files, Files, str, str]] = {
     "test of another outcome each time": (
         {"product.py": BROKEN},
         {"product.py": FIXED,
-         "tests/test_demo.py": "import os, product\n\n\ndef test_answer():\n    assert os.getpid() % 2\n"},
+         # counts its runs beside the clone
+         "tests/test_demo.py": "from pathlib import Path\n\nimport product\n\n"
+         "RUNS = Path(__file__).parents[2] / 'runs'\n\n\n"
+         "def test_answer():\n    with RUNS.open('a') as file:\n        file.write('x')\n"
+         "    assert RUNS.stat().st_size % 2\n"},
         "FLAKY",
         "repeats differ",
     ),
