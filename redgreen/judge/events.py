@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from redgreen.codec import from_json
+
 PROTECTS: Final = "protects "  # label of a process that ran what the selector protects
 IMPORT_FAMILY: Final = ("ImportError", "ModuleNotFoundError", "AttributeError", "NameError", "UnboundLocalError")
 
@@ -212,17 +214,7 @@ def _take_test(evidence: Evidence, event: dict[str, Any]) -> None:
 
 
 def _read_failure(raw: dict[str, Any]) -> Failure:
-    return Failure(
-        raw["type"],
-        raw["module"],
-        tuple(raw["bases"]),
-        raw["message"],
-        raw["file"],
-        int(raw["line"]),
-        bool(raw["inside"]),
-        tuple(raw["hidden"]),
-        str(raw.get("origin", "")),
-    )
+    return from_json(Failure, {key: value for key, value in raw.items() if key != "kind"})
 
 
 def _find_outcome(event: dict[str, Any]) -> tuple[str, str]:

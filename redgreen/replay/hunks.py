@@ -47,16 +47,9 @@ def list_changed_code(clone: Clone, change: Change) -> tuple[str, ...]:
         name
         for name in change.product
         if not name.endswith(".py")
-        or (after := _dump(clone.read(change.head, name))) is None
-        or after != _dump(clone.read(change.base, name))
+        or (after := _read_code(clone.read(change.head, name), docstrings=True)) is None
+        or after != _read_code(clone.read(change.base, name), docstrings=True)
     )
-
-
-def _dump(source: str | None) -> str | None:
-    try:
-        return None if source is None else ast.dump(ast.parse(source))
-    except (SyntaxError, ValueError):
-        return None
 
 
 def split(difference: bytes) -> Iterator[tuple[int, bytes]]:
@@ -83,20 +76,18 @@ def _try(clone: Clone, change: Change, name: str, patch: bytes, tests: Sequence[
 
 
 def _has_same_code(source: str | None, file: Path) -> bool:
-    if source is None or not file.is_file():
-        return False
     code = _read_code(source)
-    return code is not None and code == _read_code(file.read_text(encoding="utf-8", errors="replace"))
+    return code is not None and file.is_file() and code == _read_code(file.read_text("utf-8", errors="replace"))
 
 
-def _read_code(source: str) -> str | None:
-    """Return what a module does, without comments, layout and docstrings; None where it is no Python."""
+def _read_code(source: str | None, *, docstrings: bool = False) -> str | None:
+    """Return what a module does, without comments, layout and unwanted docstrings; None where it is no Python."""
     try:
-        tree = ast.parse(source)
+        tree = ast.parse(source or "")
     except (SyntaxError, ValueError):
         return None
     for node in ast.walk(tree):
         match node:
-            case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+            case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef() if not docstrings:
                 node.body = node.body[ast.get_docstring(node, clean=False) is not None :]
-    return ast.dump(tree)
+    return None if source is None else ast.dump(tree)
