@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn
 
-from redgreen import commands
 from redgreen.codes import GUARD, Mode
+from redgreen.commands import records, replays, runs, setup
+from redgreen.commands.answer import Answer
 from redgreen.errors import RedgreenError, RegistryError
 from redgreen.project import Project, find_project
 from redgreen.run.logfile import ESCAPES
@@ -46,24 +47,24 @@ def main(argv: list[str] | None = None) -> int:
             raise RegistryError(f"only `redgreen prove` takes tests after `--`, not `redgreen {arguments.command}`")
         arguments.tests = tests
         as_json, is_run = arguments.json, arguments.command in RUNS
-        answer: commands.Answer = arguments.run(_find_project(arguments), arguments)
+        answer: Answer = arguments.run(_find_project(arguments), arguments)
     except RedgreenError as error:
         print(f"redgreen: {error}".replace("\n", " "), file=sys.stderr)
-        answer = commands.Answer(error.code, error.label, [], {"error": str(error)})
+        answer = Answer(error.code, error.label, [], {"error": str(error)})
     except KeyboardInterrupt:
         print("redgreen: interrupted", file=sys.stderr)
-        answer = commands.Answer(18, "INTERRUPTED")
+        answer = Answer(18, "INTERRUPTED")
     except Exception as error:  # noqa: BLE001 - one line and a code instead of a traceback
         if os.environ.get("REDGREEN_DEBUG"):
             traceback.print_exc()
         told = str(error).splitlines()[:1] or [""]
         print(f"redgreen: {type(error).__name__}: {told[0]} (REDGREEN_DEBUG=1 shows where)", file=sys.stderr)
-        answer = commands.Answer(30, "INTERNAL_ERROR")
+        answer = Answer(30, "INTERNAL_ERROR")
     _tell(answer, as_json=as_json, is_run=is_run)
     return answer.code
 
 
-def _tell(answer: commands.Answer, *, as_json: bool, is_run: bool) -> None:
+def _tell(answer: Answer, *, as_json: bool, is_run: bool) -> None:
     """Print the answer: for people, or as one JSON document; a run ends with its closing line."""
     try:
         closing = f"REDGREEN {answer.code} {answer.label} {answer.path}"
@@ -109,20 +110,20 @@ def _make_show(arguments: argparse.Namespace) -> Callable[[bytes], object]:
     return show
 
 
-def _run(project: Project, arguments: argparse.Namespace) -> commands.Answer:
+def _run(project: Project, arguments: argparse.Namespace) -> Answer:
     show = _make_show(arguments)
     if arguments.command == "guard":
-        return commands.run_one(project, arguments.selector, GUARD, "", show)
+        return runs.run_one(project, arguments.selector, GUARD, "", show)
     mode = Mode[arguments.mode.upper()]
     if arguments.selector:
-        return commands.run_one(project, arguments.selector, mode, arguments.red, show)
+        return runs.run_one(project, arguments.selector, mode, arguments.red, show)
     if arguments.red:
         raise RegistryError("--red needs a selector")
-    return commands.run_map(project, mode, arguments.initiative, show)
+    return runs.run_map(project, mode, arguments.initiative, show)
 
 
-def _run_ledger(project: Project, arguments: argparse.Namespace) -> commands.Answer:
-    return commands.rebuild_ledger(project) if arguments.rebuild else commands.check_ledger(project)
+def _run_ledger(project: Project, arguments: argparse.Namespace) -> Answer:
+    return records.rebuild_ledger(project) if arguments.rebuild else records.check_ledger(project)
 
 
 def _split_at_dashes(words: list[str]) -> tuple[list[str], list[str]]:
@@ -145,7 +146,7 @@ def _make_parser() -> Parser:
     parser = Parser(prog="redgreen", description="Evidence that a test failed for its reason, and then passed.")
     verbs = parser.add_subparsers(dest="command", required=True, parser_class=Parser, metavar="COMMAND")
 
-    def verb(name: str, text: str, run: Callable[[Project, argparse.Namespace], commands.Answer]) -> Parser:
+    def verb(name: str, text: str, run: Callable[[Project, argparse.Namespace], Answer]) -> Parser:
         made: Parser = verbs.add_parser(name, help=text, description=text, parents=[common])
         made.set_defaults(run=run)
         return made
@@ -158,23 +159,23 @@ def _make_parser() -> Parser:
     guard = verb("guard", "run a guard: everything in it must pass", _run)
     guard.add_argument("selector")
     text = "check the registry against what pytest collects"
-    lint = verb("lint", text, lambda p, a: commands.lint_registry(p, freeze=a.freeze))
+    lint = verb("lint", text, lambda p, a: setup.lint_registry(p, freeze=a.freeze))
     lint.add_argument("--freeze", action="store_true", help="write the exact ids of every live target")
-    verify = verb("verify", "check sealed folders and the ledger", lambda p, a: commands.verify(p, a.path, a.against))
+    verify = verb("verify", "check sealed folders and the ledger", lambda p, a: records.verify(p, a.path, a.against))
     verify.add_argument("path", nargs="?", default="", help="a report folder, or a folder above some")
     verify.add_argument("--against", default="", metavar="REF", help="nothing recorded at this commit may be gone")
     ledger = verb("ledger", "compare the ledger with the sealed folders, or render it again", _run_ledger)
     what = ledger.add_mutually_exclusive_group(required=True)
     what.add_argument("--check", action="store_true")
     what.add_argument("--rebuild", action="store_true")
-    verb("status", "show the state of every selector and what to run next", lambda p, a: commands.show_status(p))
-    verb("close", "seal what interrupted runs left, as ABANDONED", lambda p, a: commands.close(p))
+    verb("status", "show the state of every selector and what to run next", lambda p, a: records.show_status(p))
+    verb("close", "seal what interrupted runs left, as ABANDONED", lambda p, a: records.close(p))
     docs = verb(
-        "docs", "write the documents that come from the registry", lambda p, a: commands.generate_docs(p, check=a.check)
+        "docs", "write the documents that come from the registry", lambda p, a: setup.generate_docs(p, check=a.check)
     )
     docs.add_argument("--check", action="store_true", help="compare only")
     text = "replay the change of a range of commits: its tests on its product, before and after, in a clean clone"
-    prove = verb("prove", text, commands.prove)
+    prove = verb("prove", text, replays.prove)
     prove.add_argument("range", metavar="BASE..HEAD")
     prove.usage = "redgreen prove [OPTION ...] BASE..HEAD [-- TEST ...]"
     prove.epilog = "After `--`: files or single tests; by default the test files that the range touches."
@@ -185,5 +186,5 @@ def _make_parser() -> Parser:
     prove.add_argument("--repeat", type=_parse_count, default=3, help="fresh processes of each cell (3)")
     prove.add_argument("--budget", type=_parse_count, default=60, metavar="S", help="seconds of one process (60)")
     prove.add_argument("--pass-env", action="append", default=[], metavar="NAME", help="variable to pass on")
-    verb("doctor", "check whether runs can be recorded here", lambda p, a: commands.examine(p))
+    verb("doctor", "check whether runs can be recorded here", lambda p, a: setup.examine(p))
     return parser

@@ -33,6 +33,11 @@ def to_text(value: object) -> str:
     return json.dumps(to_json(value), indent=1, ensure_ascii=False) + "\n"
 
 
+def to_line(value: object) -> str:
+    """A value as one line of JSON."""
+    return json.dumps(to_json(value), ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
 def parse_object(data: bytes | str, name: str) -> JsonObject:
     """Parse a JSON document whose top level is an object.
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 
-class Verdict(StrEnum):
-    """How a run ended, with the exit code; 0 means as asked, every other is neither a RED nor a GREEN."""
+class _Coded(StrEnum):
+    """A verdict with its exit code."""
 
     exit_code: int
 
-    def __new__(cls, name: str, exit_code: int) -> Verdict:
+    def __new__(cls, name: str, exit_code: int) -> Self:
         """Make a member whose value is its name."""
         member = str.__new__(cls, name)
         member._value_ = name
         member.exit_code = exit_code
         return member
+
+
+class Verdict(_Coded):
+    """How a run ended, with the exit code; 0 means as asked, every other is neither a RED nor a GREEN."""
 
     VALID_RED = "VALID_RED", 0
     VALID_GREEN = "VALID_GREEN", 0
@@ -56,6 +60,19 @@ class Verdict(StrEnum):
     def is_valid(self) -> bool:
         """Whether the run showed what was asked of it."""
         return self.exit_code == 0
+
+
+class ProofVerdict(_Coded):
+    """What a replay says about a change, with the exit code."""
+
+    PROVEN = "PROVEN", 0
+    CHARACTERISATION = "CHARACTERISATION", 60
+    TESTS_CHANGED = "TESTS_CHANGED", 61
+    NOTHING_CHANGED = "NOTHING_CHANGED", 62
+    REGRESSING = "REGRESSING", 63
+    FLAKY = "FLAKY", 64
+    UNPROVEN = "UNPROVEN", 65
+    RETROFITTED = "RETROFITTED", 66
 
 
 EXIT_CODES: Final = {verdict: verdict.exit_code for verdict in Verdict}

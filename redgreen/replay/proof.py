@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Final
 
+from redgreen.codes import ProofVerdict
 from redgreen.judge.events import Failure
 from redgreen.replay.cell import Cell
 from redgreen.replay.change import lies_with_tests
 
-__all__ = ["ACCEPTED", "Proof", "ProofVerdict", "judge_replay"]
+__all__ = ["ACCEPTED", "Proof", "judge_replay"]
 
 ACCEPTED: Final = ("assertion", "exception")
 FAILING: Final = ("failed", "error")
@@ -21,29 +21,6 @@ SIGNATURE: Final = re.compile(r"unexpected keyword argument|takes .* positional 
 WORD: Final = re.compile(r"\w+")
 # an import that failed in another process, or was caught, and reached the test as a failed assertion
 MISSING: Final = re.compile(r"ModuleNotFoundError: |ImportError: |AttributeError: (partially initialized )?module '")
-
-
-class ProofVerdict(StrEnum):
-    """What a replay says about a change."""
-
-    PROVEN = "PROVEN"
-    CHARACTERISATION = "CHARACTERISATION"
-    TESTS_CHANGED = "TESTS_CHANGED"
-    NOTHING_CHANGED = "NOTHING_CHANGED"
-    REGRESSING = "REGRESSING"
-    FLAKY = "FLAKY"
-    UNPROVEN = "UNPROVEN"
-
-
-PROOF_CODES: Final = {
-    ProofVerdict.PROVEN: 0,
-    ProofVerdict.CHARACTERISATION: 60,
-    ProofVerdict.TESTS_CHANGED: 61,
-    ProofVerdict.NOTHING_CHANGED: 62,
-    ProofVerdict.REGRESSING: 63,
-    ProofVerdict.FLAKY: 64,
-    ProofVerdict.UNPROVEN: 65,
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from redgreen.codes import ProofVerdict
 from redgreen.errors import RegistryError, RepositoryError
 from redgreen.gitrepo import git
 from redgreen.replay.cell import Cell, Conditions, run_cell
@@ -15,7 +16,7 @@ from redgreen.replay.change import Change, find_restored, read_change
 from redgreen.replay.clone import Clone
 from redgreen.replay.disguise import find_disguise, list_new_names
 from redgreen.replay.hunks import Hunk, list_changed_code, try_hunks
-from redgreen.replay.proof import ACCEPTED, Cells, Proof, ProofVerdict, check_settings, confirm, judge_replay
+from redgreen.replay.proof import ACCEPTED, Cells, Proof, check_settings, confirm, judge_replay
 
 __all__ = ["Replay", "prove_range"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from redgreen_sandbox import TOP, Done, fork_server
 
-from redgreen.commands import describe_replay
+from redgreen.commands.replays import describe_replay
 from redgreen.replay.cell import Conditions
 from redgreen.replay.proof import Proof
 from redgreen.replay.prove import prove_range

@@ -1,0 +1,76 @@
+"""Commands about what is recorded: verify, ledger, status, close."""
+
+from __future__ import annotations
+
+from redgreen.checks import status
+from redgreen.codec import to_json
+from redgreen.commands.answer import Answer
+from redgreen.errors import LedgerError, VerifyError
+from redgreen.evidence import abandoned, ledger
+from redgreen.evidence.verify_all import verify_all
+from redgreen.project import Project
+from redgreen.registry.load import load_registry
+
+
+def verify(project: Project, path: str, against: str) -> Answer:
+    """Check sealed folders, and with them the ledger."""
+    problems, number = verify_all(project, path, against)
+    values = {"folders": number, "problems": problems}
+    if problems:
+        return Answer(VerifyError.code, VerifyError.label, problems, values)
+    return Answer(0, "VERIFIED", [f"{number} report folders verified"], values)
+
+
+def check_ledger(project: Project) -> Answer:
+    """Compare the ledger with the folders."""
+    problems = ledger.check(project, load_registry(project.root))
+    if problems:
+        hint = "run `python -m redgreen ledger --rebuild`"
+        return Answer(LedgerError.code, LedgerError.label, [*problems, hint], {"problems": problems})
+    return Answer(0, "LEDGER_AS_SEALED", ["the ledger says what the folders say"], {"problems": []})
+
+
+def rebuild_ledger(project: Project) -> Answer:
+    """Render the ledger again."""
+    changed = ledger.rebuild(project, load_registry(project.root))
+    line = "docs/fix_plan.md: " + ("rendered again" if changed else "already as the folders say")
+    return Answer(0, "LEDGER_REBUILT", [line], {"changed": changed})
+
+
+def show_status(project: Project) -> Answer:
+    """Show the state of every selector and what to run next."""
+    registry = load_registry(project.root)
+    rows = status.list_standings(project, registry)
+    open_runs = abandoned.find_unfinished(project)
+    width = max(len(row.selector) for row in rows)
+    lines = []
+    for initiative in registry.initiatives.values():
+        lines.append(f"{initiative.name}  active phase: {initiative.active_phase or 'none'}")
+        for row in rows:
+            if row.initiative == initiative.name:
+                mark = "*" if row.active else " "
+                told = " stale" if row.stale else ""
+                told += f"  last: {row.last}" if row.last else ""
+                told += f"  ({row.invalid} of {row.attempts} invalid)" if row.invalid else ""
+                lines.append(f" {mark} {row.phase:3} {row.selector:{width}}  {row.state}{told}")
+    lines += [f"unfinished: {project.relativize(folder)}{' (running)' if alive else ''}" for folder, alive in open_runs]
+    steps = [row.next for row in rows if row.active and row.next]
+    if any(not alive for _, alive in open_runs):
+        steps.insert(0, "python -m redgreen close")
+    lines += ["", *(f"next: {step}" for step in steps)] if steps else ["", "next: nothing waits in the active phases"]
+    values = {
+        "selectors": to_json(rows),
+        "unfinished": [{"folder": project.relativize(folder), "running": alive} for folder, alive in open_runs],
+        "next": steps,
+    }
+    return Answer(0, "STATUS", lines, values)
+
+
+def close(project: Project) -> Answer:
+    """Seal abandoned runs and put them into the ledger."""
+    folders = abandoned.close(project)
+    if folders and not project.scratch:
+        ledger.rebuild(project, load_registry(project.root))
+    names = [project.relativize(folder) for folder in folders]
+    lines = [f"sealed as abandoned: {name}" for name in names] or ["no run was left unfinished"]
+    return Answer(0, "CLOSED", lines, {"sealed": names})

@@ -1,0 +1,67 @@
+"""Commands that replay a change."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from redgreen.commands.answer import Answer
+from redgreen.project import Project
+from redgreen.replay.cell import Conditions
+from redgreen.replay.proof import ACCEPTED
+from redgreen.replay.prove import Replay, prove_range
+
+
+def prove(project: Project, arguments: Namespace) -> Answer:
+    """Replay a range of commits and tell what that proves."""
+    conditions = Conditions(arguments.budget, arguments.repeat, tuple(arguments.pass_env))
+    accept = (*ACCEPTED, *arguments.accept)
+    product = tuple(arguments.product)
+    return describe_replay(
+        prove_range(
+            project.root,
+            arguments.range,
+            arguments.tests,
+            conditions,
+            product=product,
+            accept=accept,
+            hunks=arguments.hunks,
+        )
+    )
+
+
+def describe_replay(replay: Replay) -> Answer:
+    """Tell what a replay found."""
+    proof = replay.proof
+    unwitnessed = [str(hunk) for hunk in replay.hunks if hunk.state == "unwitnessed"]
+    lines = [
+        f"{proof.verdict}  {replay.change.base[:12]}..{replay.change.head[:12]}",
+        *(f"  {reason}" for reason in proof.reasons[:20]),
+        *(f"  note: {note}" for note in proof.notes[:20]),
+        f"  product: {', '.join(replay.change.product[:10]) or 'no file of it differs'}",
+        f"  held: {proof.held} tests passed before and after",
+        *([f"  hunks: {len(replay.hunks)}, unwitnessed {len(unwitnessed)}"] if replay.hunks else []),
+        *(f"    {hunk}" for hunk in unwitnessed),
+        f"  {replay.processes} processes, {replay.wall_s:.1f} s",
+    ]
+    values = {
+        "reasons": list(proof.reasons),
+        "notes": list(proof.notes),
+        "fixed": list(proof.fixed),
+        "held": proof.held,
+        "product": list(replay.change.product),
+        "others": list(replay.change.others),
+        "tests": list(replay.tests),
+        "cells": [
+            {"name": cell.name, "problem": cell.problem, "tests": {key: one.outcome for key, one in cell.tests.items()}}
+            for cell in replay.cells.list()
+        ],
+        "hunks": [str(hunk) for hunk in replay.hunks],
+        "processes": replay.processes,
+        "wall_s": round(replay.wall_s, 3),
+    }
+    return Answer(proof.verdict.exit_code, proof.verdict.value, [make_printable(line) for line in lines], values)
+
+
+def make_printable(text: str) -> str:
+    """Replace what no terminal can show: bytes of a file's name that are no UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
