@@ -7,8 +7,8 @@ from argparse import Namespace
 from redgreen.commands.answer import Answer
 from redgreen.project import Project
 from redgreen.replay.cell import Conditions
-from redgreen.replay.proof import ACCEPTED
 from redgreen.replay.prove import Replay, prove_range
+from redgreen.replay.reasons import ACCEPTED
 
 
 def prove(project: Project, arguments: Namespace) -> Answer:
