@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from redgreen.commands.answer import Answer
+from redgreen.evidence.replayed import ReplayRecord
 from redgreen.project import Project
 from redgreen.replay.cell import Conditions
 from redgreen.replay.prove import Replay, prove_range
@@ -27,6 +28,21 @@ def prove(project: Project, arguments: Namespace) -> Answer:
             hunks=arguments.hunks,
         )
     )
+
+
+def describe_record(record: ReplayRecord) -> list[str]:
+    """Tell what the replay of a recorded pair found, and what it cost."""
+    lines = [
+        str(record.verdict),
+        *(f"  {reason}" for reason in record.reasons[:20]),
+        *(f"  note: {note}" for note in record.notes[:20]),
+        f"  product: {', '.join(record.product[:10]) or 'no file of it differs'}",
+        f"  held: {record.held} tests passed before and after",
+        *([f"  hunks: {len(record.hunks)}, unwitnessed {len(record.unwitnessed)}"] if record.hunks else []),
+        *(f"    {hunk.file}:{hunk.line}: unwitnessed" for hunk in record.unwitnessed),
+        f"  {record.processes} processes, {record.wall_s:.1f} s",
+    ]
+    return [make_printable(line) for line in lines]
 
 
 def describe_replay(replay: Replay) -> Answer:

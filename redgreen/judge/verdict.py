@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from redgreen.codes import GREEN, RED, Mode, Verdict
 from redgreen.judge.events import Evidence, Failure, TestRecord, make_junit_key
-from redgreen.registry.model import Rule, Selector, covers
+from redgreen.registry.model import ACCEPTED_HIDDEN, Rule, Selector, covers
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,7 @@ def _judge_red(evidence: Evidence, selector: Selector) -> Judgement:
     for record in failed:
         problem: tuple[Verdict, str] | None = Verdict.WRONG_REASON, "failed, and no RED is declared for it"
         if record.id in declared:
-            problem = _check_rules(record, selector, matched)
+            problem = check_rules(record, selector, matched)
         if problem is not None:
             verdict = problem[0] if verdict is Verdict.VALID_RED else verdict
             reasons.append(f"{record.id}: {problem[1]}")
@@ -204,14 +204,15 @@ def _judge_red(evidence: Evidence, selector: Selector) -> Judgement:
     return Judgement(verdict, tuple(reasons), declared, {} if reasons else matched)
 
 
-def _check_rules(record: TestRecord, selector: Selector, matched: dict[str, int]) -> tuple[Verdict, str] | None:
+def check_rules(record: TestRecord, selector: Selector, matched: dict[str, int]) -> tuple[Verdict, str] | None:
     """Compare a failure with the reasons declared for its test; None when one of them is met."""
     failure = record.failure
     assert selector.red is not None
     if failure is None or record.subtests:
         return Verdict.WRONG_REASON, "failed through a subtest, whose reason cannot be read"
-    if failure.kind != "missing_symbol" and failure.hidden:
-        return Verdict.DISGUISED_IMPORT, f"{failure.type} hides {', '.join(failure.hidden)}"
+    hidden = [name for name in failure.hidden if name not in selector.red.accept_hidden]
+    if failure.kind != "missing_symbol" and hidden:
+        return Verdict.DISGUISED_IMPORT, f"{failure.type} hides {', '.join(hidden)}{_suggest_hidden(hidden)}"
     if failure.kind not in selector.red.accept:
         return (
             Verdict.WRONG_REASON,
@@ -226,6 +227,14 @@ def _check_rules(record: TestRecord, selector: Selector, matched: dict[str, int]
                 return None
             complaints.append(complaint)
     return Verdict.WRONG_REASON, "; ".join(complaints)
+
+
+def _suggest_hidden(names: list[str]) -> str:
+    """Say what lets errors count that are a product's own way of going on."""
+    own = [name for name in names if name in ACCEPTED_HIDDEN]
+    if len(own) < len(names):
+        return ""
+    return f"; where the product handles it itself, declare `accept_hidden: [{', '.join(dict.fromkeys(own))}]`"
 
 
 def _check_rule(failure: Failure, rule: Rule, selector: Selector) -> str:

@@ -34,7 +34,7 @@ from redgreen.registry.load import find_selector, load_registry
 from redgreen.registry.model import Registry
 from redgreen.run.launch import Session
 from redgreen.run.process import Finished
-from redgreen.run.runner import run_selector
+from redgreen.runner import run_selector
 
 TOP = Path(__file__).resolve().parents[2]
 
