@@ -32,13 +32,13 @@ def judge_pair(cells: Cells, selector: Selector, declared: tuple[str, ...], rule
 
     found = check_cells(cells)
     stub = _find_stub(cells, declared)
-    found = found or _check_red(cells, declared, check) or _check_product(cells, declared, rules)
+    found = found or _check_red(cells, declared, check)
     if stub:
         found = found or (
             ProofVerdict.CHARACTERISATION,
             (f"{stub}: the RED came from a stub: the test runs and passes now; nothing tells what it would notice",),
         )
-    found = found or _check_forward(cells, declared)
+    found = found or _check_product(cells, declared, rules) or _check_forward(cells, declared)
     if found is None and cells.reverted is not None and cells.reverted.problem:
         notes += (f"with the product of the RED the tests of the GREEN do not run: {cells.reverted.problem}",)
     found = found or _check_reverted(cells, declared, check)

@@ -31,11 +31,11 @@ class Hunk:
 
 
 def try_hunks(
-    clone: Clone, change: Change, tests: Sequence[str], conditions: Conditions, *, root: Path | None = None
+    clone: Clone, change: Change, fixed: Sequence[str], tests: Sequence[str], conditions: Conditions, root: Path
 ) -> Iterator[Hunk]:
-    """Undo each hunk of the product's change alone and run the tests that the change has fixed.
+    """Undo each hunk of the product's change alone; one of the tests that it has fixed must notice.
 
-    `root` is the folder in which they run, by default the top of the clone.
+    `tests` are what runs in the folder `root` of the clone.
 
     Raises:
         OutOfTimeError: The deadline has come; the hunks before were tried.
@@ -46,8 +46,9 @@ def try_hunks(
             clone.lay_out(change.head)
             state = _undo(clone, change, name, patch)
             if not state:
-                cell = run_cell("hunk", root or clone.root, tests, conditions, repeat=1)
-                state = "witnessed" if cell.problem or cell.list_with("failed", "error") else "unwitnessed"
+                cell = run_cell("hunk", root, tests, conditions, repeat=1)
+                noticed = cell.problem or {*fixed} & {*cell.list_with("failed", "error")}
+                state = "witnessed" if noticed else "unwitnessed"
             yield Hunk(name, line, state)
 
 

@@ -153,8 +153,9 @@ def _replay(work: _Work, guards: Sequence[Selector], ask: Callable[..., bytes], 
         work.proof = limit(work.proof, ProofVerdict.UNPROVEN, spent)
         return
     if work.proof.verdict is ProofVerdict.PROVEN:
+        tests = work.selector.select
         try:
-            for hunk in try_hunks(work.clone, work.change, work.selector.select, work.conditions, root=work.root):
+            for hunk in try_hunks(work.clone, work.change, work.declared, tests, work.conditions, work.root):
                 work.hunks.append(hunk)
         except OutOfTimeError:
             told = "not every hunk was undone: the replay's budget was used up"
@@ -162,13 +163,18 @@ def _replay(work: _Work, guards: Sequence[Selector], ask: Callable[..., bytes], 
 
 
 def _run_cells(work: _Work) -> None:
+    """Run the four combinations; where only the product has changed, two of them are the same files as the others."""
     base, head, product = work.change.base, work.change.head, work.change.product
-    for name, commit, files, of in (
-        ("after", head, (), ""),
-        ("before", base, (), ""),
-        ("forward", base, product, head),
-        ("reverted", head, product, base),
+    for name, commit, files, of, twin in (
+        ("after", head, (), "", ""),
+        ("before", base, (), "", ""),
+        ("forward", base, product, head, "after"),
+        ("reverted", head, product, base, "before"),
     ):
+        if twin and not work.change.others:
+            told = f"{CELLS[name]} (the same files as {CELLS[twin]})"
+            work.cells[name] = replace(work.cells[twin], name=told, processes=0, wall_s=0.0)
+            continue
         work.clone.lay_out(commit, files=files, of=of)
         work.cells[name] = _run(work, CELLS[name])
 

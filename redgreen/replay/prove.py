@@ -78,7 +78,7 @@ def prove_range(
             proof = confirm(proof, confirmed[-1])
         undone: list[Hunk] = []
         if hunks and proof.verdict is ProofVerdict.PROVEN:
-            undone = [*try_hunks(clone, change, proof.fixed, conditions)]
+            undone = [*try_hunks(clone, change, proof.fixed, proof.fixed, conditions, clone.root)]
     processes = sum(cell.processes for cell in [*cells.list(), *confirmed]) + sum(
         hunk.state in ("witnessed", "unwitnessed") for hunk in undone
     )

@@ -40,7 +40,7 @@ TOP = Path(__file__).resolve().parents[2]
 
 REGISTRY = """\
 schema: 1
-defaults: {{budget_s: 60, pytest_args: [-q]}}
+defaults: {{budget_s: 60, pytest_args: [-q], replay: {{repeat: 1}}}}
 initiatives:
   DEMO-001: {{plan: plans/active/DEMO-001/implementation.md, active_phase: A}}
 selectors:
