@@ -85,7 +85,7 @@ def run_selector(session: Session, selector: Selector, mode: Mode, red_ref: str 
     project = session.project
     red = find_red(project, selector, red_ref) if mode is GREEN else None
     scrubber = Scrubber(project.root, session.environ, selector.pass_env)
-    code = None if project.scratch else take_snapshot(project.root)
+    code = None if project.scratch else take_snapshot(project.root, project.layout.evidence)
     if code is not None:
         _check_patch(code, scrubber)
     stamp = session.reserve_stamp(selector.initiative)
