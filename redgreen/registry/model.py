@@ -125,6 +125,7 @@ class Defaults:
     max_skipped: int = field(metadata=declare(0, key="expect.skipped", least=0))
     max_xfailed: int = field(metadata=declare(0, key="expect.xfailed", least=0))
     tests_roots: tuple[str, ...] = field(metadata=declare(("tests",)))
+    may_skip: tuple[str, ...] = field(default=(), kw_only=True, metadata=declare(()))  # records of before lack it
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ class Selector(Defaults):
         """Digest what a RED promises: the tests, the reasons and what must stay whole, not names or budgets."""
         entry: JsonObject = to_json(self)
         keys = ("select", "k", "m", "red", "protects", "product", "test_support", "pytest_args", "plugins", "env")
-        return digest({key: entry[key] for key in keys})
+        return digest({key: entry[key] for key in (*keys, "may_skip")})
 
 
 def covers(part: str, nodeid: str) -> bool:
