@@ -89,7 +89,7 @@ def run_selector(session: Session, selector: Selector, mode: Mode, red_ref: str 
     project = session.project
     red = find_red(project, selector, red_ref) if mode is GREEN else None
     scrubber = Scrubber(project.root, session.environ, selector.pass_env)
-    code = None if project.scratch else take_snapshot(project.root)
+    code = None if project.scratch else take_snapshot(project.root, project.layout.evidence)
     if code is not None:
         _check_patch(code, scrubber)
     stamp = session.reserve_stamp(selector.initiative)
@@ -223,7 +223,7 @@ def _replay(run: _Run, environment: dict[str, object]) -> ReplayRecord:
     session.show(f"\nredgreen: replay in a clean clone, at most {run.selector.replay_budget_s:g} s …\n".encode())
     guards = [session.registry.selectors[attempt.process.selector] for attempt in run.guards]
     record, patch = replay_pair(
-        session.project.root,
+        session.project,
         load_side(load_run(session.project.root / run.red.folder)),
         Side(run.launcher.run_id, run.code.revision, run.code.patch, environment),
         run.selector,

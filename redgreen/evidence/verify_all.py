@@ -12,6 +12,7 @@ from redgreen.evidence.record import SEAL
 from redgreen.evidence.verify import verify_folder
 from redgreen.gitrepo import git
 from redgreen.project import PARTIAL, Project
+from redgreen.registry.layout import parse_layout
 from redgreen.registry.load import load_registry
 
 
@@ -86,7 +87,16 @@ def _check_ledger(project: Project) -> list[str]:
 def _compare_with(project: Project, reference: str) -> list[str]:
     """Compare with an earlier commit: nothing that it recorded may be gone or different."""
     problems = []
-    listed = git(project.root, "ls-tree", "-r", "-z", reference, "--", "plans/active").decode().split("\0")
+
+    def read(name: str) -> bytes | None:
+        try:
+            return git(project.root, "show", f"{reference}:./{name}")
+        except RepositoryError:
+            return None
+
+    git(project.root, "rev-parse", "--verify", f"{reference}^{{commit}}")
+    then = parse_layout(read)  # a project that has moved its reports must still hold the old ones
+    listed = git(project.root, "ls-tree", "-r", "-z", reference, "--", then.plans).decode().split("\0")
     for line in filter(None, listed):
         facts, _, name = line.partition("\t")
         if not name.endswith(f"/{SEAL}"):
@@ -97,10 +107,7 @@ def _compare_with(project: Project, reference: str) -> list[str]:
             problems.append(f"{folder}: sealed at {reference}, gone now")
         elif path.read_bytes() != git(project.root, "cat-file", "blob", facts.split()[2]):
             problems.append(f"{folder}: sealed differently than at {reference}")
-    try:
-        before = git(project.root, "show", f"{reference}:docs/fix_plan.md").decode()
-    except RepositoryError:
-        return problems
+    before = (read(then.ledger) or b"").decode("utf-8", "replace")
     now = read_rows(project.ledger.read_text(encoding="utf-8")) if project.ledger.is_file() else {}
     for name, row in read_rows(before).items():
         if now.get(name) != row:

@@ -118,6 +118,7 @@ def _check_records(evidence: Evidence, _selector: Selector, _expected: Sequence[
         return Judgement(Verdict.WITNESSES_DISAGREE, ("the junit file is missing or not whole",))
     said = Counter(evidence.junit)
     seen = Counter((*make_junit_key(record.id), _find_junit_outcome(record)) for record in records)
+    seen += Counter((*make_junit_key(node), "skipped") for node in evidence.collect_skips)
     if any(record.subtests or record.phase == "teardown" for record in records):
         return None  # junit writes several cases for one test here, and neither can be valid
     if said != seen:
@@ -149,14 +150,29 @@ def _check_phases(evidence: Evidence, selector: Selector, _expected: Sequence[st
     ):
         if chosen:
             return Judgement(verdict, tuple(_format(record) for record in chosen))
-    for verdict, outcome, allowed in (
-        (Verdict.SKIPPED, "skipped", selector.max_skipped),
-        (Verdict.XFAILED, "xfailed", selector.max_xfailed),
+    return _check_skips(evidence, selector)
+
+
+def _check_skips(evidence: Evidence, selector: Selector) -> Judgement | None:
+    """Were no more tests skipped, or expected to fail, than the entry allows, and did any test run at all?"""
+    records = evidence.tests.values()
+    xfailed = [record.id for record in records if record.outcome == "xfailed"]
+    skipped = [record.id for record in records if record.outcome == "skipped"]
+    counted = [node for node in (*skipped, *evidence.collect_skips) if not may_skip(node, selector)]
+    for verdict, word, chosen, allowed, every in (
+        (Verdict.SKIPPED, "skipped", counted, selector.max_skipped, skipped),
+        (Verdict.XFAILED, "xfailed", xfailed, selector.max_xfailed, xfailed),
     ):
-        chosen = [record for record in records if record.outcome == outcome]
-        if len(chosen) > allowed or (chosen and len(chosen) == len(evidence.tests)):
-            return Judgement(verdict, tuple(f"{record.id} {outcome}" for record in chosen))
+        if len(chosen) > allowed or (every and len(every) == len(evidence.tests)):
+            return Judgement(verdict, tuple(f"{nodeid} {word}" for nodeid in chosen or every))
     return None
+
+
+def may_skip(nodeid: str, selector: Selector) -> bool:
+    """Return whether the entry lets a test, or a whole file, skip; a declared test may never."""
+    if find_declared([nodeid], selector):
+        return False
+    return any(fnmatch.fnmatchcase(nodeid, glob.replace("[", "[[]")) for glob in selector.may_skip)
 
 
 def _format(record: TestRecord) -> str:

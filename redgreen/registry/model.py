@@ -14,7 +14,7 @@ from redgreen.registry.fields import declare
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 PROMISED: Final = (
     *("select", "k", "m", "count", "max_skipped", "max_xfailed", "red", "protects", "product", "test_support"),
-    *("pytest_args", "plugins", "env", "pass_env", "tests_roots", "artifacts"),
+    *("pytest_args", "plugins", "env", "pass_env", "tests_roots", "artifacts", "may_skip"),
 )
 ACCEPTED_HIDDEN: Final = ("AttributeError", "NameError")  # what a product may catch as its normal way
 PASS_ENV: Final = ("PATH", "HOME", "LANG", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -136,6 +136,7 @@ class Defaults:
     tests_roots: tuple[str, ...] = field(metadata=declare(("tests",)))
     replay_repeat: int = field(default=3, kw_only=True, metadata=declare(3, key="replay.repeat", least=1))
     replay_budget_s: float = field(default=600.0, kw_only=True, metadata=declare(600.0, key="replay.budget_s", least=1))
+    may_skip: tuple[str, ...] = field(default=(), kw_only=True, metadata=declare(()))
 
 
 @dataclass(frozen=True, slots=True)

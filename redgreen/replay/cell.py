@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import re
 import shutil
 import sys
 import time
@@ -20,6 +18,7 @@ from redgreen.judge.verdict import judge
 from redgreen.project import Project
 from redgreen.registry.model import Count, Selector
 from redgreen.replay.standin import write_standins
+from redgreen.run.addons import switch_off
 from redgreen.run.environment import child_environment
 from redgreen.run.launch import build_argv
 from redgreen.run.logfile import ESCAPES
@@ -28,13 +27,6 @@ from redgreen.run.process import Finished, Interrupts, run_child
 __all__ = ["Cell", "Conditions", "OutOfTimeError", "run_cell"]
 
 PASSED_ON: Final = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-# options of plugins that would hide the tests from the collector, or change their order: module, name for -p, options
-PLUGIN_OPTIONS: Final = (
-    ("xdist", "xdist", ("-n0",)),
-    ("pytest_cov", "(pytest_)?cov", ("--no-cov",)),
-    ("pytest_randomly", "randomly", ("--randomly-dont-reorganize", "--randomly-seed=0")),
-)
-CONFIGURATIONS: Final = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 TESTS_RAN: Final = frozenset({"VALID_GREEN", "GUARD_HELD", "GUARD_BROKEN", "SKIPPED", "XFAILED", "XPASSED"})
 BROKEN_TESTS: Final = frozenset({"FIXTURE_ERROR", "TEARDOWN_ERROR", "TIMEOUT"})
 
@@ -192,13 +184,6 @@ def _run_once(root: Path, tests: Sequence[str], conditions: Conditions) -> _Run:
 def _make_selector(root: Path, tests: Sequence[str], conditions: Conditions) -> Selector:
     if conditions.selector is not None:
         return replace(conditions.selector, role="guard", select=tuple(tests), count=Count())
-    said = "\n".join((_read_bytes(root / name) or b"").decode("utf-8", "replace") for name in CONFIGURATIONS)
-    options = [
-        option
-        for module, name, extra in PLUGIN_OPTIONS
-        if importlib.util.find_spec(module) and not re.search(rf"\bno:{name}\b", said)
-        for option in extra
-    ]
     return Selector(
         name="replay",
         initiative="",
@@ -210,7 +195,7 @@ def _make_selector(root: Path, tests: Sequence[str], conditions: Conditions) -> 
         m="",
         env={},
         pass_env=(*PASSED_ON, *conditions.pass_env),
-        pytest_args=("-q", "--tb=short", f"--rootdir={root}", *options, *conditions.pytest_args),
+        pytest_args=("-q", "--tb=short", f"--rootdir={root}", *switch_off(root), *conditions.pytest_args),
         plugins=(),
         budget_s=conditions.budget_s,
         repeat_red=conditions.repeat,

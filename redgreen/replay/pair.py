@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fnmatch
+import re
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +15,8 @@ from redgreen.codes import ProofVerdict
 from redgreen.errors import RepositoryError
 from redgreen.evidence.replayed import CellRow, HunkRow, ReplayRecord
 from redgreen.gitrepo import Revision, git
+from redgreen.project import Project
+from redgreen.registry.layout import Layout
 from redgreen.registry.model import Selector
 from redgreen.replay.cell import Cell, Conditions, OutOfTimeError, run_cell
 from redgreen.replay.change import Change, describe_change, find_restored, lies_with_tests, list_blobs
@@ -63,7 +65,7 @@ class _Work:
 
 
 def replay_pair(
-    root: Path,
+    project: Project,
     red: Side,
     green: Side,
     selector: Selector,
@@ -73,7 +75,7 @@ def replay_pair(
     guards: Sequence[Selector] = (),
     when: str,
 ) -> tuple[ReplayRecord, bytes]:
-    """Replay a pair recorded in the repository around `root`.
+    """Replay a pair recorded in a project.
 
     `declared` are the tests that failed as declared in the RED, `guards` what the selector protects.
 
@@ -82,7 +84,7 @@ def replay_pair(
     """
     begun = time.monotonic()
     conditions = replace(conditions, deadline=begun + selector.replay_budget_s, repeat=selector.replay_repeat)
-    prefix, patch = "", b""
+    root, patch = project.root, b""
     work: _Work | None = None
     with tempfile.TemporaryDirectory(prefix="rg-replay-") as name:
         place = Path(name)
@@ -90,7 +92,7 @@ def replay_pair(
             prefix = git(root, "rev-parse", "--show-prefix").decode().strip()
             clone = Clone(root, place / "clone", {red.revision.head, green.revision.head})
             base, head = (_rebuild(clone, side) for side in (red, green))
-            change = _describe(clone, base, head, selector, prefix)
+            change = _describe(clone, base, head, selector, project.layout, prefix)
             patch = clone.git("diff", "--no-ext-diff", "--no-textconv", "--no-renames", base, head)
             conditions = replace(conditions, selector=selector, roots=change.roots, place=place)
             code = list_changed_code(clone, change)
@@ -117,15 +119,16 @@ def _rebuild(clone: Clone, side: Side) -> str:
     return commit
 
 
-def _describe(clone: Clone, base: str, head: str, selector: Selector, prefix: str) -> Change:
+def _describe(clone: Clone, base: str, head: str, selector: Selector, layout: Layout, prefix: str) -> Change:
     """Describe the change; a file of the tests is no product, whatever the registry says."""
     change = describe_change(clone.git, base, head, [prefix + glob for glob in selector.product])
     roots = [f"{prefix}{folder}/" for folder in selector.tests_roots]
     tests = [name for name in change.product if lies_with_tests(name) or name.startswith(tuple(roots))]
-    evidence = [f"{prefix}plans/active/*/reports/*", f"{prefix}docs/fix_plan.md"]
+    plans, ledger = re.escape(prefix + layout.plans), re.escape(prefix + layout.ledger)
+    evidence = re.compile(rf"{plans}/[^/]+/reports/.*|{ledger}")
 
     def keep(names: Sequence[str]) -> tuple[str, ...]:
-        return tuple(name for name in names if not any(fnmatch.fnmatchcase(name, glob) for glob in evidence))
+        return tuple(name for name in names if not evidence.fullmatch(name))
 
     product = keep([name for name in change.product if name not in tests])
     return replace(change, product=product, others=keep(sorted({*change.others, *tests})))

@@ -57,7 +57,7 @@ def replay_sealed(project: Project, run: SealedRun, conditions: Conditions, when
     except ValueError as error:
         raise PairError(f"{run.result.run_id}: {error}") from None
     return replay_pair(
-        project.root,
+        project,
         load_side(red),
         load_side(run),
         selector,

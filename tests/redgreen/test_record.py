@@ -80,7 +80,7 @@ def test_what_does_not_fit_is_named_with_its_place(change: dict[str, Any], told:
 
 
 # keys of an entry that folders written before do not have
-LATER_KEYS = {"replay_repeat": 3, "replay_budget_s": 600.0}
+LATER_KEYS = {"replay_repeat": 3, "replay_budget_s": 600.0, "may_skip": []}
 LATER_RED: dict[str, object] = {"accept_hidden": []}
 
 
