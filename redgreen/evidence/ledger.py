@@ -12,6 +12,8 @@ from typing import Final
 from redgreen.codes import Verdict
 from redgreen.errors import LedgerError
 from redgreen.evidence.folder import hold_lock, parse_stamp, translate_errors
+from redgreen.evidence.replayed import ReplayRecord
+from redgreen.evidence.replays import find_proof, load_replays, locate_replays
 from redgreen.evidence.sealed import SealedRun, load_run, load_runs
 from redgreen.evidence.summary import count_outcomes
 from redgreen.project import Project
@@ -23,6 +25,7 @@ ANY_MARK: Final = re.compile(r"<!--\s*redgreen:(begin|end)\b")
 LINK: Final = re.compile(
     r"\| \[folder\]\((?:\.\./)*((?:[^/()]+/)*reports/([^/()]+)/([^/()]+))/\) \| `([0-9a-f]{12})` \|\Z"
 )
+PROOF: Final = re.compile(r" · [a-z_]+(?: \(replayed [0-9-]{10}\))?(?= \|)")
 HEAD: Final = (
     "| UTC | phase | selector | mode | verdict | tests | lost | time/budget | tree | pairs with | report | seal |",
     "|---|---|---|---|---|---|---|---|---|---|---|---|",
@@ -89,7 +92,7 @@ def add(project: Project, registry: Registry, folder: Path) -> None:
             first, last = blocks[run.initiative]
             inside = text.splitlines()[first + 1 : last]
             rows = {(*parse_stamp(m[2]), m[3]): line for line in inside if (m := LINK.search(line))}
-            rows[run.key] = render_row(project, run)
+            rows[run.key] = render_row(project, run, find_proof(run, _load_later(project, run.initiative)))
             wanted = _replace_block(project, text, run.initiative, [rows[key] for key in sorted(rows)], registry)
         _replace(project.ledger, wanted)
 
@@ -99,13 +102,21 @@ def read_rows(text: str) -> dict[str, str]:
     return {match[1]: line for line in text.splitlines() if (match := LINK.search(line))}
 
 
-def render_row(project: Project, run: SealedRun) -> str:
-    """Render one row of the table."""
+def strip_proof(row: str) -> str:
+    """Return a row without what a later replay may say otherwise."""
+    return PROOF.sub("", row, count=1)
+
+
+def render_row(project: Project, run: SealedRun, replayed: ReplayRecord | None) -> str:
+    """Render one row of the table; `replayed` is the newest replay of the run."""
     result, git = run.result, run.result.git
     verdict = str(result.verdict)
     kinds = sorted({row.error.kind for row in result.tests if row.error and row.id in result.declared})
     if result.verdict is Verdict.VALID_RED:
         verdict += f" ({', '.join(kinds)})"
+    elif replayed is not None:
+        later = "" if replayed.seal is None else f" (replayed {replayed.when[:10]})"
+        verdict += f" · {replayed.verdict.lower()}{later}"
     elif result.proof:
         verdict += f" · {result.proof.lower()}"
     cells = [
@@ -131,9 +142,18 @@ def _render(project: Project, registry: Registry, text: str) -> str:
     for run in load_runs(project):
         rows.setdefault(run.initiative, []).append(run)
     for initiative, runs in rows.items():
-        lines = [render_row(project, run) for run in sorted(runs, key=lambda run: run.key)]
+        later = _load_later(project, initiative)
+        ordered = sorted(runs, key=lambda run: run.key)
+        lines = [render_row(project, run, find_proof(run, later)) for run in ordered]
         text = _replace_block(project, text or TITLE, initiative, lines, registry)
     return text
+
+
+def _load_later(project: Project, initiative: str) -> dict[str, ReplayRecord]:
+    try:
+        return load_replays(project, initiative)
+    except ValueError as error:
+        raise LedgerError(f"{project.relativize(locate_replays(project, initiative))}: {error}") from None
 
 
 def _link(project: Project, path: str) -> str:

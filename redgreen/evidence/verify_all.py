@@ -7,8 +7,10 @@ from pathlib import Path
 from redgreen.errors import RedgreenError, RepositoryError, VerifyError
 from redgreen.evidence.abandoned import find_unfinished
 from redgreen.evidence.folder import STAMP
-from redgreen.evidence.ledger import check, read_rows
+from redgreen.evidence.ledger import check, read_rows, strip_proof
 from redgreen.evidence.record import SEAL
+from redgreen.evidence.replayed import LATER
+from redgreen.evidence.replays import check_replays
 from redgreen.evidence.verify import verify_folder
 from redgreen.gitrepo import git
 from redgreen.project import PARTIAL, Project
@@ -34,7 +36,7 @@ def verify_all(project: Project, path: str = "", against: str = "") -> tuple[lis
         shown = project.relativize(folder) if folder.is_relative_to(project.root) else folder.name
         problems += [f"{shown}: {problem}" for problem in verify_folder(project, folder)]
     if not path:
-        problems += _find_strays(project)
+        problems += _find_strays(project) + check_replays(project)
         if not project.scratch:
             problems += _check_ledger(project)
     if against:
@@ -61,6 +63,8 @@ def _find_strays(project: Project) -> list[str]:
     """Find files and folders among the reports that belong to none."""
     problems = []
     for entry in sorted(project.base.glob("*/reports/*")):
+        if entry.name == LATER and entry.is_file() and not entry.is_symlink():
+            continue
         if not entry.is_dir() or entry.is_symlink():
             problems.append(f"{project.relativize(entry)}: belongs to no report")
         elif not STAMP.match(entry.name):
@@ -110,6 +114,6 @@ def _compare_with(project: Project, reference: str) -> list[str]:
     before = (read(then.ledger) or b"").decode("utf-8", "replace")
     now = read_rows(project.ledger.read_text(encoding="utf-8")) if project.ledger.is_file() else {}
     for name, row in read_rows(before).items():
-        if now.get(name) != row:
+        if strip_proof(now.get(name, "")) != strip_proof(row):
             problems.append(f"{name}: its ledger row at {reference} is {'different' if name in now else 'gone'} now")
     return problems

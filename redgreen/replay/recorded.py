@@ -6,15 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from redgreen.codec import parse_object
+from redgreen.codes import Verdict
 from redgreen.errors import PairError
 from redgreen.evidence.replayed import ReplayRecord
-from redgreen.evidence.sealed import SealedRun, load_run, read_file
+from redgreen.evidence.sealed import SealedRun, load_run, load_runs, read_file
 from redgreen.project import Project
 from redgreen.registry.model import Selector
 from redgreen.replay.cell import Conditions
 from redgreen.replay.pair import Side, replay_pair
 
-__all__ = ["list_guards", "load_side", "replay_sealed"]
+__all__ = ["find_green", "list_guards", "list_pairs", "load_side", "replay_sealed"]
 
 
 def load_side(run: SealedRun) -> Side:
@@ -68,9 +69,23 @@ def replay_sealed(project: Project, run: SealedRun, conditions: Conditions, when
     )
 
 
-def locate(project: Project, reference: str) -> Path | None:
-    """Locate a report folder by its path; None where there is none."""
-    for folder in (project.root / reference, Path(reference).resolve()):
-        if folder.is_dir() and folder.is_relative_to(project.base):
-            return folder
-    return None
+def list_pairs(project: Project) -> list[SealedRun]:
+    """List the valid GREENs of a project that answer a RED, the oldest first."""
+    runs = [run for run in load_runs(project) if run.verdict is Verdict.VALID_GREEN and run.result.pairs_with]
+    return sorted(runs, key=lambda run: run.key)
+
+
+def find_green(project: Project, reference: str) -> SealedRun:
+    """Find the GREEN of that run id or folder.
+
+    Raises:
+        PairError: There is none, or it is not valid.
+    """
+    wanted = {reference.rstrip("/"), Path(reference).name}
+    for run in load_runs(project):
+        names = {run.result.run_id, project.relativize(run.folder)}
+        if wanted & names or Path(reference).resolve() == run.folder.resolve():
+            if run.verdict is not Verdict.VALID_GREEN:
+                raise PairError(f"{run.result.run_id} is a {run.verdict}; only a valid GREEN can be replayed")
+            return run
+    raise PairError(f"no sealed run is called '{reference}'; `redgreen status` and the ledger name them")
