@@ -53,7 +53,8 @@ def git(root: Path, *words: str, env: dict[str, str] | None = None) -> bytes:
         raise RepositoryError("git is not installed") from None
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
-        raise RepositoryError(f"git {words[0]}: {lines[0]}")
+        verb = next((word for word in words if not word.startswith("-") and "=" not in word), "")
+        raise RepositoryError(f"git {verb}: {lines[0]}")
     return done.stdout
 
 
