@@ -45,7 +45,7 @@ from redgreen.evidence.verify import find_red
 from redgreen.gitrepo import Snapshot, take_snapshot
 from redgreen.judge.conclusion import Conclusion, RedSide
 from redgreen.judge.events import PROTECTS, Attempt
-from redgreen.judge.identity import identify
+from redgreen.judge.identity import VERSION, identify
 from redgreen.judge.pairing import Guarded, conclude
 from redgreen.registry.model import Selector
 from redgreen.replay.cell import Conditions
@@ -270,6 +270,7 @@ def _make_result(run: _Run, done: Conclusion, replayed: ReplayRecord | None, env
         entry_sha256=digest(run.selector),
         pytest=PytestFacts(main.rc, evidence.finish_rc is not None, main.collected),
         env_sha256=env_sha256,
+        identity=VERSION,
         **done.to_dict() | ({"proof": replayed.verdict.value} if replayed is not None else {}),
     )
 

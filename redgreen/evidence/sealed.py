@@ -128,4 +128,5 @@ def make_red_side(project: Project, run: SealedRun) -> RedSide:
         kinds={row.id: row.error.kind for row in result.tests if row.id in result.declared and row.error},
         guards=result.guards,
         identities=read_identities(read_file(run.folder / "tests.json")),
+        identity=result.identity or 1,
     )

@@ -192,6 +192,7 @@ def _check_evidence(project: Project, run: SealedRun, contents: dict[str, bytes]
         guards=[Guarded(guards[a.process.selector], a.evidence) for a in attempts if a.process.protects],
         red=red,
         identities=read_identities(contents.get("tests.json")),
+        identity=result.identity or 1,
         artifact_problems=artifact_problems,
     )
     if REPLAY in contents:

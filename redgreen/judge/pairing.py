@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from redgreen.codes import GREEN, GUARD, RED, Mode, Verdict
 from redgreen.judge.conclusion import Conclusion, ErrorRow, Outcomes, RedSide, Repeat, TestRow, Transition
 from redgreen.judge.events import Evidence, TestRecord
-from redgreen.judge.identity import Identity
+from redgreen.judge.identity import VERSION, Identity
 from redgreen.judge.verdict import Judgement, find_place, judge, may_skip
 from redgreen.registry.model import Selector
 
 Identities = Mapping[str, Identity]
+OTHER_RULES = "the tests of the RED were identified by the rules of another redgreen; only a replay compares them"
 SKIPS = ("skipped", "xfailed", "xpassed")
 
 
@@ -33,13 +34,14 @@ def conclude(
     guards: Sequence[Guarded] = (),
     red: RedSide | None = None,
     identities: Identities | None = None,
+    identity: int = VERSION,
     artifact_problems: Sequence[str] = (),
 ) -> Conclusion:
     """Judge a run: the first reason that rules it out gives the verdict.
 
     `runs` are the processes of the selector itself, repeats included, and `guards` those of what it protects;
     `expected` are the exact ids where they are known; `red` is what a GREEN answers, compared with the `identities` of
-    the tests now.
+    the tests now, which were taken by the rules of version `identity`.
     """
     judgements = [judge(evidence, selector, mode, expected) for evidence in runs]
     first = judgements[0]
@@ -48,7 +50,8 @@ def conclude(
     if mode is RED and verdict.is_valid:
         verdict, reasons = _check_guards(guards) or (verdict, reasons)
     if mode is GREEN and red is not None:
-        transition, guard_lost, guard_skips = _compare(selector, runs[0], red, guards, identities or {})
+        same_rules = (identities or {}) if identity == red.identity else None
+        transition, guard_lost, guard_skips = _compare(selector, runs[0], red, guards, same_rules)
         verdict, reasons = _rule_out(verdict, reasons, transition, guard_lost, guard_skips)
     if verdict.is_valid and artifact_problems:
         verdict, reasons = Verdict.ARTIFACT_MISSING, tuple(artifact_problems)
@@ -121,7 +124,7 @@ def _name_transition(before: str | None, now: str) -> str:
 
 
 def _compare(
-    selector: Selector, evidence: Evidence, red: RedSide, guards: Sequence[Guarded], identities: Identities
+    selector: Selector, evidence: Evidence, red: RedSide, guards: Sequence[Guarded], identities: Identities | None
 ) -> tuple[Transition, list[str], list[str]]:
     """Compare a GREEN with its RED: the transition, then lost and newly skipped tests in the order of the RED."""
     now, before = _list_outcomes(evidence), red.outcomes
@@ -131,7 +134,7 @@ def _compare(
     skips = [nodeid for nodeid, outcome in now.items() if outcome in SKIPS and before.get(nodeid) not in SKIPS]
     guard_lost, guard_skips, guard_kept = _compare_guards(guards, red)
     kept = {nodeid for nodeid in passed if now.get(nodeid) == "passed"} | guard_kept
-    changed, notes = _compare_identities(red, identities)
+    changed, notes = _compare_identities(red, identities) if identities is not None else ([], [OTHER_RULES])
     allowed = [nodeid for nodeid in skips if now[nodeid] == "skipped" and may_skip(nodeid, selector)]
     notes += [f"{nodeid}: ran at the RED, skipped now, as the entry allows" for nodeid in allowed]
     lost, skips = lost + guard_lost, [nodeid for nodeid in skips if nodeid not in allowed] + guard_skips

@@ -37,6 +37,10 @@ CELLS: Final = {
 }
 
 
+class InterruptedReplayError(Exception):
+    """A signal ended a process of the replay; the message names it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """What is recorded of one run of a pair: its id, commit and tree, the patch, and what its environment was."""
@@ -153,6 +157,9 @@ def _replay(work: _Work, guards: Sequence[Selector], ask: Ask, red: Side, green:
             work.clone.lay_out(work.change.head)
             work.further.append(_run(work, "after, once more", repeat=1))
             work.proof = confirm(work.proof, work.further[-1])
+    except InterruptedReplayError as error:
+        work.proof = Proof(ProofVerdict.UNPROVEN, (f"the replay was interrupted by {error}",))
+        return
     except OutOfTimeError:
         spent = f"the replay's budget of {work.selector.replay_budget_s:g} s was used up (replay: {{budget_s: …}})"
         work.proof = limit(work.proof, ProofVerdict.UNPROVEN, spent)
@@ -182,6 +189,8 @@ def _run_cells(work: _Work) -> None:
             continue
         work.clone.lay_out(commit, files=files, of=of)
         work.cells[name] = _run(work, CELLS[name])
+        if stopped := work.conditions.interrupts.name:
+            raise InterruptedReplayError(stopped)
 
 
 def _run(work: _Work, name: str, *, repeat: int | None = None, guard: Selector | None = None) -> Cell:

@@ -485,7 +485,8 @@ def test_tests_that_cannot_be_told_apart_are_flaky_and_a_lost_test_regresses(tmp
 
 
 def test_a_replay_keeps_its_budget(tmp_path: Path) -> None:
-    slow = "import time\nfrom product import answer\n\n\ndef test_answer():\n    time.sleep(0.7)\n    assert answer() == 42\n"
+    slow = "import time\nfrom product import answer\n\ntime.sleep(0.7)\n\n\n"
+    slow += "def test_answer():\n    assert answer() == 42, 'answer'\n"
     sandbox = make(tmp_path, extra=f"{PRODUCT}\n    replay: {{budget_s: 1}}", files={"tests/test_demo.py": slow})
     run = record_pair(sandbox, fix_product)
     assert_unproven(run, "UNPROVEN")
@@ -498,7 +499,7 @@ def test_a_fix_that_comes_with_new_names_and_helpers_is_proven(tmp_path: Path) -
     def change(box: Sandbox) -> None:
         box.write("product.py", FIXED + "\n\ndef double():\n    return 84\n")
         edit("tests/test_demo.py", "from product import answer\n", "from product import answer, double\n")(box)
-        box.write("tests/test_double.py", "from product import double\n\n\ndef test_double():\n    assert double() == 84\n")
+        box.write("tests/test_double.py", "from product import double\n\nassert double() == 84\n")
         box.write("tests/conftest.py", "import pytest\n\n\n@pytest.fixture\ndef unused():\n    return 1\n")
 
     record = replayed(record_pair(sandbox, change))
