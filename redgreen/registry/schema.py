@@ -29,7 +29,7 @@ from redgreen.registry.model import (
 __all__ = ["FRAGMENTS", "load_example", "make_schema", "render_schema"]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-NAMED: Final = NAME.pattern.replace(r"\Z", "$")
+NAMED: Final = "^" + NAME.pattern.removesuffix(r"\Z") + r"$(?!\n)"  # `$` alone also matches before a last line break
 INSIDE: Final = r"^(?!/)(?!(.*/)?\.\.(/|$))[^\\]*$"
 # what each check of a field asks for, in the words of JSON schema
 FRAGMENTS: Final[dict[Callable[[Any], object], JsonObject]] = {
