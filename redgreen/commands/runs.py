@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from redgreen.checks import status
+from redgreen.checks.remedies import list_ways_on
 from redgreen.codec import to_json
 from redgreen.codes import Mode, Verdict
 from redgreen.commands.answer import Answer
@@ -16,17 +19,28 @@ from redgreen.registry.load import find_selector, load_registry
 from redgreen.run.launch import Session
 from redgreen.runner import run_many, run_selector
 
+KEPT_CHUNKS: Final = 64  # the end of pytest's output, which says what it missed
+
 
 def run_one(project: Project, name: str, mode: Mode, red: str, show: Callable[[bytes], object]) -> Answer:
     """Run one selector."""
     registry = load_registry(project.root)
     selector = find_selector(registry, name)
-    session = Session(project, registry, show)
+    output: deque[bytes] = deque(maxlen=KEPT_CHUNKS)
+
+    def keep(chunk: bytes) -> None:
+        show(chunk)
+        output.append(chunk)
+
+    session = Session(project, registry, keep)
     with session.interrupts:
         run = run_selector(session, selector, mode, red)
+    lines = ["", f"{run.verdict}", *(f"  {reason}" for reason in run.result.reasons[:20])]
+    if not run.verdict.is_valid:
+        told = b"".join(output).decode("utf-8", "replace")
+        lines += [f"  to go on: {remedy}" for remedy in list_ways_on(run.result, told, registry, project.root)]
     path = project.relativize(run.folder)
     replayed = load_replay(run)
-    lines = ["", f"{run.verdict}", *(f"  {reason}" for reason in run.result.reasons[:20])]
     lines += describe_record(replayed) if replayed is not None else []
     return Answer(run.result.exit_code, _name(run), lines, to_json(run.result) | {"folder": path}, path)
 

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -104,6 +105,27 @@ def write_text(path: Path, text: str) -> None:
     """
     with translate_errors(path):
         path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file under a temporary name and rename it; one that is there keeps its mode.
+
+    Raises:
+        ReportError: It cannot be written.
+    """
+    with translate_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(text.encode("utf-8"))
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else 0o644)
+            os.replace(name, path)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
 
 
 def write_json(path: Path, value: object) -> None:

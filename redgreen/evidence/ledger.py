@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
-import tempfile
 from pathlib import Path
 from typing import Final
 
 from redgreen.codes import Verdict
 from redgreen.errors import LedgerError
-from redgreen.evidence.folder import hold_lock, parse_stamp, translate_errors
+from redgreen.evidence.folder import hold_lock, parse_stamp, replace_text
 from redgreen.evidence.replayed import ReplayRecord
 from redgreen.evidence.replays import find_proof, load_replays, locate_replays
 from redgreen.evidence.sealed import SealedRun, load_run, load_runs
@@ -71,7 +69,7 @@ def rebuild(project: Project, registry: Registry) -> bool:
         text = _read(project, missing_ok=True)
         wanted = _render(project, registry, text)
         if wanted != text:
-            _replace(project.ledger, wanted)
+            replace_text(project.ledger, wanted)
         return wanted != text
 
 
@@ -94,7 +92,7 @@ def add(project: Project, registry: Registry, folder: Path) -> None:
             rows = {(*parse_stamp(m[2]), m[3]): line for line in inside if (m := LINK.search(line))}
             rows[run.key] = render_row(project, run, find_proof(run, _load_later(project, run.initiative)))
             wanted = _replace_block(project, text, run.initiative, [rows[key] for key in sorted(rows)], registry)
-        _replace(project.ledger, wanted)
+        replace_text(project.ledger, wanted)
 
 
 def read_rows(text: str) -> dict[str, str]:
@@ -163,7 +161,7 @@ def _link(project: Project, path: str) -> str:
 
 def _replace_block(project: Project, text: str, initiative: str, rows: list[str], registry: Registry) -> str:
     known = registry.initiatives.get(initiative)
-    plan = [f"Plan: [{known.plan}]({_link(project, known.plan)})", ""] if known else []
+    plan = [f"Plan: [{known.plan}]({_link(project, known.plan)})", ""] if known and known.plan else []
     body = [*plan, *((*HEAD, *rows) if rows else (EMPTY,))]
     blocks = _find_blocks(text, project.layout.ledger)
     newline = "\r\n" if "\r\n" in text else "\n"
@@ -218,19 +216,3 @@ def _read(project: Project, *, missing_ok: bool = False) -> str:
         raise LedgerError(f"{shown}: there is no ledger; make it with `redgreen ledger --rebuild`") from None
     except (OSError, UnicodeDecodeError) as error:
         raise LedgerError(f"{shown}: cannot be read as text ({type(error).__name__})") from None
-
-
-def _replace(path: Path, text: str) -> None:
-    with translate_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(text.encode("utf-8"))
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else 0o644)
-            os.replace(name, path)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-            raise
