@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -115,6 +116,29 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, to_text(value))
 
 
+def write_whole(project: Project, path: Path, data: bytes) -> None:
+    """Replace a file in one step, so that whoever reads it sees the old or the new, and only when that is on disk.
+
+    Raises:
+        ReportError: It cannot be written; the old file is as it was.
+    """
+    with translate_errors(path):
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+        descriptor, name = tempfile.mkstemp(prefix="writing-", dir=project.make_state())
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(name, mode)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(name, path)
+            sync_folder(path.parent)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
 def seal(partial: Path, run_id: str, verdict: Verdict) -> Path:
     """Hash every file, write manifest and seal, and rename the folder into place.
 
@@ -142,13 +166,14 @@ def seal(partial: Path, run_id: str, verdict: Verdict) -> Path:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-        _sync_folder(partial)
+        sync_folder(partial)
         partial.rename(final)
-        _sync_folder(final.parent)
+        sync_folder(final.parent)
     return final
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Final
 
 from redgreen.codes import Verdict
 from redgreen.errors import LedgerError
-from redgreen.evidence.folder import hold_lock, parse_stamp, translate_errors
+from redgreen.evidence.folder import hold_lock, parse_stamp, write_whole
 from redgreen.evidence.sealed import SealedRun, load_run, load_runs
 from redgreen.evidence.summary import count_outcomes
 from redgreen.project import Project
@@ -67,7 +65,7 @@ def rebuild(project: Project, registry: Registry) -> bool:
         text = _read(project, missing_ok=True)
         wanted = _render(project, registry, text)
         if wanted != text:
-            _replace(project.ledger, wanted)
+            write_whole(project, project.ledger, wanted.encode())
         return wanted != text
 
 
@@ -90,7 +88,7 @@ def add(project: Project, registry: Registry, folder: Path) -> None:
             rows = {(*parse_stamp(m[2]), m[3]): line for line in inside if (m := LINK.search(line))}
             rows[run.key] = render_row(run)
             wanted = _replace_block(text, run.initiative, [rows[key] for key in sorted(rows)], registry)
-        _replace(project.ledger, wanted)
+        write_whole(project, project.ledger, wanted.encode())
 
 
 def read_rows(text: str) -> dict[str, str]:
@@ -191,19 +189,3 @@ def _read(project: Project, *, missing_ok: bool = False) -> str:
         raise LedgerError("docs/fix_plan.md: there is no ledger; make it with `redgreen ledger --rebuild`") from None
     except (OSError, UnicodeDecodeError) as error:
         raise LedgerError(f"docs/fix_plan.md: cannot be read as text ({type(error).__name__})") from None
-
-
-def _replace(path: Path, text: str) -> None:
-    with translate_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".fix_plan.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(text.encode("utf-8"))
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else 0o644)
-            os.replace(name, path)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-            raise

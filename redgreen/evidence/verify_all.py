@@ -8,6 +8,7 @@ from redgreen.errors import RedgreenError, RepositoryError, VerifyError
 from redgreen.evidence.abandoned import find_unfinished
 from redgreen.evidence.folder import STAMP
 from redgreen.evidence.ledger import check, read_rows
+from redgreen.evidence.packed import is_report
 from redgreen.evidence.record import SEAL
 from redgreen.evidence.verify import verify_folder
 from redgreen.gitrepo import git
@@ -48,7 +49,7 @@ def _find_folders(project: Project, path: str) -> list[Path]:
     start = next((p for p in (Path(path).resolve(), project.root / path) if p.is_dir()), None)
     if start is None:
         raise VerifyError(f"{path}: there is no such folder")
-    if (start / SEAL).exists() or start.name.endswith(PARTIAL) or STAMP.match(start.parent.name):
+    if is_report(start) or start.name.endswith(PARTIAL) or STAMP.match(start.parent.name):
         return [start]
     found = [folder for folder in project.list_folders() if folder.is_relative_to(start)]
     if not found:

@@ -26,6 +26,7 @@ from redgreen.cli import main
 from redgreen.codes import Mode
 from redgreen.evidence import ledger
 from redgreen.evidence.folder import UNSEALED, open_partial, reserve, seal, write_json, write_text
+from redgreen.evidence.packed import read_contents
 from redgreen.evidence.record import INTENT, RESULT
 from redgreen.evidence.sealed import SealedRun, load_run
 from redgreen.evidence.summary import render_summary
@@ -319,7 +320,7 @@ class Copier:
         self.source = source
         self.run = load_run(source)
         own = (*UNSEALED, INTENT, RESULT, "summary.md")
-        self.files = {path.name: path.read_bytes() for path in source.iterdir() if not bare and path.name not in own}
+        self.files = {name: data for name, data in read_contents(source).items() if not bare and name not in own}
 
     def seal(self, now: datetime) -> Path:
         """Seal another report under another time."""
