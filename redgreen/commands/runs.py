@@ -9,22 +9,25 @@ from redgreen.codec import to_json
 from redgreen.codes import Mode, Verdict
 from redgreen.commands.answer import Answer
 from redgreen.errors import RedgreenError, RegistryError
+from redgreen.evidence.guards import locate
 from redgreen.project import Project
 from redgreen.registry.load import find_selector, load_registry
 from redgreen.run.launch import Session
 from redgreen.run.runner import run_many, run_selector
 
 
-def run_one(project: Project, name: str, mode: Mode, red: str, show: Callable[[bytes], object]) -> Answer:
-    """Run one selector."""
+def run_one(
+    project: Project, name: str, mode: Mode, show: Callable[[bytes], object], *, red: str = "", keep: bool = False
+) -> Answer:
+    """Run one selector; `red` and `keep` as in `run_selector`."""
     registry = load_registry(project.root)
     selector = find_selector(registry, name)
     session = Session(project, registry, show)
     with session.interrupts:
-        run = run_selector(session, selector, mode, red)
+        run = run_selector(session, selector, mode, red, keep=keep)
     proof = " (characterisation: the RED came from a stub)" if run.result.proof else ""
     lines = ["", f"{run.verdict}{proof}", *(f"  {reason}" for reason in run.result.reasons[:20])]
-    path = project.relativize(run.folder)
+    path = project.relativize(locate(project, run))
     return Answer(run.verdict.exit_code, run.verdict.value, lines, to_json(run.result) | {"folder": path}, path)
 
 
@@ -46,7 +49,8 @@ def run_map(project: Project, mode: Mode, initiative: str, show: Callable[[bytes
         if isinstance(run, RedgreenError):
             rows.append((selector.name, run.label, run.code, str(run)))
         else:
-            rows.append((selector.name, run.verdict.value, run.verdict.exit_code, project.relativize(run.folder)))
+            path = project.relativize(locate(project, run))
+            rows.append((selector.name, run.verdict.value, run.verdict.exit_code, path))
     rows += [(selector.name, "NOT_RUN", Verdict.INTERRUPTED.exit_code, "-") for selector in selectors[len(done) :]]
     worst = max(rows, key=lambda row: row[2])
     width = max(len(row[0]) for row in rows)

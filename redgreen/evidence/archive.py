@@ -47,20 +47,6 @@ def read_archive(data: bytes, name: str) -> dict[str, bytes]:
     return files
 
 
-def split_folders(files: Mapping[str, bytes]) -> dict[str, dict[str, bytes]]:
-    """Sort files by the folder that their names begin with; files without one are under the empty name."""
-    folders: dict[str, dict[str, bytes]] = {}
-    for name, data in files.items():
-        folder, _, file = name.rpartition("/")
-        folders.setdefault(folder, {})[file] = data
-    return folders
-
-
-def join_folders(folders: Mapping[str, Mapping[str, bytes]]) -> dict[str, bytes]:
-    """Name the files of several folders by folder and name: the reverse of `split_folders`."""
-    return {f"{folder}/{name}": data for folder, files in folders.items() for name, data in files.items()}
-
-
 def _make_tar(files: Mapping[str, bytes]) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -55,8 +55,10 @@ def translate_errors(path: Path) -> Iterator[None]:
         raise ReportError(f"cannot write the report {path.name}: {what}; nothing of it counts") from error
 
 
-def reserve(project: Project, initiative: str, now: datetime) -> Path:
+def reserve(project: Project, initiative: str, now: datetime, taken: Collection[str] = ()) -> Path:
     """Make the `<UTC>` folder of one invocation, with a suffix when the second is taken.
+
+    `taken` are names of which a record is kept elsewhere.
 
     Raises:
         ClockError: The clock is behind the newest report.
@@ -68,7 +70,7 @@ def reserve(project: Project, initiative: str, now: datetime) -> Path:
         if project.scratch:
             project.make_state()
         base.mkdir(parents=True, exist_ok=True)
-        names = os.listdir(base)
+        names = {*os.listdir(base), *taken}
     newest = max([name for name in names if name[:1].isdigit()], default="")[: len(stamp)]
     if STAMP.match(newest) and newest > format_stamp(now + CLOCK_TOLERANCE):
         raise ClockError(f"the clock says {stamp}, the newest report of {initiative} is {newest}: set the clock")
@@ -76,6 +78,8 @@ def reserve(project: Project, initiative: str, now: datetime) -> Path:
     while True:
         folder = base / (f"{stamp}-{number:02d}" if number else stamp)
         try:
+            if folder.name in taken:
+                raise FileExistsError
             folder.mkdir()
         except FileExistsError:
             number += 1
@@ -93,6 +97,7 @@ def open_partial(stamp: Path, subdir: str) -> Path:
     """
     partial = stamp / f".{subdir}{PARTIAL}"
     with translate_errors(partial):
+        stamp.mkdir(exist_ok=True)  # a guard that held before in this invocation has left no folder
         partial.mkdir()
     return partial
 

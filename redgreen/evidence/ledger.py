@@ -6,19 +6,21 @@ import re
 from pathlib import Path
 from typing import Final
 
-from redgreen.codes import Verdict
+from redgreen.codes import GUARD, Verdict
 from redgreen.errors import LedgerError
 from redgreen.evidence.folder import hold_lock, parse_stamp, write_whole
-from redgreen.evidence.sealed import SealedRun, load_run, load_runs
-from redgreen.evidence.summary import count_outcomes
+from redgreen.evidence.guards import GUARDS, GuardLine, Recorded, load_recorded
+from redgreen.evidence.record import Result
+from redgreen.evidence.summary import count_outcomes, format_outcomes
 from redgreen.project import Project
 from redgreen.registry.model import Registry
 
 BEGIN: Final = re.compile(r"<!-- redgreen:begin (\S+) \(generated; edit outside\) -->\r?\n?\Z")
 END: Final = re.compile(r"<!-- redgreen:end (\S+) -->\r?\n?\Z")
 ANY_MARK: Final = re.compile(r"<!--\s*redgreen:(begin|end)\b")
-LINK: Final = re.compile(
-    r"\| \[folder\]\(\.\./(plans/active/[^/]+/reports/([^/]+)/([^/]+))/\) \| `([0-9a-f]{12})` \|\Z"
+LINK: Final = re.compile(  # to a folder, or to the line of a guard
+    r"\| \[(?:folder|line)\]\(\.\./(?P<reports>plans/active/[^/]+/reports)/(?:guards\.jsonl#)?"
+    r"(?P<stamp>[^/)]+)/(?P<name>[^/)]+)/?\) \| `(?P<seal>[0-9a-f]{12})` \|\Z"
 )
 HEAD: Final = (
     "| UTC | phase | selector | mode | verdict | tests | lost | time/budget | tree | pairs with | report | seal |",
@@ -69,14 +71,13 @@ def rebuild(project: Project, registry: Registry) -> bool:
         return wanted != text
 
 
-def add(project: Project, registry: Registry, folder: Path) -> None:
-    """Put the row of one sealed folder in its place; every other line stays as it is.
+def add(project: Project, registry: Registry, run: Recorded) -> None:
+    """Put the row of one run in its place; every other line stays as it is.
 
     Raises:
         LedgerError: The blocks are broken.
         ReportError: The file cannot be written.
     """
-    run = load_run(folder)
     with hold_lock(project, project.state / "ledger.lock"):
         text = _read(project, missing_ok=True)
         blocks = _find_blocks(text)
@@ -85,50 +86,75 @@ def add(project: Project, registry: Registry, folder: Path) -> None:
         else:
             first, last = blocks[run.initiative]
             inside = text.splitlines()[first + 1 : last]
-            rows = {(*parse_stamp(m[2]), m[3]): line for line in inside if (m := LINK.search(line))}
+            rows = {(*parse_stamp(m["stamp"]), m["name"]): line for line in inside if (m := LINK.search(line))}
             rows[run.key] = render_row(run)
             wanted = _replace_block(text, run.initiative, [rows[key] for key in sorted(rows)], registry)
         write_whole(project, project.ledger, wanted.encode())
 
 
 def read_rows(text: str) -> dict[str, str]:
-    """Return the rows of a ledger by the folder that they link to."""
-    return {match[1]: line for line in text.splitlines() if (match := LINK.search(line))}
+    """Return the rows of a ledger by the folder that they link to, or that a guard had."""
+    return {_name_folder(match): line for line in text.splitlines() if (match := LINK.search(line))}
 
 
-def render_row(run: SealedRun) -> str:
+def read_claims(text: str) -> dict[str, str]:
+    """Return what the rows say, whatever form the report is kept in: the rows without the kind of their link."""
+    return {
+        name: LINK.sub(lambda match: f"{_name_folder(match)} {match['seal']}", row)
+        for name, row in read_rows(text).items()
+    }
+
+
+def _name_folder(match: re.Match[str]) -> str:
+    return f"{match['reports']}/{match['stamp']}/{match['name']}"
+
+
+def render_row(run: Recorded) -> str:
     """Render one row of the table."""
-    result, git = run.result, run.result.git
-    verdict = str(result.verdict)
-    kinds = sorted({row.error.kind for row in result.tests if row.error and row.id in result.declared})
-    if result.verdict is Verdict.VALID_RED:
-        verdict += f" ({', '.join(kinds)})"
-    elif result.proof:
-        verdict += f" · {result.proof.lower()}"
+    reports = f"../plans/active/{run.initiative}/reports"
+    if isinstance(run, GuardLine):
+        verdict, mode, tests, lost, pair = str(run.verdict), GUARD, format_outcomes(run.outcomes), "-", "-"
+        phase, time, git = run.phase, run.time, run.git
+        link = f"[line]({reports}/{GUARDS}#{run.folder})"
+    else:
+        result = run.result
+        verdict, mode, tests = _describe_verdict(result), result.mode, count_outcomes(result)
+        lost = str(len(result.transition.lost)) if result.transition else "-"
+        pair = Path(result.pairs_with.folder).parts[-2][11:] if result.pairs_with else "-"
+        phase, time, git = result.phase, result.time, result.git
+        link = f"[folder]({reports}/{run.stamp}/{run.name}/)"
     cells = [
         run.stamp,
-        result.phase,
-        result.selector,
-        result.mode.name,
+        phase,
+        run.selector,
+        mode.name,
         verdict,
-        count_outcomes(result),
-        str(len(result.transition.lost)) if result.transition else "-",
-        f"{result.time.pytest_s:.1f}/{result.time.budget_s:g} s",
+        tests,
+        lost,
+        f"{time.pytest_s:.1f}/{time.budget_s:g} s",
         f"{git.tree[:7]}{'*' if git.dirty else ''}" if git else "-",
-        Path(result.pairs_with.folder).parts[-2][11:] if result.pairs_with else "-",
-        f"[folder](../plans/active/{run.initiative}/reports/{run.stamp}/{run.folder.name}/)",
+        pair,
+        link,
         f"`{run.short_seal}`",
     ]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
+def _describe_verdict(result: Result) -> str:
+    verdict = str(result.verdict)
+    if result.verdict is Verdict.VALID_RED:
+        kinds = sorted({row.error.kind for row in result.tests if row.error and row.id in result.declared})
+        return f"{verdict} ({', '.join(kinds)})"
+    return f"{verdict} · {result.proof.lower()}" if result.proof else verdict
+
+
 def _render(project: Project, registry: Registry, text: str) -> str:
     """Render every block from the folders; missing blocks are added at the end."""
-    rows: dict[str, list[SealedRun]] = {name: [] for name in registry.initiatives}
-    for run in load_runs(project):
-        rows.setdefault(run.initiative, []).append(run)
+    rows: dict[str, dict[tuple[str, int, str], Recorded]] = {name: {} for name in registry.initiatives}
+    for run in load_recorded(project):
+        rows.setdefault(run.initiative, {})[run.key] = run
     for initiative, runs in rows.items():
-        lines = [render_row(run) for run in sorted(runs, key=lambda run: run.key)]
+        lines = [render_row(run) for _, run in sorted(runs.items())]
         text = _replace_block(text or TITLE, initiative, lines, registry)
     return text
 

@@ -8,16 +8,17 @@ A folder may be in both forms at once, as an interrupted packing leaves it, if t
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 from collections.abc import Mapping
+from enum import Enum, auto
 from pathlib import Path
 from typing import Final
 
 from redgreen.codec import parse_object
 from redgreen.errors import ReportError
-from redgreen.evidence.archive import make_archive, read_archive, split_folders
+from redgreen.evidence.archive import make_archive, read_archive
+from redgreen.evidence.collected import name_folder, read_folders
 from redgreen.evidence.folder import MANIFEST, NOTES, sync_folder, translate_errors, write_whole
 from redgreen.evidence.record import INTENT, RESULT, SEAL
 from redgreen.evidence.replayed import REPLAY
@@ -43,6 +44,15 @@ BLOCK: Final = re.compile(
 )
 
 
+class Form(Enum):
+    """Forms of a sealed folder; BOTH is what an interrupted packing leaves, MOVED what is left by `redgreen gc`."""
+
+    LOOSE = auto()
+    BOTH = auto()
+    PACKED = auto()
+    MOVED = auto()
+
+
 def read_contents(folder: Path) -> dict[str, bytes]:
     """Read the files of a report folder by name, in whichever form it is; the packing itself is not among them.
 
@@ -64,31 +74,18 @@ def read_contents(folder: Path) -> dict[str, bytes]:
         _unite(contents, read_archive(archive, WITNESSES))
     if is_packed:
         moved = read_folders(folder.parents[1] / ATTEMPTS)
-        _unite(contents, moved.get(f"{folder.parent.name}/{folder.name}", {}))
+        _unite(contents, moved.get(name_folder(folder), {}))
     log = find_main_log(loose | contents)
     if log in contents and loose.get(log) == shorten_log(contents[log]):
         del loose[log]
     elif is_packed and archive is not None and log and log not in loose:
         raise ValueError(f"{log} is missing")
     _unite(contents, loose)
+    if any("/" in name for name in contents):
+        raise ValueError("a file of another folder is in it")
     if is_packed and render_page(contents) != shown_page:
         raise ValueError(f"the record in {SUMMARY} is not the one that was packed")
     return contents
-
-
-def read_folders(path: Path) -> Mapping[str, Mapping[str, bytes]]:
-    """Read an archive of several folders, by `<UTC>/<subdir>`; a missing one holds none.
-
-    Raises:
-        ValueError: It cannot be unpacked.
-    """
-    try:
-        facts = path.stat()
-        return _read_folders(path, facts.st_mtime_ns, facts.st_size)
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise ValueError(f"{path.name} cannot be read: {error.strerror}") from None
 
 
 def pack(project: Project, folder: Path) -> bool:
@@ -104,19 +101,18 @@ def pack(project: Project, folder: Path) -> bool:
         ReportError: It cannot be read or written, or would not read the same; nothing is lost.
     """
     try:
+        if find_form(folder) in (Form.PACKED, Form.MOVED):
+            return False
         contents = read_contents(folder)
         packed = make_packed(contents)
     except ValueError as error:
         raise ReportError(f"{project.relativize(folder)}: cannot be packed: {error}") from None
     with translate_errors(folder):
-        names = {*os.listdir(folder)}
-        if names == packed.keys() or (is_packed_page(folder) and WITNESSES not in names):
-            return False  # as it is, or moved away by `redgreen gc`
         for name in (WITNESSES, *sorted(packed.keys() - {WITNESSES, SUMMARY, NOTES}), SUMMARY):
             write_whole(project, folder / name, packed[name])
         if read_contents(folder) != contents:
             raise ReportError(f"{project.relativize(folder)}: the packed form does not read the same; nothing is lost")
-        for name in sorted(names - packed.keys()):
+        for name in sorted({*os.listdir(folder)} - packed.keys()):
             (folder / name).unlink()
         sync_folder(folder)
     return True
@@ -141,13 +137,21 @@ def make_packed(contents: Mapping[str, bytes]) -> dict[str, bytes]:
     return packed
 
 
-def is_packed_page(folder: Path) -> bool:
-    """Return whether summary.md of a folder is that of the packed form.
+def find_form(folder: Path) -> Form:
+    """Find out in which form a folder is, by the names in it and the kind of its summary.md.
 
     Raises:
-        OSError: It cannot be read.
+        ValueError: It cannot be read.
     """
-    return bool(split_record((folder / SUMMARY).read_bytes())[1])
+    try:
+        names = {*os.listdir(folder)} - {NOTES}
+        is_packed = SUMMARY in names and bool(split_record((folder / SUMMARY).read_bytes())[1])
+    except OSError as error:
+        raise ValueError(f"the folder cannot be read: {error.strerror}") from None
+    if WITNESSES not in names:
+        return Form.MOVED if is_packed else Form.LOOSE
+    rest = names - {SUMMARY, WITNESSES}
+    return Form.PACKED if is_packed and len(rest) <= 1 and all(name.endswith(".log") for name in rest) else Form.BOTH
 
 
 def is_report(folder: Path) -> bool:
@@ -245,9 +249,3 @@ def _unite(contents: dict[str, bytes], more: Mapping[str, bytes]) -> None:
     for name, data in more.items():
         if contents.setdefault(name, data) != data:
             raise ValueError(f"{name} is not the one that is packed")
-
-
-@functools.lru_cache(maxsize=8)
-def _read_folders(path: Path, mtime_ns: int, size: int) -> Mapping[str, Mapping[str, bytes]]:
-    """Read an archive once, as long as its time and size stay the same."""
-    return split_folders(read_archive(path.read_bytes(), path.name))

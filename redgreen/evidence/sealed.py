@@ -36,9 +36,27 @@ class SealedRun:
         return self.result.verdict
 
     @property
+    def selector(self) -> str:
+        """Name of the selector that ran."""
+        return self.result.selector
+
+    @property
+    def name(self) -> str:
+        """Name of the folder inside of its time."""
+        return self.folder.name
+
+    @property
+    def promise(self) -> str:
+        """Digest of what the selector declared; empty when the entry is not that of a selector."""
+        try:
+            return self.intent.load_selector().digest_promise()
+        except ValueError:
+            return ""
+
+    @property
     def key(self) -> tuple[str, int, str]:
         """Sorts runs by time, then by name."""
-        return (*parse_stamp(self.stamp), self.folder.name)
+        return (*parse_stamp(self.stamp), self.name)
 
     @property
     def short_seal(self) -> str:

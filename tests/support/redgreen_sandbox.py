@@ -345,7 +345,7 @@ def seal_many(root: str, number: int, now: datetime, add: bool = False, bare: bo
     for _ in range(number):
         folder = copier.seal(now)
         if add:
-            ledger.add(project, registry, folder)
+            ledger.add(project, registry, load_run(folder))
 
 
 def reserve_many(root: str, number: int, now: datetime, queue: SimpleQueue[list[str]]) -> None:
