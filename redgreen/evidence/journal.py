@@ -57,12 +57,14 @@ def read(path: Path) -> list[JsonObject]:
     """Read every record, with its seal; a missing file holds none.
 
     Raises:
-        ValueError: A line is not a sealed object; the message begins with its number.
+        ValueError: A line is not a sealed object, and the message begins with its number; or the file is not readable.
     """
     try:
         lines = path.read_bytes().splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise ValueError(f"it cannot be read: {error.strerror}") from None
     found = []
     for number, line in enumerate(lines, 1):
         record = parse_object(line, f"line {number}")

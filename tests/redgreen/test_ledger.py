@@ -44,7 +44,7 @@ Afterwards: more words.
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sandbox = make_sandbox(tmp_path_factory.mktemp("ledger") / "repo", target(), guard())
-    sandbox.record("guard", "held")
+    sandbox.record("guard", "held", keep=True)
     return sandbox.root
 
 

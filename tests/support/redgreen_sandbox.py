@@ -215,7 +215,9 @@ class Sandbox:
         """The registry, read."""
         return load_registry(self.root)
 
-    def record(self, mode: str, name: str = "demo", red: str = "", now: datetime | None = None) -> SealedRun:
+    def record(
+        self, mode: str, name: str = "demo", red: str = "", now: datetime | None = None, *, keep: bool = False
+    ) -> SealedRun:
         """Run a selector through the Python interface; pytest forks instead of starting an interpreter."""
         clock: Callable[[], datetime] = (lambda: datetime.now(UTC)) if now is None else (lambda: now)
         session = Session(
@@ -226,12 +228,22 @@ class Sandbox:
             environ=self.environ(),
             start=fork_server().start,
         )
-        return run_selector(session, find_selector(session.registry, name), Mode[mode.upper()], red)
+        return run_selector(session, find_selector(session.registry, name), Mode[mode.upper()], red, keep=keep)
 
     def copy(self, root: Path) -> Sandbox:
         """The same repository in another folder, with whatever was recorded in it."""
         shutil.copytree(self.root, root, symlinks=True)
         return Sandbox(root, dict(self.env))
+
+
+def write_loose(folder: Path) -> Path:
+    """Give a report folder the form of single files."""
+    contents = read_contents(folder)
+    for path in folder.iterdir():
+        path.unlink()
+    for name, data in contents.items():
+        (folder / name).write_bytes(data)
+    return folder
 
 
 class ForkServer:
