@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from redgreen.codes import GUARD, Mode
-from redgreen.commands import records, replays, runs, setup, start
+from redgreen.commands import records, replays, runs, setup, start, storage
 from redgreen.commands.answer import Answer
 from redgreen.errors import RedgreenError, RegistryError
 from redgreen.project import Project, find_project
@@ -118,10 +118,10 @@ def _make_show(arguments: argparse.Namespace) -> Callable[[bytes], object]:
 def _run(project: Project, arguments: argparse.Namespace) -> Answer:
     show = _make_show(arguments)
     if arguments.command == "guard":
-        return runs.run_one(project, arguments.selector, GUARD, "", show)
+        return runs.run_one(project, arguments.selector, GUARD, show, keep=arguments.keep)
     mode = Mode[arguments.mode.upper()]
     if arguments.selector:
-        return runs.run_one(project, arguments.selector, mode, arguments.red, show)
+        return runs.run_one(project, arguments.selector, mode, show, red=arguments.red)
     if arguments.red:
         raise RegistryError("--red needs a selector")
     return runs.run_map(project, mode, arguments.initiative, show)
@@ -171,6 +171,7 @@ def _make_parser() -> Parser:
     run.add_argument("--initiative", default="", help="without a selector: only this initiative")
     guard = verb("guard", "run a guard: everything in it must pass", _run)
     guard.add_argument("selector")
+    guard.add_argument("--keep", action="store_true", help="keep the report folder also where the guard held")
     text = "check the registry against what pytest collects"
     lint = verb("lint", text, lambda p, a: setup.lint_registry(p, freeze=a.freeze))
     lint.add_argument("--freeze", action="store_true", help="write the exact ids of every live target")
@@ -183,6 +184,7 @@ def _make_parser() -> Parser:
     what.add_argument("--rebuild", action="store_true")
     verb("status", "show the state of every selector and what to run next", lambda p, a: records.show_status(p))
     verb("close", "seal what interrupted runs left, as ABANDONED", lambda p, a: records.close(p))
+    _add_storage(verb)
     docs = verb(
         "docs", "write the documents that come from the registry", lambda p, a: setup.generate_docs(p, check=a.check)
     )
@@ -219,3 +221,16 @@ def _make_parser() -> Parser:
     schema.add_argument("--example", action="store_true", help="print an example of a registry instead")
     verb("doctor", "check whether runs can be recorded here", lambda p, a: setup.examine(p))
     return parser
+
+
+def _add_storage(verb: Callable[[str, str, Callable[[Project, argparse.Namespace], Answer]], Parser]) -> None:
+    text = "bring every report into the form in which it is kept"
+    migrate = verb("migrate", text, lambda p, a: storage.migrate(p, check=a.check))
+    text = "move what is bulky in old attempts into one archive; summary.md stays"
+    collect = verb("gc", text, lambda p, a: storage.collect(p, check=a.check))
+    for made in (migrate, collect):
+        made.add_argument("--check", action="store_true", help="only say what would be done")
+    text = "write the files of a report out, one by one, as they were sealed"
+    unpack = verb("unpack", text, lambda p, a: storage.unpack(p, a.report, a.to))
+    unpack.add_argument("report", metavar="REPORT", help="a report folder, or a run id")
+    unpack.add_argument("--to", type=Path, metavar="FOLDER", help="new folder (.redgreen/unpacked/UTC/NAME)")

@@ -12,7 +12,7 @@ from typing import Final
 
 from redgreen.codes import GUARD
 from redgreen.errors import RegistryError
-from redgreen.evidence.folder import replace_text
+from redgreen.evidence.folder import write_whole
 from redgreen.evidence.scrub import Scrubber
 from redgreen.judge.events import Evidence, Failure
 from redgreen.judge.verdict import Judgement, find_place, judge
@@ -69,7 +69,7 @@ def add_target(
     """
     text, entry = _insert(project, name, tests, reason, product, initiative)
     parse_registry(text.encode(), project.layout.registry)
-    replace_text(project.root / project.layout.registry, text)
+    write_whole(project, project.root / project.layout.registry, text.encode())
     return entry
 
 

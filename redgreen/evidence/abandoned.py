@@ -10,6 +10,7 @@ from typing import Final
 from redgreen.codec import digest
 from redgreen.codes import UNKNOWN, Verdict
 from redgreen.evidence.folder import MANIFEST, format_stamp, is_running, seal, translate_errors, write_json, write_text
+from redgreen.evidence.packed import pack
 from redgreen.evidence.record import INTENT, RESULT, SCHEMA, SEAL, Intent, Result, Times
 from redgreen.evidence.scrub import Scrubber
 from redgreen.evidence.sealed import load_intent
@@ -78,7 +79,10 @@ def _seal_abandoned(project: Project, folder: Path) -> Path:
     write_json(folder / INTENT, intent)
     write_json(folder / RESULT, result)
     write_text(folder / "summary.md", _render_summary(result))
-    return seal(folder, intent.run_id, Verdict.ABANDONED)
+    sealed = seal(folder, intent.run_id, Verdict.ABANDONED)
+    if not project.scratch:
+        pack(project, sealed)
+    return sealed
 
 
 def _make_result(intent: Intent) -> Result:

@@ -46,9 +46,19 @@ def count_outcomes(result: Result) -> str:
     if result.transition:
         kept = result.transition.p2p
         return f"{result.transition.f2p} F2P" + (f", {kept} P2P" if kept else "")
+    return format_outcomes(count_by_outcome(result))
+
+
+def count_by_outcome(result: Result) -> dict[str, int]:
+    """Count the tests of each outcome."""
     counts: dict[str, int] = {}
     for row in result.tests:
         counts[row.outcome] = counts.get(row.outcome, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def format_outcomes(counts: dict[str, int]) -> str:
+    """Say counted outcomes in a few words."""
     return ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items())) or "none"
 
 

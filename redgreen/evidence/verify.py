@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from redgreen.codes import GREEN, Verdict
 from redgreen.errors import PairError, VerifyError
 from redgreen.evidence.artifacts import Audit
 from redgreen.evidence.folder import MANIFEST, STAMP, UNSEALED, parse_stamp
+from redgreen.evidence.packed import is_report, read_contents
 from redgreen.evidence.record import SEAL, Seal, read_record
 from redgreen.evidence.replayed import REPLAY, find_exit_code, read_replay
 from redgreen.evidence.scrub import GENERIC_PATHS, PATH_HINTS
@@ -32,9 +32,16 @@ def verify_folder(project: Project, folder: Path) -> list[str]:
     """Return everything that is wrong with one sealed folder; an empty list when nothing is."""
     if folder.name.endswith(PARTIAL):
         return ["the run was never finished; seal it as abandoned with `redgreen close`"]
-    files, problems = _list_files(folder)
-    contents = {name: (folder / name).read_bytes() for name in files}
-    problems += _check_manifest(contents)
+    try:
+        contents = read_contents(folder)
+    except ValueError as error:
+        return [str(error)]
+    return verify_contents(project, folder, contents)
+
+
+def verify_contents(project: Project, folder: Path, contents: dict[str, bytes]) -> list[str]:
+    """Return everything that is wrong with the files of a sealed folder, wherever they are kept."""
+    problems = _check_manifest(contents)
     if problems:
         return problems
     try:
@@ -46,25 +53,6 @@ def verify_folder(project: Project, folder: Path) -> list[str]:
     except (ValueError, KeyError) as error:
         problems.append(f"its files do not fit together: {error}")
     return problems
-
-
-def _list_files(folder: Path) -> tuple[list[str], list[str]]:
-    """List the files of a folder, and what must not be in one."""
-    files: list[str] = []
-    problems: list[str] = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_symlink():
-                problems.append(f"{entry.name} is a symbolic link")
-            elif not entry.is_file():
-                problems.append(f"{entry.name} is not a plain file")
-            else:
-                files.append(entry.name)
-    folded = [name.casefold() for name in files]
-    problems += [
-        f"{name} differs from another file only by case" for name in files if folded.count(name.casefold()) > 1
-    ]
-    return sorted(files), problems
 
 
 def _check_manifest(contents: dict[str, bytes]) -> list[str]:
@@ -262,7 +250,7 @@ def _find_newest(project: Project, selector: Selector) -> SealedRun | None:
 
 def _find_named(project: Project, reference: str) -> SealedRun | None:
     for folder in (project.root / reference, Path(reference).resolve()):
-        if (folder / SEAL).is_file() and folder.is_relative_to(project.base):
+        if is_report(folder) and folder.is_relative_to(project.base):
             try:
                 return load_run(folder)
             except ValueError as error:
