@@ -21,6 +21,7 @@ ORDER = (
     "run",
     "replay",
     "checks",
+    "site",
     "commands",
     "cli",
     "__init__",

@@ -1,0 +1,152 @@
+"""Everything that the pages show: the sealed runs, whether each holds, and what belongs together."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from redgreen.codec import from_json
+from redgreen.errors import VerifyError
+from redgreen.evidence import journal
+from redgreen.evidence.pair import name_proof
+from redgreen.evidence.record import read_record
+from redgreen.evidence.replayed import LATER, REPLAY, ReplayRecord
+from redgreen.evidence.sealed import SealedRun, load_run, read_file
+from redgreen.evidence.verify import verify_folder
+from redgreen.project import Project
+
+UNSAFE: Final = re.compile(r"[^A-Za-z0-9.-]+")
+SEALED_FILES: Final = 200  # names of one folder that a page lists
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One sealed run with what belongs to it.
+
+    `path` is its folder below the root, `problems` what `verify` says about it, `red` the RED that it answers,
+    `answers` the runs that answer it, oldest first, `replays` what replays of it showed, the newest last.
+    """
+
+    run: SealedRun
+    path: str
+    problems: tuple[str, ...]
+    red: SealedRun | None
+    answers: tuple[SealedRun, ...]
+    replays: tuple[ReplayRecord, ...]
+
+    @property
+    def replay(self) -> ReplayRecord | None:
+        """The newest replay."""
+        return self.replays[-1] if self.replays else None
+
+    @property
+    def proof(self) -> str:
+        """What the pair proves, in one or two words; empty for what is no GREEN."""
+        return name_proof(self.run.result, self.replay)
+
+    @property
+    def page(self) -> str:
+        """The page of the run, below the top of the site."""
+        return name_run_page(self.run)
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """All runs, newest first, and the folders that cannot be read, each with the reason."""
+
+    entries: tuple[Entry, ...]
+    unreadable: tuple[tuple[str, str], ...]
+
+
+def name_page(kind: str, name: str, unique: str = "") -> str:
+    """Name a page such that every file system and every address takes it, and no two names give the same."""
+    plain = UNSAFE.sub("_", name)[:80].strip(".")
+    unique = unique or (name if plain != name else "")
+    return f"{kind}/{plain}{f'-{hashlib.sha256(unique.encode()).hexdigest()[:8]}' if unique else ''}.html"
+
+
+def name_run_page(run: SealedRun) -> str:
+    """Name the page of a run."""
+    name = f"{run.stamp}-{run.folder.name}"
+    return name_page("runs", name, f"{run.initiative}/{name}")
+
+
+def read_sealed(run: SealedRun, name: str) -> bytes | None:
+    """Return the bytes of one more file of a sealed folder; None when it has none of that name."""
+    return read_file(run.folder / name)
+
+
+def list_sealed(run: SealedRun) -> list[str]:
+    """List the names of the files of a sealed folder."""
+    return sorted(path.name for path in run.folder.iterdir())[:SEALED_FILES]
+
+
+def collect(project: Project) -> Collection:
+    """Load and verify every sealed run.
+
+    Raises:
+        VerifyError: A list of later replays cannot be read.
+    """
+    runs: dict[str, SealedRun] = {}
+    unreadable = []
+    for folder in project.list_folders():
+        name = project.relativize(folder)
+        try:
+            runs[name] = load_run(folder)
+        except ValueError as error:
+            unreadable.append((name, str(error)))
+    reds = {name: _find_red(run, runs) for name, run in runs.items()}
+    answers: dict[str, list[SealedRun]] = {}
+    for name, red in reds.items():
+        if red is not None:
+            answers.setdefault(project.relativize(red.folder), []).append(runs[name])
+    later = _read_later(project)
+    entries = [
+        Entry(
+            run,
+            name,
+            tuple(verify_folder(project, run.folder)),
+            reds[name],
+            tuple(sorted(answers.get(name, []), key=lambda each: each.key)),
+            tuple(sorted([*_read_replay(run), *later.get(run.result.run_id, [])], key=lambda each: each.when)),
+        )
+        for name, run in runs.items()
+    ]
+    entries.sort(key=lambda entry: (entry.run.key, entry.path), reverse=True)
+    return Collection(tuple(entries), tuple(unreadable))
+
+
+def _find_red(run: SealedRun, runs: dict[str, SealedRun]) -> SealedRun | None:
+    """Find the RED that a run answers, if it is still the one that was answered."""
+    pair = run.result.pairs_with
+    red = runs.get(pair.folder) if pair else None
+    return red if red and pair and red.seal.manifest_sha256 == pair.seal else None
+
+
+def _read_replay(run: SealedRun) -> list[ReplayRecord]:
+    data = read_sealed(run, REPLAY)
+    try:
+        return [] if data is None else [read_record(ReplayRecord, data, REPLAY)]
+    except ValueError:
+        return []  # verify names it
+
+
+def _read_later(project: Project) -> dict[str, list[ReplayRecord]]:
+    """Read the replays that came after their runs were sealed."""
+    found: dict[str, list[ReplayRecord]] = {}
+    for path in _list_logs(project):
+        try:
+            for line in journal.read(path):
+                record = from_json(ReplayRecord, line)
+                found.setdefault(record.run_id, []).append(record)
+        except ValueError as error:
+            raise VerifyError(f"{project.relativize(path)}: {error}") from None
+    return found
+
+
+def _list_logs(project: Project) -> Sequence[Path]:
+    return sorted(project.base.glob(f"*/{LATER}"))
