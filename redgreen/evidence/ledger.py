@@ -11,8 +11,9 @@ from typing import Final
 from redgreen.codes import Verdict
 from redgreen.errors import LedgerError
 from redgreen.evidence.folder import hold_lock, parse_stamp, translate_errors
+from redgreen.evidence.markdown import escape, row
+from redgreen.evidence.pair import count_outcomes
 from redgreen.evidence.sealed import SealedRun, load_run, load_runs
-from redgreen.evidence.summary import count_outcomes
 from redgreen.project import Project
 from redgreen.registry.model import Registry
 
@@ -108,12 +109,12 @@ def render_row(run: SealedRun) -> str:
     elif result.proof:
         verdict += f" · {result.proof.lower()}"
     cells = [
-        run.stamp,
-        result.phase,
-        result.selector,
+        escape(run.stamp),
+        escape(result.phase),
+        escape(result.selector),
         result.mode.name,
-        verdict,
-        count_outcomes(result),
+        escape(verdict),
+        escape(count_outcomes(result)),
         str(len(result.transition.lost)) if result.transition else "-",
         f"{result.time.pytest_s:.1f}/{result.time.budget_s:g} s",
         f"{git.tree[:7]}{'*' if git.dirty else ''}" if git else "-",
@@ -121,7 +122,7 @@ def render_row(run: SealedRun) -> str:
         f"[folder](../plans/active/{run.initiative}/reports/{run.stamp}/{run.folder.name}/)",
         f"`{run.short_seal}`",
     ]
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return row(*cells)
 
 
 def _render(project: Project, registry: Registry, text: str) -> str:

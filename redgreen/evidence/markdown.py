@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import quote
 
 # control characters, and those that are invisible or turn the direction of what follows
 HIDDEN: Final = re.compile(
@@ -49,6 +50,11 @@ def escape(text: str, most: int = LONGEST) -> str:
     line = MARKS.sub(lambda match: f"\\{match[0]}", shorten(text, most))
     line = "".join(ENTITIES.get(letter, letter) for letter in line)
     return LINKS.sub(lambda match: match[0].replace(":", "&#58;").replace(".", "&#46;"), line)
+
+
+def link(name: str) -> str:
+    """Link to a file beside the document."""
+    return f"[{escape(name)}]({quote(name)})"
 
 
 def fence(text: str, language: str = "") -> list[str]:

@@ -47,7 +47,7 @@ class Fixed:
     @property
     def outcome(self) -> str:
         """Its outcome now."""
-        return self.now.outcome if self.now else "gone"
+        return self.now.outcome if self.now else "not reported"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ from redgreen.evidence.record import (
 )
 from redgreen.evidence.scrub import Scrubber
 from redgreen.evidence.sealed import SealedRun, load_run
-from redgreen.evidence.summary import render_summary
+from redgreen.evidence.summary import FORMAT, render_summary
 from redgreen.evidence.verify import find_red
 from redgreen.gitrepo import Snapshot, take_snapshot
 from redgreen.judge.conclusion import Conclusion, RedSide
@@ -205,7 +205,8 @@ def _finish(run: _Run) -> Path:
     text = scrubber.scrub_text(to_text(_make_result(run, done, environment["sha256"])))
     result = replace(read_record(Result, text, RESULT), redactions=scrubber.redactions)
     write_json(folder / RESULT, result)
-    write_text(folder / "summary.md", render_summary(result, run.selector))
+    red = load_run(run.session.project.root / run.red.folder).result if run.red else None
+    write_text(folder / "summary.md", render_summary(result, run.selector, red=red))
     _check_clean(run)
     return seal(folder, run.launcher.run_id, result.verdict)
 
@@ -239,6 +240,7 @@ def _make_result(run: _Run, done: Conclusion, env_sha256: str) -> Result:
         entry_sha256=digest(run.selector),
         pytest=PytestFacts(main.rc, evidence.finish_rc is not None, main.collected),
         env_sha256=env_sha256,
+        summary_format=FORMAT,
         **done.to_dict(),
     )
 
