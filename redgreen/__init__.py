@@ -17,7 +17,7 @@ from redgreen.project import Project, find_project
 from redgreen.registry.load import find_selector, load_registry
 from redgreen.registry.model import Registry, Selector
 from redgreen.run.launch import Session
-from redgreen.run.runner import run_selector
+from redgreen.runner import run_selector
 
 __all__ = [
     "EXIT_CODES",

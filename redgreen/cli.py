@@ -20,7 +20,7 @@ from redgreen.project import Project, find_project
 from redgreen.run.logfile import ESCAPES
 
 RUNS: Final = ("run", "guard")
-WRITING: Final = ("run", "guard", "close", "doctor")
+WRITING: Final = ("run", "guard", "close", "doctor", "replay")
 
 
 class Parser(argparse.ArgumentParser):
@@ -122,6 +122,13 @@ def _run(project: Project, arguments: argparse.Namespace) -> Answer:
     return runs.run_map(project, mode, arguments.initiative, show)
 
 
+def _replay(project: Project, arguments: argparse.Namespace) -> Answer:
+    stream = sys.stderr if arguments.json else sys.stdout
+    return replays.replay(
+        project, arguments.reference, everything=arguments.all, show=lambda text: print(text, file=stream, flush=True)
+    )
+
+
 def _run_ledger(project: Project, arguments: argparse.Namespace) -> Answer:
     return records.rebuild_ledger(project) if arguments.rebuild else records.check_ledger(project)
 
@@ -188,5 +195,9 @@ def _make_parser() -> Parser:
     prove.add_argument("--repeat", type=_parse_count, default=3, help="fresh processes of each cell (3)")
     prove.add_argument("--budget", type=_parse_count, default=60, metavar="S", help="seconds of one process (60)")
     prove.add_argument("--pass-env", action="append", default=[], metavar="NAME", help="variable to pass on")
+    text = "replay recorded pairs again, from their commits and patches alone, and keep what that shows"
+    again = verb("replay", text, _replay)
+    again.add_argument("reference", nargs="?", default="", metavar="RUN", help="run id or folder of a GREEN")
+    again.add_argument("--all", action="store_true", help="every pair")
     verb("doctor", "check whether runs can be recorded here", lambda p, a: setup.examine(p))
     return parser

@@ -53,7 +53,7 @@ def examine(project: Project) -> list[Finding]:
 def _check_git(project: Project) -> Finding:
     try:
         version = git(project.root, "--version").decode().strip()
-        code = take_snapshot(project.root).revision
+        code = take_snapshot(project.root, project.layout.evidence).revision
     except RedgreenError as error:
         return Finding("git", False, str(error), error.code)
     where = f"on {code.branch}" if code.branch else "detached"

@@ -16,7 +16,6 @@ from redgreen.errors import Problem, RegistryError
 from redgreen.evidence.folder import write_json
 from redgreen.judge.verdict import is_named_by
 from redgreen.project import Project
-from redgreen.registry.load import LOCK_NAME
 from redgreen.registry.model import Registry, Selector, covers
 from redgreen.run.environment import PLUGIN_FOLDER
 from redgreen.run.launch import expand
@@ -85,7 +84,7 @@ def freeze(project: Project, registry: Registry, findings: Findings) -> None:
     """
     targets = [s.name for s in registry.selectors.values() if s.role == "target" and not s.planned]
     frozen = {name: sorted(findings.chosen[name]) for name in targets}
-    write_json(project.root / LOCK_NAME, {"schema": 1, "selectors": frozen})
+    write_json(project.root / project.layout.lock, {"schema": 1, "selectors": frozen})
 
 
 def collect(project: Project, registry: Registry) -> Collected:

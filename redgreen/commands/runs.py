@@ -8,11 +8,13 @@ from redgreen.checks import status
 from redgreen.codec import to_json
 from redgreen.codes import Mode, Verdict
 from redgreen.commands.answer import Answer
+from redgreen.commands.replays import describe_record
 from redgreen.errors import RedgreenError, RegistryError
+from redgreen.evidence.sealed import SealedRun, load_replay
 from redgreen.project import Project
 from redgreen.registry.load import find_selector, load_registry
 from redgreen.run.launch import Session
-from redgreen.run.runner import run_many, run_selector
+from redgreen.runner import run_many, run_selector
 
 
 def run_one(project: Project, name: str, mode: Mode, red: str, show: Callable[[bytes], object]) -> Answer:
@@ -22,10 +24,16 @@ def run_one(project: Project, name: str, mode: Mode, red: str, show: Callable[[b
     session = Session(project, registry, show)
     with session.interrupts:
         run = run_selector(session, selector, mode, red)
-    proof = " (characterisation: the RED came from a stub)" if run.result.proof else ""
-    lines = ["", f"{run.verdict}{proof}", *(f"  {reason}" for reason in run.result.reasons[:20])]
     path = project.relativize(run.folder)
-    return Answer(run.verdict.exit_code, run.verdict.value, lines, to_json(run.result) | {"folder": path}, path)
+    replayed = load_replay(run)
+    lines = ["", f"{run.verdict}", *(f"  {reason}" for reason in run.result.reasons[:20])]
+    lines += describe_record(replayed) if replayed is not None else []
+    return Answer(run.result.exit_code, _name(run), lines, to_json(run.result) | {"folder": path}, path)
+
+
+def _name(run: SealedRun) -> str:
+    """Name how a run ended: by what its replay says, where that is not what was asked for."""
+    return run.verdict.value if run.is_valid or not run.verdict.is_valid else str(run.result.proof)
 
 
 def run_map(project: Project, mode: Mode, initiative: str, show: Callable[[bytes], object]) -> Answer:
@@ -46,7 +54,7 @@ def run_map(project: Project, mode: Mode, initiative: str, show: Callable[[bytes
         if isinstance(run, RedgreenError):
             rows.append((selector.name, run.label, run.code, str(run)))
         else:
-            rows.append((selector.name, run.verdict.value, run.verdict.exit_code, project.relativize(run.folder)))
+            rows.append((selector.name, _name(run), run.result.exit_code, project.relativize(run.folder)))
     rows += [(selector.name, "NOT_RUN", Verdict.INTERRUPTED.exit_code, "-") for selector in selectors[len(done) :]]
     worst = max(rows, key=lambda row: row[2])
     width = max(len(row[0]) for row in rows)

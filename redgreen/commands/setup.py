@@ -40,6 +40,9 @@ def lint_registry(project: Project, *, freeze: bool) -> Answer:
 def generate_docs(project: Project, *, check: bool) -> Answer:
     """Write the documents that come from the registry, or compare them with it."""
     registry = load_registry(project.root)
+    if not documents.render(project, registry):
+        told = 'no document is asked for; write into pyproject.toml, below [tool.redgreen.documents]: index = "FILE.md"'
+        return Answer(0, "NO_DOCUMENTS", [told], {"different": []})
     different = documents.find_outdated(project, registry)
     if check:
         if different:

@@ -1,8 +1,9 @@
-"""The ledger `docs/fix_plan.md`: one generated table an initiative; the prose around it is never touched."""
+"""The ledger: one generated table an initiative; the prose around it is never touched."""
 
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import tempfile
 from pathlib import Path
@@ -13,6 +14,8 @@ from redgreen.errors import LedgerError
 from redgreen.evidence.folder import hold_lock, parse_stamp, translate_errors
 from redgreen.evidence.markdown import escape, row
 from redgreen.evidence.pair import count_outcomes
+from redgreen.evidence.replayed import ReplayRecord
+from redgreen.evidence.replays import find_proof, load_replays, locate_replays
 from redgreen.evidence.sealed import SealedRun, load_run, load_runs
 from redgreen.project import Project
 from redgreen.registry.model import Registry
@@ -21,8 +24,9 @@ BEGIN: Final = re.compile(r"<!-- redgreen:begin (\S+) \(generated; edit outside\
 END: Final = re.compile(r"<!-- redgreen:end (\S+) -->\r?\n?\Z")
 ANY_MARK: Final = re.compile(r"<!--\s*redgreen:(begin|end)\b")
 LINK: Final = re.compile(
-    r"\| \[folder\]\(\.\./(plans/active/[^/]+/reports/([^/]+)/([^/]+))/\) \| `([0-9a-f]{12})` \|\Z"
+    r"\| \[folder\]\((?:\.\./)*((?:[^/()]+/)*reports/([^/()]+)/([^/()]+))/\) \| `([0-9a-f]{12})` \|\Z"
 )
+PROOF: Final = re.compile(r" · [a-z_]+(?: \(replayed [0-9-]{10}\))?(?= \|)")
 HEAD: Final = (
     "| UTC | phase | selector | mode | verdict | tests | lost | time/budget | tree | pairs with | report | seal |",
     "|---|---|---|---|---|---|---|---|---|---|---|---|",
@@ -82,15 +86,15 @@ def add(project: Project, registry: Registry, folder: Path) -> None:
     run = load_run(folder)
     with hold_lock(project, project.state / "ledger.lock"):
         text = _read(project, missing_ok=True)
-        blocks = _find_blocks(text)
+        blocks = _find_blocks(text, project.layout.ledger)
         if run.initiative not in blocks:
             wanted = _render(project, registry, text)
         else:
             first, last = blocks[run.initiative]
             inside = text.splitlines()[first + 1 : last]
             rows = {(*parse_stamp(m[2]), m[3]): line for line in inside if (m := LINK.search(line))}
-            rows[run.key] = render_row(run)
-            wanted = _replace_block(text, run.initiative, [rows[key] for key in sorted(rows)], registry)
+            rows[run.key] = render_row(project, run, find_proof(run, _load_later(project, run.initiative)))
+            wanted = _replace_block(project, text, run.initiative, [rows[key] for key in sorted(rows)], registry)
         _replace(project.ledger, wanted)
 
 
@@ -99,13 +103,21 @@ def read_rows(text: str) -> dict[str, str]:
     return {match[1]: line for line in text.splitlines() if (match := LINK.search(line))}
 
 
-def render_row(run: SealedRun) -> str:
-    """Render one row of the table."""
+def strip_proof(row: str) -> str:
+    """Return a row without what a later replay may say otherwise."""
+    return PROOF.sub("", row, count=1)
+
+
+def render_row(project: Project, run: SealedRun, replayed: ReplayRecord | None) -> str:
+    """Render one row of the table; `replayed` is the newest replay of the run."""
     result, git = run.result, run.result.git
     verdict = str(result.verdict)
     kinds = sorted({row.error.kind for row in result.tests if row.error and row.id in result.declared})
     if result.verdict is Verdict.VALID_RED:
         verdict += f" ({', '.join(kinds)})"
+    elif replayed is not None:
+        later = "" if replayed.seal is None else f" (replayed {replayed.when[:10]})"
+        verdict += f" · {replayed.verdict.lower()}{later}"
     elif result.proof:
         verdict += f" · {result.proof.lower()}"
     cells = [
@@ -119,7 +131,7 @@ def render_row(run: SealedRun) -> str:
         f"{result.time.pytest_s:.1f}/{result.time.budget_s:g} s",
         f"{git.tree[:7]}{'*' if git.dirty else ''}" if git else "-",
         Path(result.pairs_with.folder).parts[-2][11:] if result.pairs_with else "-",
-        f"[folder](../plans/active/{run.initiative}/reports/{run.stamp}/{run.folder.name}/)",
+        f"[folder]({_link(project, project.relativize(run.folder))}/)",
         f"`{run.short_seal}`",
     ]
     return row(*cells)
@@ -131,16 +143,30 @@ def _render(project: Project, registry: Registry, text: str) -> str:
     for run in load_runs(project):
         rows.setdefault(run.initiative, []).append(run)
     for initiative, runs in rows.items():
-        lines = [render_row(run) for run in sorted(runs, key=lambda run: run.key)]
-        text = _replace_block(text or TITLE, initiative, lines, registry)
+        later = _load_later(project, initiative)
+        ordered = sorted(runs, key=lambda run: run.key)
+        lines = [render_row(project, run, find_proof(run, later)) for run in ordered]
+        text = _replace_block(project, text or TITLE, initiative, lines, registry)
     return text
 
 
-def _replace_block(text: str, initiative: str, rows: list[str], registry: Registry) -> str:
+def _load_later(project: Project, initiative: str) -> dict[str, ReplayRecord]:
+    try:
+        return load_replays(project, initiative)
+    except ValueError as error:
+        raise LedgerError(f"{project.relativize(locate_replays(project, initiative))}: {error}") from None
+
+
+def _link(project: Project, path: str) -> str:
+    """Write a path below the root as seen from the ledger."""
+    return posixpath.relpath(path, posixpath.dirname(project.layout.ledger) or ".")
+
+
+def _replace_block(project: Project, text: str, initiative: str, rows: list[str], registry: Registry) -> str:
     known = registry.initiatives.get(initiative)
-    plan = [f"Plan: [{known.plan}](../{known.plan})", ""] if known else []
+    plan = [f"Plan: [{known.plan}]({_link(project, known.plan)})", ""] if known else []
     body = [*plan, *((*HEAD, *rows) if rows else (EMPTY,))]
-    blocks = _find_blocks(text)
+    blocks = _find_blocks(text, project.layout.ledger)
     newline = "\r\n" if "\r\n" in text else "\n"
     block = newline.join(
         (
@@ -158,7 +184,7 @@ def _replace_block(text: str, initiative: str, rows: list[str], registry: Regist
     return "".join(lines[:first]) + block + tail + "".join(lines[last + 1 :])
 
 
-def _find_blocks(text: str) -> dict[str, tuple[int, int]]:
+def _find_blocks(text: str, shown: str) -> dict[str, tuple[int, int]]:
     """Find the first and last line of each generated block.
 
     Raises:
@@ -170,7 +196,7 @@ def _find_blocks(text: str) -> dict[str, tuple[int, int]]:
         if not ANY_MARK.search(line):
             continue
         begin, end = BEGIN.match(line), END.match(line)
-        where = f"docs/fix_plan.md:{number + 1}"
+        where = f"{shown}:{number + 1}"
         if begin and opened is None and begin[1] not in found:
             opened = begin[1], number
         elif end and opened is not None and end[1] == opened[0]:
@@ -179,25 +205,26 @@ def _find_blocks(text: str) -> dict[str, tuple[int, int]]:
         else:
             raise LedgerError(f"{where}: this redgreen mark is broken, doubled, or has lost its partner")
     if opened is not None:
-        raise LedgerError(f"docs/fix_plan.md:{opened[1] + 1}: the block of {opened[0]} has no end")
+        raise LedgerError(f"{shown}:{opened[1] + 1}: the block of {opened[0]} has no end")
     return found
 
 
 def _read(project: Project, *, missing_ok: bool = False) -> str:
+    shown = project.layout.ledger
     try:
         return project.ledger.read_bytes().decode("utf-8")
     except FileNotFoundError:
         if missing_ok:
             return ""
-        raise LedgerError("docs/fix_plan.md: there is no ledger; make it with `redgreen ledger --rebuild`") from None
+        raise LedgerError(f"{shown}: there is no ledger; make it with `redgreen ledger --rebuild`") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise LedgerError(f"docs/fix_plan.md: cannot be read as text ({type(error).__name__})") from None
+        raise LedgerError(f"{shown}: cannot be read as text ({type(error).__name__})") from None
 
 
 def _replace(path: Path, text: str) -> None:
     with translate_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".fix_plan.", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(text.encode("utf-8"))

@@ -10,6 +10,7 @@ from redgreen.codec import from_json, parse_object
 from redgreen.codes import Verdict
 from redgreen.evidence.folder import parse_stamp
 from redgreen.evidence.record import INTENT, RESULT, SEAL, Intent, Result, Seal, read_record
+from redgreen.evidence.replayed import REPLAY, ReplayRecord, read_replay
 from redgreen.judge.conclusion import RedSide
 from redgreen.judge.identity import Identity
 from redgreen.project import Project
@@ -33,6 +34,11 @@ class SealedRun:
     def verdict(self) -> Verdict:
         """How the run ended."""
         return self.result.verdict
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it showed what was asked of it, in a replay as well where there was one."""
+        return self.verdict.is_valid and self.result.exit_code == 0
 
     @property
     def key(self) -> tuple[str, int, str]:
@@ -76,6 +82,16 @@ def load_run(folder: Path, contents: Mapping[str, bytes] | None = None) -> Seale
     result = read_record(Result, read(RESULT), RESULT)
     intent = read_record(Intent, read(INTENT), INTENT)
     return SealedRun(folder, folder.parents[2].name, folder.parent.name, intent, result, seal)
+
+
+def load_replay(run: SealedRun) -> ReplayRecord | None:
+    """Read replay.json of a sealed folder; None when it has none.
+
+    Raises:
+        ValueError: It holds something else.
+    """
+    data = read_file(run.folder / REPLAY)
+    return None if data is None else read_replay(data)
 
 
 def load_runs(project: Project) -> Iterator[SealedRun]:

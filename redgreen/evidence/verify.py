@@ -15,7 +15,7 @@ from redgreen.errors import PairError, VerifyError
 from redgreen.evidence.artifacts import Audit
 from redgreen.evidence.folder import MANIFEST, STAMP, UNSEALED, parse_stamp
 from redgreen.evidence.record import SEAL, Seal, read_record
-from redgreen.evidence.replayed import CHANGE, REPLAY, ReplayRecord
+from redgreen.evidence.replayed import CHANGE, REPLAY, find_exit_code, read_replay
 from redgreen.evidence.scrub import GENERIC_PATHS, PATH_HINTS
 from redgreen.evidence.sealed import SealedRun, load_run, load_runs, make_red_side, read_identities
 from redgreen.evidence.summary import render_summary
@@ -104,7 +104,6 @@ def _check_claims(run: SealedRun, contents: dict[str, bytes]) -> list[str]:
         ("SEAL.json names another verdict", run.seal.verdict, result.verdict),
         ("run.json and result.json differ about the selector", intent.selector, result.selector),
         ("run.json and result.json differ about the mode", intent.mode, result.mode),
-        ("the exit code is not that of the verdict", result.exit_code, run.verdict.exit_code),
         ("the registry entry was changed", intent.entry_sha256, digest(intent.entry)),
         ("the git facts differ", intent.git, result.git),
     ]
@@ -119,11 +118,36 @@ def _check_claims(run: SealedRun, contents: dict[str, bytes]) -> list[str]:
             ("env.json is not the one that the result names", digest(environment), result.env_sha256),
         ]
     problems = [message for message, one, other in pairs if one != other]
+    problems += _check_replay(run, contents)
     if not STAMP.match(run.stamp) or not result.run_id.startswith(f"{run.stamp}-"):
         problems.append("the time of the run is not that of its folder")
     if result.time.end < result.time.start:
         problems.append("the run ended before it began")
     return problems
+
+
+def _check_replay(run: SealedRun, contents: dict[str, bytes]) -> list[str]:
+    """Compare what the replay says with what the run says."""
+    result, selector = run.result, run.intent.load_selector() if run.verdict is not Verdict.ABANDONED else None
+    replayed = read_replay(contents[REPLAY]) if REPLAY in contents else None
+    if selector is None:
+        return [] if result.exit_code == run.verdict.exit_code else ["the exit code is not that of the verdict"]
+    problems = []
+    if result.exit_code != find_exit_code(run.verdict, replayed, selector):
+        problems.append("the exit code is not that of the verdict")
+    if replayed is None:
+        promised = "replay_repeat" in run.intent.entry and not run.intent.scratch
+        missing = promised and run.verdict is Verdict.VALID_GREEN
+        return [*problems, *(["a GREEN of this kind is replayed, and replay.json is missing"] if missing else [])]
+    trees = result.git.tree if result.git else None
+    pairs = [
+        ("replay.json is of another run", replayed.run_id, result.run_id),
+        ("replay.json is of another RED", replayed.red, result.pairs_with and result.pairs_with.run_id),
+        ("replay.json is of another tree", replayed.head, trees),
+        ("result.json does not name the verdict of the replay", result.proof, replayed.verdict.value),
+        ("a run that is no GREEN was replayed", run.verdict, Verdict.VALID_GREEN),
+    ]
+    return problems + [message for message, one, other in pairs if one != other]
 
 
 def _hash(data: bytes) -> str:
@@ -170,6 +194,8 @@ def _check_evidence(project: Project, run: SealedRun, contents: dict[str, bytes]
         identities=read_identities(contents.get("tests.json")),
         artifact_problems=artifact_problems,
     )
+    if REPLAY in contents:
+        done = replace(done, proof=result.proof)  # that of the replay, compared with it elsewhere
     return problems + [f"the evidence gives another '{key}' than result.json" for key in result.compare(done)]
 
 
@@ -179,7 +205,7 @@ def _render_again(run: SealedRun, selector: Selector, red: SealedRun | None, con
         run.result,
         selector,
         red=red.result if red else None,
-        replay=read_record(ReplayRecord, contents[REPLAY], REPLAY) if REPLAY in contents else None,
+        replay=read_replay(contents[REPLAY]) if REPLAY in contents else None,
         change=contents.get(CHANGE, b""),
     )
 

@@ -7,11 +7,14 @@ from pathlib import Path
 from redgreen.errors import RedgreenError, RepositoryError, VerifyError
 from redgreen.evidence.abandoned import find_unfinished
 from redgreen.evidence.folder import STAMP
-from redgreen.evidence.ledger import check, read_rows
+from redgreen.evidence.ledger import check, read_rows, strip_proof
 from redgreen.evidence.record import SEAL
+from redgreen.evidence.replayed import LATER
+from redgreen.evidence.replays import check_replays
 from redgreen.evidence.verify import verify_folder
 from redgreen.gitrepo import git
 from redgreen.project import PARTIAL, Project
+from redgreen.registry.layout import parse_layout
 from redgreen.registry.load import load_registry
 
 
@@ -33,7 +36,7 @@ def verify_all(project: Project, path: str = "", against: str = "") -> tuple[lis
         shown = project.relativize(folder) if folder.is_relative_to(project.root) else folder.name
         problems += [f"{shown}: {problem}" for problem in verify_folder(project, folder)]
     if not path:
-        problems += _find_strays(project)
+        problems += _find_strays(project) + check_replays(project)
         if not project.scratch:
             problems += _check_ledger(project)
     if against:
@@ -60,6 +63,8 @@ def _find_strays(project: Project) -> list[str]:
     """Find files and folders among the reports that belong to none."""
     problems = []
     for entry in sorted(project.base.glob("*/reports/*")):
+        if entry.name == LATER and entry.is_file() and not entry.is_symlink():
+            continue
         if not entry.is_dir() or entry.is_symlink():
             problems.append(f"{project.relativize(entry)}: belongs to no report")
         elif not STAMP.match(entry.name):
@@ -86,7 +91,16 @@ def _check_ledger(project: Project) -> list[str]:
 def _compare_with(project: Project, reference: str) -> list[str]:
     """Compare with an earlier commit: nothing that it recorded may be gone or different."""
     problems = []
-    listed = git(project.root, "ls-tree", "-r", "-z", reference, "--", "plans/active").decode().split("\0")
+
+    def read(name: str) -> bytes | None:
+        try:
+            return git(project.root, "show", f"{reference}:./{name}")
+        except RepositoryError:
+            return None
+
+    git(project.root, "rev-parse", "--verify", f"{reference}^{{commit}}")
+    then = parse_layout(read)  # a project that has moved its reports must still hold the old ones
+    listed = git(project.root, "ls-tree", "-r", "-z", reference, "--", then.plans).decode().split("\0")
     for line in filter(None, listed):
         facts, _, name = line.partition("\t")
         if not name.endswith(f"/{SEAL}"):
@@ -97,12 +111,9 @@ def _compare_with(project: Project, reference: str) -> list[str]:
             problems.append(f"{folder}: sealed at {reference}, gone now")
         elif path.read_bytes() != git(project.root, "cat-file", "blob", facts.split()[2]):
             problems.append(f"{folder}: sealed differently than at {reference}")
-    try:
-        before = git(project.root, "show", f"{reference}:docs/fix_plan.md").decode()
-    except RepositoryError:
-        return problems
+    before = (read(then.ledger) or b"").decode("utf-8", "replace")
     now = read_rows(project.ledger.read_text(encoding="utf-8")) if project.ledger.is_file() else {}
     for name, row in read_rows(before).items():
-        if now.get(name) != row:
+        if strip_proof(now.get(name, "")) != strip_proof(row):
             problems.append(f"{name}: its ledger row at {reference} is {'different' if name in now else 'gone'} now")
     return problems

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-CONFIGS: Final = ("pytest.ini", "pytest.toml", ".pytest.ini", "tox.ini", "setup.cfg")
+CONFIGS: Final = ("pytest.ini", "pytest.toml", ".pytest.toml", ".pytest.ini", "tox.ini", "setup.cfg")
 SHARED_NAMES: Final = ("pytestmark", "setup_module", "teardown_module", "setup_function", "teardown_function")
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 

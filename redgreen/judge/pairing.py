@@ -9,7 +9,7 @@ from redgreen.codes import GREEN, GUARD, Mode, Verdict
 from redgreen.judge.conclusion import Conclusion, ErrorRow, Outcomes, RedSide, Repeat, TestRow, Transition
 from redgreen.judge.events import Evidence, TestRecord
 from redgreen.judge.identity import Identity
-from redgreen.judge.verdict import Judgement, find_place, judge
+from redgreen.judge.verdict import Judgement, find_place, judge, may_skip
 from redgreen.registry.model import Selector
 
 Identities = Mapping[str, Identity]
@@ -46,7 +46,7 @@ def conclude(
     flaky, verdict, reasons = _compare_repeats(judgements, runs)
     transition = None
     if mode is GREEN and red is not None:
-        transition, guard_lost, guard_skips = _compare(runs[0], red, guards, identities or {})
+        transition, guard_lost, guard_skips = _compare(selector, runs[0], red, guards, identities or {})
         verdict, reasons = _rule_out(verdict, reasons, transition, guard_lost, guard_skips)
     if verdict.is_valid and artifact_problems:
         verdict, reasons = Verdict.ARTIFACT_MISSING, tuple(artifact_problems)
@@ -108,7 +108,7 @@ def _name_transition(before: str | None, now: str) -> str:
 
 
 def _compare(
-    evidence: Evidence, red: RedSide, guards: Sequence[Guarded], identities: Identities
+    selector: Selector, evidence: Evidence, red: RedSide, guards: Sequence[Guarded], identities: Identities
 ) -> tuple[Transition, list[str], list[str]]:
     """Compare a GREEN with its RED: the transition, then lost and newly skipped tests in the order of the RED."""
     now, before = _list_outcomes(evidence), red.outcomes
@@ -117,8 +117,10 @@ def _compare(
     lost += [nodeid for nodeid in passed if now.get(nodeid) in ("failed", "error")]
     skips = [nodeid for nodeid, outcome in now.items() if outcome in SKIPS and before.get(nodeid) not in SKIPS]
     guard_lost, guard_skips, guard_kept = _compare_guards(guards, red)
-    lost, skips = lost + guard_lost, skips + guard_skips
     changed, notes = _compare_identities(red, identities)
+    allowed = [nodeid for nodeid in skips if now[nodeid] == "skipped" and may_skip(nodeid, selector)]
+    notes += [f"{nodeid}: ran at the RED, skipped now, as the entry allows" for nodeid in allowed]
+    lost, skips = lost + guard_lost, [nodeid for nodeid in skips if nodeid not in allowed] + guard_skips
     transition = Transition(
         f2p=sum(now.get(nodeid) == "passed" for nodeid in red.declared),
         declared=len(red.declared),
@@ -167,6 +169,8 @@ def _compare_guards(guards: Sequence[Guarded], red: RedSide) -> tuple[list[str],
                 continue
             if now.get(nodeid) == "passed" and whole in (Verdict.GUARD_HELD, Verdict.GUARD_BROKEN, Verdict.SKIPPED):
                 kept += 1
+            elif now.get(nodeid) == "skipped" and may_skip(nodeid, guard.selector):
+                continue
             elif now.get(nodeid) in SKIPS:
                 skips.append(nodeid)
             else:

@@ -69,7 +69,7 @@ def load_yaml(path: Path, shown: str) -> LineDict:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise RegistryError(f"{shown}: there is no such file") from None
+        raise RegistryError(f"{shown}: there is no such file; `redgreen init` makes one") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RegistryError(f"{shown}: cannot be read as text ({type(error).__name__})") from None
     try:

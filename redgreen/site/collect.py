@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from redgreen.codec import from_json
 from redgreen.errors import VerifyError
-from redgreen.evidence import journal
 from redgreen.evidence.pair import name_proof
-from redgreen.evidence.record import read_record
-from redgreen.evidence.replayed import LATER, REPLAY, ReplayRecord
+from redgreen.evidence.replayed import ReplayRecord
+from redgreen.evidence.replays import find_proof, load_replays, locate_replays
 from redgreen.evidence.sealed import SealedRun, load_run, read_file
 from redgreen.evidence.verify import verify_folder
 from redgreen.project import Project
@@ -28,7 +24,7 @@ class Entry:
     """One sealed run with what belongs to it.
 
     `path` is its folder below the root, `problems` what `verify` says about it, `red` the RED that it answers,
-    `answers` the runs that answer it, oldest first, `replays` what replays of it showed, the newest last.
+    `answers` the runs that answer it, oldest first, `replay` what its newest replay showed.
     """
 
     run: SealedRun
@@ -36,12 +32,7 @@ class Entry:
     problems: tuple[str, ...]
     red: SealedRun | None
     answers: tuple[SealedRun, ...]
-    replays: tuple[ReplayRecord, ...]
-
-    @property
-    def replay(self) -> ReplayRecord | None:
-        """The newest replay."""
-        return self.replays[-1] if self.replays else None
+    replay: ReplayRecord | None
 
     @property
     def proof(self) -> str:
@@ -104,7 +95,7 @@ def collect(project: Project) -> Collection:
     for name, red in reds.items():
         if red is not None:
             answers.setdefault(project.relativize(red.folder), []).append(runs[name])
-    later = _read_later(project)
+    later = {initiative: _load_later(project, initiative) for initiative in {run.initiative for run in runs.values()}}
     entries = [
         Entry(
             run,
@@ -112,7 +103,7 @@ def collect(project: Project) -> Collection:
             tuple(verify_folder(project, run.folder)),
             reds[name],
             tuple(sorted(answers.get(name, []), key=lambda each: each.key)),
-            tuple(sorted([*_read_replay(run), *later.get(run.result.run_id, [])], key=lambda each: each.when)),
+            _find_replay(run, later[run.initiative]),
         )
         for name, run in runs.items()
     ]
@@ -127,26 +118,15 @@ def _find_red(run: SealedRun, runs: dict[str, SealedRun]) -> SealedRun | None:
     return red if red and pair and red.seal.manifest_sha256 == pair.seal else None
 
 
-def _read_replay(run: SealedRun) -> list[ReplayRecord]:
-    data = read_sealed(run, REPLAY)
+def _load_later(project: Project, initiative: str) -> dict[str, ReplayRecord]:
     try:
-        return [] if data is None else [read_record(ReplayRecord, data, REPLAY)]
+        return load_replays(project, initiative)
+    except ValueError as error:
+        raise VerifyError(f"{project.relativize(locate_replays(project, initiative))}: {error}") from None
+
+
+def _find_replay(run: SealedRun, later: dict[str, ReplayRecord]) -> ReplayRecord | None:
+    try:
+        return find_proof(run, later)
     except ValueError:
-        return []  # verify names it
-
-
-def _read_later(project: Project) -> dict[str, list[ReplayRecord]]:
-    """Read the replays that came after their runs were sealed."""
-    found: dict[str, list[ReplayRecord]] = {}
-    for path in _list_logs(project):
-        try:
-            for line in journal.read(path):
-                record = from_json(ReplayRecord, line)
-                found.setdefault(record.run_id, []).append(record)
-        except ValueError as error:
-            raise VerifyError(f"{project.relativize(path)}: {error}") from None
-    return found
-
-
-def _list_logs(project: Project) -> Sequence[Path]:
-    return sorted(project.base.glob(f"*/{LATER}"))
+        return None  # verify names it

@@ -67,10 +67,13 @@ def describe_list(page: ListPage) -> str:
 
 
 def find_cell(replay: ReplayRecord, product: str, tests: str) -> CellRow | None:
-    """Find the cell of a replay that had this product and these tests, `before` or `after`."""
+    """Find the cell of a replay that had this product and these tests, `before` or `after`.
+
+    Where two cells are the same files, the name says so in brackets.
+    """
     same = f"product and tests of {product}"
     name = same if product == tests else f"product of {product}, tests of {tests}"
-    return next((cell for cell in replay.cells if cell.name == name), None)
+    return next((cell for cell in replay.cells if cell.name.partition(" (")[0] == name), None)
 
 
 def format_outcomes(cell: CellRow) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import html
-import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from redgreen.codec import parse_object
+from redgreen.evidence.environments import Difference, compare_environments
 from redgreen.evidence.markdown import reveal
 from redgreen.evidence.pair import Fixed, Protected, explain, explain_proof, list_fixed, list_others, list_protected
 from redgreen.evidence.patch import FileDiff, divide, split_patch
@@ -77,7 +77,7 @@ class RunView:
     others: tuple[TestRow, ...]
     protected: tuple[Protected, ...]
     change: Change | None
-    environment: tuple[tuple[str, str, str], ...] | None
+    environment: tuple[Difference, ...] | None
     files: tuple[Link, ...]
     most: int
 
@@ -96,7 +96,7 @@ def view_run(entry: Entry, root: Path, site: Path, share: int) -> RunView:
         others=list_others(run.result, fixed),
         protected=list_protected(run.result, selector, before),
         change=_view_change(entry, selector, share),
-        environment=_compare_environments(red, run) if red else None,
+        environment=_compare(red, run) if red else None,
         files=tuple(_link_files(run, root, site)),
         most=MOST_ROWS // share,
     )
@@ -139,26 +139,13 @@ class _Room:
             yield Line(CLASSES.get(line[:1], ""), text)
 
 
-def _compare_environments(red: SealedRun, run: SealedRun) -> tuple[tuple[str, str, str], ...] | None:
+def _compare(red: SealedRun, run: SealedRun) -> tuple[Difference, ...] | None:
     """List what differs in the environments of two runs; None where one of them recorded none."""
-    if red.result.env_sha256 is None or run.result.env_sha256 is None:
-        return None
-    if red.result.env_sha256 == run.result.env_sha256:
-        return ()
     try:
-        then, now = (dict(_flatten("", parse_object(read_sealed(one, "env.json") or b"", ""))) for one in (red, run))
+        then, now = (parse_object(read_sealed(one, "env.json") or b"", "env.json") for one in (red, run))
     except ValueError:
         return None
-    names = sorted(then.keys() | now.keys())
-    return tuple((name, then.get(name, "-"), now.get(name, "-")) for name in names if then.get(name) != now.get(name))
-
-
-def _flatten(name: str, value: dict[str, Any]) -> Iterable[tuple[str, str]]:
-    for key, inner in value.items():
-        if isinstance(inner, dict):
-            yield from _flatten(f"{name}{key} ", inner)
-        elif key not in ("sha256", "withheld"):
-            yield f"{name}{key}", inner if isinstance(inner, str) else json.dumps(inner)
+    return tuple(compare_environments(then, now))
 
 
 def _link_files(run: SealedRun, root: Path, site: Path) -> Iterator[Link]:

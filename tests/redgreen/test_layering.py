@@ -20,6 +20,7 @@ ORDER = (
     "evidence",
     "run",
     "replay",
+    "runner",
     "checks",
     "site",
     "commands",

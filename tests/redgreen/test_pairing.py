@@ -52,7 +52,7 @@ def test_a_pair_names_its_red_and_counts_the_transitions(sandbox: Sandbox) -> No
     assert answered(green) == red.result.run_id
     change = transition_of(green)
     assert (change.f2p, change.p2p, change.lost, change.new_skips) == (1, 1, (), ())
-    assert green.result.proof is None
+    assert green.result.proof == "PROVEN"
     assert {row.id[-11:]: row.transition for row in green.result.tests} == {
         "test_answer": "F2P",
         "::test_kept": "P2P",

@@ -62,7 +62,7 @@ def render(text: str) -> Page:
 def test_a_green_shows_the_reason_of_its_red_beside_its_outcome(pair: tuple[Sandbox, SealedRun, SealedRun]) -> None:
     sandbox, _, green = pair
     text = read_summary(green)
-    assert text.splitlines()[0] == "# VALID_GREEN · not replayed: demo (GREEN)"
+    assert text.splitlines()[0] == "# VALID_GREEN · PROVEN: demo (GREEN)"
     [line] = [line for line in text.splitlines() if line.startswith("| `tests/test_demo.py::test_answer`")]
     assert "AssertionError" in line
     assert "the answer is not there yet" in line

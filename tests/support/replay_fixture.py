@@ -12,7 +12,7 @@ from redgreen.evidence import ledger
 from redgreen.evidence.folder import MANIFEST, seal, write_json, write_text
 from redgreen.evidence.record import RESULT, SEAL
 from redgreen.evidence.replayed import CHANGE, REPLAY, CellRow, HunkRow, ReplayRecord
-from redgreen.evidence.sealed import SealedRun, load_run
+from redgreen.evidence.sealed import SealedRun, load_replay, load_run
 from redgreen.evidence.summary import render_summary
 
 PATCH = b"""\
@@ -68,22 +68,26 @@ def make_replay(run: SealedRun, **changes: object) -> ReplayRecord:
     return replace(record, **changes)  # type: ignore[arg-type]  # fields of the record, by name
 
 
-def reseal(sandbox: Sandbox, run: SealedRun, red: SealedRun | None, **changes: object) -> SealedRun:
-    """Seal a folder again with other values in its result, and with a replay if a change is given."""
+def reseal(
+    sandbox: Sandbox,
+    run: SealedRun,
+    red: SealedRun,
+    *,
+    replay: ReplayRecord | None = None,
+    change: bytes = b"",
+    **changes: object,
+) -> SealedRun:
+    """Seal a GREEN again with other values in its result, and with another replay and change where they are given."""
     for name in (MANIFEST, SEAL):
         (run.folder / name).unlink()
     partial = run.folder.rename(run.folder.with_name(f".{run.folder.name}.partial"))
-    replay, change = changes.pop("replay", None), changes.pop("change", b"")
-    assert replay is None or isinstance(replay, ReplayRecord)
-    assert isinstance(change, bytes)
-    if replay is not None:
-        write_json(partial / REPLAY, replay)
-    if change:
-        (partial / CHANGE).write_bytes(change)
+    replay = replay or load_replay(replace(run, folder=partial))
+    change = change or (partial / CHANGE).read_bytes()
+    write_json(partial / REPLAY, replay)
+    (partial / CHANGE).write_bytes(change)
     result = replace(run.result, **changes)  # type: ignore[arg-type]  # likewise
     write_json(partial / RESULT, result)
-    before = red.result if red else None
-    text = render_summary(result, run.intent.load_selector(), red=before, replay=replay, change=change)
+    text = render_summary(result, run.intent.load_selector(), red=red.result, replay=replay, change=change)
     write_text(partial / "summary.md", text)
     folder = seal(partial, result.run_id, result.verdict)
     ledger.rebuild(sandbox.project, sandbox.loaded())
