@@ -116,6 +116,11 @@ def list_protected(result: Result, selector: Selector, red: Result | None) -> tu
     )
 
 
+def count(number: int, noun: str) -> str:
+    """Write a number with its noun: `1 test`, `2 tests`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def count_outcomes(result: Result) -> str:
     """Count the outcomes in a few words: `1 failed`, `3 F2P, 2 P2P`."""
     if result.transition:

@@ -9,6 +9,7 @@ from redgreen.codes import GREEN, RED
 from redgreen.evidence.markdown import code, escape, fence, link, row, table
 from redgreen.evidence.pair import (
     Fixed,
+    count,
     count_outcomes,
     explain,
     explain_proof,
@@ -81,7 +82,8 @@ def _render_others(result: Result, fixed: tuple[Fixed, ...]) -> list[str]:
     """Name the other tests that did not pass; count those that did."""
     others = list_others(result, fixed)
     passed = sum(test.outcome == "passed" for test in result.tests)
-    lines = [f"{passed} of {len(result.tests)} tests passed.", ""] if result.tests else ["No test was reported.", ""]
+    told = f"{passed} of {count(len(result.tests), 'test')} passed." if result.tests else "No test was reported."
+    lines = [told, ""]
     if others:
         rows = [row(code(one.id), f"{one.outcome} ({one.phase})", _tell_error(one.error)) for one in others[:MOST_ROWS]]
         lines += [*table(("other test", "outcome", "exception, message, place"), rows), *_more(others), ""]
@@ -102,7 +104,7 @@ def _render_change(selector: Selector, replay: ReplayRecord | None, change: byte
     sides = divide(split_patch(change), selector, replay)
     lines = ["## The change", ""]
     for title, files in (("Product", sides.product), ("Tests and everything else", sides.tests)):
-        told = [f"{file.path}: {file.added} lines added, {file.removed} removed" for file in files]
+        told = [f"{file.path}: {count(file.added, 'line')} added, {file.removed} removed" for file in files]
         lines += [f"### {title}", "", *_list("", told)]
         shown = list(_list_lines(files))
         text = "\n".join(shown[:MOST_LINES])
@@ -141,7 +143,7 @@ def _render_replay(replay: ReplayRecord | None) -> list[str]:
     lines = [
         "## Replay",
         "",
-        f"{replay.verdict}: {len(replay.fixed)} tests fixed, {replay.held} held; "
+        f"{replay.verdict}: {count(len(replay.fixed), 'test')} fixed, {replay.held} held; "
         f"{replay.processes} processes, {replay.wall_s:.1f} s.",
         "",
         *_list("", replay.reasons),

@@ -173,7 +173,7 @@ def _check_traces(project: Project, contents: dict[str, bytes]) -> list[str]:
 def _check_evidence(project: Project, run: SealedRun, contents: dict[str, bytes]) -> list[str]:
     """Judge the sealed records again and compare with what the result and the summary say."""
     result, intent, selector = run.result, run.intent, run.intent.load_selector()
-    red, complaints = _load_red(project, run)
+    red, complaints = load_red(project, run)
     problems = []
     if contents["summary.md"].decode("utf-8") != _render_again(run, selector, red, contents):
         problems.append("summary.md does not say what the record says")
@@ -223,7 +223,8 @@ def _check_artifacts(
     return derived.problems, [] if same else ["the artifact audit is not the one that the result names"]
 
 
-def _load_red(project: Project, run: SealedRun) -> tuple[SealedRun | None, list[str]]:
+def load_red(project: Project, run: SealedRun) -> tuple[SealedRun | None, list[str]]:
+    """Load the RED that a run answers, and say what is wrong with it; None where it answers none."""
     pair = run.result.pairs_with
     if run.intent.answers != (pair.run_id if pair else None):
         return None, ["run.json and result.json differ about the RED"]
@@ -254,7 +255,7 @@ def find_red(project: Project, selector: Selector, reference: str = "") -> RedSi
     """
     places = [project, replace(project, scratch=False)] if project.scratch else [project]
     for place in places:
-        run = _find_named(place, reference) if reference else _find_newest(place, selector)
+        run = find_named(place, reference) if reference else _find_newest(place, selector)
         if run is not None:
             return _check_red(place, selector, run)
     if reference:
@@ -270,7 +271,12 @@ def _find_newest(project: Project, selector: Selector) -> SealedRun | None:
     return max(valid, key=lambda run: run.key, default=None)
 
 
-def _find_named(project: Project, reference: str) -> SealedRun | None:
+def find_named(project: Project, reference: str) -> SealedRun | None:
+    """Find a run by its id or its folder; None when there is none.
+
+    Raises:
+        VerifyError: The folder cannot be read.
+    """
     for folder in (project.root / reference, Path(reference).resolve()):
         if (folder / SEAL).is_file() and folder.is_relative_to(project.base):
             try:
