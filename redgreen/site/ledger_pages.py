@@ -71,7 +71,13 @@ def list_pages(collection: Collection) -> Iterator[ListPage]:
                 yield from split_list(page, title, "", runs, "history.html", measure_steadiness(runs))
             elif name:
                 yield from split_list(page, title, "", runs, "list.html")
-    invalid = tuple(entry for entry in entries if not entry.run.verdict.is_valid)
+    newest: dict[str, Entry] = {}
+    for entry in entries:
+        newest.setdefault(entry.run.result.selector, entry)
+    chosen = tuple(newest[name] for name in sorted(newest))
+    lead = "Every selector that was ever run, with its newest attempt."
+    yield from split_list("selectors.html", "Selectors", lead, chosen, "list.html")
+    invalid = tuple(entry for entry in entries if not entry.run.is_valid)
     lead = "Attempts that count for nothing, the newest first, each with its reason. None is ever taken out."
     yield from split_list("invalid.html", "Invalid attempts", lead, invalid, "invalid.html")
     replayed = tuple(entry for entry in entries if entry.replay)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from redgreen.errors import RegistryError
 from redgreen.evidence.folder import STAMP
 from redgreen.evidence.markdown import reveal, shorten
-from redgreen.evidence.pair import count_outcomes
+from redgreen.evidence.pair import count, count_outcomes
 from redgreen.evidence.replayed import CellRow, ReplayRecord
 from redgreen.site.collect import name_page, name_run_page
 from redgreen.site.ledger_pages import KINDS, ListPage
@@ -47,6 +47,7 @@ def make_environment() -> jinja2.Environment:
         "cell": find_cell,
         "cell_outcomes": format_outcomes,
         "passed": format_passed,
+        "count": count,
     }
     return environment
 
@@ -63,7 +64,7 @@ def format_moment(stamp: str) -> str:
 def describe_list(page: ListPage) -> str:
     """Describe a list: how many runs, and which part of them it shows."""
     part = f", part {page.number} of {len(page.pages)}" if len(page.pages) > 1 else ""
-    return f"{page.total} run{'' if page.total == 1 else 's'}{part}"
+    return f"{count(page.total, 'run')}{part}"
 
 
 def find_cell(replay: ReplayRecord, product: str, tests: str) -> CellRow | None:

@@ -95,17 +95,18 @@ def _render_all(
         up = "../" * page.page.count("/")
         template = environment.get_template(page.template)
         yield page.page, template.render(list=page, up=up, here=page.page, **shared)
+    known = {entry.run.result.selector for entry in collection.entries}
     template = environment.get_template("run.html")
     for entry in collection.entries:
-        yield entry.page, _render_run(template, entry, root, out)
+        yield entry.page, _render_run(template, entry, known, root, out)
 
 
-def _render_run(template: jinja2.Template, entry: Entry, root: Path, out: Path) -> str:
+def _render_run(template: jinja2.Template, entry: Entry, known: set[str], root: Path, out: Path) -> str:
     """Render the page of a run; one that gets too large shows less of every list."""
     text = ""
     for share in SHARES:
         view = view_run(entry, root, out, share)
-        text = template.render(view=view, up="../", here=entry.page)
+        text = template.render(view=view, known=known, up="../", here=entry.page)
         if len(text.encode()) <= LARGEST_PAGE:
             break
     return text

@@ -6,6 +6,8 @@
   const rows = document.getElementById("rows");
   const pattern = document.getElementById("row");
   const whole = [...rows.children];
+  const caption = rows.closest("table").caption;
+  const told = caption.textContent;
   const pagers = document.querySelectorAll(".pager");
 
   function build(run) {
@@ -13,6 +15,7 @@
     for (const part of row.querySelectorAll("[data-text]")) part.textContent = run[part.dataset.text];
     for (const part of row.querySelectorAll("[data-href]")) part.href = run[part.dataset.href];
     for (const part of row.querySelectorAll("[data-class]")) part.classList.add(run.good ? "good" : "bad");
+    for (const part of row.querySelectorAll("[data-text=proofs]")) part.classList.toggle("good", run.proofs === "PROVEN");
     return row;
   }
 
@@ -23,7 +26,8 @@
     for (const pager of pagers) pager.hidden = wanted.length > 0;
     const cut = found.length > MOST ? `, the newest ${MOST} shown` : "";
     location.replace(`#${new URLSearchParams(wanted)}`); // an address that others can open
-    form.querySelector("output").textContent = wanted.length ? `${found.length} of ${RUNS.length} runs${cut}` : "";
+    caption.textContent = wanted.length ? `${found.length} of ${RUNS.length} runs${cut}` : told;
+    form.querySelector("output").textContent = wanted.length ? caption.textContent : "";
   }
 
   form.addEventListener("change", update);
