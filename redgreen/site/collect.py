@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from redgreen.codes import Mode, Verdict
 from redgreen.errors import VerifyError
-from redgreen.evidence.pair import name_proof
+from redgreen.evidence.pair import count_outcomes, name_proof
 from redgreen.evidence.replayed import ReplayRecord
 from redgreen.evidence.replays import find_proof, load_replays, locate_replays
 from redgreen.evidence.sealed import SealedRun, load_run, read_file
@@ -20,6 +21,30 @@ SEALED_FILES: Final = 200  # names of one folder that a page lists
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """What lists say of a run.
+
+    `key` sorts runs by time. `counts` says that it showed what was asked of it, in its replay as well; `tree` is the
+    code that it ran, empty where that is not recorded, `declared` the digest of what its selector declared, `repeats`
+    the number of its processes.
+    """
+
+    key: tuple[str, int, str]
+    initiative: str
+    stamp: str
+    phase: str
+    selector: str
+    mode: Mode
+    verdict: Verdict
+    counts: bool
+    reasons: tuple[str, ...]
+    tests: str
+    tree: str
+    declared: str
+    repeats: int
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One sealed run with what belongs to it.
 
@@ -27,6 +52,7 @@ class Entry:
     `answers` the runs that answer it, oldest first, `replay` what its newest replay showed.
     """
 
+    row: Row
     run: SealedRun
     path: str
     problems: tuple[str, ...]
@@ -66,6 +92,26 @@ def name_run_page(run: SealedRun) -> str:
     return name_page("runs", name, f"{run.initiative}/{name}")
 
 
+def describe_row(run: SealedRun) -> Row:
+    """Describe a run as lists do."""
+    result = run.result
+    return Row(
+        key=run.key,
+        initiative=run.initiative,
+        stamp=run.stamp,
+        phase=result.phase,
+        selector=result.selector,
+        mode=result.mode,
+        verdict=result.verdict,
+        counts=run.is_valid,
+        reasons=result.reasons,
+        tests=count_outcomes(result),
+        tree=result.git.tree if result.git else "",
+        declared=result.entry_sha256 or "",
+        repeats=result.repeat.n if result.repeat else 0,
+    )
+
+
 def read_sealed(run: SealedRun, name: str) -> bytes | None:
     """Return the bytes of one more file of a sealed folder; None when it has none of that name."""
     return read_file(run.folder / name)
@@ -98,6 +144,7 @@ def collect(project: Project) -> Collection:
     later = {initiative: _load_later(project, initiative) for initiative in {run.initiative for run in runs.values()}}
     entries = [
         Entry(
+            describe_row(run),
             run,
             name,
             tuple(verify_folder(project, run.folder)),
@@ -107,7 +154,7 @@ def collect(project: Project) -> Collection:
         )
         for name, run in runs.items()
     ]
-    entries.sort(key=lambda entry: (entry.run.key, entry.path), reverse=True)
+    entries.sort(key=lambda entry: (entry.row.key, entry.path), reverse=True)
     return Collection(tuple(entries), tuple(unreadable))
 
 

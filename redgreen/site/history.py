@@ -26,21 +26,18 @@ class Steadiness:
 
 def measure_steadiness(entries: tuple[Entry, ...]) -> Steadiness:
     """Count what the attempts of a selector say about its steadiness."""
-    results = [entry.run.result for entry in entries]
-    repeated = [result for result in results if result.repeat is not None and result.repeat.n > 1]
-    groups: dict[tuple[str, str, str | None], set[Verdict]] = {}
-    sizes: dict[tuple[str, str, str | None], int] = {}
-    for result in results:
-        if result.git is not None and result.verdict not in (Verdict.ABANDONED, Verdict.INTERRUPTED):
-            key = (result.git.tree, str(result.mode), result.entry_sha256)
-            groups.setdefault(key, set()).add(result.verdict)
-            sizes[key] = sizes.get(key, 0) + 1
-    compared = [groups[key] for key, size in sizes.items() if size > 1]
+    rows = [entry.row for entry in entries]
+    repeated = [row for row in rows if row.repeats > 1]
+    groups: dict[tuple[str, ...], list[Verdict]] = {}
+    for row in rows:
+        if row.tree and row.verdict not in (Verdict.ABANDONED, Verdict.INTERRUPTED):
+            groups.setdefault((row.tree, row.mode, row.declared), []).append(row.verdict)
+    compared = [verdicts for verdicts in groups.values() if len(verdicts) > 1]
     return Steadiness(
-        attempts=len(results),
-        valid=sum(result.verdict.is_valid for result in results),
+        attempts=len(rows),
+        valid=sum(row.verdict.is_valid for row in rows),
         repeated=len(repeated),
-        flaky=sum(result.verdict is Verdict.FLAKY for result in repeated),
+        flaky=sum(row.verdict is Verdict.FLAKY for row in repeated),
         compared=len(compared),
-        split=sum(len(verdicts) > 1 for verdicts in compared),
+        split=sum(len({*verdicts}) > 1 for verdicts in compared),
     )

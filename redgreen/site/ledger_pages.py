@@ -38,9 +38,9 @@ class ListPage:
 
 
 KINDS: Final[dict[str, tuple[str, Callable[[Entry], str]]]] = {
-    "initiatives": ("Initiative", lambda entry: entry.run.initiative),
-    "selectors": ("Selector", lambda entry: entry.run.result.selector),
-    "verdicts": ("Verdict", lambda entry: str(entry.run.verdict)),
+    "initiatives": ("Initiative", lambda entry: entry.row.initiative),
+    "selectors": ("Selector", lambda entry: entry.row.selector),
+    "verdicts": ("Verdict", lambda entry: str(entry.row.verdict)),
     "proofs": ("Proof", lambda entry: entry.proof),
 }
 
@@ -73,11 +73,11 @@ def list_pages(collection: Collection) -> Iterator[ListPage]:
                 yield from split_list(page, title, "", runs, "list.html")
     newest: dict[str, Entry] = {}
     for entry in entries:
-        newest.setdefault(entry.run.result.selector, entry)
+        newest.setdefault(entry.row.selector, entry)
     chosen = tuple(newest[name] for name in sorted(newest))
     lead = "Every selector that was ever run, with its newest attempt."
     yield from split_list("selectors.html", "Selectors", lead, chosen, "list.html")
-    invalid = tuple(entry for entry in entries if not entry.run.is_valid)
+    invalid = tuple(entry for entry in entries if not entry.row.counts)
     lead = "Attempts that count for nothing, the newest first, each with its reason. None is ever taken out."
     yield from split_list("invalid.html", "Invalid attempts", lead, invalid, "invalid.html")
     replayed = tuple(entry for entry in entries if entry.replay)

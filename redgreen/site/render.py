@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from redgreen.errors import RegistryError
 from redgreen.evidence.folder import STAMP
 from redgreen.evidence.markdown import reveal, shorten
-from redgreen.evidence.pair import count, count_outcomes
+from redgreen.evidence.pair import count
 from redgreen.evidence.replayed import CellRow, ReplayRecord
 from redgreen.site.collect import name_page, name_run_page
 from redgreen.site.ledger_pages import KINDS, ListPage
@@ -39,7 +39,6 @@ def make_environment() -> jinja2.Environment:
     environment.filters |= {
         "moment": format_moment,
         "cut": shorten,
-        "outcomes": count_outcomes,
         "page": lambda name, kind: name_page(kind, name),
         "run_page": name_run_page,
         "heading": lambda kind: KINDS[kind][0],

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redgreen.errors import ReportError
 from redgreen.evidence.folder import translate_errors, write_text
-from redgreen.evidence.pair import count_outcomes
 from redgreen.project import Project
 from redgreen.site.collect import Collection, Entry, collect
 from redgreen.site.ledger_pages import KINDS, list_facets, list_pages
@@ -95,7 +94,7 @@ def _render_all(
         up = "../" * page.page.count("/")
         template = environment.get_template(page.template)
         yield page.page, template.render(list=page, up=up, here=page.page, **shared)
-    known = {entry.run.result.selector for entry in collection.entries}
+    known = {entry.row.selector for entry in collection.entries}
     template = environment.get_template("run.html")
     for entry in collection.entries:
         yield entry.page, _render_run(template, entry, known, root, out)
@@ -117,19 +116,19 @@ def _format_rows(collection: Collection) -> str:
     pages = {facet.name: facet.page for facet in list_facets(collection)["selectors"]}
     rows: list[dict[str, Any]] = []
     for entry in collection.entries:
-        result = entry.run.result
+        row = entry.row
         facets = {kind: read(entry) for kind, (_, read) in KINDS.items()}
         rows.append(
             facets
             | {
                 "page": entry.page,
-                "history": pages[result.selector],
-                "phase": result.phase,
-                "mode": result.mode.name,
-                "tests": count_outcomes(result),
-                "time": format_moment(entry.run.stamp),
-                "good": entry.run.verdict.is_valid,
-                "mark": "✓" if entry.run.verdict.is_valid else "✗",
+                "history": pages[row.selector],
+                "phase": row.phase,
+                "mode": row.mode.name,
+                "tests": row.tests,
+                "time": format_moment(row.stamp),
+                "good": row.verdict.is_valid,
+                "mark": "✓" if row.verdict.is_valid else "✗",
                 "warning": "does not verify" if entry.problems else "",
             }
         )
