@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from redgreen.codes import GUARD, Mode
-from redgreen.commands import records, replays, runs, setup, start, storage
+from redgreen.commands import comment, records, replays, runs, setup, site, start, storage
 from redgreen.commands.answer import Answer
 from redgreen.errors import RedgreenError, RegistryError
 from redgreen.project import Project, find_project
@@ -189,6 +189,12 @@ def _make_parser() -> Parser:
         "docs", "write the documents that come from the registry", lambda p, a: setup.generate_docs(p, check=a.check)
     )
     docs.add_argument("--check", action="store_true", help="compare only")
+    text = "print what a merge request brings, as Markdown: by default, the newest valid GREEN"
+    words = verb("comment", text, lambda p, a: comment.comment(p, a.reference, a.base))
+    words.add_argument("reference", nargs="?", default="", metavar="RUN", help="run id or folder")
+    words.add_argument("--base", default="", metavar="REF", help="every pair that the ledger of this commit lacks")
+    pages = verb("site", "write a static site of everything that is recorded", lambda p, a: site.write(p, a.out))
+    pages.add_argument("--out", type=Path, metavar="FOLDER", help="where to (.redgreen/site)")
     text = "replay the change of a range of commits: its tests on its product, before and after, in a clean clone"
     prove = verb("prove", text, replays.prove)
     prove.add_argument("range", metavar="BASE..HEAD")

@@ -40,7 +40,7 @@ from redgreen.evidence.replayed import CHANGE, REPLAY, ReplayRecord, find_exit_c
 from redgreen.evidence.scrub import Scrubber
 from redgreen.evidence.sealed import SealedRun, load_run
 from redgreen.evidence.store import store
-from redgreen.evidence.summary import render_summary
+from redgreen.evidence.summary import FORMAT, render_summary
 from redgreen.evidence.verify import find_red
 from redgreen.gitrepo import Snapshot, take_snapshot
 from redgreen.judge.conclusion import Conclusion, RedSide
@@ -211,7 +211,11 @@ def _finish(run: _Run) -> Path:
     text = scrubber.scrub_text(to_text(_make_result(run, done, replayed, environment["sha256"])))
     result = replace(read_record(Result, text, RESULT), redactions=scrubber.redactions)
     write_json(folder / RESULT, result)
-    write_text(folder / "summary.md", render_summary(result, run.selector))
+    red = load_run(run.session.project.root / run.red.folder).result if run.red else None
+    file = folder / CHANGE
+    change = file.read_bytes() if file.is_file() else b""
+    summary = render_summary(result, run.selector, red=red, replay=replayed, change=change)
+    write_text(folder / "summary.md", summary)
     _check_clean(run)
     return seal(folder, run.launcher.run_id, result.verdict)
 
@@ -272,6 +276,7 @@ def _make_result(run: _Run, done: Conclusion, replayed: ReplayRecord | None, env
         pytest=PytestFacts(main.rc, evidence.finish_rc is not None, main.collected),
         env_sha256=env_sha256,
         identity=VERSION,
+        summary_format=FORMAT,
         **done.to_dict() | ({"proof": replayed.verdict.value} if replayed is not None else {}),
     )
 

@@ -11,10 +11,11 @@ from redgreen.codes import GUARD, Verdict
 from redgreen.errors import LedgerError
 from redgreen.evidence.folder import hold_lock, parse_stamp, write_whole
 from redgreen.evidence.guards import GUARDS, GuardLine, Recorded, load_recorded
+from redgreen.evidence.markdown import escape, row
+from redgreen.evidence.pair import count_outcomes, format_outcomes
 from redgreen.evidence.replayed import ReplayRecord
 from redgreen.evidence.replays import find_proof, load_replays, locate_replays
 from redgreen.evidence.sealed import SealedRun
-from redgreen.evidence.summary import count_outcomes, format_outcomes
 from redgreen.project import Project
 from redgreen.registry.model import Registry
 
@@ -128,12 +129,12 @@ def render_row(project: Project, run: Recorded, later: dict[str, ReplayRecord]) 
         phase, time, git = result.phase, result.time, result.git
         link = f"[folder]({reports}/{run.stamp}/{run.name}/)"
     cells = [
-        run.stamp,
-        phase,
-        run.selector,
+        escape(run.stamp),
+        escape(phase),
+        escape(run.selector),
         mode.name,
-        verdict,
-        tests,
+        escape(verdict),
+        escape(tests),
         lost,
         f"{time.pytest_s:.1f}/{time.budget_s:g} s",
         f"{git.tree[:7]}{'*' if git.dirty else ''}" if git else "-",
@@ -141,7 +142,7 @@ def render_row(project: Project, run: Recorded, later: dict[str, ReplayRecord]) 
         link,
         f"`{run.short_seal}`",
     ]
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return row(*cells)
 
 
 def _describe_verdict(run: SealedRun, later: dict[str, ReplayRecord]) -> str:

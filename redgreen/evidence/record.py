@@ -108,7 +108,7 @@ class Result:
     """What a run showed; the attributes of `Conclusion` have the same names here.
 
     A run that was abandoned has no digests, no facts of pytest and no repeats. `identity` is the version of the rules
-    by which the tests were identified (None: the first).
+    by which the tests were identified (None: the first), `summary_format` that of summary.md.
     """
 
     schema: int
@@ -137,6 +137,7 @@ class Result:
     repeat: Repeat | None = field(default=None, metadata=OMITTED)
     env_sha256: str | None = field(default=None, metadata=OMITTED)
     identity: int | None = field(default=None, metadata=OMITTED)
+    summary_format: int | None = field(default=None, metadata=OMITTED)
 
     def compare(self, done: Conclusion) -> list[str]:
         """Return the names of the values that a conclusion from the same evidence gives differently."""

@@ -13,6 +13,7 @@ from typing import Final
 
 from redgreen.codes import ProofVerdict
 from redgreen.errors import RepositoryError
+from redgreen.evidence.environments import compare_environments
 from redgreen.evidence.replayed import CellRow, HunkRow, ReplayRecord
 from redgreen.gitrepo import Revision, git
 from redgreen.project import Project
@@ -106,7 +107,7 @@ def replay_pair(
             proof = Proof(ProofVerdict.UNPROVEN, (f"commit and patch do not give the code that ran: {error}",))
         else:
             proof = work.proof
-    notes = (*proof.notes, *_compare_environments(red, green))
+    notes = (*proof.notes, *_name_differences(red, green))
     if not selector.product:
         notes += ("what is product was guessed: the entry declares no `product`",)
     wall_s = time.monotonic() - begun
@@ -243,23 +244,10 @@ def _check_guards(work: _Work, guards: Sequence[Selector]) -> None:
     work.proof = replace(work.proof, held=held)
 
 
-def _compare_environments(red: Side, green: Side) -> list[str]:
+def _name_differences(red: Side, green: Side) -> list[str]:
     """Name what differs between the environments of the two runs."""
-    before, now = _flatten(red.environment), _flatten(green.environment)
-    if not before or not now:
-        return []
-    changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-    return [f"environment: {name} was {before.get(name, 'absent')}, is {now.get(name, 'absent')}" for name in changed]
-
-
-def _flatten(environment: dict[str, object]) -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in environment.items():
-        if isinstance(value, dict):
-            flat |= {f"{key}.{name}": str(inner) for name, inner in value.items()}
-        elif key not in ("sha256", "withheld"):
-            flat[key] = str(value)
-    return flat
+    found = compare_environments(red.environment, green.environment)
+    return [f"environment: {each.name} was {each.before}, is {each.now}" for each in found]
 
 
 def _count(cell: Cell) -> dict[str, int]:

@@ -23,6 +23,7 @@ ORDER = (
     "replay",
     "runner",
     "checks",
+    "site",
     "commands",
     "cli",
     "__init__",

@@ -171,7 +171,7 @@ def test_a_stub_in_the_test_file_gives_a_characterisation(tmp_path: Path) -> Non
     green = sandbox.record("green")
     assert green.verdict is Verdict.VALID_GREEN, green.result.reasons
     assert green.result.proof == "CHARACTERISATION"
-    assert "characterisation" in (green.folder / "summary.md").read_text(encoding="utf-8").splitlines()[0]
+    assert "CHARACTERISATION" in (green.folder / "summary.md").read_text(encoding="utf-8").splitlines()[0]
     assert "VALID_GREEN · characterisation" in sandbox.project.ledger.read_text(encoding="utf-8")
 
 
