@@ -9,7 +9,7 @@ from typing import Final
 from redgreen.checks import status
 from redgreen.checks.remedies import list_ways_on
 from redgreen.codec import to_json
-from redgreen.codes import Mode, Verdict
+from redgreen.codes import GREEN, Mode, Verdict
 from redgreen.commands.answer import Answer
 from redgreen.commands.replays import describe_record
 from redgreen.errors import RedgreenError, RegistryError
@@ -43,7 +43,7 @@ def run_one(
         told = b"".join(output).decode("utf-8", "replace")
         lines += [f"  to go on: {remedy}" for remedy in list_ways_on(run.result, told, registry, project.root)]
     path = project.relativize(locate(project, run))
-    replayed = load_replay(run)
+    replayed = load_replay(run) if run.result.mode is GREEN else None
     lines += describe_record(replayed) if replayed is not None else []
     return Answer(run.result.exit_code, _name(run), lines, to_json(run.result) | {"folder": path}, path)
 

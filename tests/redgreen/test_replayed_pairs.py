@@ -11,6 +11,7 @@ from redgreen_sandbox import Sandbox, fix_product, guard, make_sandbox, target
 
 from redgreen.codes import Verdict
 from redgreen.errors import PairError
+from redgreen.evidence.packed import read_contents
 from redgreen.evidence.replayed import ReplayRecord
 from redgreen.evidence.sealed import SealedRun, load_replay
 
@@ -73,7 +74,7 @@ def test_a_fix_of_the_product_is_proven_with_its_hunks(tmp_path: Path) -> None:
     assert record.fixed == ("tests/test_demo.py::test_answer",)
     assert record.product == ("product.py",)
     assert [hunk.state for hunk in record.hunks] == ["witnessed"]
-    assert "41" in (green.folder / "change.patch").read_text(encoding="utf-8")
+    assert b"41" in read_contents(green.folder)["change.patch"]
     assert (green.result.exit_code, green.result.proof) == (0, "PROVEN")
     assert sandbox.run("verify").code == 0
     assert "· proven |" in sandbox.project.ledger.read_text(encoding="utf-8")

@@ -62,7 +62,7 @@ CHANGES = {
     "skips below none": ("role: target", "role: target\n    expect: {skipped: -1}", False),
     "a plan from outside": ("plan: plans/active/", "plan: /plans/active/", False),
     "an initiative without a plan": ("plan: plans/active/DEMO-001/implementation.md, ", "", True),
-    "defaults of nothing": ("defaults: {budget_s: 60, pytest_args: [-q]}", "defaults:", True),
+    "defaults of nothing": ("defaults: {budget_s: 60, pytest_args: [-q], replay: {repeat: 1}}", "defaults:", True),
     "a default that is none": ("budget_s: 60", "role: guard", False),
     "a name with a space": ("  held:", "  held back:", False),
     "null as a title": ("role: target", "role: target\n    title:", False),
