@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from redgreen.commands.answer import Answer
+from redgreen.errors import VerifyError
 from redgreen.evidence import attempts, ledger
 from redgreen.evidence.migrate import find_work
 from redgreen.evidence.migrate import migrate as carry_out
@@ -15,7 +16,10 @@ from redgreen.registry.load import load_registry
 
 
 def migrate(project: Project, *, check: bool) -> Answer:
-    """Bring every report into the form in which it is kept, or say what that would change."""
+    """Bring every report into the form in which it is kept, or say what that would change.
+
+    One that does not verify is left as it is, and makes this fail when all others are done.
+    """
     work = find_work(project)
     names = [project.relativize(folder) for folder in work.pack]
     guards = [project.relativize(folder) for folders in work.archive.values() for folder in folders]
@@ -31,6 +35,8 @@ def migrate(project: Project, *, check: bool) -> Answer:
         f"{len(names)} folders {would}packed, {len(guards)} guards {would}archived, {len(broken)} left as they are",
     ]
     values = {"packed": names, "archived": guards, "left": broken}
+    if broken:
+        return Answer(VerifyError.code, VerifyError.label, lines, values)
     return Answer(0, "TO_MIGRATE" if check and work.number else "MIGRATED", lines, values)
 
 
