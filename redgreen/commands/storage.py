@@ -7,6 +7,7 @@ from pathlib import Path
 from redgreen.commands.answer import Answer
 from redgreen.errors import VerifyError
 from redgreen.evidence import attempts, ledger
+from redgreen.evidence.guards import load_recorded
 from redgreen.evidence.migrate import find_work
 from redgreen.evidence.migrate import migrate as carry_out
 from redgreen.evidence.packed import ATTEMPTS
@@ -26,7 +27,8 @@ def migrate(project: Project, *, check: bool) -> Answer:
     broken = {project.relativize(folder): problem for folder, problem in work.broken.items()}
     if not check:
         carry_out(project, work)
-        _rebuild_ledger(project, changed=bool(guards))
+        if not project.scratch and any(load_recorded(project)):  # one that was killed may not have come to it
+            ledger.rebuild(project, load_registry(project.root))
     would = "would be " if check else ""
     lines = [
         *(f"{would}packed: {name}" for name in names),
@@ -57,8 +59,3 @@ def unpack(project: Project, reference: str, to: Path | None) -> Answer:
     shown = project.relativize(folder) if folder.is_relative_to(project.root) else str(folder)
     hint = f"{shown}: written out; `sha256sum -c MANIFEST.sha256` checks it"
     return Answer(0, "UNPACKED", [hint], {"folder": shown}, shown)
-
-
-def _rebuild_ledger(project: Project, *, changed: bool) -> None:
-    if changed and not project.scratch:
-        ledger.rebuild(project, load_registry(project.root))

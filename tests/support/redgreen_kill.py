@@ -1,4 +1,4 @@
-"""A process that is killed before it changes the names of files for the nth time."""
+"""A process that is killed before it changes the names below plans/ for the nth time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 
-CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"}
+CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir"}
 
 
 def run_killed(function: Callable[[], object], step: int) -> bool:
@@ -20,7 +20,7 @@ def run_killed(function: Callable[[], object], step: int) -> bool:
 
             def count(event: str, arguments: tuple[object, ...]) -> None:
                 nonlocal left
-                if event in CHANGES:
+                if event in CHANGES and any("/plans/" in str(argument) for argument in arguments):
                     left -= 1
                     if left == 0:
                         os.kill(os.getpid(), signal.SIGKILL)
