@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from redgreen.codes import GUARD, Mode
-from redgreen.commands import records, replays, runs, setup, storage
+from redgreen.commands import comment, records, replays, runs, setup, site, start, storage
 from redgreen.commands.answer import Answer
 from redgreen.errors import RedgreenError, RegistryError
 from redgreen.project import Project, find_project
+from redgreen.registry.layout import read_layout
 from redgreen.run.logfile import ESCAPES
+from redgreen.version import find_version
 
 RUNS: Final = ("run", "guard")
-WRITING: Final = ("run", "guard", "close", "doctor")
+WRITING: Final = ("run", "guard", "close", "doctor", "replay")
 
 
 class Parser(argparse.ArgumentParser):
@@ -83,8 +85,11 @@ def _tell(answer: Answer, *, as_json: bool, is_run: bool) -> None:
 
 
 def _find_project(arguments: argparse.Namespace) -> Project:
-    if arguments.command == "prove":  # needs no registry
+    if arguments.command in ("prove", "schema"):  # they need no registry
         return Project((arguments.root or Path.cwd()).resolve(), scratch=True)
+    if arguments.command == "init":
+        root = (arguments.root or Path.cwd()).resolve()
+        return Project(root, layout=read_layout(root))
     # CI=true throws away what a run writes; what was recorded before is checked there as anywhere else
     by_environment = None if arguments.command in WRITING else False
     return find_project(Path.cwd(), root=arguments.root, scratch=True if arguments.scratch else by_environment)
@@ -122,6 +127,13 @@ def _run(project: Project, arguments: argparse.Namespace) -> Answer:
     return runs.run_map(project, mode, arguments.initiative, show)
 
 
+def _replay(project: Project, arguments: argparse.Namespace) -> Answer:
+    stream = sys.stderr if arguments.json else sys.stdout
+    return replays.replay(
+        project, arguments.reference, everything=arguments.all, show=lambda text: print(text, file=stream, flush=True)
+    )
+
+
 def _run_ledger(project: Project, arguments: argparse.Namespace) -> Answer:
     return records.rebuild_ledger(project) if arguments.rebuild else records.check_ledger(project)
 
@@ -144,6 +156,7 @@ def _make_parser() -> Parser:
     common.add_argument("--scratch", action="store_true", help="record into an ignored folder (also with CI=true)")
     common.add_argument("--root", type=Path, help="repository to work on; by default the one around this folder")
     parser = Parser(prog="redgreen", description="Evidence that a test failed for its reason, and then passed.")
+    parser.add_argument("--version", action="version", version=f"redgreen {find_version()}")
     verbs = parser.add_subparsers(dest="command", required=True, parser_class=Parser, metavar="COMMAND")
 
     def verb(name: str, text: str, run: Callable[[Project, argparse.Namespace], Answer]) -> Parser:
@@ -176,6 +189,12 @@ def _make_parser() -> Parser:
         "docs", "write the documents that come from the registry", lambda p, a: setup.generate_docs(p, check=a.check)
     )
     docs.add_argument("--check", action="store_true", help="compare only")
+    text = "print what a merge request brings, as Markdown: by default, the newest valid GREEN"
+    words = verb("comment", text, lambda p, a: comment.comment(p, a.reference, a.base))
+    words.add_argument("reference", nargs="?", default="", metavar="RUN", help="run id or folder")
+    words.add_argument("--base", default="", metavar="REF", help="every pair that the ledger of this commit lacks")
+    pages = verb("site", "write a static site of everything that is recorded", lambda p, a: site.write(p, a.out))
+    pages.add_argument("--out", type=Path, metavar="FOLDER", help="where to (.redgreen/site)")
     text = "replay the change of a range of commits: its tests on its product, before and after, in a clean clone"
     prove = verb("prove", text, replays.prove)
     prove.add_argument("range", metavar="BASE..HEAD")
@@ -188,6 +207,24 @@ def _make_parser() -> Parser:
     prove.add_argument("--repeat", type=_parse_count, default=3, help="fresh processes of each cell (3)")
     prove.add_argument("--budget", type=_parse_count, default=60, metavar="S", help="seconds of one process (60)")
     prove.add_argument("--pass-env", action="append", default=[], metavar="NAME", help="variable to pass on")
+    text = "replay recorded pairs again, from their commits and patches alone, and keep what that shows"
+    again = verb("replay", text, _replay)
+    again.add_argument("reference", nargs="?", default="", metavar="RUN", help="run id or folder of a GREEN")
+    again.add_argument("--all", action="store_true", help="every pair")
+    text = "write a registry of what pytest collects here; nothing that is there is written over"
+    verb("init", text, lambda p, a: start.init(p))
+    text = "add a target to the registry; without its reason: run it once and propose the reason that was seen"
+    add = verb("add", text, lambda p, a: start.add(p, a, _make_show(a)))
+    add.add_argument("name")
+    add.add_argument("test", nargs="+", help="tests, as pytest names them")
+    add.add_argument("--type", default="", help="exception with which they fail")
+    add.add_argument("--match", default="", metavar="REGEX", help="expression that its message must match")
+    places = ("tests", "product", "third_party")
+    add.add_argument("--raised-in", default="tests", choices=places, help="whose code raises it (tests)")
+    add.add_argument("--product", action="append", default=[], metavar="GLOB", help="files of the code under test")
+    add.add_argument("--initiative", default="", help="the initiative that it belongs to (the first active one)")
+    schema = verb("schema", "print the JSON schema of the registry", lambda p, a: start.print_schema(example=a.example))
+    schema.add_argument("--example", action="store_true", help="print an example of a registry instead")
     verb("doctor", "check whether runs can be recorded here", lambda p, a: setup.examine(p))
     return parser
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,8 +15,6 @@ from typing import Final
 from redgreen.errors import RepositoryError
 
 PATCH_CAP: Final = 8 * 1024 * 1024
-EVIDENCE: Final = ("(glob)plans/active/*/reports/**", "(glob)docs/fix_plan.md")
-WITHOUT_EVIDENCE: Final = (".", *(f":(exclude,{path[1:]}" for path in EVIDENCE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,8 @@ def git(root: Path, *words: str, env: dict[str, str] | None = None, stdin: bytes
         raise RepositoryError("git is not installed") from None
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
-        raise RepositoryError(f"git {words[0]}: {lines[0]}")
+        verb = next((word for word in words if not word.startswith("-") and "=" not in word), "")
+        raise RepositoryError(f"git {verb}: {lines[0]}")
     return done.stdout
 
 
@@ -78,8 +78,10 @@ def read_blobs(root: Path, names: list[str]) -> list[bytes]:
     return blobs
 
 
-def take_snapshot(root: Path) -> Snapshot:
-    """Describe the working files of a repository.
+def take_snapshot(root: Path, evidence: Sequence[str]) -> Snapshot:
+    """Describe the working files of the repository around a folder.
+
+    `evidence` are patterns, below that folder and as `(glob)PATH`, of files that are no part of the code.
 
     Raises:
         RepositoryError: No repository, no commit, or a difference too large to keep as evidence.
@@ -109,8 +111,8 @@ def take_snapshot(root: Path) -> Snapshot:
             shutil.copy2(index, env["GIT_INDEX_FILE"])  # by its own time git sees which entries it must not trust
         else:
             git(root, "read-tree", head, env=env)
-        git(root, "add", "-A", "--", *WITHOUT_EVIDENCE, env=env)
-        git(root, "reset", "-q", head, "--", *(f":{path}" for path in EVIDENCE), env=env)
+        git(root, "add", "-A", "--", ":/", *(f":(exclude,{path[1:]}" for path in evidence), env=env)
+        git(root, "reset", "-q", head, "--", *(f":{path}" for path in evidence), env=env)
         tree = git(root, "write-tree", env=env).decode().strip()
         patch = b""
         if tree != git(root, "rev-parse", f"{head}^{{tree}}").decode().strip():

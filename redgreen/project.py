@@ -5,36 +5,37 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from redgreen.errors import RegistryError
-from redgreen.registry.load import REGISTRY_NAME
+from redgreen.registry.layout import STATE, Layout, declares_layout, read_layout
 
 PARTIAL: Final = ".partial"
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A repository with a registry; all paths below `root` are fixed.
+    """A folder with a registry; `layout` says where below `root` its files are.
 
-    A scratch run is thrown away: it goes to an ignored folder, and never into plans/ or the ledger.
+    A scratch run is thrown away: it goes to an ignored folder, and never to the reports or the ledger.
     """
 
     root: Path
     scratch: bool = False
     python: str = sys.executable
+    layout: Layout = field(default_factory=Layout)
 
     @property
     def base(self) -> Path:
         """Folder that contains the report folders of this kind of run."""
-        return self.root / ".redgreen" / "scratch" if self.scratch else self.root / "plans" / "active"
+        return self.state / "scratch" if self.scratch else self.root / self.layout.plans
 
     @property
     def state(self) -> Path:
         """Ignored folder for locks."""
-        return self.root / ".redgreen"
+        return self.root / STATE
 
     def make_state(self) -> Path:
         """Make the folder for locks and scratch runs, with a file that makes git ignore it.
@@ -51,7 +52,7 @@ class Project:
     @property
     def ledger(self) -> Path:
         """The ledger document."""
-        return self.root / "docs" / "fix_plan.md"
+        return self.root / self.layout.ledger
 
     def relativize(self, path: Path) -> str:
         """Return a path relative to the root, with forward slashes."""
@@ -78,8 +79,10 @@ def find_project(start: Path, *, root: Path | None = None, scratch: bool | None 
     if scratch is None:
         scratch = os.environ.get("CI", "").lower() in ("1", "true", "yes")
     if root is not None:
-        return Project(root.resolve(), scratch)
+        return Project(root.resolve(), scratch, layout=read_layout(root))
     for folder in (start.resolve(), *start.resolve().parents):
-        if (folder / REGISTRY_NAME).exists():
-            return Project(folder, scratch)
-    raise RegistryError(f"{REGISTRY_NAME}: there is no such file here or in a folder above")
+        layout = read_layout(folder)
+        if (folder / layout.registry).exists() or declares_layout(folder):
+            return Project(folder, scratch, layout=layout)
+    told = f"{Layout().registry}: there is no such file here or in a folder above; `redgreen init` makes one"
+    raise RegistryError(told)

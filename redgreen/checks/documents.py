@@ -1,29 +1,31 @@
-"""The two documents that come from the registry: the test suite index and the selector map."""
+"""The documents that come from the registry, where the project wants them: the test suite index, the selector map."""
 
 from __future__ import annotations
 
+import posixpath
 import shlex
 from collections.abc import Iterable
 from typing import Final
 
 from redgreen.evidence.folder import translate_errors, write_text
 from redgreen.project import Project
+from redgreen.registry.layout import Layout
 from redgreen.registry.model import Registry, Selector
 
-INDEX: Final = "docs/development/TEST_SUITE_INDEX.md"
-SELECTOR_MAP: Final = "docs/development/SELECTOR_MAP.md"
-NOTICE: Final = "<!-- Generated from plans/registry.yaml by `python -m redgreen docs`; edit the registry instead. -->"
+NOTICE: Final = "<!-- Generated from {} by `python -m redgreen docs`; edit the registry instead. -->"
 
 
-def render(registry: Registry) -> dict[str, str]:
-    """Render each document by its path."""
-    return {INDEX: _render_index(registry), SELECTOR_MAP: _render_map(registry)}
+def render(project: Project, registry: Registry) -> dict[str, str]:
+    """Render each document that the project wants by its path."""
+    layout = project.layout
+    texts = {layout.index: _render_index(layout, registry), layout.selector_map: _render_map(registry)}
+    return {path: text for path, text in texts.items() if path}
 
 
 def find_outdated(project: Project, registry: Registry) -> list[str]:
     """Find the documents that differ from what the registry gives."""
     found = []
-    for name, text in render(registry).items():
+    for name, text in render(project, registry).items():
         path = project.root / name
         if not path.is_file() or path.read_bytes() != text.encode():
             found.append(name)
@@ -36,7 +38,7 @@ def write(project: Project, registry: Registry, names: Iterable[str]) -> None:
     Raises:
         ReportError: A file cannot be written.
     """
-    texts = render(registry)
+    texts = render(project, registry)
     for name in names:
         with translate_errors(project.root / name):
             (project.root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -52,14 +54,19 @@ def command(selector: Selector) -> str:
     return f"{env} {shlex.join([*words, *selector.pytest_args])}".strip()
 
 
-def _render_index(registry: Registry) -> str:
+def _render_index(layout: Layout, registry: Registry) -> str:
+    def link(path: str) -> str:
+        return posixpath.relpath(path, posixpath.dirname(layout.index) or ".")
+
+    commands = ""
+    if layout.selector_map:
+        commands = f"; the exact commands are in the [selector map]({link(layout.selector_map)})"
     lines = [
-        NOTICE,
+        NOTICE.format(registry.file),
         "",
         "# Test suite index",
         "",
-        "Every named selection of tests, by initiative and category. How to run them is in the",
-        "[testing guide](../TESTING_GUIDE.md), the exact commands are in the [selector map](SELECTOR_MAP.md).",
+        f"Every named selection of tests, by initiative and category{commands}.",
         "`planned` means that the tests come with later work: such an entry cannot be run and cannot claim a result.",
         "",
     ]
@@ -67,10 +74,8 @@ def _render_index(registry: Registry) -> str:
         selectors = registry.of(initiative.name)
         title = f": {initiative.title}" if initiative.title else ""
         lines += [f"## {initiative.name}{title}", ""]
-        lines += [
-            f"Plan: [{initiative.plan}](../../{initiative.plan}); active phase: {initiative.active_phase or 'none'}.",
-            "",
-        ]
+        plan = f"Plan: [{initiative.plan}]({link(initiative.plan)}). " if initiative.plan else ""
+        lines += [f"{plan}Active phase: {initiative.active_phase or 'none'}.", ""]
         if not selectors:
             lines += ["No selector yet.", ""]
             continue
@@ -98,7 +103,7 @@ def _render_index(registry: Registry) -> str:
 def _render_map(registry: Registry) -> str:
     live = sum(not selector.planned for selector in registry.selectors.values())
     lines = [
-        NOTICE,
+        NOTICE.format(registry.file),
         "",
         "# Selector map",
         "",

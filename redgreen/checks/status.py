@@ -62,7 +62,7 @@ def list_waiting(project: Project, registry: Registry, mode: Mode, initiative: s
 
 def _describe(registry: Registry, selector: Selector, runs: list[Recorded]) -> Standing:
     newest = runs[-1] if runs else None
-    valid = [run for run in runs if run.verdict.is_valid]
+    valid = [run for run in runs if run.is_valid]
     state = _find_state(selector, runs, valid)
     stale = bool(valid) and valid[-1].promise != selector.digest_promise()
     return Standing(

@@ -35,7 +35,7 @@ def check_ledger(project: Project) -> Answer:
 def rebuild_ledger(project: Project) -> Answer:
     """Render the ledger again."""
     changed = ledger.rebuild(project, load_registry(project.root))
-    line = "docs/fix_plan.md: " + ("rendered again" if changed else "already as the folders say")
+    line = f"{project.layout.ledger}: " + ("rendered again" if changed else "already as the folders say")
     return Answer(0, "LEDGER_REBUILT", [line], {"changed": changed})
 
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
 
+from redgreen.codec import to_json
 from redgreen.commands.answer import Answer
+from redgreen.errors import RegistryError
+from redgreen.evidence import ledger
+from redgreen.evidence.replayed import ReplayRecord
+from redgreen.evidence.replays import append_replay
 from redgreen.project import Project
+from redgreen.registry.load import load_registry
 from redgreen.replay.cell import Conditions
-from redgreen.replay.proof import ACCEPTED
 from redgreen.replay.prove import Replay, prove_range
+from redgreen.replay.reasons import ACCEPTED
+from redgreen.replay.recorded import find_green, list_pairs, replay_sealed
 
 
 def prove(project: Project, arguments: Namespace) -> Answer:
@@ -27,6 +37,49 @@ def prove(project: Project, arguments: Namespace) -> Answer:
             hunks=arguments.hunks,
         )
     )
+
+
+def replay(project: Project, reference: str, *, everything: bool, show: Callable[[str], object]) -> Answer:
+    """Replay recorded pairs again, and keep what that shows beside their reports."""
+    if everything == bool(reference):
+        raise RegistryError("name a run of a GREEN (its id or its folder), or replay them with --all")
+    runs = list_pairs(project) if everything else [find_green(project, reference)]
+    conditions = Conditions()
+    records: list[ReplayRecord] = []
+    with conditions.interrupts:
+        for run in runs:
+            if conditions.interrupts.name:
+                break
+            record, _ = replay_sealed(project, run, conditions, datetime.now(UTC).isoformat(timespec="seconds"))
+            if not conditions.interrupts.name and not project.scratch:
+                append_replay(project, run.initiative, record)
+            records.append(record)
+            show("\n".join([run.result.run_id, *(f"  {line}" for line in describe_record(record))]))
+    if not project.scratch and records:
+        ledger.rebuild(project, load_registry(project.root))
+    if conditions.interrupts.name:
+        raise KeyboardInterrupt
+    worst = max(records, key=lambda record: record.verdict.exit_code, default=None)
+    counts = Counter(record.verdict.value for record in records)
+    lines = [", ".join(f"{number} {verdict}" for verdict, number in sorted(counts.items())) or "no pair is recorded"]
+    values = {"replays": [to_json(record) for record in records]}
+    label = worst.verdict.value if worst is not None else "NOTHING_REPLAYED"
+    return Answer(worst.verdict.exit_code if worst is not None else 0, label, lines, values)
+
+
+def describe_record(record: ReplayRecord) -> list[str]:
+    """Tell what the replay of a recorded pair found, and what it cost."""
+    lines = [
+        str(record.verdict),
+        *(f"  {reason}" for reason in record.reasons[:20]),
+        *(f"  note: {note}" for note in record.notes[:20]),
+        f"  product: {', '.join(record.product[:10]) or 'no file of it differs'}",
+        f"  held: {record.held} tests passed before and after",
+        *([f"  hunks: {len(record.hunks)}, unwitnessed {len(record.unwitnessed)}"] if record.hunks else []),
+        *(f"    {hunk.file}:{hunk.line}: unwitnessed" for hunk in record.unwitnessed),
+        f"  {record.processes} processes, {record.wall_s:.1f} s",
+    ]
+    return [make_printable(line) for line in lines]
 
 
 def describe_replay(replay: Replay) -> Answer:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from redgreen.checks import status
+from redgreen.checks.remedies import list_ways_on
 from redgreen.codec import to_json
-from redgreen.codes import Mode, Verdict
+from redgreen.codes import GREEN, Mode, Verdict
 from redgreen.commands.answer import Answer
+from redgreen.commands.replays import describe_record
 from redgreen.errors import RedgreenError, RegistryError
 from redgreen.evidence.guards import locate
+from redgreen.evidence.sealed import SealedRun, load_replay
 from redgreen.project import Project
 from redgreen.registry.load import find_selector, load_registry
 from redgreen.run.launch import Session
-from redgreen.run.runner import run_many, run_selector
+from redgreen.runner import run_many, run_selector
+
+KEPT_CHUNKS: Final = 64  # the end of pytest's output, which says what it missed
 
 
 def run_one(
@@ -22,13 +29,28 @@ def run_one(
     """Run one selector; `red` and `keep` as in `run_selector`."""
     registry = load_registry(project.root)
     selector = find_selector(registry, name)
-    session = Session(project, registry, show)
+    output: deque[bytes] = deque(maxlen=KEPT_CHUNKS)
+
+    def show_and_note(chunk: bytes) -> None:
+        show(chunk)
+        output.append(chunk)
+
+    session = Session(project, registry, show_and_note)
     with session.interrupts:
         run = run_selector(session, selector, mode, red, keep=keep)
-    proof = " (characterisation: the RED came from a stub)" if run.result.proof else ""
-    lines = ["", f"{run.verdict}{proof}", *(f"  {reason}" for reason in run.result.reasons[:20])]
+    lines = ["", f"{run.verdict}", *(f"  {reason}" for reason in run.result.reasons[:20])]
+    if not run.verdict.is_valid:
+        told = b"".join(output).decode("utf-8", "replace")
+        lines += [f"  to go on: {remedy}" for remedy in list_ways_on(run.result, told, registry, project.root)]
     path = project.relativize(locate(project, run))
-    return Answer(run.verdict.exit_code, run.verdict.value, lines, to_json(run.result) | {"folder": path}, path)
+    replayed = load_replay(run) if run.result.mode is GREEN else None
+    lines += describe_record(replayed) if replayed is not None else []
+    return Answer(run.result.exit_code, _name(run), lines, to_json(run.result) | {"folder": path}, path)
+
+
+def _name(run: SealedRun) -> str:
+    """Name how a run ended: by what its replay says, where that is not what was asked for."""
+    return run.verdict.value if run.is_valid or not run.verdict.is_valid else str(run.result.proof)
 
 
 def run_map(project: Project, mode: Mode, initiative: str, show: Callable[[bytes], object]) -> Answer:
@@ -50,7 +72,7 @@ def run_map(project: Project, mode: Mode, initiative: str, show: Callable[[bytes
             rows.append((selector.name, run.label, run.code, str(run)))
         else:
             path = project.relativize(locate(project, run))
-            rows.append((selector.name, run.verdict.value, run.verdict.exit_code, path))
+            rows.append((selector.name, _name(run), run.result.exit_code, path))
     rows += [(selector.name, "NOT_RUN", Verdict.INTERRUPTED.exit_code, "-") for selector in selectors[len(done) :]]
     worst = max(rows, key=lambda row: row[2])
     width = max(len(row[0]) for row in rows)

@@ -10,6 +10,7 @@ from typing import Final
 from redgreen.codec import digest
 from redgreen.codes import UNKNOWN, Verdict
 from redgreen.evidence.folder import MANIFEST, format_stamp, is_running, seal, translate_errors, write_json, write_text
+from redgreen.evidence.markdown import code, escape
 from redgreen.evidence.packed import pack
 from redgreen.evidence.record import INTENT, RESULT, SCHEMA, SEAL, Intent, Result, Times
 from redgreen.evidence.scrub import Scrubber
@@ -114,7 +115,7 @@ def _make_result(intent: Intent) -> Result:
 
 def _render_summary(result: Result) -> str:
     return (
-        f"# ABANDONED: {result.selector} ({result.mode.name})\n\n"
+        f"# ABANDONED: {escape(result.selector)} ({result.mode.name})\n\n"
         "The run was interrupted before it could be judged. It shows nothing; what it had written is kept here.\n\n"
-        f"Run `{result.run_id}`, started {result.time.start or 'at an unknown time'}, sealed {result.time.end}.\n"
+        f"Run {code(result.run_id)}, started {result.time.start or 'at an unknown time'}, sealed {result.time.end}.\n"
     )

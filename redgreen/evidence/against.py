@@ -10,8 +10,10 @@ from redgreen.evidence.guards import GUARDS, GUARDS_ARCHIVE, read_archived
 from redgreen.evidence.ledger import read_claims
 from redgreen.evidence.packed import SUMMARY, read_contents, split_record
 from redgreen.evidence.record import SEAL
+from redgreen.evidence.replayed import LATER
 from redgreen.gitrepo import git, read_blobs
 from redgreen.project import Project
+from redgreen.registry.layout import Layout, parse_layout
 
 
 @dataclass(slots=True)
@@ -28,7 +30,8 @@ def compare_with(project: Project, reference: str) -> list[str]:
     Raises:
         RepositoryError: The reference cannot be read.
     """
-    before = _read_commit(project, reference)
+    then = _read_layout(project, reference)
+    before = _read_commit(project, reference, then)
     problems = []
     for folder, seal in sorted(before.seals.items()):
         now = _find_seal(project, folder)
@@ -42,15 +45,15 @@ def compare_with(project: Project, reference: str) -> list[str]:
         gone = sum(line not in now_there for line in lines)
         if gone:
             problems.append(f"{log}: {gone} of the {len(lines)} lines at {reference} are gone or different now")
-    return problems + _compare_ledgers(project, reference)
+    return problems + _compare_ledgers(project, reference, then)
 
 
-def _read_commit(project: Project, reference: str) -> _Before:
-    listed = git(project.root, "ls-tree", "-r", "-z", reference, "--", "plans/active").decode().split("\0")
+def _read_commit(project: Project, reference: str, then: Layout) -> _Before:
+    listed = git(project.root, "ls-tree", "-r", "-z", reference, "--", then.plans).decode().split("\0")
     blobs: dict[str, str] = {}
     for line in filter(None, listed):
         facts, _, name = line.partition("\t")
-        if name.rpartition("/")[2] in (SEAL, SUMMARY, GUARDS, GUARDS_ARCHIVE):
+        if name.rpartition("/")[2] in (SEAL, SUMMARY, GUARDS, GUARDS_ARCHIVE, LATER):
             blobs[name] = facts.split()[2]
     before = _Before()
     for name, data in zip(blobs, read_blobs(project.root, list(blobs.values())), strict=True):
@@ -61,7 +64,7 @@ def _read_commit(project: Project, reference: str) -> _Before:
             shown = split_record(data)[1]
             if SEAL in shown:
                 before.seals[folder] = shown[SEAL]
-        elif file == GUARDS:
+        elif file in (GUARDS, LATER):
             before.lines[name] = data.splitlines()
         else:
             archived = _split_archive(data, f"{name} at {reference}")
@@ -88,11 +91,21 @@ def _find_seal(project: Project, name: str) -> bytes | None:
         return None
 
 
-def _compare_ledgers(project: Project, reference: str) -> list[str]:
+def _read_layout(project: Project, reference: str) -> Layout:
+    """Read where the commit kept its files: a project that has moved its reports must still hold the old ones."""
+    git(project.root, "rev-parse", "--verify", f"{reference}^{{commit}}")
+    return parse_layout(lambda name: _show(project, reference, name))
+
+
+def _show(project: Project, reference: str, name: str) -> bytes | None:
     try:
-        before = git(project.root, "show", f"{reference}:docs/fix_plan.md").decode()
+        return git(project.root, "show", f"{reference}:./{name}")
     except RepositoryError:
-        return []
+        return None
+
+
+def _compare_ledgers(project: Project, reference: str, then: Layout) -> list[str]:
+    before = (_show(project, reference, then.ledger) or b"").decode("utf-8", "replace")
     now = read_claims(project.ledger.read_text(encoding="utf-8")) if project.ledger.is_file() else {}
     return [
         f"{name}: its ledger row at {reference} is {'different' if name in now else 'gone'} now"

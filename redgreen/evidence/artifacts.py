@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from redgreen.codec import OMITTED
+from redgreen.evidence.markdown import code, row, table
 from redgreen.registry.model import ArtifactSpec
 
 PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -99,18 +100,15 @@ def find_missing(entries: Sequence[Artifact], specs: Iterable[ArtifactSpec]) -> 
 
 def render_audit(entries: Iterable[Artifact]) -> str:
     """Render the audit as a Markdown document."""
-    lines = [
-        "# Artifact audit",
-        "",
-        "| file | bytes | kind | contents (dtype, shape) | sha256 |",
-        "|---|---|---|---|---|",
-    ]
+    rows = []
     for entry in entries:
         arrays = entry.contents or ()
         contents = [f"{part.name}: {part.dtype} {list(part.shape)}".removeprefix(": ") for part in arrays]
         shown = "; ".join(contents[:8]) + (f"; {len(contents) - 8} more" if len(contents) > 8 else "")
-        lines.append(f"| `{entry.path}` | {entry.bytes} | {entry.kind} | {shown or '-'} | `{entry.sha256[:12]}` |")
-    return "\n".join(lines) + "\n"
+        told = code(shown) if shown else "-"
+        rows.append(row(code(entry.path), str(entry.bytes), entry.kind, told, f"`{entry.sha256[:12]}`"))
+    heads = ("file", "bytes", "kind", "contents (dtype, shape)", "sha256")
+    return "\n".join(("# Artifact audit", "", *table(heads, rows))) + "\n"
 
 
 def describe_file(path: Path) -> tuple[str, list[ArrayFacts]]:

@@ -14,9 +14,9 @@ from redgreen.errors import ReportError
 from redgreen.evidence import journal
 from redgreen.evidence.collected import Folders, name_folder, read_folders
 from redgreen.evidence.folder import parse_stamp
+from redgreen.evidence.pair import count_by_outcome
 from redgreen.evidence.record import SCHEMA, PytestFacts, Times
 from redgreen.evidence.sealed import SealedRun, load_runs
-from redgreen.evidence.summary import count_by_outcome
 from redgreen.gitrepo import Revision
 from redgreen.project import Project
 
@@ -69,6 +69,11 @@ class GuardLine:
     def key(self) -> tuple[str, int, str]:
         """Sorts runs by time, then by name."""
         return (*parse_stamp(self.stamp), self.name)
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it showed what was asked of it."""
+        return self.verdict.is_valid
 
     @property
     def promise(self) -> str:

@@ -1,7 +1,8 @@
-"""The ledger `docs/fix_plan.md`: one generated table an initiative; the prose around it is never touched."""
+"""The ledger: one generated table an initiative; the prose around it is never touched."""
 
 from __future__ import annotations
 
+import posixpath
 import re
 from pathlib import Path
 from typing import Final
@@ -10,8 +11,11 @@ from redgreen.codes import GUARD, Verdict
 from redgreen.errors import LedgerError
 from redgreen.evidence.folder import hold_lock, parse_stamp, write_whole
 from redgreen.evidence.guards import GUARDS, GuardLine, Recorded, load_recorded
-from redgreen.evidence.record import Result
-from redgreen.evidence.summary import count_outcomes, format_outcomes
+from redgreen.evidence.markdown import escape, row
+from redgreen.evidence.pair import count_outcomes, format_outcomes
+from redgreen.evidence.replayed import ReplayRecord
+from redgreen.evidence.replays import find_proof, load_replays, locate_replays
+from redgreen.evidence.sealed import SealedRun
 from redgreen.project import Project
 from redgreen.registry.model import Registry
 
@@ -19,9 +23,10 @@ BEGIN: Final = re.compile(r"<!-- redgreen:begin (\S+) \(generated; edit outside\
 END: Final = re.compile(r"<!-- redgreen:end (\S+) -->\r?\n?\Z")
 ANY_MARK: Final = re.compile(r"<!--\s*redgreen:(begin|end)\b")
 LINK: Final = re.compile(  # to a folder, or to the line of a guard
-    r"\| \[(?:folder|line)\]\(\.\./(?P<reports>plans/active/[^/]+/reports)/(?:guards\.jsonl#)?"
-    r"(?P<stamp>[^/)]+)/(?P<name>[^/)]+)/?\) \| `(?P<seal>[0-9a-f]{12})` \|\Z"
+    r"\| \[(?:folder|line)\]\((?:\.\./)*(?P<reports>(?:[^/()]+/)*reports)/(?:guards\.jsonl#)?"
+    r"(?P<stamp>[^/()]+)/(?P<name>[^/()]+)/?\) \| `(?P<seal>[0-9a-f]{12})` \|\Z"
 )
+PROOF: Final = re.compile(r" · [a-z_]+(?: \(replayed [0-9-]{10}\))?(?= \|)")
 HEAD: Final = (
     "| UTC | phase | selector | mode | verdict | tests | lost | time/budget | tree | pairs with | report | seal |",
     "|---|---|---|---|---|---|---|---|---|---|---|---|",
@@ -80,15 +85,15 @@ def add(project: Project, registry: Registry, run: Recorded) -> None:
     """
     with hold_lock(project, project.state / "ledger.lock"):
         text = _read(project, missing_ok=True)
-        blocks = _find_blocks(text)
+        blocks = _find_blocks(text, project.layout.ledger)
         if run.initiative not in blocks:
             wanted = _render(project, registry, text)
         else:
             first, last = blocks[run.initiative]
             inside = text.splitlines()[first + 1 : last]
             rows = {(*parse_stamp(m["stamp"]), m["name"]): line for line in inside if (m := LINK.search(line))}
-            rows[run.key] = render_row(run)
-            wanted = _replace_block(text, run.initiative, [rows[key] for key in sorted(rows)], registry)
+            rows[run.key] = render_row(project, run, _load_later(project, run.initiative))
+            wanted = _replace_block(project, text, run.initiative, [rows[key] for key in sorted(rows)], registry)
         write_whole(project, project.ledger, wanted.encode())
 
 
@@ -98,9 +103,9 @@ def read_rows(text: str) -> dict[str, str]:
 
 
 def read_claims(text: str) -> dict[str, str]:
-    """Return what the rows say, whatever form the report is kept in: the rows without the kind of their link."""
+    """Return what the rows say, whatever form the report is kept in, and whatever later replays have said."""
     return {
-        name: LINK.sub(lambda match: f"{_name_folder(match)} {match['seal']}", row)
+        name: PROOF.sub("", LINK.sub(lambda match: f"{_name_folder(match)} {match['seal']}", row), count=1)
         for name, row in read_rows(text).items()
     }
 
@@ -109,27 +114,27 @@ def _name_folder(match: re.Match[str]) -> str:
     return f"{match['reports']}/{match['stamp']}/{match['name']}"
 
 
-def render_row(run: Recorded) -> str:
-    """Render one row of the table."""
-    reports = f"../plans/active/{run.initiative}/reports"
+def render_row(project: Project, run: Recorded, later: dict[str, ReplayRecord]) -> str:
+    """Render one row of the table; `later` are the newest replays of runs after the fact."""
+    reports = _link(project, f"{project.layout.plans}/{run.initiative}/reports")
     if isinstance(run, GuardLine):
         verdict, mode, tests, lost, pair = str(run.verdict), GUARD, format_outcomes(run.outcomes), "-", "-"
         phase, time, git = run.phase, run.time, run.git
         link = f"[line]({reports}/{GUARDS}#{run.folder})"
     else:
         result = run.result
-        verdict, mode, tests = _describe_verdict(result), result.mode, count_outcomes(result)
+        verdict, mode, tests = _describe_verdict(run, later), result.mode, count_outcomes(result)
         lost = str(len(result.transition.lost)) if result.transition else "-"
         pair = Path(result.pairs_with.folder).parts[-2][11:] if result.pairs_with else "-"
         phase, time, git = result.phase, result.time, result.git
         link = f"[folder]({reports}/{run.stamp}/{run.name}/)"
     cells = [
-        run.stamp,
-        phase,
-        run.selector,
+        escape(run.stamp),
+        escape(phase),
+        escape(run.selector),
         mode.name,
-        verdict,
-        tests,
+        escape(verdict),
+        escape(tests),
         lost,
         f"{time.pytest_s:.1f}/{time.budget_s:g} s",
         f"{git.tree[:7]}{'*' if git.dirty else ''}" if git else "-",
@@ -137,14 +142,18 @@ def render_row(run: Recorded) -> str:
         link,
         f"`{run.short_seal}`",
     ]
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return row(*cells)
 
 
-def _describe_verdict(result: Result) -> str:
+def _describe_verdict(run: SealedRun, later: dict[str, ReplayRecord]) -> str:
+    result, replayed = run.result, find_proof(run, later)
     verdict = str(result.verdict)
     if result.verdict is Verdict.VALID_RED:
         kinds = sorted({row.error.kind for row in result.tests if row.error and row.id in result.declared})
         return f"{verdict} ({', '.join(kinds)})"
+    if replayed is not None:
+        when = "" if replayed.seal is None else f" (replayed {replayed.when[:10]})"
+        return f"{verdict} · {replayed.verdict.lower()}{when}"
     return f"{verdict} · {result.proof.lower()}" if result.proof else verdict
 
 
@@ -154,16 +163,29 @@ def _render(project: Project, registry: Registry, text: str) -> str:
     for run in load_recorded(project):
         rows.setdefault(run.initiative, {})[run.key] = run
     for initiative, runs in rows.items():
-        lines = [render_row(run) for _, run in sorted(runs.items())]
-        text = _replace_block(text or TITLE, initiative, lines, registry)
+        later = _load_later(project, initiative)
+        lines = [render_row(project, run, later) for _, run in sorted(runs.items())]
+        text = _replace_block(project, text or TITLE, initiative, lines, registry)
     return text
 
 
-def _replace_block(text: str, initiative: str, rows: list[str], registry: Registry) -> str:
+def _load_later(project: Project, initiative: str) -> dict[str, ReplayRecord]:
+    try:
+        return load_replays(project, initiative)
+    except ValueError as error:
+        raise LedgerError(f"{project.relativize(locate_replays(project, initiative))}: {error}") from None
+
+
+def _link(project: Project, path: str) -> str:
+    """Write a path below the root as seen from the ledger."""
+    return posixpath.relpath(path, posixpath.dirname(project.layout.ledger) or ".")
+
+
+def _replace_block(project: Project, text: str, initiative: str, rows: list[str], registry: Registry) -> str:
     known = registry.initiatives.get(initiative)
-    plan = [f"Plan: [{known.plan}](../{known.plan})", ""] if known else []
+    plan = [f"Plan: [{known.plan}]({_link(project, known.plan)})", ""] if known and known.plan else []
     body = [*plan, *((*HEAD, *rows) if rows else (EMPTY,))]
-    blocks = _find_blocks(text)
+    blocks = _find_blocks(text, project.layout.ledger)
     newline = "\r\n" if "\r\n" in text else "\n"
     block = newline.join(
         (
@@ -181,7 +203,7 @@ def _replace_block(text: str, initiative: str, rows: list[str], registry: Regist
     return "".join(lines[:first]) + block + tail + "".join(lines[last + 1 :])
 
 
-def _find_blocks(text: str) -> dict[str, tuple[int, int]]:
+def _find_blocks(text: str, shown: str) -> dict[str, tuple[int, int]]:
     """Find the first and last line of each generated block.
 
     Raises:
@@ -193,7 +215,7 @@ def _find_blocks(text: str) -> dict[str, tuple[int, int]]:
         if not ANY_MARK.search(line):
             continue
         begin, end = BEGIN.match(line), END.match(line)
-        where = f"docs/fix_plan.md:{number + 1}"
+        where = f"{shown}:{number + 1}"
         if begin and opened is None and begin[1] not in found:
             opened = begin[1], number
         elif end and opened is not None and end[1] == opened[0]:
@@ -202,16 +224,17 @@ def _find_blocks(text: str) -> dict[str, tuple[int, int]]:
         else:
             raise LedgerError(f"{where}: this redgreen mark is broken, doubled, or has lost its partner")
     if opened is not None:
-        raise LedgerError(f"docs/fix_plan.md:{opened[1] + 1}: the block of {opened[0]} has no end")
+        raise LedgerError(f"{shown}:{opened[1] + 1}: the block of {opened[0]} has no end")
     return found
 
 
 def _read(project: Project, *, missing_ok: bool = False) -> str:
+    shown = project.layout.ledger
     try:
         return project.ledger.read_bytes().decode("utf-8")
     except FileNotFoundError:
         if missing_ok:
             return ""
-        raise LedgerError("docs/fix_plan.md: there is no ledger; make it with `redgreen ledger --rebuild`") from None
+        raise LedgerError(f"{shown}: there is no ledger; make it with `redgreen ledger --rebuild`") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise LedgerError(f"docs/fix_plan.md: cannot be read as text ({type(error).__name__})") from None
+        raise LedgerError(f"{shown}: cannot be read as text ({type(error).__name__})") from None

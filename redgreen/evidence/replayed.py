@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from redgreen.codec import OMITTED
-from redgreen.codes import ProofVerdict
+from redgreen.codec import OMITTED, from_json, parse_object
+from redgreen.codes import ProofVerdict, Verdict
+from redgreen.evidence.scrub import Scrubber
+from redgreen.registry.model import Selector
 
 REPLAY: Final = "replay.json"
 CHANGE: Final = "change.patch"
 LATER: Final = "replays.jsonl"
+MOST_CHANGE: Final = 400_000  # characters; a longer change is asked of git
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +68,37 @@ class ReplayRecord:
     def unwitnessed(self) -> tuple[HunkRow, ...]:
         """The hunks that no test notices."""
         return tuple(hunk for hunk in self.hunks if hunk.state == "unwitnessed")
+
+
+def read_replay(data: bytes) -> ReplayRecord:
+    """Read replay.json.
+
+    Raises:
+        ValueError: It holds something else.
+    """
+    try:
+        return from_json(ReplayRecord, parse_object(data, REPLAY))
+    except ValueError as error:
+        raise ValueError(f"{REPLAY}: {error}") from None
+
+
+def find_exit_code(verdict: Verdict, replayed: ReplayRecord | None, selector: Selector) -> int:
+    """Return the exit code of a run: that of its replay, where there was one.
+
+    A pair whose entry accepts a stub promises no more than a characterisation.
+    """
+    if replayed is None:
+        return verdict.exit_code
+    promised = selector.red is not None and "stub" in selector.red.accept
+    return 0 if promised and replayed.verdict is ProofVerdict.CHARACTERISATION else replayed.verdict.exit_code
+
+
+def keep_change(patch: bytes, scrubber: Scrubber) -> tuple[str, tuple[str, ...]]:
+    """Return the change as it can be kept as evidence, and a note where it cannot: git has it in any case."""
+    text = patch.decode("utf-8", "replace")
+    if len(text) > MOST_CHANGE:
+        return "", (f"{CHANGE} is left out: it has {len(text):,} characters; ask git for the two trees",)
+    found = scrubber.find(text)
+    if found:
+        return "", (f"{CHANGE} is left out: its line {found[0][0]} holds {found[0][1]}; ask git for the two trees",)
+    return text, ()

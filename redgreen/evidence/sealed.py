@@ -11,6 +11,7 @@ from redgreen.codes import Verdict
 from redgreen.evidence.folder import parse_stamp
 from redgreen.evidence.packed import read_contents, read_some
 from redgreen.evidence.record import INTENT, RESULT, SEAL, Intent, Result, Seal, read_record
+from redgreen.evidence.replayed import REPLAY, ReplayRecord, read_replay
 from redgreen.judge.conclusion import RedSide
 from redgreen.judge.identity import Identity
 from redgreen.project import Project
@@ -34,6 +35,11 @@ class SealedRun:
     def verdict(self) -> Verdict:
         """How the run ended."""
         return self.result.verdict
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it showed what was asked of it, in a replay as well where there was one."""
+        return self.verdict.is_valid and self.result.exit_code == 0
 
     @property
     def selector(self) -> str:
@@ -90,6 +96,16 @@ def load_run(folder: Path, contents: Mapping[str, bytes] | None = None) -> Seale
     return SealedRun(folder, folder.parents[2].name, folder.parent.name, intent, result, seal)
 
 
+def load_replay(run: SealedRun) -> ReplayRecord | None:
+    """Read replay.json of a sealed folder; None when it has none.
+
+    Raises:
+        ValueError: It holds something else.
+    """
+    data = read_contents(run.folder).get(REPLAY)
+    return None if data is None else read_replay(data)
+
+
 def load_runs(project: Project) -> Iterator[SealedRun]:
     """Yield every sealed folder that can be read, in the order of initiative and time."""
     for folder in project.list_folders():
@@ -124,4 +140,5 @@ def make_red_side(project: Project, run: SealedRun) -> RedSide:
         kinds={row.id: row.error.kind for row in result.tests if row.id in result.declared and row.error},
         guards=result.guards,
         identities=read_identities(read_contents(run.folder).get("tests.json")),
+        identity=result.identity or 1,
     )

@@ -15,6 +15,7 @@ from redgreen.evidence.artifacts import Audit
 from redgreen.evidence.folder import MANIFEST, STAMP, UNSEALED, parse_stamp
 from redgreen.evidence.packed import is_report, read_contents
 from redgreen.evidence.record import SEAL, Seal, read_record
+from redgreen.evidence.replayed import CHANGE, REPLAY, find_exit_code, read_replay
 from redgreen.evidence.scrub import GENERIC_PATHS, PATH_HINTS
 from redgreen.evidence.sealed import SealedRun, load_run, load_runs, make_red_side, read_identities
 from redgreen.evidence.summary import render_summary
@@ -91,7 +92,6 @@ def _check_claims(run: SealedRun, contents: dict[str, bytes]) -> list[str]:
         ("SEAL.json names another verdict", run.seal.verdict, result.verdict),
         ("run.json and result.json differ about the selector", intent.selector, result.selector),
         ("run.json and result.json differ about the mode", intent.mode, result.mode),
-        ("the exit code is not that of the verdict", result.exit_code, run.verdict.exit_code),
         ("the registry entry was changed", intent.entry_sha256, digest(intent.entry)),
         ("the git facts differ", intent.git, result.git),
     ]
@@ -106,11 +106,36 @@ def _check_claims(run: SealedRun, contents: dict[str, bytes]) -> list[str]:
             ("env.json is not the one that the result names", digest(environment), result.env_sha256),
         ]
     problems = [message for message, one, other in pairs if one != other]
+    problems += _check_replay(run, contents)
     if not STAMP.match(run.stamp) or not result.run_id.startswith(f"{run.stamp}-"):
         problems.append("the time of the run is not that of its folder")
     if result.time.end < result.time.start:
         problems.append("the run ended before it began")
     return problems
+
+
+def _check_replay(run: SealedRun, contents: dict[str, bytes]) -> list[str]:
+    """Compare what the replay says with what the run says."""
+    result, selector = run.result, run.intent.load_selector() if run.verdict is not Verdict.ABANDONED else None
+    replayed = read_replay(contents[REPLAY]) if REPLAY in contents else None
+    if selector is None:
+        return [] if result.exit_code == run.verdict.exit_code else ["the exit code is not that of the verdict"]
+    problems = []
+    if result.exit_code != find_exit_code(run.verdict, replayed, selector):
+        problems.append("the exit code is not that of the verdict")
+    if replayed is None:
+        promised = "replay_repeat" in run.intent.entry and not run.intent.scratch
+        missing = promised and run.verdict is Verdict.VALID_GREEN
+        return [*problems, *(["a GREEN of this kind is replayed, and replay.json is missing"] if missing else [])]
+    trees = result.git.tree if result.git else None
+    pairs = [
+        ("replay.json is of another run", replayed.run_id, result.run_id),
+        ("replay.json is of another RED", replayed.red, result.pairs_with and result.pairs_with.run_id),
+        ("replay.json is of another tree", replayed.head, trees),
+        ("result.json does not name the verdict of the replay", result.proof, replayed.verdict.value),
+        ("a run that is no GREEN was replayed", run.verdict, Verdict.VALID_GREEN),
+    ]
+    return problems + [message for message, one, other in pairs if one != other]
 
 
 def _hash(data: bytes) -> str:
@@ -136,14 +161,14 @@ def _check_traces(project: Project, contents: dict[str, bytes]) -> list[str]:
 def _check_evidence(project: Project, run: SealedRun, contents: dict[str, bytes]) -> list[str]:
     """Judge the sealed records again and compare with what the result and the summary say."""
     result, intent, selector = run.result, run.intent, run.intent.load_selector()
+    red, complaints = load_red(project, run)
     problems = []
-    if contents["summary.md"].decode("utf-8") != render_summary(result, selector):
-        problems.append("summary.md does not say what result.json says")
+    if contents["summary.md"].decode("utf-8") != _render_again(run, selector, red, contents):
+        problems.append("summary.md does not say what the record says")
     attempts = [read_attempt(contents.get, process) for process in result.runs]
     if tuple(attempt.process for attempt in attempts) != result.runs:
         return [*problems, "the numbers in result.json are not those of the events"]
     guards = intent.load_guards()
-    red, complaints = _load_red(project, run)
     artifact_problems, complaint = _check_artifacts(run, selector, contents)
     if complaints or complaint:
         return problems + complaints + complaint
@@ -153,11 +178,25 @@ def _check_evidence(project: Project, run: SealedRun, contents: dict[str, bytes]
         [each.evidence for each in attempts if not each.process.protects],
         expected=intent.expected,
         guards=[Guarded(guards[a.process.selector], a.evidence) for a in attempts if a.process.protects],
-        red=red,
+        red=make_red_side(project, red) if red else None,
         identities=read_identities(contents.get("tests.json")),
+        identity=result.identity or 1,
         artifact_problems=artifact_problems,
     )
+    if REPLAY in contents:
+        done = replace(done, proof=result.proof)  # that of the replay, compared with it elsewhere
     return problems + [f"the evidence gives another '{key}' than result.json" for key in result.compare(done)]
+
+
+def _render_again(run: SealedRun, selector: Selector, red: SealedRun | None, contents: dict[str, bytes]) -> str:
+    """Render summary.md from the record."""
+    return render_summary(
+        run.result,
+        selector,
+        red=red.result if red else None,
+        replay=read_replay(contents[REPLAY]) if REPLAY in contents else None,
+        change=contents.get(CHANGE, b""),
+    )
 
 
 def _check_artifacts(
@@ -173,7 +212,8 @@ def _check_artifacts(
     return derived.problems, [] if same else ["the artifact audit is not the one that the result names"]
 
 
-def _load_red(project: Project, run: SealedRun) -> tuple[RedSide | None, list[str]]:
+def load_red(project: Project, run: SealedRun) -> tuple[SealedRun | None, list[str]]:
+    """Load the RED that a run answers, and say what is wrong with it; None where it answers none."""
     pair = run.result.pairs_with
     if run.intent.answers != (pair.run_id if pair else None):
         return None, ["run.json and result.json differ about the RED"]
@@ -190,7 +230,7 @@ def _load_red(project: Project, run: SealedRun) -> tuple[RedSide | None, list[st
         problems.append(f"{pair.run_id} is not a valid RED of this selector")
     if parse_stamp(red.stamp) > parse_stamp(run.stamp):
         problems.append("the GREEN is older than its RED")
-    return make_red_side(project, red), problems
+    return red, problems
 
 
 def find_red(project: Project, selector: Selector, reference: str = "") -> RedSide:
@@ -204,7 +244,7 @@ def find_red(project: Project, selector: Selector, reference: str = "") -> RedSi
     """
     places = [project, replace(project, scratch=False)] if project.scratch else [project]
     for place in places:
-        run = _find_named(place, reference) if reference else _find_newest(place, selector)
+        run = find_named(place, reference) if reference else _find_newest(place, selector)
         if run is not None:
             return _check_red(place, selector, run)
     if reference:
@@ -220,7 +260,12 @@ def _find_newest(project: Project, selector: Selector) -> SealedRun | None:
     return max(valid, key=lambda run: run.key, default=None)
 
 
-def _find_named(project: Project, reference: str) -> SealedRun | None:
+def find_named(project: Project, reference: str) -> SealedRun | None:
+    """Find a run by its id or its folder; None when there is none.
+
+    Raises:
+        VerifyError: The folder cannot be read.
+    """
     for folder in (project.root / reference, Path(reference).resolve()):
         if is_report(folder) and folder.is_relative_to(project.base):
             try:

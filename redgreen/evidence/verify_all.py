@@ -14,6 +14,7 @@ from redgreen.evidence.guards import GUARDS, GUARDS_ARCHIVE, list_logs, load_rec
 from redgreen.evidence.ledger import check
 from redgreen.evidence.packed import ATTEMPTS, is_report
 from redgreen.evidence.replayed import LATER
+from redgreen.evidence.replays import check_replays
 from redgreen.evidence.verify import verify_folder
 from redgreen.evidence.verify_guards import verify_guards
 from redgreen.project import PARTIAL, Project
@@ -45,7 +46,7 @@ def verify_all(project: Project, path: str = "", against: str = "") -> tuple[lis
         problems += found
         number += lines
     if not path:
-        problems += _find_strays(project)
+        problems += _find_strays(project) + check_replays(project)
         if not project.scratch:
             problems += _check_ledger(project)
     if against:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from redgreen.codes import GREEN, RED, Mode, Verdict
 from redgreen.judge.events import Evidence, Failure, TestRecord, make_junit_key
-from redgreen.registry.model import Rule, Selector, covers
+from redgreen.registry.model import ACCEPTED_HIDDEN, Rule, Selector, covers
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,7 @@ def _check_records(evidence: Evidence, _selector: Selector, _expected: Sequence[
         return Judgement(Verdict.WITNESSES_DISAGREE, ("the junit file is missing or not whole",))
     said = Counter(evidence.junit)
     seen = Counter((*make_junit_key(record.id), _find_junit_outcome(record)) for record in records)
+    seen += Counter((*make_junit_key(node), "skipped") for node in evidence.collect_skips)
     if any(record.subtests or record.phase == "teardown" for record in records):
         return None  # junit writes several cases for one test here, and neither can be valid
     if said != seen:
@@ -149,14 +150,29 @@ def _check_phases(evidence: Evidence, selector: Selector, _expected: Sequence[st
     ):
         if chosen:
             return Judgement(verdict, tuple(_format(record) for record in chosen))
-    for verdict, outcome, allowed in (
-        (Verdict.SKIPPED, "skipped", selector.max_skipped),
-        (Verdict.XFAILED, "xfailed", selector.max_xfailed),
+    return _check_skips(evidence, selector)
+
+
+def _check_skips(evidence: Evidence, selector: Selector) -> Judgement | None:
+    """Were no more tests skipped, or expected to fail, than the entry allows, and did any test run at all?"""
+    records = evidence.tests.values()
+    xfailed = [record.id for record in records if record.outcome == "xfailed"]
+    skipped = [record.id for record in records if record.outcome == "skipped"]
+    counted = [node for node in (*skipped, *evidence.collect_skips) if not may_skip(node, selector)]
+    for verdict, word, chosen, allowed, every in (
+        (Verdict.SKIPPED, "skipped", counted, selector.max_skipped, skipped),
+        (Verdict.XFAILED, "xfailed", xfailed, selector.max_xfailed, xfailed),
     ):
-        chosen = [record for record in records if record.outcome == outcome]
-        if len(chosen) > allowed or (chosen and len(chosen) == len(evidence.tests)):
-            return Judgement(verdict, tuple(f"{record.id} {outcome}" for record in chosen))
+        if len(chosen) > allowed or (every and len(every) == len(evidence.tests)):
+            return Judgement(verdict, tuple(f"{nodeid} {word}" for nodeid in chosen or every))
     return None
+
+
+def may_skip(nodeid: str, selector: Selector) -> bool:
+    """Return whether the entry lets a test, or a whole file, skip; a declared test may never."""
+    if find_declared([nodeid], selector):
+        return False
+    return any(fnmatch.fnmatchcase(nodeid, glob.replace("[", "[[]")) for glob in selector.may_skip)
 
 
 def _format(record: TestRecord) -> str:
@@ -193,7 +209,7 @@ def _judge_red(evidence: Evidence, selector: Selector) -> Judgement:
     for record in failed:
         problem: tuple[Verdict, str] | None = Verdict.WRONG_REASON, "failed, and no RED is declared for it"
         if record.id in declared:
-            problem = _check_rules(record, selector, matched)
+            problem = check_rules(record, selector, matched)
         if problem is not None:
             verdict = problem[0] if verdict is Verdict.VALID_RED else verdict
             reasons.append(f"{record.id}: {problem[1]}")
@@ -204,14 +220,15 @@ def _judge_red(evidence: Evidence, selector: Selector) -> Judgement:
     return Judgement(verdict, tuple(reasons), declared, {} if reasons else matched)
 
 
-def _check_rules(record: TestRecord, selector: Selector, matched: dict[str, int]) -> tuple[Verdict, str] | None:
+def check_rules(record: TestRecord, selector: Selector, matched: dict[str, int]) -> tuple[Verdict, str] | None:
     """Compare a failure with the reasons declared for its test; None when one of them is met."""
     failure = record.failure
     assert selector.red is not None
     if failure is None or record.subtests:
         return Verdict.WRONG_REASON, "failed through a subtest, whose reason cannot be read"
-    if failure.kind != "missing_symbol" and failure.hidden:
-        return Verdict.DISGUISED_IMPORT, f"{failure.type} hides {', '.join(failure.hidden)}"
+    hidden = [name for name in failure.hidden if name not in selector.red.accept_hidden]
+    if failure.kind != "missing_symbol" and hidden:
+        return Verdict.DISGUISED_IMPORT, f"{failure.type} hides {', '.join(hidden)}{_suggest_hidden(hidden)}"
     if failure.kind not in selector.red.accept:
         return (
             Verdict.WRONG_REASON,
@@ -226,6 +243,14 @@ def _check_rules(record: TestRecord, selector: Selector, matched: dict[str, int]
                 return None
             complaints.append(complaint)
     return Verdict.WRONG_REASON, "; ".join(complaints)
+
+
+def _suggest_hidden(names: list[str]) -> str:
+    """Say what lets errors count that are a product's own way of going on."""
+    own = [name for name in names if name in ACCEPTED_HIDDEN]
+    if len(own) < len(names):
+        return ""
+    return f"; where the product handles it itself, declare `accept_hidden: [{', '.join(dict.fromkeys(own))}]`"
 
 
 def _check_rule(failure: Failure, rule: Rule, selector: Selector) -> str:

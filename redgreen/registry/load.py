@@ -1,4 +1,4 @@
-"""Read `plans/registry.yaml` into frozen values; every mistake is named with its line."""
+"""Read the registry into frozen values; every mistake is named with its line."""
 
 from __future__ import annotations
 
@@ -9,25 +9,48 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from redgreen.codec import from_json
 from redgreen.errors import RegistryError
 from redgreen.registry.fields import IncompleteError, Reader, declare, suggest
+from redgreen.registry.layout import read_layout
 from redgreen.registry.model import NAME, Defaults, Initiative, Registry, Selector
-from redgreen.registry.yamlfile import LineDict, load_yaml
-
-REGISTRY_NAME: Final = "plans/registry.yaml"
-LOCK_NAME: Final = "plans/registry.lock.json"
+from redgreen.registry.yamlfile import LineDict, parse_yaml
 
 
-def load_registry(root: Path, name: str = REGISTRY_NAME) -> Registry:
-    """Read the registry below a repository root, with the frozen ids beside it.
+def load_registry(root: Path) -> Registry:
+    """Read the registry of the project in a folder, with the frozen ids beside it.
 
     Raises:
         RegistryError: The file is missing or wrong; `problems` holds every finding.
     """
-    top, reader = load_yaml(root / name, name), Reader(name)
+    layout = read_layout(root)
+    registry = parse_registry(read_registry(root, layout.registry), layout.registry)
+    return replace(registry, frozen=_read_frozen(root, layout.lock, registry.selectors))
+
+
+def read_registry(root: Path, name: str) -> bytes:
+    """Read the bytes of the registry.
+
+    Raises:
+        RegistryError: It is missing, or cannot be read.
+    """
+    try:
+        return (root / name).read_bytes()
+    except FileNotFoundError:
+        raise RegistryError(f"{name}: there is no such file; `redgreen init` makes one") from None
+    except OSError as error:
+        raise RegistryError(f"{name}: cannot be read as text ({type(error).__name__})") from None
+
+
+def parse_registry(data: bytes, name: str) -> Registry:
+    """Parse a registry; messages call it `name`.
+
+    Raises:
+        RegistryError: It is wrong; `problems` holds every finding.
+    """
+    top, reader = parse_yaml(data, name), Reader(name)
     document = _Document(0, ())
     with suppress(IncompleteError):
         document = reader.read(_Document, top, "registry")
@@ -40,13 +63,12 @@ def load_registry(root: Path, name: str = REGISTRY_NAME) -> Registry:
         with suppress(IncompleteError):
             selectors[key] = _read_selector(reader, key, entry, defaults)
     if not selectors and not reader.problems:
-        reader.note(top.line, "registry.selectors: no selector is declared")
+        reader.note(top.line, "registry.selectors: no selector is declared; `redgreen add NAME TEST` writes one")
     if not reader.problems:
         _check_references(reader, initiatives, selectors)
     if reader.problems:
         raise RegistryError.from_problems(sorted(reader.problems, key=lambda problem: problem.line))
-    sha256 = hashlib.sha256((root / name).read_bytes()).hexdigest()
-    return Registry(name, sha256, initiatives, selectors, _read_frozen(root, selectors), document.ignored)
+    return Registry(name, hashlib.sha256(data).hexdigest(), initiatives, selectors, {}, document.ignored)
 
 
 def find_selector(registry: Registry, name: str) -> Selector:
@@ -142,15 +164,15 @@ def _check_references(reader: Reader, initiatives: dict[str, Initiative], select
             reader.note(selector.line, f"selectors.{selector.name}: {message}")
 
 
-def _read_frozen(root: Path, selectors: dict[str, Selector]) -> dict[str, tuple[str, ...]]:
+def _read_frozen(root: Path, name: str, selectors: dict[str, Selector]) -> dict[str, tuple[str, ...]]:
     try:
-        lock = json.loads((root / LOCK_NAME).read_text(encoding="utf-8"))
+        lock = json.loads((root / name).read_text(encoding="utf-8"))
         frozen = from_json(dict[str, tuple[str, ...]], lock["selectors"])
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, LookupError):
-        raise RegistryError(f"{LOCK_NAME}: not readable; write it again with `redgreen lint --freeze`") from None
+        raise RegistryError(f"{name}: not readable; write it again with `redgreen lint --freeze`") from None
     for key in frozen:
         if key not in selectors:
-            raise RegistryError(f"{LOCK_NAME}: holds the unknown selector '{key}'; run `redgreen lint --freeze`")
+            raise RegistryError(f"{name}: holds the unknown selector '{key}'; run `redgreen lint --freeze`")
     return frozen

@@ -12,6 +12,11 @@ from redgreen.codes import Mode
 from redgreen.registry.fields import declare
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
+PROMISED: Final = (
+    *("select", "k", "m", "count", "max_skipped", "max_xfailed", "red", "protects", "product", "test_support"),
+    *("pytest_args", "plugins", "env", "pass_env", "tests_roots", "artifacts", "may_skip"),
+)
+ACCEPTED_HIDDEN: Final = ("AttributeError", "NameError")  # what a product may catch as its normal way
 PASS_ENV: Final = ("PATH", "HOME", "LANG", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -69,7 +74,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class RedSpec:
-    """The declared RED: which classes of failure are accepted, and the reasons."""
+    """The declared RED: which classes of failure are accepted, and the reasons.
+
+    `accept_hidden` names the errors that may stand behind the failure, as where a product catches one and goes on.
+    """
 
     accept: tuple[str, ...] = field(
         metadata=declare(("assertion",), among=("assertion", "exception", "stub", "missing_symbol"))
@@ -77,6 +85,7 @@ class RedSpec:
     reasons: tuple[Rule, ...] = field(
         metadata=declare(check=check_filled, hint=": at least one reason (type, match, raised_in) must be given")
     )
+    accept_hidden: tuple[str, ...] = field(default=(), metadata=declare((), among=ACCEPTED_HIDDEN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +134,9 @@ class Defaults:
     max_skipped: int = field(metadata=declare(0, key="expect.skipped", least=0))
     max_xfailed: int = field(metadata=declare(0, key="expect.xfailed", least=0))
     tests_roots: tuple[str, ...] = field(metadata=declare(("tests",)))
+    replay_repeat: int = field(default=3, kw_only=True, metadata=declare(3, key="replay.repeat", least=1))
+    replay_budget_s: float = field(default=600.0, kw_only=True, metadata=declare(600.0, key="replay.budget_s", least=1))
+    may_skip: tuple[str, ...] = field(default=(), kw_only=True, metadata=declare(()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +160,9 @@ class Selector(Defaults):
     product: tuple[str, ...] = field(metadata=declare(()))
     test_support: tuple[str, ...] = field(metadata=declare(()))
     artifacts: tuple[ArtifactSpec, ...] = field(metadata=declare(()))
-    log_red: str = field(metadata=declare(key="log.red", check=check_log))
-    log_green: str = field(metadata=declare(key="log.green", check=check_log))
-    log_guard: str = field(metadata=declare(key="log.guard", check=check_log))
+    log_red: str = field(metadata=declare("", key="log.red", check=check_log))
+    log_green: str = field(metadata=declare("", key="log.green", check=check_log))
+    log_guard: str = field(metadata=declare("", key="log.guard", check=check_log))
     subdir: str = field(metadata=declare(""))
     line: int = field(default=0, compare=False)
 
@@ -170,8 +182,7 @@ class Selector(Defaults):
     def digest_promise(self) -> str:
         """Digest what a RED promises: the tests, the reasons and what must stay whole, not names or budgets."""
         entry: JsonObject = to_json(self)
-        keys = ("select", "k", "m", "red", "protects", "product", "test_support", "pytest_args", "plugins", "env")
-        return digest({key: entry[key] for key in keys})
+        return digest({key: entry[key] for key in PROMISED})
 
 
 def covers(part: str, nodeid: str) -> bool:
@@ -181,12 +192,12 @@ def covers(part: str, nodeid: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Initiative:
-    """A piece of work with its own plan file; `active_phase` is the one being worked on, empty when none is."""
+    """A piece of work, with a plan file where it has one; `active_phase` is the one being worked on, or empty."""
 
     name: str
     title: str = field(metadata=declare(""))
-    plan: str = field(metadata=declare(check=check_inside))
-    active_phase: str = field(metadata=declare(""))
+    plan: str = field(default="", metadata=declare("", check=check_inside))
+    active_phase: str = field(default="", metadata=declare(""))
     line: int = field(default=0, compare=False)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import re
 import shutil
 import sys
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,23 +18,21 @@ from redgreen.judge.verdict import judge
 from redgreen.project import Project
 from redgreen.registry.model import Count, Selector
 from redgreen.replay.standin import write_standins
+from redgreen.run.addons import switch_off
 from redgreen.run.environment import child_environment
 from redgreen.run.launch import build_argv
 from redgreen.run.logfile import ESCAPES
 from redgreen.run.process import Finished, Interrupts, run_child
 
-__all__ = ["Cell", "Conditions", "run_cell"]
+__all__ = ["Cell", "Conditions", "OutOfTimeError", "run_cell"]
 
 PASSED_ON: Final = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-# options of plugins that would hide the tests from the collector, or change their order: module, name for -p, options
-PLUGIN_OPTIONS: Final = (
-    ("xdist", "xdist", ("-n0",)),
-    ("pytest_cov", "(pytest_)?cov", ("--no-cov",)),
-    ("pytest_randomly", "randomly", ("--randomly-dont-reorganize", "--randomly-seed=0")),
-)
-CONFIGURATIONS: Final = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 TESTS_RAN: Final = frozenset({"VALID_GREEN", "GUARD_HELD", "GUARD_BROKEN", "SKIPPED", "XFAILED", "XPASSED"})
 BROKEN_TESTS: Final = frozenset({"FIXTURE_ERROR", "TEARDOWN_ERROR", "TIMEOUT"})
+
+
+class OutOfTimeError(Exception):
+    """The time that a replay may take as a whole is used up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,9 @@ class Conditions:
     """How the processes of a replay run: seconds for each, repeats, further variables and options of pytest.
 
     `start` runs a process to its end, as `run_child` does. `roots` are further folders on the import path, and
-    `packages` must not be imported from anywhere else.
+    `packages` must not be imported from anywhere else. With a `selector` the tests run as its entry of the registry
+    says, and else with whatever plugins the environment has. No process starts after `deadline`, a moment of the
+    monotonic clock, and none runs past it. Temporary folders lie in `place`, by default beside the files.
     """
 
     budget_s: float = 60.0
@@ -55,6 +54,9 @@ class Conditions:
     start: Callable[..., Finished] = run_child
     roots: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    selector: Selector | None = None
+    deadline: float = float("inf")
+    place: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,9 @@ def run_cell(
     """Run tests on the working files below `root`, in fresh processes; the first that cannot run ends the series.
 
     With `leave_out`, files that cannot be collected are left out where others can.
+
+    Raises:
+        OutOfTimeError: The deadline has come.
     """
     runs: list[_Run] = []
     uncollected: list[str] = []
@@ -130,9 +135,12 @@ class _Run:
 
 
 def _run_once(root: Path, tests: Sequence[str], conditions: Conditions) -> _Run:
-    folder = root.parent / "run"
+    remaining_s = conditions.deadline - time.monotonic()
+    if remaining_s <= 0:
+        raise OutOfTimeError
+    folder = (conditions.place or root.parent) / "run"
     shutil.rmtree(folder, ignore_errors=True)
-    for part in ("tmp", "home"):
+    for part in ("tmp", "home", "pytest"):
         (folder / part).mkdir(parents=True)
     standins = write_standins(root, folder / "metadata")
     selector = _make_selector(root, tests, conditions)
@@ -145,18 +153,21 @@ def _run_once(root: Path, tests: Sequence[str], conditions: Conditions) -> _Run:
     env["PYTHONPATH"] = os.pathsep.join([env["PYTHONPATH"], *dict.fromkeys(map(str, paths))])
     env["HOME"] = str(folder / "home")
     env["PYTHONPYCACHEPREFIX"] = str(folder / "cache")  # compiled files that the repository holds are not read
-    del env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]  # the plugins of the environment are the same in every cell
+    if conditions.selector is None:
+        del env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]  # the plugins of the environment are the same in every cell
     argv = build_argv(Project(root, scratch=True, python=sys.executable), selector, tmp=folder / "pytest", junit=junit)
     output: list[bytes] = []
     ended = conditions.start(
         argv,
         env=env,
         cwd=root,
-        budget_s=conditions.budget_s,
+        budget_s=min(selector.budget_s, remaining_s),
         outputs=[output.append],
         interrupts=conditions.interrupts,
         folder=folder,
     )
+    if ended.timed_out and time.monotonic() >= conditions.deadline:
+        raise OutOfTimeError
     process = Process("main", selector.name, "main.log", ended.rc, ended.timed_out, ended.interrupted, ended.wall_s)
     evidence = read_attempt(lambda name: _read_bytes(folder / name), process).evidence
     judgement = judge(evidence, selector, GUARD)
@@ -171,13 +182,8 @@ def _run_once(root: Path, tests: Sequence[str], conditions: Conditions) -> _Run:
 
 
 def _make_selector(root: Path, tests: Sequence[str], conditions: Conditions) -> Selector:
-    said = "\n".join((_read_bytes(root / name) or b"").decode("utf-8", "replace") for name in CONFIGURATIONS)
-    options = [
-        option
-        for module, name, extra in PLUGIN_OPTIONS
-        if importlib.util.find_spec(module) and not re.search(rf"\bno:{name}\b", said)
-        for option in extra
-    ]
+    if conditions.selector is not None:
+        return replace(conditions.selector, role="guard", select=tuple(tests), count=Count())
     return Selector(
         name="replay",
         initiative="",
@@ -189,7 +195,7 @@ def _make_selector(root: Path, tests: Sequence[str], conditions: Conditions) -> 
         m="",
         env={},
         pass_env=(*PASSED_ON, *conditions.pass_env),
-        pytest_args=("-q", "--tb=short", f"--rootdir={root}", *options, *conditions.pytest_args),
+        pytest_args=("-q", "--tb=short", f"--rootdir={root}", *switch_off(root), *conditions.pytest_args),
         plugins=(),
         budget_s=conditions.budget_s,
         repeat_red=conditions.repeat,

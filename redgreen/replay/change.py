@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Final
 
-from redgreen import gitrepo
 from redgreen.errors import RepositoryError
 
-__all__ = ["Change", "find_restored", "is_test_file", "lies_with_tests", "read_change"]
+__all__ = [
+    "Ask",
+    "Change",
+    "describe_change",
+    "is_test_file",
+    "lies_with_tests",
+    "resolve_range",
+]
+
+Ask = Callable[..., bytes]  # runs git in a repository with the given words, and returns what it printed
 
 TEST_FOLDER: Final = re.compile(r"(unit)?tests?|test[_-]?data|tests?[_-].+|.+[_-]tests?|__snapshots__", re.IGNORECASE)
 # what a package offers for testing is its product where it has a test of its own, and else a helper of tests
@@ -57,11 +66,8 @@ class Change:
         return tuple(path for path in self.others if is_test_file(path))
 
 
-def read_change(root: Path, span: str, product: tuple[str, ...] = ()) -> Change:
-    """Read the change that a range of commits makes; `BASE..` means up to HEAD.
-
-    `product` are globs of the product's files; without them the product is the source code outside of test folders,
-    and what lies in a folder with an `__init__.py`.
+def resolve_range(ask: Ask, span: str) -> tuple[str, str]:
+    """Find the two commits of a range; `BASE..` means up to HEAD.
 
     Raises:
         RepositoryError: The range is not one, a commit does not exist, or BASE is no ancestor of HEAD.
@@ -69,12 +75,21 @@ def read_change(root: Path, span: str, product: tuple[str, ...] = ()) -> Change:
     match = RANGE.match(span)
     if match is None:
         raise RepositoryError(f"'{span}' is not a range of commits; give BASE..HEAD, as in main~1..main")
-    base, head = _resolve(root, match["base"]), _resolve(root, match["head"] or "HEAD")
-    if _git(root, "merge-base", base, head).decode().strip() != base:
+    base, head = _resolve(ask, match["base"]), _resolve(ask, match["head"] or "HEAD")
+    if ask("merge-base", base, head).decode().strip() != base:
         raise RepositoryError(f"{match['base']} is not an ancestor of {match['head'] or 'HEAD'}")
-    raw = _git(root, "diff-tree", "-r", "-z", "--no-renames", "--name-only", base, head)
+    return base, head
+
+
+def describe_change(ask: Ask, base: str, head: str, product: Sequence[str] = ()) -> Change:
+    """Describe what changes from one commit to another.
+
+    `product` are globs of the product's files; without them the product is the source code outside of test folders,
+    and what lies in a folder with an `__init__.py`.
+    """
+    raw = ask("diff-tree", "-r", "-z", "--no-renames", "--name-only", base, head)
     changed = tuple(name.decode("utf-8", "surrogateescape") for name in raw.split(b"\0") if name)
-    layout = _Layout(root, base, head)
+    layout = _Layout(ask, base, head)
     wanted = (lambda path: any(fnmatch.fnmatchcase(path, glob) for glob in product)) if product else layout.is_product
     chosen = tuple(path for path in changed if wanted(path))
     others = tuple(path for path in changed if path not in set(chosen))
@@ -83,32 +98,9 @@ def read_change(root: Path, span: str, product: tuple[str, ...] = ()) -> Change:
     return Change(base, head, chosen, others, bool(product), tuple(sorted(roots)), tuple(sorted(packages)))
 
 
-def find_restored(root: Path, change: Change) -> str:
-    """Find the commit, before the change, in which the product was already as the change makes it; empty if none was.
-
-    Such a change restores what a commit in between broke, or what a later one had improved upon.
-    """
-    oldest = ""
-    for name in change.product:
-        try:
-            blob = _git(root, "rev-parse", "--verify", "--quiet", f"{change.head}:{name}").decode().strip()
-        except RepositoryError:  # deleted by the change
-            return ""
-        words = ("log", "--format=%H", "--no-renames", f"--find-object={blob}", change.base, "--", f":(literal){name}")
-        found = _git(root, *words).decode().split()
-        if not found:
-            return ""
-        oldest = oldest or found[-1]
-    return oldest[:12]
-
-
-def _git(root: Path, *words: str) -> bytes:
-    return gitrepo.git(root, *words, env={"GIT_NO_REPLACE_OBJECTS": "1"})
-
-
-def _resolve(root: Path, name: str) -> str:
+def _resolve(ask: Ask, name: str) -> str:
     try:
-        return _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").decode().strip()
+        return ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").decode().strip()
     except RepositoryError as error:
         if "not a git repository" in str(error):
             raise
@@ -141,9 +133,9 @@ def _is_setting(place: PurePosixPath) -> bool:
 class _Layout:
     """The files of both commits, from which it is read what is product."""
 
-    def __init__(self, root: Path, base: str, head: str) -> None:
-        self._root, self._head = root, head
-        self._files = {PurePosixPath(name) for commit in (base, head) for name in _list_files(root, commit)}
+    def __init__(self, ask: Ask, base: str, head: str) -> None:
+        self._ask, self._head = ask, head
+        self._files = {PurePosixPath(name) for commit in (base, head) for name in _list_files(ask, commit)}
         self._packages = {path.parent for path in self._files if path.name == "__init__.py"}
         self._tests = {path for path in self._files if is_test_file(str(path))}
 
@@ -177,9 +169,7 @@ class _Layout:
         module = place.parent.name if place.stem == "__init__" else place.stem
         line = rf"^[[:space:]]*(from|import)[[:space:]].*\b{re.escape(module)}\b"
         try:
-            found = _git(self._root, "grep", "-l", "-z", "-E", line, self._head, "--", "*.py").decode(
-                "utf-8", "replace"
-            )
+            found = self._ask("grep", "-l", "-z", "-E", line, self._head, "--", "*.py").decode("utf-8", "replace")
         except RepositoryError:  # no line matches
             return False
         names = {PurePosixPath(name.partition(":")[2]) for name in found.split("\0") if name}
@@ -191,6 +181,6 @@ def _list_between(path: str, top: PurePosixPath) -> list[PurePosixPath]:
     return [parent for parent in PurePosixPath(path).parents if parent.is_relative_to(top)]
 
 
-def _list_files(root: Path, commit: str) -> list[str]:
-    raw = _git(root, "ls-tree", "-r", "-z", "--name-only", commit)
+def _list_files(ask: Ask, commit: str) -> list[str]:
+    raw = ask("ls-tree", "-r", "-z", "--name-only", commit)
     return [name for name in raw.decode("utf-8", "surrogateescape").split("\0") if name]

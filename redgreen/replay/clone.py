@@ -17,6 +17,8 @@ __all__ = ["Clone"]
 # lets a commit be fetched that no branch holds, and from a repository whose owner is another user
 SERVE: Final = "git -c uploadpack.allowAnySHA1InWant=true -c safe.directory=* upload-pack"
 
+IDENTITY: Final = ("-c", "user.name=redgreen", "-c", "user.email=redgreen@localhost")
+
 
 class Clone:
     """A clone that nothing local reaches: no configuration, no hooks, no attributes, no replaced or hidden files.
@@ -37,8 +39,8 @@ class Clone:
         self._home = root.parent / "home"
         self._home.mkdir(exist_ok=True)
         root.mkdir()
-        self._git("init", "--quiet", "--template=")
-        self._git("fetch", "--quiet", "--no-tags", "--depth=1", f"--upload-pack={SERVE}", str(source), *commits)
+        self.git("init", "--quiet", "--template=")
+        self.git("fetch", "--quiet", "--no-tags", "--depth=1", f"--upload-pack={SERVE}", str(source), *commits)
 
     @property
     def _env(self) -> dict[str, str]:
@@ -61,8 +63,8 @@ class Clone:
         Raises:
             RepositoryError: A commit is missing, or the files cannot be written.
         """
-        self._git("checkout", "--quiet", "--force", "--detach", commit)
-        self._git("clean", "-ffdxq")
+        self.git("checkout", "--quiet", "--force", "--detach", commit)
+        self.git("clean", "-ffdxq")
         names = list(files)
         if not names:
             return
@@ -72,14 +74,32 @@ class Clone:
                 self._remove(name)
         for name in names:
             if name in there:
-                self._git("checkout", "--quiet", of, "--", f":(literal){name}")
+                self.git("checkout", "--quiet", of, "--", f":(literal){name}")
+
+    def commit(self, parent: str, patch: bytes) -> tuple[str, str]:
+        """Apply a patch to a commit, without a line of it out of place, and commit what that gives.
+
+        Returns:
+            The commit and its tree.
+
+        Raises:
+            RepositoryError: The patch does not apply.
+        """
+        self.lay_out(parent)
+        if patch:
+            file = self.root.parent / "recorded.patch"
+            file.write_bytes(patch)
+            self.git("apply", "--index", "--whitespace=nowarn", str(file))
+        tree = self.git("write-tree").decode().strip()
+        words = ("commit-tree", tree, "-p", parent, "-m", "recorded")
+        return self.git(*IDENTITY, *words).decode().strip(), tree
 
     def undo(self, patch: bytes) -> bool:
         """Take a patch back; return False, and change nothing, where it does not apply."""
         file = self.root.parent / "undo.patch"
         file.write_bytes(patch)
         try:
-            self._git("apply", "--reverse", "--unidiff-zero", "--whitespace=nowarn", str(file))
+            self.git("apply", "--reverse", "--unidiff-zero", "--whitespace=nowarn", str(file))
         except RepositoryError:
             return False
         return True
@@ -87,19 +107,19 @@ class Clone:
     def diff(self, base: str, head: str, files: Iterable[str]) -> bytes:
         """Return the difference of some files between two commits, without lines of context."""
         literal = [f":(literal){name}" for name in files]
-        return self._git("diff", "--no-ext-diff", "--no-textconv", "--no-renames", "-U0", base, head, "--", *literal)
+        return self.git("diff", "--no-ext-diff", "--no-textconv", "--no-renames", "-U0", base, head, "--", *literal)
 
     def read(self, commit: str, name: str) -> str | None:
         """Return a file of a commit as text; None where the commit has no such file."""
         try:
-            return self._git("cat-file", "blob", f"{commit}:{name}").decode("utf-8", "replace")
+            return self.git("cat-file", "blob", f"{commit}:{name}").decode("utf-8", "replace")
         except RepositoryError:
             return None
 
     def has(self, commit: str, name: str) -> bool:
         """Return whether a commit has a file or folder of that name."""
         try:
-            self._git("cat-file", "-e", f"{commit}:{name}")
+            self.git("cat-file", "-e", f"{commit}:{name}")
         except RepositoryError:
             return False
         return True
@@ -114,8 +134,13 @@ class Clone:
 
     def list_files(self, commit: str) -> list[str]:
         """List the files of a commit."""
-        raw = self._git("ls-tree", "-r", "-z", "--name-only", commit)
+        raw = self.git("ls-tree", "-r", "-z", "--name-only", commit)
         return raw.decode("utf-8", "surrogateescape").split("\0")[:-1]
 
-    def _git(self, *words: str) -> bytes:
+    def git(self, *words: str) -> bytes:
+        """Run git on the clone and return what it printed.
+
+        Raises:
+            RepositoryError: Git refuses.
+        """
         return git(self.root, "-c", f"core.hooksPath={os.devnull}", *words, env=self._env)

@@ -13,7 +13,7 @@ from redgreen.replay.cell import Conditions, run_cell
 from redgreen.replay.change import Change
 from redgreen.replay.clone import Clone
 
-__all__ = ["Hunk", "list_changed_code", "try_hunks"]
+__all__ = ["Hunk", "list_changed_code", "read_code", "try_hunks"]
 
 HUNK: Final = re.compile(rb"^@@ -\d+(?:,\d+)? \+(?P<line>\d+)(?:,\d+)? @@", re.MULTILINE)
 
@@ -30,15 +30,26 @@ class Hunk:
         return f"{self.file}:{self.line}: {self.state}"
 
 
-def try_hunks(clone: Clone, change: Change, tests: Sequence[str], conditions: Conditions) -> list[Hunk]:
-    """Undo each hunk of the product's change alone and run the tests that the change has fixed."""
-    found = []
+def try_hunks(
+    clone: Clone, change: Change, fixed: Sequence[str], tests: Sequence[str], conditions: Conditions, root: Path
+) -> Iterator[Hunk]:
+    """Undo each hunk of the product's change alone; one of the tests that it has fixed must notice.
+
+    `tests` are what runs in the folder `root` of the clone.
+
+    Raises:
+        OutOfTimeError: The deadline has come; the hunks before were tried.
+    """
     for name in change.product:
         difference = clone.diff(change.base, change.head, [name])
         for line, patch in split(difference):
             clone.lay_out(change.head)
-            found.append(Hunk(name, line, _try(clone, change, name, patch, tests, conditions)))
-    return found
+            state = _undo(clone, change, name, patch)
+            if not state:
+                cell = run_cell("hunk", root, tests, conditions, repeat=1)
+                noticed = cell.problem or {*fixed} & {*cell.list_with("failed", "error")}
+                state = "witnessed" if noticed else "unwitnessed"
+            yield Hunk(name, line, state)
 
 
 def list_changed_code(clone: Clone, change: Change) -> tuple[str, ...]:
@@ -47,8 +58,8 @@ def list_changed_code(clone: Clone, change: Change) -> tuple[str, ...]:
         name
         for name in change.product
         if not name.endswith(".py")
-        or (after := _read_code(clone.read(change.head, name), docstrings=True)) is None
-        or after != _read_code(clone.read(change.base, name), docstrings=True)
+        or (after := read_code(clone.read(change.head, name), docstrings=True)) is None
+        or after != read_code(clone.read(change.base, name), docstrings=True)
     )
 
 
@@ -66,21 +77,21 @@ def split(difference: bytes) -> Iterator[tuple[int, bytes]]:
         yield int(match["line"]), head + difference[start:end]
 
 
-def _try(clone: Clone, change: Change, name: str, patch: bytes, tests: Sequence[str], conditions: Conditions) -> str:
+def _undo(clone: Clone, change: Change, name: str, patch: bytes) -> str:
+    """Undo one hunk; say why no test has to notice it, or nothing where one has to."""
     if not clone.undo(patch):
         return "cannot be undone alone"
     if name.endswith(".py") and _has_same_code(clone.read(change.head, name), clone.root / name):
         return "no code"
-    cell = run_cell("hunk", clone.root, tests, conditions, repeat=1)
-    return "witnessed" if cell.problem or cell.list_with("failed", "error") else "unwitnessed"
+    return ""
 
 
 def _has_same_code(source: str | None, file: Path) -> bool:
-    code = _read_code(source)
-    return code is not None and file.is_file() and code == _read_code(file.read_text("utf-8", errors="replace"))
+    code = read_code(source)
+    return code is not None and file.is_file() and code == read_code(file.read_text("utf-8", errors="replace"))
 
 
-def _read_code(source: str | None, *, docstrings: bool = False) -> str | None:
+def read_code(source: str | None, *, docstrings: bool = False) -> str | None:
     """Return what a module does, without comments, layout and unwanted docstrings; None where it is no Python."""
     try:
         tree = ast.parse(source or "")

@@ -6,17 +6,20 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from redgreen.codes import ProofVerdict
 from redgreen.errors import RegistryError, RepositoryError
 from redgreen.gitrepo import git
 from redgreen.replay.cell import Cell, Conditions, run_cell
-from redgreen.replay.change import Change, find_restored, read_change
+from redgreen.replay.change import Ask, Change, describe_change, resolve_range
 from redgreen.replay.clone import Clone
 from redgreen.replay.disguise import find_disguise, list_new_names
 from redgreen.replay.hunks import Hunk, list_changed_code, try_hunks
-from redgreen.replay.proof import ACCEPTED, Cells, Proof, check_settings, confirm, judge_replay
+from redgreen.replay.proof import Cells, Proof, check_settings, confirm, judge_replay
+from redgreen.replay.reasons import ACCEPTED, Rules
+from redgreen.replay.restored import find_restored, list_blobs
 
 __all__ = ["Replay", "prove_range"]
 
@@ -52,7 +55,8 @@ def prove_range(
     """
     begun = time.monotonic()
     root, tests = _find_top(root, tests)
-    change = read_change(root, span, product)
+    ask = partial(git, root, env={"GIT_NO_REPLACE_OBJECTS": "1"})
+    change = describe_change(ask, *resolve_range(ask, span), product)
     with tempfile.TemporaryDirectory(prefix="rg-replay-") as name, conditions.interrupts:
         clone = Clone(root, Path(name) / "clone", (change.base, change.head))
         chosen = tuple(tests) or tuple(path for path in change.tests if clone.read(change.head, path) is not None)
@@ -61,7 +65,7 @@ def prove_range(
         conditions = replace(conditions, roots=change.roots, packages=change.packages)
         cells = _run_cells(clone, change, chosen, conditions)
         proof = _judge(clone, change, cells, accept)
-        if restored := find_restored(root, change):
+        if restored := look_for_restored(ask, clone, change, change.product, change.base):
             told = f"restored: the product was like this before, in {restored}"
             proof = replace(proof, notes=(*proof.notes, told))
         confirmed: list[Cell] = []
@@ -75,7 +79,7 @@ def prove_range(
             proof = confirm(proof, confirmed[-1])
         undone: list[Hunk] = []
         if hunks and proof.verdict is ProofVerdict.PROVEN:
-            undone = try_hunks(clone, change, proof.fixed, conditions)
+            undone = [*try_hunks(clone, change, proof.fixed, proof.fixed, conditions, clone.root)]
     processes = sum(cell.processes for cell in [*cells.list(), *confirmed]) + sum(
         hunk.state in ("witnessed", "unwitnessed") for hunk in undone
     )
@@ -101,6 +105,15 @@ def _run_cells(clone: Clone, change: Change, tests: Sequence[str], conditions: C
 
 
 def _judge(clone: Clone, change: Change, cells: Cells, accept: Sequence[str]) -> Proof:
+    proof = judge_replay(cells, make_rules(clone, change, accept))
+    gone = tuple(f"gone: {name} with its tests" for name in change.tests if not clone.has(change.head, name))
+    gone += tuple(f"changed beside the tests: {name}" for name in change.settings)
+    told = tuple(f"stands in for what a build writes: {name}" for name in cells.after.standins)
+    return replace(proof, notes=(*proof.notes, *gone, *told))
+
+
+def make_rules(clone: Clone, change: Change, accept: Sequence[str]) -> Rules:
+    """Make the rules of a change: what it adds to the product, and where tests may hide that this is missing."""
     names = list_new_names(clone, change)
     helpers = [name for name in clone.list_files(change.head) if PurePosixPath(name).name == "conftest.py"]
     helpers += [name for name in change.settings if name.endswith(".py")]
@@ -109,18 +122,13 @@ def _judge(clone: Clone, change: Change, cells: Cells, accept: Sequence[str]) ->
         sources = [clone.read(change.head, name) or "" for name in (nodeid.partition("::")[0], *helpers)]
         return next(filter(None, (find_disguise(source, nodeid, names) for source in sources)), "")
 
-    proof = judge_replay(
-        cells,
-        product=list_changed_code(clone, change),
-        declared=change.declared,
-        accept=accept,
-        new_names=names,
-        find_disguise=look,
-    )
-    gone = tuple(f"gone: {name} with its tests" for name in change.tests if not clone.has(change.head, name))
-    gone += tuple(f"changed beside the tests: {name}" for name in change.settings)
-    told = tuple(f"stands in for what a build writes: {name}" for name in cells.after.standins)
-    return replace(proof, notes=(*proof.notes, *gone, *told))
+    return Rules(list_changed_code(clone, change), change.declared, tuple(accept), names, look)
+
+
+def look_for_restored(ask: Ask, clone: Clone, change: Change, files: Sequence[str], before: str) -> str:
+    """Find the commit, at or before another, in which files were already as the change makes them."""
+    blobs = list_blobs(clone.git, change.head, tuple(files))
+    return find_restored(ask, before, blobs, {name: clone.read(change.head, name) for name in files})
 
 
 def _find_top(root: Path, tests: Sequence[str]) -> tuple[Path, tuple[str, ...]]:

@@ -29,7 +29,7 @@ def child_environment(
     env = {name: parent[name] for name in selector.pass_env if name in parent}
     env |= selector.env
     env |= {
-        "PYTHONPATH": str(PLUGIN_FOLDER),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(PLUGIN_FOLDER), env.get("PYTHONPATH")))),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTHONHASHSEED": env.get("PYTHONHASHSEED", "0"),
         "PYTHONUNBUFFERED": "1",

@@ -17,6 +17,7 @@ from redgreen.evidence.scrub import Scrubber
 from redgreen.judge.events import Attempt, Process, read_attempt
 from redgreen.project import Project
 from redgreen.registry.model import Registry, Selector
+from redgreen.run.addons import switch_off_mentioned
 from redgreen.run.environment import child_environment
 from redgreen.run.logfile import PlainLog
 from redgreen.run.process import Finished, Interrupts, run_child
@@ -29,6 +30,7 @@ def build_argv(project: Project, selector: Selector, *, tmp: Path, junit: Path) 
     argv = [project.python, "-m", "pytest", "-p", "redgreen_collector"]
     for plugin in selector.plugins:
         argv += ["-p", plugin]
+    argv += [*switch_off_mentioned(project.root, selector.plugins), "--rootdir=.", "--maxfail=0"]
     argv += ["--color=yes", f"--junit-xml={junit}", "-o", "junit_family=xunit2", f"--basetemp={tmp / 'pytest'}"]
     argv += ["-o", f"cache_dir={tmp / 'cache'}", "-o", "tmp_path_retention_policy=all", *selector.pytest_args]
     if selector.k:

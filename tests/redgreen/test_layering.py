@@ -11,6 +11,7 @@ from redgreen_sandbox import TOP
 # every part in its order, from the bottom: it may import what stands above it in this table, and itself
 ORDER = (
     "errors",
+    "version",
     "codec",
     "codes",
     "gitrepo",
@@ -20,7 +21,9 @@ ORDER = (
     "evidence",
     "run",
     "replay",
+    "runner",
     "checks",
+    "site",
     "commands",
     "cli",
     "__init__",

@@ -53,7 +53,7 @@ def test_a_pair_names_its_red_and_counts_the_transitions(sandbox: Sandbox) -> No
     assert answered(green) == red.result.run_id
     change = transition_of(green)
     assert (change.f2p, change.p2p, change.lost, change.new_skips) == (1, 1, (), ())
-    assert green.result.proof is None
+    assert green.result.proof == "PROVEN"
     assert {row.id[-11:]: row.transition for row in green.result.tests} == {
         "test_answer": "F2P",
         "::test_kept": "P2P",
@@ -171,7 +171,7 @@ def test_a_stub_in_the_test_file_gives_a_characterisation(tmp_path: Path) -> Non
     green = sandbox.record("green")
     assert green.verdict is Verdict.VALID_GREEN, green.result.reasons
     assert green.result.proof == "CHARACTERISATION"
-    assert "characterisation" in (green.folder / "summary.md").read_text(encoding="utf-8").splitlines()[0]
+    assert "CHARACTERISATION" in (green.folder / "summary.md").read_text(encoding="utf-8").splitlines()[0]
     assert "VALID_GREEN · characterisation" in sandbox.project.ledger.read_text(encoding="utf-8")
 
 

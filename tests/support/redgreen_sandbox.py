@@ -35,13 +35,21 @@ from redgreen.registry.load import find_selector, load_registry
 from redgreen.registry.model import Registry
 from redgreen.run.launch import Session
 from redgreen.run.process import Finished
-from redgreen.run.runner import run_selector
+from redgreen.runner import run_selector
 
 TOP = Path(__file__).resolve().parents[2]
 
+CONFIGURATION = """\
+[tool.pytest.ini_options]
+testpaths = ["tests"]
+[tool.redgreen.documents]
+index = "docs/development/TEST_SUITE_INDEX.md"
+map = "docs/development/SELECTOR_MAP.md"
+"""
+
 REGISTRY = """\
 schema: 1
-defaults: {{budget_s: 60, pytest_args: [-q]}}
+defaults: {{budget_s: 60, pytest_args: [-q], replay: {{repeat: 1}}}}
 initiatives:
   DEMO-001: {{plan: plans/active/DEMO-001/implementation.md, active_phase: A}}
 selectors:
@@ -293,7 +301,7 @@ def template() -> tempfile.TemporaryDirectory[str]:
     folder = tempfile.TemporaryDirectory(prefix="redgreen-sandbox-")
     sandbox = Sandbox(Path(folder.name) / "repo")
     sandbox.root.mkdir()
-    sandbox.write("pyproject.toml", '[tool.pytest.ini_options]\ntestpaths = ["tests"]\n')
+    sandbox.write("pyproject.toml", CONFIGURATION)
     sandbox.write(".gitignore", ".redgreen/\n__pycache__/\n")
     marks = "plans/active/*/reports/** -text -diff linguist-generated=true\nplans/active/*/reports export-ignore\n"
     sandbox.write(".gitattributes", marks)

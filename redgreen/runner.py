@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from redgreen.codec import JsonObject, digest, to_json, to_text
-from redgreen.codes import GREEN, GUARD, Mode
+from redgreen.codes import GREEN, GUARD, Mode, Verdict
 from redgreen.errors import PlannedError, RedgreenError, RegistryError, SecretError
 from redgreen.evidence.artifacts import Artifact, Audit, describe_artifacts, render_audit
 from redgreen.evidence.folder import (
@@ -36,17 +36,21 @@ from redgreen.evidence.record import (
     Times,
     read_record,
 )
+from redgreen.evidence.replayed import CHANGE, REPLAY, ReplayRecord, find_exit_code, keep_change, read_replay
 from redgreen.evidence.scrub import Scrubber
 from redgreen.evidence.sealed import SealedRun, load_run
 from redgreen.evidence.store import store
-from redgreen.evidence.summary import render_summary
+from redgreen.evidence.summary import FORMAT, render_summary
 from redgreen.evidence.verify import find_red
 from redgreen.gitrepo import Snapshot, take_snapshot
 from redgreen.judge.conclusion import Conclusion, RedSide
 from redgreen.judge.events import PROTECTS, Attempt
-from redgreen.judge.identity import identify
+from redgreen.judge.identity import VERSION, identify
 from redgreen.judge.pairing import Guarded, conclude
 from redgreen.registry.model import Selector
+from redgreen.replay.cell import Conditions
+from redgreen.replay.pair import Side, replay_pair
+from redgreen.replay.recorded import load_side
 from redgreen.run.environment import describe_environment
 from redgreen.run.launch import Launcher, Session, build_argv
 
@@ -88,7 +92,7 @@ def run_selector(
     project = session.project
     red = find_red(project, selector, red_ref) if mode is GREEN else None
     scrubber = Scrubber(project.root, session.environ, selector.pass_env)
-    code = None if project.scratch else take_snapshot(project.root)
+    code = None if project.scratch else take_snapshot(project.root, project.layout.evidence)
     if code is not None:
         _check_patch(code, scrubber)
     stamp = session.reserve_stamp(selector.initiative)
@@ -200,18 +204,49 @@ def _finish(run: _Run) -> Path:
     environment = json.loads(scrubber.scrub_text(json.dumps(describe_environment(run.selector, run.session.environ))))
     environment["sha256"] = digest(environment)
     write_json(folder / "env.json", environment)
+    replayed = _replay(run, environment) if done.verdict is Verdict.VALID_GREEN and run.code is not None else None
     if specs:
         write_text(folder / "artifact_audit.json", scrubber.scrub_text(to_text(audit)))
         write_text(folder / "artifact_audit.md", scrubber.scrub_text(render_audit(audit.artifacts)))
-    text = scrubber.scrub_text(to_text(_make_result(run, done, environment["sha256"])))
+    text = scrubber.scrub_text(to_text(_make_result(run, done, replayed, environment["sha256"])))
     result = replace(read_record(Result, text, RESULT), redactions=scrubber.redactions)
     write_json(folder / RESULT, result)
-    write_text(folder / "summary.md", render_summary(result, run.selector))
+    red = load_run(run.session.project.root / run.red.folder).result if run.red else None
+    file = folder / CHANGE
+    change = file.read_bytes() if file.is_file() else b""
+    summary = render_summary(result, run.selector, red=red, replay=replayed, change=change)
+    write_text(folder / "summary.md", summary)
     _check_clean(run)
     return seal(folder, run.launcher.run_id, result.verdict)
 
 
-def _make_result(run: _Run, done: Conclusion, env_sha256: str) -> Result:
+def _replay(run: _Run, environment: dict[str, object]) -> ReplayRecord:
+    """Replay the pair in a clean clone, and write what that shows."""
+    assert run.red is not None
+    assert run.code is not None
+    session, folder, scrubber = run.session, run.launcher.folder, run.launcher.scrubber
+    session.show(f"\nredgreen: replay in a clean clone, at most {run.selector.replay_budget_s:g} s …\n".encode())
+    guards = [session.registry.selectors[attempt.process.selector] for attempt in run.guards]
+    record, patch = replay_pair(
+        session.project,
+        load_side(load_run(session.project.root / run.red.folder)),
+        Side(run.launcher.run_id, run.code.revision, run.code.patch, environment),
+        run.selector,
+        run.red.declared,
+        Conditions(environ=session.environ, interrupts=session.interrupts, start=session.start),
+        guards=guards,
+        when=session.clock().astimezone(UTC).isoformat(timespec="seconds"),
+    )
+    change, notes = keep_change(patch, scrubber)
+    record = replace(record, notes=(*record.notes, *notes))
+    text = scrubber.scrub_text(to_text(record))
+    write_text(folder / REPLAY, text)
+    if change:
+        write_text(folder / CHANGE, change)
+    return read_replay(text.encode())
+
+
+def _make_result(run: _Run, done: Conclusion, replayed: ReplayRecord | None, env_sha256: str) -> Result:
     main, evidence = run.attempts[0].process, run.attempts[0].evidence
     ended = run.session.clock()
     wall = time.monotonic() - run.begun
@@ -222,7 +257,7 @@ def _make_result(run: _Run, done: Conclusion, env_sha256: str) -> Result:
         phase=run.selector.phase,
         selector=run.selector.name,
         mode=run.mode,
-        exit_code=done.verdict.exit_code,
+        exit_code=find_exit_code(done.verdict, replayed, run.selector),
         pairs_with=Pair(run.red.run_id, run.red.folder, run.red.seal) if run.red else None,
         git=run.code.revision if run.code else None,
         runs=tuple(attempt.process for attempt in (*run.attempts, *run.guards)),
@@ -240,7 +275,9 @@ def _make_result(run: _Run, done: Conclusion, env_sha256: str) -> Result:
         entry_sha256=digest(run.selector),
         pytest=PytestFacts(main.rc, evidence.finish_rc is not None, main.collected),
         env_sha256=env_sha256,
-        **done.to_dict(),
+        identity=VERSION,
+        summary_format=FORMAT,
+        **done.to_dict() | ({"proof": replayed.verdict.value} if replayed is not None else {}),
     )
 
 
@@ -257,8 +294,8 @@ def _check_clean(run: _Run) -> None:
         SecretError: One was found.
     """
     for path in sorted(run.launcher.folder.iterdir()):
-        if path.name == "worktree.patch":
-            continue  # looked at before the run
+        if path.name in ("worktree.patch", CHANGE):
+            continue  # looked at before they were written
         found = run.launcher.scrubber.find(path.read_text(encoding="utf-8", errors="replace"))
         if found:
             path.unlink()
