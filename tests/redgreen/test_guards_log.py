@@ -162,6 +162,20 @@ def test_close_sorts_what_a_merge_has_mixed(sandbox: Sandbox) -> None:
     assert sandbox.run("verify", "--against", "HEAD").code == 0
 
 
+def test_guards_of_two_branches_merge_by_themselves(sandbox: Sandbox) -> None:
+    sandbox.git("checkout", "-q", "-b", "other")
+    sandbox.record("guard", "held", now=NOW + timedelta(hours=1))
+    sandbox.git("commit", "-q", "-m", "other", "--", log_of(sandbox).as_posix())
+    sandbox.git("checkout", "-q", "--force", "main")
+    sandbox.record("guard", "held", now=NOW + timedelta(hours=2))
+    sandbox.git("commit", "-q", "-m", "ours", "--", log_of(sandbox).as_posix())
+    sandbox.git("checkout", "-q", "--force", "main")
+    sandbox.git("merge", "-q", "other", "-m", "merge")
+    assert sandbox.run("close").code == 0
+    assert [line.stamp[11:15] for line in read_lines(log_of(sandbox))] == ["0708", "0709", "0710", "0808", "0908"]
+    assert sandbox.run("verify", "--against", "other").code == 0
+
+
 def test_a_kill_at_any_step_loses_no_guard(tmp_path: Path) -> None:
     origin = make_sandbox(tmp_path / "origin", target(), guard())
     origin.record("guard", "held")
