@@ -66,7 +66,7 @@ def _find_reports(project: Project, path: str) -> tuple[list[Path], list[Path]]:
     start = next((p for p in (Path(path).resolve(), project.root / path) if p.exists()), None)
     if start is None:
         raise VerifyError(f"{path}: there is no such folder")
-    if start.name == GUARDS:
+    if start.name == GUARDS and start.is_relative_to(project.base):
         return [], [start]
     if is_report(start) or start.name.endswith(PARTIAL) or STAMP.match(start.parent.name):
         return [start], []
