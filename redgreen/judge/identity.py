@@ -8,6 +8,8 @@ the registry lists as `test_support` are left out: they are allowed to change be
 from __future__ import annotations
 
 import ast
+import configparser
+import contextlib
 import copy
 import hashlib
 import tomllib
@@ -15,10 +17,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 CONFIGS: Final = ("pytest.ini", "pytest.toml", ".pytest.toml", ".pytest.ini", "tox.ini", "setup.cfg")
 SHARED_NAMES: Final = ("pytestmark", "setup_module", "teardown_module", "setup_function", "teardown_function")
+# files that may hold pytest's configuration, each with the tables in which it may stand
+IMPORT_SETTINGS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
+    "pyproject.toml": (("tool", "pytest", "ini_options"), ("tool", "pytest")),
+    "pytest.toml": (("pytest",),),
+    ".pytest.toml": (("pytest",),),
+    "pytest.ini": (("pytest",),),
+    ".pytest.ini": (("pytest",),),
+    "tox.ini": (("pytest",),),
+    "setup.cfg": (("tool:pytest",),),
+}
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -31,13 +43,37 @@ class Identity:
     support: str
 
 
-def identify(root: Path, nodeids: Iterable[str], test_support: Iterable[str] = ()) -> dict[str, Identity]:
+def identify(
+    root: Path, nodeids: Iterable[str], test_support: Iterable[str] = (), tests_roots: Iterable[str] = ()
+) -> dict[str, Identity]:
     """Identify tests; a file that is not Python has the digest of its bytes for `ast`.
 
-    `test_support` names helpers (`file::name`) or whole files that are no part of a test's identity.
+    `test_support` names helpers (`file::name`) or whole files that are no part of a test's identity; modules below
+    `tests_roots`, or in a folder named tests, test or testing, belong to the tests that import them.
     """
-    reader = _Reader(root, frozenset(test_support))
+    reader = _Reader(root, frozenset(test_support), tuple(tests_roots))
     return {nodeid: reader.identify(nodeid) for nodeid in nodeids}
+
+
+def find_import_folders(root: Path) -> list[str]:
+    """Find the folders that the pytest configuration of a project puts on the import path, whatever file it is in."""
+    found: list[str] = []
+    for name, sections in IMPORT_SETTINGS.items():
+        table: Any = {}
+        with contextlib.suppress(OSError, ValueError, configparser.Error):
+            text = (root / name).read_text(encoding="utf-8")
+            if name.endswith(".toml"):
+                table = tomllib.loads(text)
+            else:
+                parser = configparser.RawConfigParser(strict=False)
+                parser.read_string(text)
+                table = {section: dict(parser[section]) for section in parser.sections()}
+        for section in sections:
+            inner = table
+            for key in (*section, "pythonpath"):
+                inner = inner.get(key, {}) if isinstance(inner, dict) else {}
+            found += inner.split() if isinstance(inner, str) else [str(each) for each in inner]
+    return list(dict.fromkeys(found))
 
 
 def _hash(parts: Iterable[str]) -> str:
@@ -66,11 +102,6 @@ class _Module:
     def imports(self) -> list[ast.Import | ast.ImportFrom]:
         """Import statements, anywhere in it."""
         return [node for node in ast.walk(self.tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-
-    @property
-    def is_test_code(self) -> bool:
-        """Whether it is in a folder of tests."""
-        return not {"tests", "test", "testing"}.isdisjoint(Path(self.relative).parts[:-1])
 
     @cached_property
     def defined(self) -> dict[str, list[ast.stmt]]:
@@ -153,22 +184,29 @@ def _find_used(node: ast.AST) -> set[str]:
     return used
 
 
+def _name_modules(node: ast.AST) -> list[str]:
+    """Name the modules that an import statement may load."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        own = [node.module] if node.module else []
+        return own + [".".join((*own, alias.name)) for alias in node.names]
+    return []
+
+
 class _Reader:
-    def __init__(self, root: Path, support: frozenset[str]) -> None:
+    def __init__(self, root: Path, support: frozenset[str], tests_roots: tuple[str, ...]) -> None:
         self.root = root
+        self.tests_roots = tests_roots
         self.left_out = support
         self.modules: dict[Path, _Module | None] = {}
         self.known: dict[str, Identity] = {}
         self.supports: dict[str, str] = {}
         self.config = ""
-        try:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             config = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-            pytest = config.get("tool", {}).get("pytest")
-            self.config = repr(pytest)
-            folders = pytest["ini_options"]["pythonpath"]
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            folders = []
-        self.search = [root / folder for folder in (folders.split() if isinstance(folders, str) else map(str, folders))]
+            self.config = repr(config.get("tool", {}).get("pytest"))
+        self.search = [root, *(root / folder for folder in find_import_folders(root))]
 
     def load(self, path: Path) -> _Module | None:
         """A parsed file; None when it is missing or not Python."""
@@ -224,6 +262,10 @@ class _Reader:
                 waiting += [(place, each) for each in _find_used(statement) for place in scopes]
         yield from sorted(found)
 
+    def _is_test_code(self, relative: str) -> bool:
+        named = not {"tests", "test", "testing"}.isdisjoint(Path(relative).parts[:-1])
+        return named or any(Path(relative).is_relative_to(folder) for folder in self.tests_roots)
+
     def _collect_imports(self, statement: ast.stmt, folder: Path) -> list[str]:
         """Sources of the local test modules that a statement imports, and of those that they import."""
         found: list[str] = []
@@ -231,17 +273,14 @@ class _Reader:
         met: set[Path] = set()
         while waiting:
             node, beside = waiting.pop()
-            names: list[str] = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names = [node.module]
-            for path in (place / f"{name.replace('.', '/')}.py" for name in names for place in (*self.search, beside)):
+            stems = [name.replace(".", "/") for name in _name_modules(node)]
+            ends = [end for stem in stems for end in (f"{stem}.py", f"{stem}/__init__.py")]
+            for path in (place / end for end in ends for place in (*self.search, beside)):
                 if path in met or not path.is_relative_to(self.root) or not path.is_file():
                     continue
                 met.add(path)
                 module = self.load(path)
-                if module and module.is_test_code and module.relative not in self.left_out:
+                if module and self._is_test_code(module.relative) and module.relative not in self.left_out:
                     found.append(f"{module.relative}::{ast.unparse(module.tree)}")
                     waiting += [(inner, path.parent) for inner in module.imports]
         return found

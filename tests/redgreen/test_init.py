@@ -136,8 +136,17 @@ def test_the_example_in_the_file_is_a_good_entry(tmp_path: Path) -> None:
     assert [*load_registry(project.root).selectors] == ["example", "calc"]
 
 
+def test_a_package_beside_its_tests_is_not_taken_for_tests(tmp_path: Path) -> None:
+    inside = {"pkg/__init__.py": "", "pkg/tests/test_a.py": "def test_a():\n    pass\n"}
+    apart = {"checks/unit/a/calc_test.py": TEST_ADD, "checks/unit/b_test.py": TEST_ADD, "calc.py": CALC}
+    project = make_project(tmp_path / "p", inside | apart | {"pytest.ini": "[pytest]\ntestpaths = pkg checks\n"})
+    assert project.run("init").code == 0
+    roots = {selector.tests_roots for selector in load_registry(project.root).selectors.values()}
+    assert roots == {("checks/unit/a", "checks/unit", "pkg/tests")}
+
+
 def test_many_files_are_guarded_by_folder(tmp_path: Path) -> None:
-    names = [f"tests/{folder}/test_{folder[0]}{number}.py" for folder in ("a", "b/c") for number in range(11)]
+    names = [f"tests/{folder}/test_{folder[0]}{number}.py" for folder in ("a", "b/c") for number in range(16)]
     project = make_project(tmp_path / "p", dict.fromkeys([*names, "tests/test_top.py"], "def test_it():\n    pass\n"))
     guards = project.run("init", "--json").values()["guards"]
     assert guards == {"a": "tests/a/test_*.py", "b.c": "tests/b/c", "tests": "tests/test_*.py"}
