@@ -30,13 +30,19 @@ MANIFEST_LINE: Final = re.compile(r"([0-9a-f]{64})  ([^/\\\n][^\\\n]*)\Z")
 
 def verify_folder(project: Project, folder: Path) -> list[str]:
     """Return everything that is wrong with one sealed folder; an empty list when nothing is."""
+    return examine_folder(project, folder)[1]
+
+
+def examine_folder(project: Project, folder: Path) -> tuple[SealedRun | None, list[str]]:
+    """Return the run of a folder, None where its files are damaged, with everything that is wrong with it."""
     if folder.name.endswith(PARTIAL):
-        return ["the run was never finished; seal it as abandoned with `redgreen close`"]
+        return None, ["the run was never finished; seal it as abandoned with `redgreen close`"]
     files, problems = _list_files(folder)
     contents = {name: (folder / name).read_bytes() for name in files}
     problems += _check_manifest(contents)
+    run = None
     if problems:
-        return problems
+        return run, problems
     try:
         run = load_run(folder, contents)
         problems += _check_claims(run, contents)
@@ -45,7 +51,7 @@ def verify_folder(project: Project, folder: Path) -> list[str]:
             problems += _check_evidence(project, run, contents)
     except (ValueError, KeyError) as error:
         problems.append(f"its files do not fit together: {error}")
-    return problems
+    return run, problems
 
 
 def _list_files(folder: Path) -> tuple[list[str], list[str]]:

@@ -13,7 +13,7 @@ from redgreen.evidence.pair import count_outcomes, name_proof
 from redgreen.evidence.replayed import ReplayRecord
 from redgreen.evidence.replays import find_proof, load_replays, locate_replays
 from redgreen.evidence.sealed import SealedRun, load_run, read_file
-from redgreen.evidence.verify import verify_folder
+from redgreen.evidence.verify import examine_folder
 from redgreen.project import Project
 
 UNSAFE: Final = re.compile(r"[^A-Za-z0-9.-]+")
@@ -130,10 +130,12 @@ def collect(project: Project) -> Collection:
     """
     runs: dict[str, SealedRun] = {}
     unreadable = []
+    problems: dict[str, list[str]] = {}
     for folder in project.list_folders():
         name = project.relativize(folder)
+        run, problems[name] = examine_folder(project, folder)
         try:
-            runs[name] = load_run(folder)
+            runs[name] = run or load_run(folder)
         except ValueError as error:
             unreadable.append((name, str(error)))
     reds = {name: _find_red(run, runs) for name, run in runs.items()}
@@ -147,7 +149,7 @@ def collect(project: Project) -> Collection:
             describe_row(run),
             run,
             name,
-            tuple(verify_folder(project, run.folder)),
+            tuple(problems[name]),
             reds[name],
             tuple(sorted(answers.get(name, []), key=lambda each: each.key)),
             _find_replay(run, later[run.initiative]),

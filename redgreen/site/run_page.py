@@ -150,6 +150,6 @@ def _compare(red: SealedRun, run: SealedRun) -> tuple[Difference, ...] | None:
 
 def _link_files(run: SealedRun, root: Path, site: Path) -> Iterator[Link]:
     """List the files of the folder, with their addresses from a page where the site lies in the repository."""
-    base = os.path.relpath(run.folder, site) if site.is_relative_to(root) else ""
+    base = f"../{Path(os.path.relpath(run.folder, site)).as_posix()}/" if site.is_relative_to(root) else ""
     for name in list_sealed(run):
-        yield Link(name, quote(f"../{Path(base).as_posix()}/{name}") if base else "")
+        yield Link(name, quote(base + name) if base else "")

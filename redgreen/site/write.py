@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from redgreen.codes import ProofVerdict
 from redgreen.errors import ReportError
 from redgreen.evidence.folder import translate_errors, write_text
 from redgreen.project import Project
@@ -129,6 +130,7 @@ def _format_rows(collection: Collection) -> str:
                 "time": format_moment(row.stamp),
                 "good": row.verdict.is_valid,
                 "mark": "✓" if row.verdict.is_valid else "✗",
+                "proof": entry.proof and f"{'✓' if entry.proof == ProofVerdict.PROVEN else '○'} {entry.proof}",
                 "warning": "does not verify" if entry.problems else "",
             }
         )

@@ -15,7 +15,7 @@
     for (const part of row.querySelectorAll("[data-text]")) part.textContent = run[part.dataset.text];
     for (const part of row.querySelectorAll("[data-href]")) part.href = run[part.dataset.href];
     for (const part of row.querySelectorAll("[data-class]")) part.classList.add(run.good ? "good" : "bad");
-    for (const part of row.querySelectorAll("[data-text=proofs]")) part.classList.toggle("good", run.proofs === "PROVEN");
+    for (const part of row.querySelectorAll("[data-text=proof]")) part.classList.toggle("good", run.proofs === "PROVEN");
     return row;
   }
 
