@@ -18,6 +18,7 @@ from redgreen.registry.load import find_selector, load_registry
 from redgreen.registry.model import Registry, Selector
 from redgreen.run.launch import Session
 from redgreen.runner import run_selector
+from redgreen.version import find_version
 
 __all__ = [
     "EXIT_CODES",
@@ -44,4 +45,4 @@ __all__ = [
     "verify_folder",
 ]
 
-__version__ = "0.1.0"
+__version__ = find_version()

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from redgreen.codes import GUARD, Mode
-from redgreen.commands import comment, records, replays, runs, setup, site
+from redgreen.commands import comment, records, replays, runs, setup, site, start, storage
 from redgreen.commands.answer import Answer
 from redgreen.errors import RedgreenError, RegistryError
 from redgreen.project import Project, find_project
+from redgreen.registry.layout import read_layout
 from redgreen.run.logfile import ESCAPES
+from redgreen.version import find_version
 
 RUNS: Final = ("run", "guard")
 WRITING: Final = ("run", "guard", "close", "doctor", "replay")
@@ -83,8 +85,11 @@ def _tell(answer: Answer, *, as_json: bool, is_run: bool) -> None:
 
 
 def _find_project(arguments: argparse.Namespace) -> Project:
-    if arguments.command == "prove":  # needs no registry
+    if arguments.command in ("prove", "schema"):  # they need no registry
         return Project((arguments.root or Path.cwd()).resolve(), scratch=True)
+    if arguments.command == "init":
+        root = (arguments.root or Path.cwd()).resolve()
+        return Project(root, layout=read_layout(root))
     # CI=true throws away what a run writes; what was recorded before is checked there as anywhere else
     by_environment = None if arguments.command in WRITING else False
     return find_project(Path.cwd(), root=arguments.root, scratch=True if arguments.scratch else by_environment)
@@ -113,10 +118,10 @@ def _make_show(arguments: argparse.Namespace) -> Callable[[bytes], object]:
 def _run(project: Project, arguments: argparse.Namespace) -> Answer:
     show = _make_show(arguments)
     if arguments.command == "guard":
-        return runs.run_one(project, arguments.selector, GUARD, "", show)
+        return runs.run_one(project, arguments.selector, GUARD, show, keep=arguments.keep)
     mode = Mode[arguments.mode.upper()]
     if arguments.selector:
-        return runs.run_one(project, arguments.selector, mode, arguments.red, show)
+        return runs.run_one(project, arguments.selector, mode, show, red=arguments.red)
     if arguments.red:
         raise RegistryError("--red needs a selector")
     return runs.run_map(project, mode, arguments.initiative, show)
@@ -151,6 +156,7 @@ def _make_parser() -> Parser:
     common.add_argument("--scratch", action="store_true", help="record into an ignored folder (also with CI=true)")
     common.add_argument("--root", type=Path, help="repository to work on; by default the one around this folder")
     parser = Parser(prog="redgreen", description="Evidence that a test failed for its reason, and then passed.")
+    parser.add_argument("--version", action="version", version=f"redgreen {find_version()}")
     verbs = parser.add_subparsers(dest="command", required=True, parser_class=Parser, metavar="COMMAND")
 
     def verb(name: str, text: str, run: Callable[[Project, argparse.Namespace], Answer]) -> Parser:
@@ -165,6 +171,7 @@ def _make_parser() -> Parser:
     run.add_argument("--initiative", default="", help="without a selector: only this initiative")
     guard = verb("guard", "run a guard: everything in it must pass", _run)
     guard.add_argument("selector")
+    guard.add_argument("--keep", action="store_true", help="keep the report folder also where the guard held")
     text = "check the registry against what pytest collects"
     lint = verb("lint", text, lambda p, a: setup.lint_registry(p, freeze=a.freeze))
     lint.add_argument("--freeze", action="store_true", help="write the exact ids of every live target")
@@ -177,6 +184,7 @@ def _make_parser() -> Parser:
     what.add_argument("--rebuild", action="store_true")
     verb("status", "show the state of every selector and what to run next", lambda p, a: records.show_status(p))
     verb("close", "seal what interrupted runs left, as ABANDONED", lambda p, a: records.close(p))
+    _add_storage(verb)
     docs = verb(
         "docs", "write the documents that come from the registry", lambda p, a: setup.generate_docs(p, check=a.check)
     )
@@ -203,5 +211,32 @@ def _make_parser() -> Parser:
     again = verb("replay", text, _replay)
     again.add_argument("reference", nargs="?", default="", metavar="RUN", help="run id or folder of a GREEN")
     again.add_argument("--all", action="store_true", help="every pair")
+    text = "write a registry of what pytest collects here; nothing that is there is written over"
+    verb("init", text, lambda p, a: start.init(p))
+    text = "add a target to the registry; without its reason: run it once and propose the reason that was seen"
+    add = verb("add", text, lambda p, a: start.add(p, a, _make_show(a)))
+    add.add_argument("name")
+    add.add_argument("test", nargs="+", help="tests, as pytest names them")
+    add.add_argument("--type", default="", help="exception with which they fail")
+    add.add_argument("--match", default="", metavar="REGEX", help="expression that its message must match")
+    places = ("tests", "product", "third_party")
+    add.add_argument("--raised-in", default="tests", choices=places, help="whose code raises it (tests)")
+    add.add_argument("--product", action="append", default=[], metavar="GLOB", help="files of the code under test")
+    add.add_argument("--initiative", default="", help="the initiative that it belongs to (the first active one)")
+    schema = verb("schema", "print the JSON schema of the registry", lambda p, a: start.print_schema(example=a.example))
+    schema.add_argument("--example", action="store_true", help="print an example of a registry instead")
     verb("doctor", "check whether runs can be recorded here", lambda p, a: setup.examine(p))
     return parser
+
+
+def _add_storage(verb: Callable[[str, str, Callable[[Project, argparse.Namespace], Answer]], Parser]) -> None:
+    text = "bring every report into the form in which it is kept"
+    migrate = verb("migrate", text, lambda p, a: storage.migrate(p, check=a.check))
+    text = "move what is bulky in old attempts into one archive; summary.md stays"
+    collect = verb("gc", text, lambda p, a: storage.collect(p, check=a.check))
+    for made in (migrate, collect):
+        made.add_argument("--check", action="store_true", help="only say what would be done")
+    text = "write the files of a report out, one by one, as they were sealed"
+    unpack = verb("unpack", text, lambda p, a: storage.unpack(p, a.report, a.to))
+    unpack.add_argument("report", metavar="REPORT", help="a report folder, or a run id")
+    unpack.add_argument("--to", type=Path, metavar="FOLDER", help="new folder (.redgreen/unpacked/UTC/NAME)")

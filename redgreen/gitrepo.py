@@ -39,7 +39,7 @@ class Snapshot:
     patch: bytes
 
 
-def git(root: Path, *words: str, env: dict[str, str] | None = None) -> bytes:
+def git(root: Path, *words: str, env: dict[str, str] | None = None, stdin: bytes = b"") -> bytes:
     """Run git in a repository and return what it printed.
 
     Raises:
@@ -48,13 +48,34 @@ def git(root: Path, *words: str, env: dict[str, str] | None = None) -> bytes:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environ |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"} | (env or {})
     try:
-        done = subprocess.run(["git", *words], cwd=root, env=environ, capture_output=True, check=False)
+        done = subprocess.run(["git", *words], cwd=root, env=environ, input=stdin, capture_output=True, check=False)
     except FileNotFoundError:
         raise RepositoryError("git is not installed") from None
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
-        raise RepositoryError(f"git {words[0]}: {lines[0]}")
+        verb = next((word for word in words if not word.startswith("-") and "=" not in word), "")
+        raise RepositoryError(f"git {verb}: {lines[0]}")
     return done.stdout
+
+
+def read_blobs(root: Path, names: list[str]) -> list[bytes]:
+    """Read the contents of blobs by their ids, all in one process.
+
+    Raises:
+        RepositoryError: One is missing.
+    """
+    printed = git(root, "cat-file", "--batch", stdin="".join(f"{name}\n" for name in names).encode())
+    blobs = []
+    place = 0
+    for name in names:
+        end = printed.index(b"\n", place)
+        facts = printed[place:end].split()
+        if facts[1:2] != [b"blob"]:
+            raise RepositoryError(f"git cat-file: {name} is missing")
+        place = end + 1 + int(facts[2])
+        blobs.append(printed[end + 1 : place])
+        place += 1
+    return blobs
 
 
 def take_snapshot(root: Path, evidence: Sequence[str]) -> Snapshot:

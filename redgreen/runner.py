@@ -13,7 +13,6 @@ from pathlib import Path
 from redgreen.codec import JsonObject, digest, to_json, to_text
 from redgreen.codes import GREEN, GUARD, Mode, Verdict
 from redgreen.errors import PlannedError, RedgreenError, RegistryError, SecretError
-from redgreen.evidence import ledger
 from redgreen.evidence.artifacts import Artifact, Audit, describe_artifacts, render_audit
 from redgreen.evidence.folder import (
     format_stamp,
@@ -39,13 +38,14 @@ from redgreen.evidence.record import (
 )
 from redgreen.evidence.replayed import CHANGE, REPLAY, ReplayRecord, find_exit_code, keep_change, read_replay
 from redgreen.evidence.scrub import Scrubber
-from redgreen.evidence.sealed import SealedRun, load_run, read_file
+from redgreen.evidence.sealed import SealedRun, load_run
+from redgreen.evidence.store import store
 from redgreen.evidence.summary import FORMAT, render_summary
 from redgreen.evidence.verify import find_red
 from redgreen.gitrepo import Snapshot, take_snapshot
 from redgreen.judge.conclusion import Conclusion, RedSide
 from redgreen.judge.events import PROTECTS, Attempt
-from redgreen.judge.identity import identify
+from redgreen.judge.identity import VERSION, identify
 from redgreen.judge.pairing import Guarded, conclude
 from redgreen.registry.model import Selector
 from redgreen.replay.cell import Conditions
@@ -73,10 +73,13 @@ class _Run:
     artifacts: list[Artifact] = field(default_factory=list)
 
 
-def run_selector(session: Session, selector: Selector, mode: Mode, red_ref: str = "") -> SealedRun:
+def run_selector(
+    session: Session, selector: Selector, mode: Mode, red_ref: str = "", *, keep: bool = False
+) -> SealedRun:
     """Run a selector and seal what happened; a GREEN of a guard is a guard run.
 
-    `red_ref` names the RED that a GREEN answers, by run id or folder; by default it is the newest valid one.
+    `red_ref` names the RED that a GREEN answers, by run id or folder; by default it is the newest valid one. `keep`
+    keeps the folder of a guard that held.
 
     Raises:
         PlannedError: The selector is planned.
@@ -103,9 +106,7 @@ def run_selector(session: Session, selector: Selector, mode: Mode, red_ref: str 
         with tempfile.TemporaryDirectory(prefix="rg-", ignore_cleanup_errors=True) as tmp:
             _launch_all(run, Path(tmp))
         folder = _finish(run)
-    if not project.scratch:
-        ledger.add(project, session.registry, folder)
-    return load_run(folder)
+    return load_run(folder) if project.scratch else store(project, session.registry, folder, keep=keep)
 
 
 def _refuse(selector: Selector, mode: Mode) -> None:
@@ -211,7 +212,8 @@ def _finish(run: _Run) -> Path:
     result = replace(read_record(Result, text, RESULT), redactions=scrubber.redactions)
     write_json(folder / RESULT, result)
     red = load_run(run.session.project.root / run.red.folder).result if run.red else None
-    change = read_file(folder / CHANGE) or b""
+    file = folder / CHANGE
+    change = file.read_bytes() if file.is_file() else b""
     summary = render_summary(result, run.selector, red=red, replay=replayed, change=change)
     write_text(folder / "summary.md", summary)
     _check_clean(run)
@@ -273,6 +275,7 @@ def _make_result(run: _Run, done: Conclusion, replayed: ReplayRecord | None, env
         entry_sha256=digest(run.selector),
         pytest=PytestFacts(main.rc, evidence.finish_rc is not None, main.collected),
         env_sha256=env_sha256,
+        identity=VERSION,
         summary_format=FORMAT,
         **done.to_dict() | ({"proof": replayed.verdict.value} if replayed is not None else {}),
     )

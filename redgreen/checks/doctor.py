@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import platform
 import sys
 import tempfile
 from dataclasses import dataclass
 
+from redgreen.checks.remedies import is_installed
 from redgreen.errors import RedgreenError, ReportError
 from redgreen.evidence.abandoned import find_unfinished
 from redgreen.gitrepo import git, take_snapshot
@@ -41,7 +41,7 @@ def examine(project: Project) -> list[Finding]:
         rows.append(Finding("registry", True, f"{len(registry.selectors)} selectors"))
         plugins = sorted({name for selector in registry.selectors.values() for name in selector.plugins})
         for name in plugins:
-            there = importlib.util.find_spec(name.partition(".")[0]) is not None
+            there = is_installed(name)
             rows.append(Finding("plugin", there, name if there else f"{name} cannot be imported", 48))
     rows.append(_check_writable(project))
     left = [project.relativize(folder) for folder, alive in find_unfinished(project) if not alive]

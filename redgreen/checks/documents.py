@@ -74,10 +74,8 @@ def _render_index(layout: Layout, registry: Registry) -> str:
         selectors = registry.of(initiative.name)
         title = f": {initiative.title}" if initiative.title else ""
         lines += [f"## {initiative.name}{title}", ""]
-        lines += [
-            f"Plan: [{initiative.plan}]({link(initiative.plan)}); active phase: {initiative.active_phase or 'none'}.",
-            "",
-        ]
+        plan = f"Plan: [{initiative.plan}]({link(initiative.plan)}). " if initiative.plan else ""
+        lines += [f"{plan}Active phase: {initiative.active_phase or 'none'}.", ""]
         if not selectors:
             lines += ["No selector yet.", ""]
             continue

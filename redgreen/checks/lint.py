@@ -3,53 +3,29 @@
 from __future__ import annotations
 
 import fnmatch
-import json
-import os
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
-from redgreen.errors import Problem, RegistryError
+from redgreen.checks.collection import Collected, Query, collect
+from redgreen.errors import Problem
 from redgreen.evidence.folder import write_json
 from redgreen.judge.verdict import is_named_by
 from redgreen.project import Project
 from redgreen.registry.model import Registry, Selector, covers
-from redgreen.run.environment import PLUGIN_FOLDER
-from redgreen.run.launch import expand
 
-COLLECTION_LIMIT_S: Final = 300
 DRIFT: Final = "frozen ids"  # in the message of a problem that freezing again removes
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What a selector selects: its tests, how many -k and -m choose among, and what is wrong with these."""
-
-    ids: tuple[str, ...] = ()
-    inside: int = 0
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """What pytest collected: all ids, the files with errors, and the answer for each selector."""
-
-    ids: list[str]
-    errors: list[str]
-    queries: dict[str, Query]
 
 
 @dataclass(slots=True)
 class Findings:
-    """What lint found: problems, harmless notes, and the tests of each live selector."""
+    """What lint found: problems, harmless notes, the tests of each live selector, and what pytest printed."""
 
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     chosen: dict[str, tuple[str, ...]] = field(default_factory=dict)
     collected: int = 0
+    output: str = ""
 
 
 def lint(project: Project, registry: Registry) -> Findings:
@@ -59,7 +35,7 @@ def lint(project: Project, registry: Registry) -> Findings:
         RegistryError: Pytest cannot collect at all.
     """
     collected = collect(project, registry)
-    findings = Findings(collected=len(collected.ids))
+    findings = Findings(collected=len(collected.ids), output=collected.output)
     for node in collected.errors:
         findings.problems.append(Problem(node.partition("::")[0], 0, "pytest cannot collect this file"))
     for selector in registry.selectors.values():
@@ -85,54 +61,6 @@ def freeze(project: Project, registry: Registry, findings: Findings) -> None:
     targets = [s.name for s in registry.selectors.values() if s.role == "target" and not s.planned]
     frozen = {name: sorted(findings.chosen[name]) for name in targets}
     write_json(project.root / project.layout.lock, {"schema": 1, "selectors": frozen})
-
-
-def collect(project: Project, registry: Registry) -> Collected:
-    """Collect the suite once and let pytest's own matchers answer each selector's -k and -m.
-
-    Raises:
-        RegistryError: The process fails before it has collected.
-    """
-    live = [selector for selector in registry.selectors.values() if not selector.planned]
-    with tempfile.TemporaryDirectory(prefix="rg-lint-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        written, asked = folder / "events.jsonl", folder / "queries.json"
-        wanted = {s.name: {"select": expand(project.root, s), "k": s.k, "m": s.m} for s in registry.selectors.values()}
-        asked.write_text(json.dumps(wanted), encoding="utf-8")
-        output = _collect_only(project, live, folder, written, asked)
-        lines = written.read_text(encoding="utf-8").splitlines() if written.exists() else []
-    events = [json.loads(line) for line in lines]
-    ids = next((event["ids"] for event in events if event["e"] == "collected"), None)
-    if ids is None:
-        told = [line for line in output.splitlines() if line.strip()]
-        raise RegistryError(f"pytest cannot collect the suite: {told[-1].strip() if told else 'it said nothing'}")
-    errors = [event["id"] for event in events if event["e"] == "collect_error"]
-    answers = [event for event in events if event["e"] == "query"]
-    queries = {
-        each["name"]: Query(tuple(each.get("ids", ())), each.get("inside", 0), each.get("error", ""))
-        for each in answers
-    }
-    return Collected(ids, errors, queries)
-
-
-def _collect_only(project: Project, live: list[Selector], folder: Path, events: Path, queries: Path) -> str:
-    plugins = sorted({plugin for selector in live for plugin in selector.plugins})
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHONPATH"))}
-    for selector in live[:1]:
-        env |= selector.env
-    env |= {"PYTHONPATH": str(PLUGIN_FOLDER), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONHASHSEED": "0"}
-    env |= {"REDGREEN_EVENTS": str(events), "REDGREEN_QUERIES": str(queries)}
-    argv = [project.python, "-m", "pytest", "-p", "redgreen_collector", "--collect-only", "-q", "-q"]
-    argv += ["--continue-on-collection-errors", "-o", f"cache_dir={folder / 'cache'}"]
-    for plugin in plugins:
-        argv += ["-p", plugin]
-    try:
-        done = subprocess.run(
-            argv, cwd=project.root, env=env, capture_output=True, text=True, timeout=COLLECTION_LIMIT_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise RegistryError(f"pytest did not collect the suite within {COLLECTION_LIMIT_S} s") from None
-    return done.stdout + "\n" + done.stderr
 
 
 def _find_problems(registry: Registry, selector: Selector, query: Query) -> Iterator[str]:
@@ -179,7 +107,7 @@ def _check_plans(project: Project, registry: Registry) -> list[Problem]:
     problems = []
     for initiative in registry.initiatives.values():
         where = f"initiatives.{initiative.name}"
-        if not (project.root / initiative.plan).is_file():
+        if initiative.plan and not (project.root / initiative.plan).is_file():
             problems.append(Problem(registry.file, initiative.line, f"{where}: the plan {initiative.plan} is missing"))
         phases = {selector.phase for selector in registry.of(initiative.name)}
         if initiative.active_phase and initiative.active_phase not in phases:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from redgreen.codes import RED, Mode, Verdict
-from redgreen.evidence.sealed import SealedRun, load_runs
+from redgreen.evidence.guards import Recorded, load_recorded
 from redgreen.project import Project
 from redgreen.registry.model import Registry, Selector
 
@@ -35,9 +35,9 @@ class Standing:
 
 def list_standings(project: Project, registry: Registry) -> list[Standing]:
     """Return the standing of every selector, in the order of the registry."""
-    runs: dict[str, list[SealedRun]] = {}
-    for run in load_runs(project):
-        runs.setdefault(run.result.selector, []).append(run)
+    runs: dict[str, list[Recorded]] = {}
+    for run in load_recorded(project):
+        runs.setdefault(run.selector, []).append(run)
     return [
         _describe(registry, selector, sorted(runs.get(selector.name, []), key=lambda run: run.key))
         for selector in registry.selectors.values()
@@ -60,11 +60,11 @@ def list_waiting(project: Project, registry: Registry, mode: Mode, initiative: s
     ]
 
 
-def _describe(registry: Registry, selector: Selector, runs: list[SealedRun]) -> Standing:
+def _describe(registry: Registry, selector: Selector, runs: list[Recorded]) -> Standing:
     newest = runs[-1] if runs else None
     valid = [run for run in runs if run.is_valid]
     state = _find_state(selector, runs, valid)
-    stale = bool(valid) and _read_promise(valid[-1]) != selector.digest_promise()
+    stale = bool(valid) and valid[-1].promise != selector.digest_promise()
     return Standing(
         selector=selector.name,
         initiative=selector.initiative,
@@ -72,7 +72,7 @@ def _describe(registry: Registry, selector: Selector, runs: list[SealedRun]) -> 
         role=selector.role,
         state=state,
         active=selector.phase == registry.initiatives[selector.initiative].active_phase,
-        last=f"{newest.verdict} {newest.stamp}/{newest.folder.name}" if newest else "",
+        last=f"{newest.verdict} {newest.stamp}/{newest.name}" if newest else "",
         stale=stale and not selector.planned,
         attempts=len(runs),
         invalid=len(runs) - len(valid),
@@ -80,7 +80,7 @@ def _describe(registry: Registry, selector: Selector, runs: list[SealedRun]) -> 
     )
 
 
-def _find_state(selector: Selector, runs: list[SealedRun], valid: list[SealedRun]) -> str:
+def _find_state(selector: Selector, runs: list[Recorded], valid: list[Recorded]) -> str:
     if selector.planned:
         return "planned"
     if selector.role == "guard":
@@ -99,10 +99,3 @@ def _suggest(selector: Selector, state: str, stale: bool) -> str:
         return f"python -m redgreen guard {selector.name}"
     mode = "green" if state == "red" and not stale else "red"
     return f"python -m redgreen run {mode} {selector.name}"
-
-
-def _read_promise(run: SealedRun) -> str:
-    try:
-        return run.intent.load_selector().digest_promise()
-    except ValueError:
-        return ""

@@ -7,6 +7,7 @@ from redgreen.codec import to_json
 from redgreen.commands.answer import Answer
 from redgreen.errors import LedgerError, VerifyError
 from redgreen.evidence import abandoned, ledger
+from redgreen.evidence.migrate import find_work, migrate
 from redgreen.evidence.verify_all import verify_all
 from redgreen.project import Project
 from redgreen.registry.load import load_registry
@@ -15,10 +16,10 @@ from redgreen.registry.load import load_registry
 def verify(project: Project, path: str, against: str) -> Answer:
     """Check sealed folders, and with them the ledger."""
     problems, number = verify_all(project, path, against)
-    values = {"folders": number, "problems": problems}
+    values = {"reports": number, "problems": problems}
     if problems:
         return Answer(VerifyError.code, VerifyError.label, problems, values)
-    return Answer(0, "VERIFIED", [f"{number} report folders verified"], values)
+    return Answer(0, "VERIFIED", [f"{number} reports verified"], values)
 
 
 def check_ledger(project: Project) -> Answer:
@@ -67,10 +68,14 @@ def show_status(project: Project) -> Answer:
 
 
 def close(project: Project) -> Answer:
-    """Seal abandoned runs and put them into the ledger."""
+    """Seal abandoned runs, finish what else was interrupted, and put all into the ledger."""
     folders = abandoned.close(project)
-    if folders and not project.scratch:
+    work = find_work(project, begun=True)
+    migrate(project, work)
+    if (folders or work.number) and not project.scratch:
         ledger.rebuild(project, load_registry(project.root))
     names = [project.relativize(folder) for folder in folders]
-    lines = [f"sealed as abandoned: {name}" for name in names] or ["no run was left unfinished"]
-    return Answer(0, "CLOSED", lines, {"sealed": names})
+    rest = [project.relativize(folder) for some in (work.pack, *work.archive.values()) for folder in some]
+    lines = [f"sealed as abandoned: {name}" for name in names]
+    lines += [f"brought into its kept form: {name}" for name in rest if name not in names]
+    return Answer(0, "CLOSED", lines or ["no run was left unfinished"], {"sealed": names, "finished": rest})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from redgreen.checks import doctor, documents, lint
+from redgreen.checks.remedies import find_remedies
 from redgreen.codec import to_json
 from redgreen.commands.answer import Answer
 from redgreen.errors import DocsError, RegistryError
@@ -26,6 +27,7 @@ def lint_registry(project: Project, *, freeze: bool) -> Answer:
     problems = [str(problem) for problem in findings.problems]
     notes = [f"note: {note}" for note in findings.notes]
     counts = {name: len(ids) for name, ids in findings.chosen.items()}
+    notes += [f"to go on: {remedy}" for remedy in find_remedies(findings.output, project.root)] if problems else []
     values = {"problems": problems, "notes": list(findings.notes), "selectors": counts}
     if problems:
         return Answer(RegistryError.code, RegistryError.label, [*problems, *notes], values)

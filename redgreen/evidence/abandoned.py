@@ -11,6 +11,7 @@ from redgreen.codec import digest
 from redgreen.codes import UNKNOWN, Verdict
 from redgreen.evidence.folder import MANIFEST, format_stamp, is_running, seal, translate_errors, write_json, write_text
 from redgreen.evidence.markdown import code, escape
+from redgreen.evidence.packed import pack
 from redgreen.evidence.record import INTENT, RESULT, SCHEMA, SEAL, Intent, Result, Times
 from redgreen.evidence.scrub import Scrubber
 from redgreen.evidence.sealed import load_intent
@@ -79,7 +80,10 @@ def _seal_abandoned(project: Project, folder: Path) -> Path:
     write_json(folder / INTENT, intent)
     write_json(folder / RESULT, result)
     write_text(folder / "summary.md", _render_summary(result))
-    return seal(folder, intent.run_id, Verdict.ABANDONED)
+    sealed = seal(folder, intent.run_id, Verdict.ABANDONED)
+    if not project.scratch:
+        pack(project, sealed)
+    return sealed
 
 
 def _make_result(intent: Intent) -> Result:

@@ -6,7 +6,8 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -54,8 +55,10 @@ def translate_errors(path: Path) -> Iterator[None]:
         raise ReportError(f"cannot write the report {path.name}: {what}; nothing of it counts") from error
 
 
-def reserve(project: Project, initiative: str, now: datetime) -> Path:
+def reserve(project: Project, initiative: str, now: datetime, taken: Collection[str] = ()) -> Path:
     """Make the `<UTC>` folder of one invocation, with a suffix when the second is taken.
+
+    `taken` are names of which a record is kept elsewhere.
 
     Raises:
         ClockError: The clock is behind the newest report.
@@ -67,7 +70,7 @@ def reserve(project: Project, initiative: str, now: datetime) -> Path:
         if project.scratch:
             project.make_state()
         base.mkdir(parents=True, exist_ok=True)
-        names = os.listdir(base)
+        names = {*os.listdir(base), *taken}
     newest = max([name for name in names if name[:1].isdigit()], default="")[: len(stamp)]
     if STAMP.match(newest) and newest > format_stamp(now + CLOCK_TOLERANCE):
         raise ClockError(f"the clock says {stamp}, the newest report of {initiative} is {newest}: set the clock")
@@ -75,6 +78,8 @@ def reserve(project: Project, initiative: str, now: datetime) -> Path:
     while True:
         folder = base / (f"{stamp}-{number:02d}" if number else stamp)
         try:
+            if folder.name in taken:
+                raise FileExistsError
             folder.mkdir()
         except FileExistsError:
             number += 1
@@ -92,6 +97,7 @@ def open_partial(stamp: Path, subdir: str) -> Path:
     """
     partial = stamp / f".{subdir}{PARTIAL}"
     with translate_errors(partial):
+        stamp.mkdir(exist_ok=True)  # a guard that held before in this invocation has left no folder
         partial.mkdir()
     return partial
 
@@ -113,6 +119,29 @@ def write_json(path: Path, value: object) -> None:
         ReportError: It cannot be written.
     """
     write_text(path, to_text(value))
+
+
+def write_whole(project: Project, path: Path, data: bytes) -> None:
+    """Replace a file in one step, so that whoever reads it sees the old or the new, and only when that is on disk.
+
+    Raises:
+        ReportError: It cannot be written; the old file is as it was.
+    """
+    with translate_errors(path):
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+        descriptor, name = tempfile.mkstemp(prefix="writing-", dir=project.make_state())
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(name, mode)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(name, path)
+            sync_folder(path.parent)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
 
 
 def seal(partial: Path, run_id: str, verdict: Verdict) -> Path:
@@ -142,13 +171,14 @@ def seal(partial: Path, run_id: str, verdict: Verdict) -> Path:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-        _sync_folder(partial)
+        sync_folder(partial)
         partial.rename(final)
-        _sync_folder(final.parent)
+        sync_folder(final.parent)
     return final
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

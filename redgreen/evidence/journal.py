@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from redgreen.codec import JsonObject, digest, parse_object, to_line
-from redgreen.evidence.folder import hold_lock, translate_errors
+from redgreen.evidence.folder import hold_lock, translate_errors, write_whole
 from redgreen.project import Project
 
-__all__ = ["SEAL_KEY", "append", "read"]
+__all__ = ["SEAL_KEY", "append", "read", "sort"]
 
 SEAL_KEY: Final = "seal"
 
@@ -38,16 +39,32 @@ def append(project: Project, path: Path, record: JsonObject) -> JsonObject:
     return sealed
 
 
+def sort(project: Project, path: Path, key: Callable[[JsonObject], Any]) -> None:
+    """Bring the records into the order of their keys, if they are not.
+
+    Raises:
+        ValueError: A line is not a sealed object; nothing is changed.
+        ReportError: The file cannot be written.
+    """
+    with hold_lock(project, project.state / "locks" / "journal.lock"):
+        found = read(path)
+        wanted = sorted(found, key=key)
+        if wanted != found:
+            write_whole(project, path, "".join(to_line(record) for record in wanted).encode())
+
+
 def read(path: Path) -> list[JsonObject]:
     """Read every record, with its seal; a missing file holds none.
 
     Raises:
-        ValueError: A line is not a sealed object; the message begins with its number.
+        ValueError: A line is not a sealed object, and the message begins with its number; or the file is not readable.
     """
     try:
         lines = path.read_bytes().splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise ValueError(f"it cannot be read: {error.strerror}") from None
     found = []
     for number, line in enumerate(lines, 1):
         record = parse_object(line, f"line {number}")

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
-import tempfile
 from pathlib import Path
 from typing import Final
 
-from redgreen.codes import Verdict
+from redgreen.codes import GUARD, Verdict
 from redgreen.errors import LedgerError
-from redgreen.evidence.folder import hold_lock, parse_stamp, translate_errors
+from redgreen.evidence.folder import hold_lock, parse_stamp, write_whole
+from redgreen.evidence.guards import GUARDS, GuardLine, Recorded, load_recorded
 from redgreen.evidence.markdown import escape, row
-from redgreen.evidence.pair import count_outcomes
+from redgreen.evidence.pair import count_outcomes, format_outcomes
 from redgreen.evidence.replayed import ReplayRecord
 from redgreen.evidence.replays import find_proof, load_replays, locate_replays
-from redgreen.evidence.sealed import SealedRun, load_run, load_runs
+from redgreen.evidence.sealed import SealedRun
 from redgreen.project import Project
 from redgreen.registry.model import Registry
 
 BEGIN: Final = re.compile(r"<!-- redgreen:begin (\S+) \(generated; edit outside\) -->\r?\n?\Z")
 END: Final = re.compile(r"<!-- redgreen:end (\S+) -->\r?\n?\Z")
 ANY_MARK: Final = re.compile(r"<!--\s*redgreen:(begin|end)\b")
-LINK: Final = re.compile(
-    r"\| \[folder\]\((?:\.\./)*((?:[^/()]+/)*reports/([^/()]+)/([^/()]+))/\) \| `([0-9a-f]{12})` \|\Z"
+LINK: Final = re.compile(  # to a folder, or to the line of a guard
+    r"\| \[(?:folder|line)\]\((?:\.\./)*(?P<reports>(?:[^/()]+/)*reports)/(?:guards\.jsonl#)?"
+    r"(?P<stamp>[^/()]+)/(?P<name>[^/()]+)/?\) \| `(?P<seal>[0-9a-f]{12})` \|\Z"
 )
 PROOF: Final = re.compile(r" · [a-z_]+(?: \(replayed [0-9-]{10}\))?(?= \|)")
 HEAD: Final = (
@@ -72,18 +72,17 @@ def rebuild(project: Project, registry: Registry) -> bool:
         text = _read(project, missing_ok=True)
         wanted = _render(project, registry, text)
         if wanted != text:
-            _replace(project.ledger, wanted)
+            write_whole(project, project.ledger, wanted.encode())
         return wanted != text
 
 
-def add(project: Project, registry: Registry, folder: Path) -> None:
-    """Put the row of one sealed folder in its place; every other line stays as it is.
+def add(project: Project, registry: Registry, run: Recorded) -> None:
+    """Put the row of one run in its place; every other line stays as it is.
 
     Raises:
         LedgerError: The blocks are broken.
         ReportError: The file cannot be written.
     """
-    run = load_run(folder)
     with hold_lock(project, project.state / "ledger.lock"):
         text = _read(project, missing_ok=True)
         blocks = _find_blocks(text, project.layout.ledger)
@@ -92,60 +91,80 @@ def add(project: Project, registry: Registry, folder: Path) -> None:
         else:
             first, last = blocks[run.initiative]
             inside = text.splitlines()[first + 1 : last]
-            rows = {(*parse_stamp(m[2]), m[3]): line for line in inside if (m := LINK.search(line))}
-            rows[run.key] = render_row(project, run, find_proof(run, _load_later(project, run.initiative)))
+            rows = {(*parse_stamp(m["stamp"]), m["name"]): line for line in inside if (m := LINK.search(line))}
+            rows[run.key] = render_row(project, run, _load_later(project, run.initiative))
             wanted = _replace_block(project, text, run.initiative, [rows[key] for key in sorted(rows)], registry)
-        _replace(project.ledger, wanted)
+        write_whole(project, project.ledger, wanted.encode())
 
 
 def read_rows(text: str) -> dict[str, str]:
-    """Return the rows of a ledger by the folder that they link to."""
-    return {match[1]: line for line in text.splitlines() if (match := LINK.search(line))}
+    """Return the rows of a ledger by the folder that they link to, or that a guard had."""
+    return {_name_folder(match): line for line in text.splitlines() if (match := LINK.search(line))}
 
 
-def strip_proof(row: str) -> str:
-    """Return a row without what a later replay may say otherwise."""
-    return PROOF.sub("", row, count=1)
+def read_claims(text: str) -> dict[str, str]:
+    """Return what the rows say, whatever form the report is kept in, and whatever later replays have said."""
+    return {
+        name: PROOF.sub("", LINK.sub(lambda match: f"{_name_folder(match)} {match['seal']}", row), count=1)
+        for name, row in read_rows(text).items()
+    }
 
 
-def render_row(project: Project, run: SealedRun, replayed: ReplayRecord | None) -> str:
-    """Render one row of the table; `replayed` is the newest replay of the run."""
-    result, git = run.result, run.result.git
-    verdict = str(result.verdict)
-    kinds = sorted({row.error.kind for row in result.tests if row.error and row.id in result.declared})
-    if result.verdict is Verdict.VALID_RED:
-        verdict += f" ({', '.join(kinds)})"
-    elif replayed is not None:
-        later = "" if replayed.seal is None else f" (replayed {replayed.when[:10]})"
-        verdict += f" · {replayed.verdict.lower()}{later}"
-    elif result.proof:
-        verdict += f" · {result.proof.lower()}"
+def _name_folder(match: re.Match[str]) -> str:
+    return f"{match['reports']}/{match['stamp']}/{match['name']}"
+
+
+def render_row(project: Project, run: Recorded, later: dict[str, ReplayRecord]) -> str:
+    """Render one row of the table; `later` are the newest replays of runs after the fact."""
+    reports = _link(project, f"{project.layout.plans}/{run.initiative}/reports")
+    if isinstance(run, GuardLine):
+        verdict, mode, tests, lost, pair = str(run.verdict), GUARD, format_outcomes(run.outcomes), "-", "-"
+        phase, time, git = run.phase, run.time, run.git
+        link = f"[line]({reports}/{GUARDS}#{run.folder})"
+    else:
+        result = run.result
+        verdict, mode, tests = _describe_verdict(run, later), result.mode, count_outcomes(result)
+        lost = str(len(result.transition.lost)) if result.transition else "-"
+        pair = Path(result.pairs_with.folder).parts[-2][11:] if result.pairs_with else "-"
+        phase, time, git = result.phase, result.time, result.git
+        link = f"[folder]({reports}/{run.stamp}/{run.name}/)"
     cells = [
         escape(run.stamp),
-        escape(result.phase),
-        escape(result.selector),
-        result.mode.name,
+        escape(phase),
+        escape(run.selector),
+        mode.name,
         escape(verdict),
-        escape(count_outcomes(result)),
-        str(len(result.transition.lost)) if result.transition else "-",
-        f"{result.time.pytest_s:.1f}/{result.time.budget_s:g} s",
+        escape(tests),
+        lost,
+        f"{time.pytest_s:.1f}/{time.budget_s:g} s",
         f"{git.tree[:7]}{'*' if git.dirty else ''}" if git else "-",
-        Path(result.pairs_with.folder).parts[-2][11:] if result.pairs_with else "-",
-        f"[folder]({_link(project, project.relativize(run.folder))}/)",
+        pair,
+        link,
         f"`{run.short_seal}`",
     ]
     return row(*cells)
 
 
+def _describe_verdict(run: SealedRun, later: dict[str, ReplayRecord]) -> str:
+    result, replayed = run.result, find_proof(run, later)
+    verdict = str(result.verdict)
+    if result.verdict is Verdict.VALID_RED:
+        kinds = sorted({row.error.kind for row in result.tests if row.error and row.id in result.declared})
+        return f"{verdict} ({', '.join(kinds)})"
+    if replayed is not None:
+        when = "" if replayed.seal is None else f" (replayed {replayed.when[:10]})"
+        return f"{verdict} · {replayed.verdict.lower()}{when}"
+    return f"{verdict} · {result.proof.lower()}" if result.proof else verdict
+
+
 def _render(project: Project, registry: Registry, text: str) -> str:
     """Render every block from the folders; missing blocks are added at the end."""
-    rows: dict[str, list[SealedRun]] = {name: [] for name in registry.initiatives}
-    for run in load_runs(project):
-        rows.setdefault(run.initiative, []).append(run)
+    rows: dict[str, dict[tuple[str, int, str], Recorded]] = {name: {} for name in registry.initiatives}
+    for run in load_recorded(project):
+        rows.setdefault(run.initiative, {})[run.key] = run
     for initiative, runs in rows.items():
         later = _load_later(project, initiative)
-        ordered = sorted(runs, key=lambda run: run.key)
-        lines = [render_row(project, run, find_proof(run, later)) for run in ordered]
+        lines = [render_row(project, run, later) for _, run in sorted(runs.items())]
         text = _replace_block(project, text or TITLE, initiative, lines, registry)
     return text
 
@@ -164,7 +183,7 @@ def _link(project: Project, path: str) -> str:
 
 def _replace_block(project: Project, text: str, initiative: str, rows: list[str], registry: Registry) -> str:
     known = registry.initiatives.get(initiative)
-    plan = [f"Plan: [{known.plan}]({_link(project, known.plan)})", ""] if known else []
+    plan = [f"Plan: [{known.plan}]({_link(project, known.plan)})", ""] if known and known.plan else []
     body = [*plan, *((*HEAD, *rows) if rows else (EMPTY,))]
     blocks = _find_blocks(text, project.layout.ledger)
     newline = "\r\n" if "\r\n" in text else "\n"
@@ -219,19 +238,3 @@ def _read(project: Project, *, missing_ok: bool = False) -> str:
         raise LedgerError(f"{shown}: there is no ledger; make it with `redgreen ledger --rebuild`") from None
     except (OSError, UnicodeDecodeError) as error:
         raise LedgerError(f"{shown}: cannot be read as text ({type(error).__name__})") from None
-
-
-def _replace(path: Path, text: str) -> None:
-    with translate_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(text.encode("utf-8"))
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else 0o644)
-            os.replace(name, path)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-            raise

@@ -126,7 +126,16 @@ def count_outcomes(result: Result) -> str:
     if result.transition:
         kept = result.transition.p2p
         return f"{result.transition.f2p} F2P" + (f", {kept} P2P" if kept else "")
-    counts = Counter(row.outcome for row in result.tests)
+    return format_outcomes(count_by_outcome(result))
+
+
+def count_by_outcome(result: Result) -> dict[str, int]:
+    """Count the tests of each outcome."""
+    return dict(sorted(Counter(row.outcome for row in result.tests).items()))
+
+
+def format_outcomes(counts: dict[str, int]) -> str:
+    """Say counted outcomes in a few words."""
     return ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items())) or "none"
 
 

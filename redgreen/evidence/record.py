@@ -107,8 +107,8 @@ class Times:
 class Result:
     """What a run showed; the attributes of `Conclusion` have the same names here.
 
-    A run that was abandoned has no digests, no facts of pytest and no repeats. `summary_format` is that of summary.md,
-    missing in folders of the first one.
+    A run that was abandoned has no digests, no facts of pytest and no repeats. `identity` is the version of the rules
+    by which the tests were identified (None: the first), `summary_format` that of summary.md.
     """
 
     schema: int
@@ -136,6 +136,7 @@ class Result:
     pytest: PytestFacts | None = field(default=None, metadata=OMITTED)
     repeat: Repeat | None = field(default=None, metadata=OMITTED)
     env_sha256: str | None = field(default=None, metadata=OMITTED)
+    identity: int | None = field(default=None, metadata=OMITTED)
     summary_format: int | None = field(default=None, metadata=OMITTED)
 
     def compare(self, done: Conclusion) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from redgreen.codec import from_json, parse_object
 from redgreen.codes import Verdict
 from redgreen.evidence.folder import parse_stamp
+from redgreen.evidence.packed import read_contents
 from redgreen.evidence.record import INTENT, RESULT, SEAL, Intent, Result, Seal, read_record
 from redgreen.evidence.replayed import REPLAY, ReplayRecord, read_replay
 from redgreen.judge.conclusion import RedSide
@@ -41,9 +42,32 @@ class SealedRun:
         return self.verdict.is_valid and self.result.exit_code == 0
 
     @property
+    def selector(self) -> str:
+        """Name of the selector that ran."""
+        return self.result.selector
+
+    @property
+    def name(self) -> str:
+        """Name of the folder inside of its time."""
+        return self.folder.name
+
+    @property
+    def promise(self) -> str:
+        """Digest of what the selector declared; empty when the entry is not that of a selector."""
+        try:
+            return self.intent.load_selector().digest_promise()
+        except ValueError:
+            return ""
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run."""
+        return self.result.run_id
+
+    @property
     def key(self) -> tuple[str, int, str]:
         """Sorts runs by time, then by name."""
-        return (*parse_stamp(self.stamp), self.folder.name)
+        return (*parse_stamp(self.stamp), self.name)
 
     @property
     def short_seal(self) -> str:
@@ -51,36 +75,29 @@ class SealedRun:
         return self.seal.manifest_sha256[:12]
 
 
-def read_file(path: Path) -> bytes | None:
-    """Return the bytes of a file; None when it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
-def load_intent(folder: Path) -> Intent:
-    """Read run.json of a report folder, sealed or not.
+def load_intent(partial: Path) -> Intent:
+    """Read run.json of a folder that is not sealed yet.
 
     Raises:
         ValueError: It is missing or holds something else.
     """
-    return read_record(Intent, read_file(folder / INTENT), INTENT)
+    try:
+        data = (partial / INTENT).read_bytes()
+    except OSError:
+        data = None
+    return read_record(Intent, data, INTENT)
 
 
 def load_run(folder: Path, contents: Mapping[str, bytes] | None = None) -> SealedRun:
-    """Read one sealed folder, or the bytes of its files where they are known.
+    """Read one sealed folder, in either form, or the bytes of its files where they are known.
 
     Raises:
         ValueError: It is not sealed, or its files do not hold what they must.
     """
-
-    def read(name: str) -> bytes | None:
-        return read_file(folder / name) if contents is None else contents.get(name)
-
-    seal = read_record(Seal, read(SEAL), SEAL)
-    result = read_record(Result, read(RESULT), RESULT)
-    intent = read_record(Intent, read(INTENT), INTENT)
+    files = read_contents(folder) if contents is None else contents
+    seal = read_record(Seal, files.get(SEAL), SEAL)
+    result = read_record(Result, files.get(RESULT), RESULT)
+    intent = read_record(Intent, files.get(INTENT), INTENT)
     return SealedRun(folder, folder.parents[2].name, folder.parent.name, intent, result, seal)
 
 
@@ -90,7 +107,7 @@ def load_replay(run: SealedRun) -> ReplayRecord | None:
     Raises:
         ValueError: It holds something else.
     """
-    data = read_file(run.folder / REPLAY)
+    data = read_contents(run.folder).get(REPLAY)
     return None if data is None else read_replay(data)
 
 
@@ -127,5 +144,6 @@ def make_red_side(project: Project, run: SealedRun) -> RedSide:
         declared=result.declared,
         kinds={row.id: row.error.kind for row in result.tests if row.id in result.declared and row.error},
         guards=result.guards,
-        identities=read_identities(read_file(run.folder / "tests.json")),
+        identities=read_identities(read_contents(run.folder).get("tests.json")),
+        identity=result.identity or 1,
     )

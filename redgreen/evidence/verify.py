@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from redgreen.codes import GREEN, Verdict
 from redgreen.errors import PairError, VerifyError
 from redgreen.evidence.artifacts import Audit
 from redgreen.evidence.folder import MANIFEST, STAMP, UNSEALED, parse_stamp
+from redgreen.evidence.packed import is_report, read_contents
 from redgreen.evidence.record import SEAL, Seal, read_record
 from redgreen.evidence.replayed import CHANGE, REPLAY, find_exit_code, read_replay
 from redgreen.evidence.scrub import GENERIC_PATHS, PATH_HINTS
@@ -30,19 +30,20 @@ MANIFEST_LINE: Final = re.compile(r"([0-9a-f]{64})  ([^/\\\n][^\\\n]*)\Z")
 
 def verify_folder(project: Project, folder: Path) -> list[str]:
     """Return everything that is wrong with one sealed folder; an empty list when nothing is."""
-    return examine_folder(project, folder)[1]
-
-
-def examine_folder(project: Project, folder: Path) -> tuple[SealedRun | None, list[str]]:
-    """Return the run of a folder, None where its files are damaged, with everything that is wrong with it."""
     if folder.name.endswith(PARTIAL):
-        return None, ["the run was never finished; seal it as abandoned with `redgreen close`"]
-    files, problems = _list_files(folder)
-    contents = {name: (folder / name).read_bytes() for name in files}
-    problems += _check_manifest(contents)
-    run = None
+        return ["the run was never finished; seal it as abandoned with `redgreen close`"]
+    try:
+        contents = read_contents(folder)
+    except ValueError as error:
+        return [str(error)]
+    return verify_contents(project, folder, contents)
+
+
+def verify_contents(project: Project, folder: Path, contents: dict[str, bytes]) -> list[str]:
+    """Return everything that is wrong with the files of a sealed folder, wherever they are kept."""
+    problems = _check_manifest(contents)
     if problems:
-        return run, problems
+        return problems
     try:
         run = load_run(folder, contents)
         problems += _check_claims(run, contents)
@@ -51,26 +52,7 @@ def examine_folder(project: Project, folder: Path) -> tuple[SealedRun | None, li
             problems += _check_evidence(project, run, contents)
     except (ValueError, KeyError) as error:
         problems.append(f"its files do not fit together: {error}")
-    return run, problems
-
-
-def _list_files(folder: Path) -> tuple[list[str], list[str]]:
-    """List the files of a folder, and what must not be in one."""
-    files: list[str] = []
-    problems: list[str] = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_symlink():
-                problems.append(f"{entry.name} is a symbolic link")
-            elif not entry.is_file():
-                problems.append(f"{entry.name} is not a plain file")
-            else:
-                files.append(entry.name)
-    folded = [name.casefold() for name in files]
-    problems += [
-        f"{name} differs from another file only by case" for name in files if folded.count(name.casefold()) > 1
-    ]
-    return sorted(files), problems
+    return problems
 
 
 def _check_manifest(contents: dict[str, bytes]) -> list[str]:
@@ -198,6 +180,7 @@ def _check_evidence(project: Project, run: SealedRun, contents: dict[str, bytes]
         guards=[Guarded(guards[a.process.selector], a.evidence) for a in attempts if a.process.protects],
         red=make_red_side(project, red) if red else None,
         identities=read_identities(contents.get("tests.json")),
+        identity=result.identity or 1,
         artifact_problems=artifact_problems,
     )
     if REPLAY in contents:
@@ -284,7 +267,7 @@ def find_named(project: Project, reference: str) -> SealedRun | None:
         VerifyError: The folder cannot be read.
     """
     for folder in (project.root / reference, Path(reference).resolve()):
-        if (folder / SEAL).is_file() and folder.is_relative_to(project.base):
+        if is_report(folder) and folder.is_relative_to(project.base):
             try:
                 return load_run(folder)
             except ValueError as error:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
-from redgreen.errors import RedgreenError, RepositoryError, VerifyError
+from redgreen.errors import RedgreenError, VerifyError
 from redgreen.evidence.abandoned import find_unfinished
+from redgreen.evidence.against import compare_with
+from redgreen.evidence.collected import read_folders
 from redgreen.evidence.folder import STAMP
-from redgreen.evidence.ledger import check, read_rows, strip_proof
-from redgreen.evidence.record import SEAL
+from redgreen.evidence.guards import GUARDS, GUARDS_ARCHIVE, list_logs, load_recorded
+from redgreen.evidence.ledger import check
+from redgreen.evidence.packed import ATTEMPTS, is_report
 from redgreen.evidence.replayed import LATER
 from redgreen.evidence.replays import check_replays
 from redgreen.evidence.verify import verify_folder
-from redgreen.gitrepo import git
+from redgreen.evidence.verify_guards import verify_guards
 from redgreen.project import PARTIAL, Project
-from redgreen.registry.layout import parse_layout
 from redgreen.registry.load import load_registry
+
+BESIDE: Final = (GUARDS, GUARDS_ARCHIVE, ATTEMPTS, LATER)  # files beside the `<UTC>` folders
 
 
 def verify_all(project: Project, path: str = "", against: str = "") -> tuple[list[str], int]:
@@ -24,49 +29,57 @@ def verify_all(project: Project, path: str = "", against: str = "") -> tuple[lis
     What was sealed, and every ledger row, at the git reference `against` must still be there, unchanged.
 
     Returns:
-        Problems, one line each, and the number of folders looked at.
+        Problems, one line each, and the number of reports looked at: folders, and guards that are kept as a line.
 
     Raises:
         VerifyError: The path holds no report folder.
         RepositoryError: The reference cannot be read.
     """
-    folders = _find_folders(project, path)
+    folders, logs = _find_reports(project, path)
     problems: list[str] = []
+    number = len(folders)
     for folder in folders:
         shown = project.relativize(folder) if folder.is_relative_to(project.root) else folder.name
         problems += [f"{shown}: {problem}" for problem in verify_folder(project, folder)]
+    for log in logs:
+        found, lines = verify_guards(project, log)
+        problems += found
+        number += lines
     if not path:
         problems += _find_strays(project) + check_replays(project)
         if not project.scratch:
             problems += _check_ledger(project)
     if against:
-        problems += _compare_with(project, against)
-    return problems, len(folders)
+        problems += compare_with(project, against)
+    return problems, number
 
 
-def _find_folders(project: Project, path: str) -> list[Path]:
+def _find_reports(project: Project, path: str) -> tuple[list[Path], list[Path]]:
+    """Find the report folders and the logs of guards at a path."""
     if not path:
         abandoned = [folder for folder, alive in find_unfinished(project) if not alive]
-        return [*project.list_folders(), *abandoned]
-    start = next((p for p in (Path(path).resolve(), project.root / path) if p.is_dir()), None)
+        return [*project.list_folders(), *abandoned], list_logs(project)
+    start = next((p for p in (Path(path).resolve(), project.root / path) if p.exists()), None)
     if start is None:
         raise VerifyError(f"{path}: there is no such folder")
-    if (start / SEAL).exists() or start.name.endswith(PARTIAL) or STAMP.match(start.parent.name):
-        return [start]
-    found = [folder for folder in project.list_folders() if folder.is_relative_to(start)]
-    if not found:
+    if start.name == GUARDS:
+        return [], [start]
+    if is_report(start) or start.name.endswith(PARTIAL) or STAMP.match(start.parent.name):
+        return [start], []
+    folders = [folder for folder in project.list_folders() if folder.is_relative_to(start)]
+    logs = [log for log in list_logs(project) if log.is_relative_to(start)]
+    if not folders and not logs:
         raise VerifyError(f"{path}: no report folder there")
-    return found
+    return folders, logs
 
 
 def _find_strays(project: Project) -> list[str]:
     """Find files and folders among the reports that belong to none."""
     problems = []
     for entry in sorted(project.base.glob("*/reports/*")):
-        if entry.name == LATER and entry.is_file() and not entry.is_symlink():
-            continue
         if not entry.is_dir() or entry.is_symlink():
-            problems.append(f"{project.relativize(entry)}: belongs to no report")
+            if entry.name not in BESIDE or entry.is_symlink() or not entry.is_file():
+                problems.append(f"{project.relativize(entry)}: belongs to no report")
         elif not STAMP.match(entry.name):
             problems.append(f"{project.relativize(entry)}: is not named by a time; was it renamed?")
         else:
@@ -75,45 +88,25 @@ def _find_strays(project: Project) -> list[str]:
                 for inner in sorted(entry.iterdir())
                 if not inner.is_dir() or inner.is_symlink()
             ]
+    for path in sorted(project.base.glob(f"*/reports/{ATTEMPTS}")):
+        problems += _check_attempts(project, path)
     return problems
+
+
+def _check_attempts(project: Project, path: Path) -> list[str]:
+    """Find folders whose files were moved together, and that are gone themselves."""
+    try:
+        lost = [name for name in read_folders(path) if not (path.parent / name).is_dir()]
+    except ValueError as error:
+        return [f"{project.relativize(path)}: {error}"]
+    return [f"{project.relativize(path)}: holds files of {name}, which is gone" for name in lost]
 
 
 def _check_ledger(project: Project) -> list[str]:
     """Compare the ledger with the folders."""
-    if not project.ledger.is_file() and not any(project.list_folders()):
+    if not project.ledger.is_file() and not any(load_recorded(project)):
         return []
     try:
         return check(project, load_registry(project.root))
     except RedgreenError as error:
         return [str(error)]
-
-
-def _compare_with(project: Project, reference: str) -> list[str]:
-    """Compare with an earlier commit: nothing that it recorded may be gone or different."""
-    problems = []
-
-    def read(name: str) -> bytes | None:
-        try:
-            return git(project.root, "show", f"{reference}:./{name}")
-        except RepositoryError:
-            return None
-
-    git(project.root, "rev-parse", "--verify", f"{reference}^{{commit}}")
-    then = parse_layout(read)  # a project that has moved its reports must still hold the old ones
-    listed = git(project.root, "ls-tree", "-r", "-z", reference, "--", then.plans).decode().split("\0")
-    for line in filter(None, listed):
-        facts, _, name = line.partition("\t")
-        if not name.endswith(f"/{SEAL}"):
-            continue
-        folder = name.removesuffix(f"/{SEAL}")
-        path = project.root / name
-        if not path.is_file():
-            problems.append(f"{folder}: sealed at {reference}, gone now")
-        elif path.read_bytes() != git(project.root, "cat-file", "blob", facts.split()[2]):
-            problems.append(f"{folder}: sealed differently than at {reference}")
-    before = (read(then.ledger) or b"").decode("utf-8", "replace")
-    now = read_rows(project.ledger.read_text(encoding="utf-8")) if project.ledger.is_file() else {}
-    for name, row in read_rows(before).items():
-        if strip_proof(now.get(name, "")) != strip_proof(row):
-            problems.append(f"{name}: its ledger row at {reference} is {'different' if name in now else 'gone'} now")
-    return problems

@@ -7,7 +7,7 @@ from typing import Any
 
 from redgreen.codec import OMITTED
 from redgreen.codes import Verdict
-from redgreen.judge.identity import Identity
+from redgreen.judge.identity import VERSION, Identity
 
 Outcomes = dict[str, str]
 
@@ -91,7 +91,8 @@ class RedSide:
     """What a GREEN must know of its RED.
 
     `seal` is the digest of its manifest, `folder` relative to the root, `declared` the ids that failed as declared with
-    the class of each failure in `kinds`, `guards` the outcomes of the protected selectors' tests before the change.
+    the class of each failure in `kinds`, `guards` the outcomes of the protected selectors' tests before the change,
+    `identity` the version of the rules by which the identities were taken.
     """
 
     run_id: str
@@ -102,3 +103,4 @@ class RedSide:
     kinds: dict[str, str]
     guards: dict[str, Outcomes]
     identities: dict[str, Identity]
+    identity: int = VERSION

@@ -1,8 +1,9 @@
 """Identity of a test in three levels: bytes of its file; its code with what it uses; conftest and configuration.
 
 The second level is the source of the test, its class, and every helper, fixture, constant and local test module that
-it reaches by name, without comments, layout and docstrings. Autouse fixtures and hooks reach every test. Helpers that
-the registry lists as `test_support` are left out: they are allowed to change between RED and GREEN.
+it reaches by name, without comments, layout and docstrings. Autouse fixtures and hooks reach every test, as do the
+modules that `pytest_plugins` names. Helpers that the registry lists as `test_support` are left out: they are allowed to
+change between RED and GREEN.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+VERSION: Final = 2  # of the rules below; identities that were taken by other rules cannot be compared
 CONFIGS: Final = ("pytest.ini", "pytest.toml", ".pytest.toml", ".pytest.ini", "tox.ini", "setup.cfg")
 SHARED_NAMES: Final = ("pytestmark", "setup_module", "teardown_module", "setup_function", "teardown_function")
+MODULE_ENDS: Final = (".py", "/__init__.py")
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -72,6 +75,13 @@ class _Module:
         """Whether it is in a folder of tests."""
         return not {"tests", "test", "testing"}.isdisjoint(Path(self.relative).parts[:-1])
 
+    @property
+    def plugins(self) -> list[str]:
+        """Modules that `pytest_plugins` names."""
+        statements = self.defined.get("pytest_plugins", [])
+        values = [node for statement in statements for node in ast.walk(statement) if isinstance(node, ast.Constant)]
+        return [value.value for value in values if isinstance(value.value, str)]
+
     @cached_property
     def defined(self) -> dict[str, list[ast.stmt]]:
         """Top-level statements by the names that they define."""
@@ -102,9 +112,11 @@ def _find_nodes(module: _Module, names: list[str]) -> list[ast.AST]:
     body: list[ast.stmt] = module.tree.body
     nodes: list[ast.AST] = []
     for depth, name in enumerate(names, 1):
-        found = next((node for node in body if isinstance(node, Definition) and node.name == name), None)
-        if found is None:
+        named = [node for node in body if isinstance(node, Definition) and node.name == name]
+        if not named:
             return [module.tree]  # inherited or made at run time: everything counts
+        found = named[-1]  # the one that Python keeps
+        nodes += named[:-1]
         if depth == len(names) or not isinstance(found, ast.ClassDef):
             nodes.append(found)
             break
@@ -138,6 +150,16 @@ def _find_bound(statement: ast.stmt) -> Iterator[str]:
                 yield node.name
             elif isinstance(node, ast.alias):
                 yield (node.asname or node.name).partition(".")[0]
+
+
+def _narrow(statement: ast.stmt, name: str) -> ast.stmt:
+    """Reduce an import of several names to the one that is used."""
+    if not isinstance(statement, ast.Import | ast.ImportFrom):
+        return statement
+    chosen = [alias for alias in statement.names if (alias.asname or alias.name).partition(".")[0] == name]
+    narrowed = copy.copy(statement)
+    narrowed.names = chosen or statement.names
+    return narrowed
 
 
 def _find_used(node: ast.AST) -> set[str]:
@@ -208,7 +230,7 @@ class _Reader:
     def _collect_code(self, module: _Module, names: list[str]) -> Iterator[str]:
         start = _find_nodes(module, names)
         yield from (ast.unparse(node) for node in start)
-        scopes = [module, *self._load_conftests(module.path)]
+        scopes = self._list_scopes(module)
         used = {name for node in start for name in _find_used(node)}
         waiting = [(scope, name) for scope in scopes for name in used | {*scope.everywhere}]
         met: set[tuple[str, str]] = set()
@@ -218,30 +240,51 @@ class _Reader:
             if (scope.relative, name) in met or f"{scope.relative}::{name}" in self.left_out:
                 continue
             met.add((scope.relative, name))
-            for statement in scope.defined.get(name, []):
+            for whole in scope.defined.get(name, []):
+                statement = _narrow(whole, name)
                 found.add(f"{scope.relative}::{ast.unparse(statement)}")
-                found.update(self._collect_imports(statement, scope.path.parent))
+                found.update(self._collect_imports(statement, scope.path.parent, module))
                 waiting += [(place, each) for each in _find_used(statement) for place in scopes]
         yield from sorted(found)
 
-    def _collect_imports(self, statement: ast.stmt, folder: Path) -> list[str]:
+    def _list_scopes(self, module: _Module) -> list[_Module]:
+        """List the modules whose names a test may use: its own, conftests, and what they name as plugins."""
+        scopes = [module, *self._load_conftests(module.path)]
+        for scope in scopes:
+            paths = [self.root / f"{name.replace('.', '/')}.py" for name in scope.plugins]
+            paths += [folder / path.relative_to(self.root) for path in paths for folder in self.search]
+            loaded = [self.load(path) for path in paths if path.is_relative_to(self.root)]
+            scopes += [plugin for plugin in loaded if plugin is not None and plugin not in scopes]
+        return scopes
+
+    def _collect_imports(self, statement: ast.stmt, folder: Path, test: _Module) -> list[str]:
         """Sources of the local test modules that a statement imports, and of those that they import."""
         found: list[str] = []
         waiting: list[tuple[ast.AST, Path]] = [(statement, folder)]
         met: set[Path] = set()
         while waiting:
             node, beside = waiting.pop()
-            names: list[str] = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names = [node.module]
-            for path in (place / f"{name.replace('.', '/')}.py" for name in names for place in (*self.search, beside)):
+            for path in self._find_modules(node, beside):
                 if path in met or not path.is_relative_to(self.root) or not path.is_file():
                     continue
                 met.add(path)
                 module = self.load(path)
-                if module and module.is_test_code and module.relative not in self.left_out:
+                if module is None or module.relative in self.left_out:
+                    continue
+                if module.is_test_code or Path(module.relative).parts[0] == Path(test.relative).parts[0]:
                     found.append(f"{module.relative}::{ast.unparse(module.tree)}")
                     waiting += [(inner, path.parent) for inner in module.imports]
         return found
+
+    def _find_modules(self, node: ast.AST, beside: Path) -> list[Path]:
+        """Find the files that an import may read: beside the importing file, from the root, or where pytest looks."""
+        names: list[str] = []
+        places = [*self.search, beside, self.root]
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            stem = [node.module] if node.module else []
+            names = [*stem, *(".".join([*stem, alias.name]) for alias in node.names)]
+            if node.level:
+                places = [[beside, *beside.parents][node.level - 1]]
+        return [place / f"{name.replace('.', '/')}{end}" for name in names for place in places for end in MODULE_ENDS]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from redgreen.codes import GREEN, GUARD, Mode, Verdict
+from redgreen.codes import GREEN, GUARD, RED, Mode, Verdict
 from redgreen.judge.conclusion import Conclusion, ErrorRow, Outcomes, RedSide, Repeat, TestRow, Transition
 from redgreen.judge.events import Evidence, TestRecord
-from redgreen.judge.identity import Identity
+from redgreen.judge.identity import VERSION, Identity
 from redgreen.judge.verdict import Judgement, find_place, judge, may_skip
 from redgreen.registry.model import Selector
 
 Identities = Mapping[str, Identity]
+OTHER_RULES = "the tests of the RED were identified by the rules of another redgreen; only a replay compares them"
 SKIPS = ("skipped", "xfailed", "xpassed")
 
 
@@ -33,20 +34,24 @@ def conclude(
     guards: Sequence[Guarded] = (),
     red: RedSide | None = None,
     identities: Identities | None = None,
+    identity: int = VERSION,
     artifact_problems: Sequence[str] = (),
 ) -> Conclusion:
     """Judge a run: the first reason that rules it out gives the verdict.
 
     `runs` are the processes of the selector itself, repeats included, and `guards` those of what it protects;
     `expected` are the exact ids where they are known; `red` is what a GREEN answers, compared with the `identities` of
-    the tests now.
+    the tests now, which were taken by the rules of version `identity`.
     """
     judgements = [judge(evidence, selector, mode, expected) for evidence in runs]
     first = judgements[0]
     flaky, verdict, reasons = _compare_repeats(judgements, runs)
     transition = None
+    if mode is RED and verdict.is_valid:
+        verdict, reasons = _check_guards(guards) or (verdict, reasons)
     if mode is GREEN and red is not None:
-        transition, guard_lost, guard_skips = _compare(selector, runs[0], red, guards, identities or {})
+        same_rules = (identities or {}) if identity == red.identity else None
+        transition, guard_lost, guard_skips = _compare(selector, runs[0], red, guards, same_rules)
         verdict, reasons = _rule_out(verdict, reasons, transition, guard_lost, guard_skips)
     if verdict.is_valid and artifact_problems:
         verdict, reasons = Verdict.ARTIFACT_MISSING, tuple(artifact_problems)
@@ -61,6 +66,17 @@ def conclude(
         transition=transition,
         repeat=Repeat(len(runs), flaky),
     )
+
+
+def _check_guards(guards: Sequence[Guarded]) -> tuple[Verdict, tuple[str, ...]] | None:
+    """Find the guards that do not hold at the RED: nothing could be lost of them later."""
+    judged = [(guard.selector.name, judge(guard.evidence, guard.selector, GUARD)) for guard in guards]
+    broken = tuple(
+        f"{name}, which it protects, does not hold: {', '.join(found.reasons[:3])}"
+        for name, found in judged
+        if not found.verdict.is_valid
+    )
+    return (Verdict.GUARD_BROKEN, broken) if broken else None
 
 
 def _list_outcomes(evidence: Evidence) -> Outcomes:
@@ -108,7 +124,7 @@ def _name_transition(before: str | None, now: str) -> str:
 
 
 def _compare(
-    selector: Selector, evidence: Evidence, red: RedSide, guards: Sequence[Guarded], identities: Identities
+    selector: Selector, evidence: Evidence, red: RedSide, guards: Sequence[Guarded], identities: Identities | None
 ) -> tuple[Transition, list[str], list[str]]:
     """Compare a GREEN with its RED: the transition, then lost and newly skipped tests in the order of the RED."""
     now, before = _list_outcomes(evidence), red.outcomes
@@ -117,7 +133,8 @@ def _compare(
     lost += [nodeid for nodeid in passed if now.get(nodeid) in ("failed", "error")]
     skips = [nodeid for nodeid, outcome in now.items() if outcome in SKIPS and before.get(nodeid) not in SKIPS]
     guard_lost, guard_skips, guard_kept = _compare_guards(guards, red)
-    changed, notes = _compare_identities(red, identities)
+    kept = {nodeid for nodeid in passed if now.get(nodeid) == "passed"} | guard_kept
+    changed, notes = _compare_identities(red, identities) if identities is not None else ([], [OTHER_RULES])
     allowed = [nodeid for nodeid in skips if now[nodeid] == "skipped" and may_skip(nodeid, selector)]
     notes += [f"{nodeid}: ran at the RED, skipped now, as the entry allows" for nodeid in allowed]
     lost, skips = lost + guard_lost, [nodeid for nodeid in skips if nodeid not in allowed] + guard_skips
@@ -125,7 +142,7 @@ def _compare(
         f2p=sum(now.get(nodeid) == "passed" for nodeid in red.declared),
         declared=len(red.declared),
         still_failing=sum(now.get(nodeid) == "failed" for nodeid in red.declared),
-        p2p=sum(now.get(nodeid) == "passed" for nodeid in passed) + guard_kept,
+        p2p=len(kept),
         lost=tuple(sorted({*lost})),
         new_skips=tuple(sorted({*skips})),
         added=tuple(sorted(now.keys() - before.keys())),
@@ -153,11 +170,11 @@ def _rule_out(
     return verdict, reasons
 
 
-def _compare_guards(guards: Sequence[Guarded], red: RedSide) -> tuple[list[str], list[str], int]:
-    """Return the protected tests that were lost, those newly skipped, and the number kept."""
+def _compare_guards(guards: Sequence[Guarded], red: RedSide) -> tuple[list[str], list[str], set[str]]:
+    """Return the protected tests that were lost, those newly skipped, and those kept."""
     lost: list[str] = []
     skips: list[str] = []
-    kept = 0
+    kept: set[str] = set()
     for guard in guards:
         before = red.guards.get(guard.selector.name)
         if before is None:
@@ -168,7 +185,7 @@ def _compare_guards(guards: Sequence[Guarded], red: RedSide) -> tuple[list[str],
             if outcome != "passed":
                 continue
             if now.get(nodeid) == "passed" and whole in (Verdict.GUARD_HELD, Verdict.GUARD_BROKEN, Verdict.SKIPPED):
-                kept += 1
+                kept.add(nodeid)
             elif now.get(nodeid) == "skipped" and may_skip(nodeid, guard.selector):
                 continue
             elif now.get(nodeid) in SKIPS:

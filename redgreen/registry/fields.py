@@ -60,7 +60,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {', '.join(close)}?" if close else ""
 
 
-def _list_declared(kind: Any) -> dict[str, Declaration]:  # noqa: ANN401 - a dataclass
+def list_declared(kind: Any) -> dict[str, Declaration]:  # noqa: ANN401 - a dataclass
     """List the fields of a dataclass that the registry gives."""
     given = [field for field in dataclasses.fields(kind) if "declaration" in field.metadata]
     return {field.name: field.metadata["declaration"] for field in given}
@@ -106,7 +106,7 @@ class Reader:
         Raises:
             IncompleteError: A value is missing or wrong.
         """
-        declared = _list_declared(kind)
+        declared = list_declared(kind)
         keys = {name: declaration.key or name for name, declaration in declared.items()}
         flat = self._flatten(mapping, where, {key.partition(".")[0] for key in keys.values() if "." in key})
         for key in flat.keys() - {*keys.values()}:

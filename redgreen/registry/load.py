@@ -16,7 +16,7 @@ from redgreen.errors import RegistryError
 from redgreen.registry.fields import IncompleteError, Reader, declare, suggest
 from redgreen.registry.layout import read_layout
 from redgreen.registry.model import NAME, Defaults, Initiative, Registry, Selector
-from redgreen.registry.yamlfile import LineDict, load_yaml
+from redgreen.registry.yamlfile import LineDict, parse_yaml
 
 
 def load_registry(root: Path) -> Registry:
@@ -26,8 +26,31 @@ def load_registry(root: Path) -> Registry:
         RegistryError: The file is missing or wrong; `problems` holds every finding.
     """
     layout = read_layout(root)
-    name = layout.registry
-    top, reader = load_yaml(root / name, name), Reader(name)
+    registry = parse_registry(read_registry(root, layout.registry), layout.registry)
+    return replace(registry, frozen=_read_frozen(root, layout.lock, registry.selectors))
+
+
+def read_registry(root: Path, name: str) -> bytes:
+    """Read the bytes of the registry.
+
+    Raises:
+        RegistryError: It is missing, or cannot be read.
+    """
+    try:
+        return (root / name).read_bytes()
+    except FileNotFoundError:
+        raise RegistryError(f"{name}: there is no such file; `redgreen init` makes one") from None
+    except OSError as error:
+        raise RegistryError(f"{name}: cannot be read as text ({type(error).__name__})") from None
+
+
+def parse_registry(data: bytes, name: str) -> Registry:
+    """Parse a registry; messages call it `name`.
+
+    Raises:
+        RegistryError: It is wrong; `problems` holds every finding.
+    """
+    top, reader = parse_yaml(data, name), Reader(name)
     document = _Document(0, ())
     with suppress(IncompleteError):
         document = reader.read(_Document, top, "registry")
@@ -40,13 +63,12 @@ def load_registry(root: Path) -> Registry:
         with suppress(IncompleteError):
             selectors[key] = _read_selector(reader, key, entry, defaults)
     if not selectors and not reader.problems:
-        reader.note(top.line, "registry.selectors: no selector is declared")
+        reader.note(top.line, "registry.selectors: no selector is declared; `redgreen add NAME TEST` writes one")
     if not reader.problems:
         _check_references(reader, initiatives, selectors)
     if reader.problems:
         raise RegistryError.from_problems(sorted(reader.problems, key=lambda problem: problem.line))
-    sha256 = hashlib.sha256((root / name).read_bytes()).hexdigest()
-    return Registry(name, sha256, initiatives, selectors, _read_frozen(root, layout.lock, selectors), document.ignored)
+    return Registry(name, hashlib.sha256(data).hexdigest(), initiatives, selectors, {}, document.ignored)
 
 
 def find_selector(registry: Registry, name: str) -> Selector:

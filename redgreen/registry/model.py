@@ -160,9 +160,9 @@ class Selector(Defaults):
     product: tuple[str, ...] = field(metadata=declare(()))
     test_support: tuple[str, ...] = field(metadata=declare(()))
     artifacts: tuple[ArtifactSpec, ...] = field(metadata=declare(()))
-    log_red: str = field(metadata=declare(key="log.red", check=check_log))
-    log_green: str = field(metadata=declare(key="log.green", check=check_log))
-    log_guard: str = field(metadata=declare(key="log.guard", check=check_log))
+    log_red: str = field(metadata=declare("", key="log.red", check=check_log))
+    log_green: str = field(metadata=declare("", key="log.green", check=check_log))
+    log_guard: str = field(metadata=declare("", key="log.guard", check=check_log))
     subdir: str = field(metadata=declare(""))
     line: int = field(default=0, compare=False)
 
@@ -192,12 +192,12 @@ def covers(part: str, nodeid: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Initiative:
-    """A piece of work with its own plan file; `active_phase` is the one being worked on, empty when none is."""
+    """A piece of work, with a plan file where it has one; `active_phase` is the one being worked on, or empty."""
 
     name: str
     title: str = field(metadata=declare(""))
-    plan: str = field(metadata=declare(check=check_inside))
-    active_phase: str = field(metadata=declare(""))
+    plan: str = field(default="", metadata=declare("", check=check_inside))
+    active_phase: str = field(default="", metadata=declare(""))
     line: int = field(default=0, compare=False)
 
 

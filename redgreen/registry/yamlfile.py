@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -60,20 +59,16 @@ def _construct_mapping(loader: LineLoader, node: yaml.MappingNode) -> LineDict:
 LineLoader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
 
 
-def load_yaml(path: Path, shown: str) -> LineDict:
-    """Read one YAML file whose top level is a mapping; messages call it `shown`.
+def parse_yaml(data: bytes, shown: str) -> LineDict:
+    """Parse a YAML document whose top level is a mapping; messages call it `shown`.
 
     Raises:
-        RegistryError: The file is missing, empty, not text, not YAML, or not a mapping.
+        RegistryError: It is empty, not text, not YAML, or not a mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise RegistryError(f"{shown}: there is no such file; `redgreen init` makes one") from None
-    except (OSError, UnicodeDecodeError) as error:
+        loaded = yaml.load(data.decode("utf-8"), Loader=LineLoader)
+    except UnicodeDecodeError as error:
         raise RegistryError(f"{shown}: cannot be read as text ({type(error).__name__})") from None
-    try:
-        loaded = yaml.load(text, Loader=LineLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise RegistryError.from_problems([Problem(shown, line, f"not valid YAML: {error.problem}")]) from None

@@ -140,7 +140,7 @@ def _run_once(root: Path, tests: Sequence[str], conditions: Conditions) -> _Run:
         raise OutOfTimeError
     folder = (conditions.place or root.parent) / "run"
     shutil.rmtree(folder, ignore_errors=True)
-    for part in ("tmp", "home"):
+    for part in ("tmp", "home", "pytest"):
         (folder / part).mkdir(parents=True)
     standins = write_standins(root, folder / "metadata")
     selector = _make_selector(root, tests, conditions)

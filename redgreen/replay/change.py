@@ -15,10 +15,8 @@ __all__ = [
     "Ask",
     "Change",
     "describe_change",
-    "find_restored",
     "is_test_file",
     "lies_with_tests",
-    "list_blobs",
     "resolve_range",
 ]
 
@@ -98,29 +96,6 @@ def describe_change(ask: Ask, base: str, head: str, product: Sequence[str] = ())
     tops = {top for path in chosen if (top := layout.find_package(path)) is not None}
     roots, packages = {str(top.parent) for top in tops}, {top.name for top in tops}
     return Change(base, head, chosen, others, bool(product), tuple(sorted(roots)), tuple(sorted(packages)))
-
-
-def list_blobs(ask: Ask, commit: str, names: Sequence[str]) -> list[str]:
-    """List the contents that some files have in a commit, as git's object ids; empty where a file is not there."""
-    raw = ask("ls-tree", "-r", "-z", commit).decode("utf-8", "surrogateescape")
-    found = {name: facts.split()[2] for facts, _, name in (row.partition("\t") for row in raw.split("\0")[:-1])}
-    return [found.get(name, "") for name in names]
-
-
-def find_restored(ask: Ask, before: str, blobs: Sequence[str]) -> str:
-    """Find the commit, at or before another, in which all of some contents were there already; empty if none was.
-
-    A change that gives a product such contents restores what was broken in between, or what was known before.
-    """
-    oldest = ""
-    for blob in blobs:
-        if not blob:  # deleted by the change
-            return ""
-        found = ask("log", "--format=%H", "--no-renames", f"--find-object={blob}", before).decode().split()
-        if not found:
-            return ""
-        oldest = oldest or found[-1]
-    return oldest[:12]
 
 
 def _resolve(ask: Ask, name: str) -> str:

@@ -69,7 +69,10 @@ def _check_declared(cell: Cell, nodeid: str, selector: Selector, rules: Rules) -
     problem = check_rules(record, selector, {})
     if problem is not None:
         return problem[1]
-    told = look_behind(record.failure, nodeid, rules) if record.failure is not None else ""
+    failure = record.failure
+    if failure is not None and failure.kind == "assertion" and failure.origin in rules.product and not rules.declared:
+        return f"the assertion that fails stands in {failure.origin}, which changed: declare what is product"
+    told = look_behind(failure, nodeid, rules) if failure is not None else ""
     return f"{told}; declare it: accept: [{', '.join((*rules.accept, 'missing_symbol'))}]" if told else ""
 
 

@@ -13,7 +13,7 @@ from redgreen.replay.cell import Conditions, run_cell
 from redgreen.replay.change import Change
 from redgreen.replay.clone import Clone
 
-__all__ = ["Hunk", "list_changed_code", "try_hunks"]
+__all__ = ["Hunk", "list_changed_code", "read_code", "try_hunks"]
 
 HUNK: Final = re.compile(rb"^@@ -\d+(?:,\d+)? \+(?P<line>\d+)(?:,\d+)? @@", re.MULTILINE)
 
@@ -58,8 +58,8 @@ def list_changed_code(clone: Clone, change: Change) -> tuple[str, ...]:
         name
         for name in change.product
         if not name.endswith(".py")
-        or (after := _read_code(clone.read(change.head, name), docstrings=True)) is None
-        or after != _read_code(clone.read(change.base, name), docstrings=True)
+        or (after := read_code(clone.read(change.head, name), docstrings=True)) is None
+        or after != read_code(clone.read(change.base, name), docstrings=True)
     )
 
 
@@ -87,11 +87,11 @@ def _undo(clone: Clone, change: Change, name: str, patch: bytes) -> str:
 
 
 def _has_same_code(source: str | None, file: Path) -> bool:
-    code = _read_code(source)
-    return code is not None and file.is_file() and code == _read_code(file.read_text("utf-8", errors="replace"))
+    code = read_code(source)
+    return code is not None and file.is_file() and code == read_code(file.read_text("utf-8", errors="replace"))
 
 
-def _read_code(source: str | None, *, docstrings: bool = False) -> str | None:
+def read_code(source: str | None, *, docstrings: bool = False) -> str | None:
     """Return what a module does, without comments, layout and unwanted docstrings; None where it is no Python."""
     try:
         tree = ast.parse(source or "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,12 +20,12 @@ from redgreen.project import Project
 from redgreen.registry.layout import Layout
 from redgreen.registry.model import Selector
 from redgreen.replay.cell import Cell, Conditions, OutOfTimeError, run_cell
-from redgreen.replay.change import Change, describe_change, find_restored, lies_with_tests, list_blobs
+from redgreen.replay.change import Ask, Change, describe_change, lies_with_tests
 from redgreen.replay.clone import Clone
 from redgreen.replay.declared import judge_pair, limit
 from redgreen.replay.hunks import Hunk, list_changed_code, try_hunks
 from redgreen.replay.proof import Cells, Proof, confirm
-from redgreen.replay.prove import make_rules
+from redgreen.replay.prove import look_for_restored, make_rules
 
 __all__ = ["Side", "replay_pair"]
 
@@ -36,6 +36,10 @@ CELLS: Final = {
     "before": "product and tests of the RED",
     "forward": "product of the GREEN, tests of the RED",
 }
+
+
+class InterruptedReplayError(Exception):
+    """A signal ended a process of the replay; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +94,8 @@ def replay_pair(
     with tempfile.TemporaryDirectory(prefix="rg-replay-") as name:
         place = Path(name)
         try:
-            prefix = git(root, "rev-parse", "--show-prefix").decode().strip()
-            clone = Clone(root, place / "clone", {red.revision.head, green.revision.head})
+            top, prefix = git(root, "rev-parse", "--show-toplevel", "--show-prefix").decode().splitlines()
+            clone = Clone(Path(top), place / "clone", {red.revision.head, green.revision.head})
             base, head = (_rebuild(clone, side) for side in (red, green))
             change = _describe(clone, base, head, selector, project.layout, prefix)
             patch = clone.git("diff", "--no-ext-diff", "--no-textconv", "--no-renames", base, head)
@@ -104,6 +108,8 @@ def replay_pair(
         else:
             proof = work.proof
     notes = (*proof.notes, *_name_differences(red, green))
+    if not selector.product:
+        notes += ("what is product was guessed: the entry declares no `product`",)
     wall_s = time.monotonic() - begun
     return _make_record(work, replace(proof, notes=notes), red, green, selector, wall_s, when), patch
 
@@ -135,7 +141,7 @@ def _describe(clone: Clone, base: str, head: str, selector: Selector, layout: La
     return replace(change, product=product, others=keep(sorted({*change.others, *tests})))
 
 
-def _replay(work: _Work, guards: Sequence[Selector], ask: Callable[..., bytes], red: Side, green: Side) -> None:
+def _replay(work: _Work, guards: Sequence[Selector], ask: Ask, red: Side, green: Side) -> None:
     """Fill the cells and judge; what runs out of time leaves what was known before."""
     if not work.change.product and not work.change.others:
         told = "RED and GREEN ran the same files: whatever made the tests pass is not in them"
@@ -152,6 +158,9 @@ def _replay(work: _Work, guards: Sequence[Selector], ask: Callable[..., bytes], 
             work.clone.lay_out(work.change.head)
             work.further.append(_run(work, "after, once more", repeat=1))
             work.proof = confirm(work.proof, work.further[-1])
+    except InterruptedReplayError as error:
+        work.proof = Proof(ProofVerdict.UNPROVEN, (f"the replay was interrupted by {error}",))
+        return
     except OutOfTimeError:
         spent = f"the replay's budget of {work.selector.replay_budget_s:g} s was used up (replay: {{budget_s: …}})"
         work.proof = limit(work.proof, ProofVerdict.UNPROVEN, spent)
@@ -181,6 +190,8 @@ def _run_cells(work: _Work) -> None:
             continue
         work.clone.lay_out(commit, files=files, of=of)
         work.cells[name] = _run(work, CELLS[name])
+        if stopped := work.conditions.interrupts.name:
+            raise InterruptedReplayError(stopped)
 
 
 def _run(work: _Work, name: str, *, repeat: int | None = None, guard: Selector | None = None) -> Cell:
@@ -189,11 +200,11 @@ def _run(work: _Work, name: str, *, repeat: int | None = None, guard: Selector |
     return run_cell(name, work.root, selector.select, conditions, repeat=repeat)
 
 
-def _check_history(work: _Work, ask: Callable[..., bytes], red: Side, green: Side) -> None:
+def _check_history(work: _Work, ask: Ask, red: Side, green: Side) -> None:
     """Label what history shows: a fix that is older than its RED, and a RED from another line of commits."""
     if work.proof.verdict is not ProofVerdict.PROVEN:
         return
-    restored = find_restored(ask, red.revision.head, list_blobs(work.clone.git, work.change.head, work.product))
+    restored = look_for_restored(ask, work.clone, work.change, work.product, red.revision.head)
     if restored:
         told = f"every changed file of the product was like this before the RED, in {restored}"
         work.proof = limit(work.proof, ProofVerdict.RETROFITTED, told)

@@ -13,12 +13,13 @@ from redgreen.codes import ProofVerdict
 from redgreen.errors import RegistryError, RepositoryError
 from redgreen.gitrepo import git
 from redgreen.replay.cell import Cell, Conditions, run_cell
-from redgreen.replay.change import Change, describe_change, find_restored, list_blobs, resolve_range
+from redgreen.replay.change import Ask, Change, describe_change, resolve_range
 from redgreen.replay.clone import Clone
 from redgreen.replay.disguise import find_disguise, list_new_names
 from redgreen.replay.hunks import Hunk, list_changed_code, try_hunks
 from redgreen.replay.proof import Cells, Proof, check_settings, confirm, judge_replay
 from redgreen.replay.reasons import ACCEPTED, Rules
+from redgreen.replay.restored import find_restored, list_blobs
 
 __all__ = ["Replay", "prove_range"]
 
@@ -64,7 +65,7 @@ def prove_range(
         conditions = replace(conditions, roots=change.roots, packages=change.packages)
         cells = _run_cells(clone, change, chosen, conditions)
         proof = _judge(clone, change, cells, accept)
-        if restored := find_restored(ask, change.base, list_blobs(ask, change.head, change.product)):
+        if restored := look_for_restored(ask, clone, change, change.product, change.base):
             told = f"restored: the product was like this before, in {restored}"
             proof = replace(proof, notes=(*proof.notes, told))
         confirmed: list[Cell] = []
@@ -122,6 +123,12 @@ def make_rules(clone: Clone, change: Change, accept: Sequence[str]) -> Rules:
         return next(filter(None, (find_disguise(source, nodeid, names) for source in sources)), "")
 
     return Rules(list_changed_code(clone, change), change.declared, tuple(accept), names, look)
+
+
+def look_for_restored(ask: Ask, clone: Clone, change: Change, files: Sequence[str], before: str) -> str:
+    """Find the commit, at or before another, in which files were already as the change makes them."""
+    blobs = list_blobs(clone.git, change.head, tuple(files))
+    return find_restored(ask, before, blobs, {name: clone.read(change.head, name) for name in files})
 
 
 def _find_top(root: Path, tests: Sequence[str]) -> tuple[Path, tuple[str, ...]]:

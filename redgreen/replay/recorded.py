@@ -8,8 +8,9 @@ from pathlib import Path
 from redgreen.codec import parse_object
 from redgreen.codes import Verdict
 from redgreen.errors import PairError
+from redgreen.evidence.packed import read_contents
 from redgreen.evidence.replayed import ReplayRecord
-from redgreen.evidence.sealed import SealedRun, load_run, load_runs, read_file
+from redgreen.evidence.sealed import SealedRun, load_run, load_runs
 from redgreen.project import Project
 from redgreen.registry.model import Selector
 from redgreen.replay.cell import Conditions
@@ -27,11 +28,11 @@ def load_side(run: SealedRun) -> Side:
     if run.result.git is None:
         raise PairError(f"{run.result.run_id} records no commit; only a pair of a repository can be replayed")
     try:
-        environment = parse_object(read_file(run.folder / "env.json") or b"", "env.json")
+        contents = read_contents(run.folder)
+        environment = parse_object(contents.get("env.json", b""), "env.json")
     except ValueError as error:
         raise PairError(f"{run.result.run_id}: {error}") from None
-    patch = read_file(run.folder / "worktree.patch") or b""
-    return Side(run.result.run_id, run.result.git, patch, environment)
+    return Side(run.result.run_id, run.result.git, contents.get("worktree.patch", b""), environment)
 
 
 def list_guards(run: SealedRun) -> list[Selector]:

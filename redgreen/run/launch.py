@@ -12,6 +12,7 @@ from pathlib import Path
 
 from redgreen.errors import ReportError
 from redgreen.evidence.folder import reserve, translate_errors, write_text
+from redgreen.evidence.guards import list_stamps
 from redgreen.evidence.scrub import Scrubber
 from redgreen.judge.events import Attempt, Process, read_attempt
 from redgreen.project import Project
@@ -72,7 +73,8 @@ class Session:
     def reserve_stamp(self, initiative: str) -> Path:
         """Return the `<UTC>` folder of this invocation for an initiative, reserved when it is first needed."""
         if initiative not in self.stamps:
-            self.stamps[initiative] = reserve(self.project, initiative, self.clock())
+            taken = list_stamps(self.project, initiative)
+            self.stamps[initiative] = reserve(self.project, initiative, self.clock(), taken)
         return self.stamps[initiative]
 
 

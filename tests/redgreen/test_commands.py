@@ -13,6 +13,7 @@ from redgreen_sandbox import TOP, Sandbox, fix_product, guard, make_sandbox, tar
 
 from redgreen.codes import GUARD
 from redgreen.evidence.artifacts import ArrayFacts, describe_artifacts, describe_file
+from redgreen.evidence.packed import read_contents
 from redgreen.registry.load import load_registry
 from redgreen.registry.model import ArtifactSpec
 
@@ -46,8 +47,10 @@ def test_the_map_of_the_active_phase_goes_from_red_to_green(sandbox: Sandbox) ->
         "demo": "VALID_GREEN",
         "held": "GUARD_HELD",
     }
-    folders = {Path(run["path"]).parent for run in green.values()["runs"]}
-    assert len(folders) == 1, "one invocation, one time folder"
+    rows = sandbox.project.ledger.read_text(encoding="utf-8").splitlines()
+    stamps = [row.split()[1] for row in rows if "VALID_GREEN" in row or "GUARD_HELD" in row]
+    assert len(stamps) == 2
+    assert len({*stamps}) == 1, "one invocation, one time"
     assert states(sandbox) == {"demo": "green", "held": "held", "later": "planned"}
     assert sandbox.run("status", "--json").values()["next"] == []
 
@@ -121,11 +124,11 @@ def test_every_command_speaks_json(sandbox: Sandbox, words: list[str]) -> None:
 
 
 def test_one_folder_can_be_verified_alone_and_tells_its_files(sandbox: Sandbox) -> None:
-    done = sandbox.run("guard", "held")
-    names = {path.name for path in sandbox.folder(done).iterdir()}
+    done = sandbox.run("guard", "held", "--keep")
+    names = {*read_contents(sandbox.folder(done))}
     assert {"run.json", "result.json", "env.json", "tests.json", "summary.md", "MANIFEST.sha256", "SEAL.json"} <= names
     assert {"pytest_held.log", "pytest_held.events.jsonl", "pytest_held.junit.xml"} <= names
-    assert sandbox.run("verify", done.closing[3]).out == "1 report folders verified\n"
+    assert sandbox.run("verify", done.closing[3]).out == "1 reports verified\n"
     summary = (sandbox.folder(done) / "summary.md").read_text(encoding="utf-8")
     assert summary.startswith("# GUARD_HELD: held (GUARD)\n\nEvery test of this guard passed.")
 
@@ -133,11 +136,11 @@ def test_one_folder_can_be_verified_alone_and_tells_its_files(sandbox: Sandbox) 
 def test_continuous_integration_checks_what_was_recorded(sandbox: Sandbox) -> None:
     assert sandbox.run("guard", "held").code == 0
     sandbox.env["CI"] = "true"
-    assert sandbox.run("verify").out == "1 report folders verified\n"
+    assert sandbox.run("verify").out == "1 reports verified\n"
     assert sandbox.run("ledger", "--check").code == 0
     done = sandbox.run("guard", "held")
     assert done.closing[3].startswith(".redgreen/scratch/")
-    assert sandbox.run("verify").out == "1 report folders verified\n"
+    assert sandbox.run("verify").out == "1 reports verified\n"
 
 
 def test_artifacts_of_each_kind_are_described(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 from page_reader import read_page
-from redgreen_sandbox import Sandbox, guard, target
+from redgreen_sandbox import Sandbox, guard, target, write_loose
 from replay_fixture import make_replay, record_pair, reseal
 
 from redgreen.codes import ProofVerdict
@@ -90,7 +90,7 @@ def test_the_newest_replay_counts(sandbox: Sandbox) -> None:
 
 def test_a_folder_that_does_not_verify_is_never_praised(sandbox: Sandbox) -> None:
     _, green = load_pair(sandbox)
-    (green.folder / "env.json").write_text("{}", encoding="utf-8")
+    (write_loose(green.folder) / "env.json").write_text("{}", encoding="utf-8")
     done = sandbox.run("comment")
     assert done.out.startswith("**DOES NOT VERIFY** (`env.json was changed`) `demo`")
     assert "VALID_GREEN" not in done.out

@@ -11,6 +11,7 @@ from redgreen_sandbox import TOP
 # every part in its order, from the bottom: it may import what stands above it in this table, and itself
 ORDER = (
     "errors",
+    "version",
     "codec",
     "codes",
     "gitrepo",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from redgreen_sandbox import Sandbox, fix_product, guard, make_sandbox, target
 
+from redgreen.evidence.packed import read_contents
 from redgreen.project import find_project
 
 SETTINGS = """
@@ -61,9 +63,9 @@ def test_the_evidence_of_a_project_is_no_part_of_its_code(sandbox: Sandbox) -> N
 
 
 def test_what_is_gone_since_a_commit_is_found_in_another_place_too(sandbox: Sandbox) -> None:
-    done = sandbox.run("guard", "held")
+    done = sandbox.run("guard", "held", "--keep")
     sandbox.commit("recorded")
-    (sandbox.folder(done) / "SEAL.json").unlink()
+    shutil.rmtree(sandbox.folder(done))
     told = sandbox.run("verify", "--against", "HEAD").err
     assert f"{done.closing[3]}: sealed at HEAD, gone now" in told
 
@@ -142,12 +144,12 @@ def test_a_project_below_the_top_of_its_repository_is_recorded_with_the_whole_tr
     inner.write("pyproject.toml", "[tool.pytest.ini_options]\n")
     outer.commit("a project in a folder")
     outer.write("product.py", "VALUE = 3\n")
-    done = inner.run("guard", "held")
+    done = inner.run("guard", "held", "--keep")
     assert done.code == 0, done.out + done.err
-    assert b"VALUE = 3" in (inner.folder(done) / "worktree.patch").read_bytes()
+    assert b"VALUE = 3" in read_contents(inner.folder(done))["worktree.patch"]
     outer.commit("recorded")
     clean = inner.run("guard", "held", "--json").values()
     assert clean["git"]["dirty"] is False
     assert inner.run("verify", "--against", "HEAD").code == 0
-    (inner.folder(done) / "SEAL.json").unlink()
+    shutil.rmtree(inner.folder(done))
     assert "gone now" in inner.run("verify", "--against", "HEAD").err

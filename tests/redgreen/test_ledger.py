@@ -23,6 +23,7 @@ from redgreen_sandbox import (
 from redgreen.errors import LedgerError
 from redgreen.evidence import ledger
 from redgreen.evidence.folder import reserve
+from redgreen.evidence.sealed import load_run
 from redgreen.evidence.verify_all import verify_all
 
 NOW = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
@@ -43,7 +44,7 @@ Afterwards: more words.
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sandbox = make_sandbox(tmp_path_factory.mktemp("ledger") / "repo", target(), guard())
-    sandbox.record("guard", "held")
+    sandbox.record("guard", "held", keep=True)
     return sandbox.root
 
 
@@ -61,7 +62,7 @@ def report_of(sandbox: Sandbox) -> Path:
 def test_adding_row_by_row_equals_rendering_from_the_folders(sandbox: Sandbox) -> None:
     registry, copier = sandbox.loaded(), Copier(sandbox.project, report_of(sandbox))
     for minute in (3, 1, 2):
-        ledger.add(sandbox.project, registry, copier.seal(NOW.replace(minute=minute)))
+        ledger.add(sandbox.project, registry, load_run(copier.seal(NOW.replace(minute=minute))))
     added = sandbox.project.ledger.read_bytes()
     assert not ledger.rebuild(sandbox.project, registry)
     sandbox.project.ledger.unlink()

@@ -9,6 +9,7 @@ from redgreen_sandbox import RED_TEST, Sandbox, fix_product, guard, make_sandbox
 
 from redgreen.codes import Verdict
 from redgreen.errors import PairError, PlannedError, RegistryError, VerifyError
+from redgreen.evidence.packed import read_contents
 from redgreen.evidence.sealed import SealedRun
 from redgreen.judge.conclusion import Transition
 
@@ -57,7 +58,7 @@ def test_a_pair_names_its_red_and_counts_the_transitions(sandbox: Sandbox) -> No
         "test_answer": "F2P",
         "::test_kept": "P2P",
     }
-    assert (green.folder / "worktree.patch").is_file(), "the fix is not committed, so it belongs to the evidence"
+    assert "worktree.patch" in read_contents(green.folder), "the fix is not committed, so it belongs to the evidence"
 
 
 def test_a_green_needs_a_valid_red(sandbox: Sandbox) -> None:
@@ -264,6 +265,6 @@ def test_artifacts_are_audited_and_a_missing_one_is_no_green(tmp_path: Path) -> 
     )
     green = sandbox.record("green")
     assert green.verdict is Verdict.VALID_GREEN, green.result.reasons
-    audit = (green.folder / "artifact_audit.md").read_text(encoding="utf-8")
+    audit = read_contents(green.folder)["artifact_audit.md"].decode()
     assert "complex64 [3, 5]" in audit
     assert "wave.npy" in audit

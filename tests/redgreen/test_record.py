@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redgreen_sandbox import TOP, Sandbox, fix_product, make_sandbox
+from redgreen_sandbox import TOP, Sandbox, fix_product, make_sandbox, write_loose
 
 from redgreen.codec import OMITTED, digest, from_json, to_json
 from redgreen.codes import GREEN, Mode, Verdict
+from redgreen.evidence.guards import list_logs, read_archived
+from redgreen.evidence.packed import read_contents
 from redgreen.evidence.record import INTENT, RESULT, SEAL, Intent, Result, Seal, read_record
 from redgreen.evidence.sealed import load_run
 from redgreen.evidence.verify_all import verify_all
+from redgreen.project import Project
 from redgreen.registry.load import load_registry
 from redgreen.registry.model import Selector
 
@@ -85,13 +88,15 @@ LATER_RED: dict[str, object] = {"accept_hidden": []}
 
 
 def test_every_folder_of_this_repository_is_read_and_written_as_it_is() -> None:
-    folders = [path.parent for path in sorted((TOP / "plans" / "active").glob("*/reports/*/*/SEAL.json"))]
-    assert folders
-    for folder in folders:
+    project = Project(TOP)
+    kept = {folder: read_contents(folder) for folder in project.list_folders()}
+    for log in list_logs(project):
+        kept |= {log.parent / name: dict(files) for name, files in read_archived(log).items()}
+    assert len(kept) >= 100
+    for folder, contents in kept.items():
         for name, kind in KINDS.items():
-            data = (folder / name).read_bytes()
-            assert to_json(read_record(kind, data, name)) == json.loads(data), folder
-        intent = load_run(folder).intent
+            assert to_json(read_record(kind, contents[name], name)) == json.loads(contents[name]), folder
+        intent = load_run(folder, contents).intent
         written = to_json(intent.load_selector())
         red = intent.entry["red"] and LATER_RED | intent.entry["red"]
         assert written == LATER_KEYS | intent.entry | {"red": red}, folder
@@ -113,9 +118,10 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
 
 def test_what_was_just_recorded_is_read_as_it_was_written(recorded: Sandbox) -> None:
     for folder in recorded.project.list_folders():
+        contents = read_contents(folder)
         run = load_run(folder)
-        assert to_json(run.result) == json.loads((folder / RESULT).read_bytes())
-        assert to_json(run.intent) == json.loads((folder / INTENT).read_bytes())
+        assert to_json(run.result) == json.loads(contents[RESULT])
+        assert to_json(run.intent) == json.loads(contents[INTENT])
         assert run.intent.schema == run.result.schema == run.seal.schema == 1
 
 
@@ -150,7 +156,7 @@ DAMAGES: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_malformed_record_is_refused_in_one_line(recorded: Sandbox, tmp_path: Path, damage: str) -> None:
     sandbox = recorded.copy(tmp_path / "repo")
-    folder = min(sandbox.project.list_folders())
+    folder = write_loose(min(sandbox.project.list_folders()))
     name, change = DAMAGES[damage]
     value = json.loads((folder / name).read_bytes())
     change(value)

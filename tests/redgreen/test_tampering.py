@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redgreen_sandbox import Sandbox, fix_product, guard, make_sandbox, target
+from redgreen_sandbox import Sandbox, fix_product, guard, make_sandbox, target, write_loose
 
 from redgreen.codec import digest
 from redgreen.codes import Verdict
-from redgreen.errors import VerifyError
+from redgreen.errors import ReportError, VerifyError
 from redgreen.evidence.folder import MANIFEST, seal
 from redgreen.evidence.ledger import check
+from redgreen.evidence.packed import pack
 from redgreen.evidence.record import SEAL
 from redgreen.evidence.verify_all import verify_all
+from redgreen.project import Project
 
 Tamper = Callable[["Evidence"], object]
 
@@ -64,7 +67,7 @@ class Evidence:
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sandbox = make_sandbox(tmp_path_factory.mktemp("recorded") / "repo", target(), guard())
     sandbox.record("red")
-    sandbox.record("guard", "held")
+    sandbox.record("guard", "held", keep=True)
     fix_product(sandbox)
     sandbox.record("green")
     sandbox.commit("evidence")
@@ -73,8 +76,19 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def evidence(recorded: Path, tmp_path: Path) -> Evidence:
+    """The evidence as single files, which the commit holds packed."""
     shutil.copytree(recorded, tmp_path / "repo", symlinks=True)
-    return Evidence(tmp_path / "repo")
+    made = Evidence(tmp_path / "repo")
+    for folder in (made.red, made.green, made.held):
+        write_loose(folder)
+    return made
+
+
+def pack_again(project: Project) -> None:
+    """Pack every folder that can be, as somebody would who hides a change in the packed form."""
+    for folder in project.list_folders():
+        with contextlib.suppress(ReportError):
+            pack(project, folder)
 
 
 def append(path: Path, text: str = "x") -> int:
@@ -199,10 +213,13 @@ def test_untouched_evidence_holds(evidence: Evidence) -> None:
     assert check(project, evidence.sandbox.loaded()) == []
 
 
+@pytest.mark.parametrize("form", ["loose", "packed"])
 @pytest.mark.parametrize("name", TAMPERS)
-def test_every_tampering_is_found(name: str, evidence: Evidence) -> None:
+def test_every_tampering_is_found(name: str, form: str, evidence: Evidence) -> None:
     TAMPERS[name](evidence)
     project = evidence.sandbox.project
+    if form == "packed":
+        pack_again(project)
     problems, _ = verify_all(project, against="HEAD")
     if "row" not in name or "seal" in name or "removed" in name or "invented" in name:
         assert problems, "verify"

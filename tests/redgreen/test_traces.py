@@ -12,6 +12,7 @@ import pytest
 from redgreen_sandbox import guard, make_sandbox, target
 
 from redgreen.errors import SecretError
+from redgreen.evidence.packed import read_contents
 from redgreen.evidence.scrub import Scrubber
 from redgreen.evidence.verify_all import verify_all
 from redgreen.run.logfile import PlainLog
@@ -158,7 +159,7 @@ def test_answer(everything, tmp_path, record_property):
 
 def sealed_text(folder: Path) -> str:
     """Everything in a report folder but the patch."""
-    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.iterdir()) if path.suffix != ".patch")
+    return "\n".join(data.decode() for name, data in read_contents(folder).items() if not name.endswith(".patch"))
 
 
 def test_no_secret_and_no_machine_reaches_a_sealed_file(tmp_path: Path) -> None:
@@ -218,7 +219,7 @@ def test_the_childs_environment_is_an_allow_list(tmp_path: Path) -> None:
 
 def test_it_is_shown_in_colour_and_logged_without(tmp_path: Path) -> None:
     sandbox = make_sandbox(tmp_path / "repo", target(), guard())
-    done = sandbox.run("guard", "held")
+    done = sandbox.run("guard", "held", "--keep")
     assert "\x1b[32m" in done.out
     assert "\x1b" not in (sandbox.folder(done) / "pytest_held.log").read_text(encoding="utf-8")
     sandbox.env["NO_COLOR"] = "1"

@@ -26,6 +26,7 @@ from redgreen.cli import main
 from redgreen.codes import Mode
 from redgreen.evidence import ledger
 from redgreen.evidence.folder import UNSEALED, open_partial, reserve, seal, write_json, write_text
+from redgreen.evidence.packed import read_contents
 from redgreen.evidence.record import INTENT, RESULT
 from redgreen.evidence.replayed import CHANGE, REPLAY
 from redgreen.evidence.sealed import SealedRun, load_replay, load_run
@@ -224,7 +225,9 @@ class Sandbox:
         """The registry, read."""
         return load_registry(self.root)
 
-    def record(self, mode: str, name: str = "demo", red: str = "", now: datetime | None = None) -> SealedRun:
+    def record(
+        self, mode: str, name: str = "demo", red: str = "", now: datetime | None = None, *, keep: bool = False
+    ) -> SealedRun:
         """Run a selector through the Python interface; pytest forks instead of starting an interpreter."""
         clock: Callable[[], datetime] = (lambda: datetime.now(UTC)) if now is None else (lambda: now)
         session = Session(
@@ -235,12 +238,22 @@ class Sandbox:
             environ=self.environ(),
             start=fork_server().start,
         )
-        return run_selector(session, find_selector(session.registry, name), Mode[mode.upper()], red)
+        return run_selector(session, find_selector(session.registry, name), Mode[mode.upper()], red, keep=keep)
 
     def copy(self, root: Path) -> Sandbox:
         """The same repository in another folder, with whatever was recorded in it."""
         shutil.copytree(self.root, root, symlinks=True)
         return Sandbox(root, dict(self.env))
+
+
+def write_loose(folder: Path) -> Path:
+    """Give a report folder the form of single files."""
+    contents = read_contents(folder)
+    for path in folder.iterdir():
+        path.unlink()
+    for name, data in contents.items():
+        (folder / name).write_bytes(data)
+    return folder
 
 
 class ForkServer:
@@ -330,7 +343,7 @@ class Copier:
         self.run = load_run(source)
         self.red, self.replay = load_red(project, self.run)[0], load_replay(self.run)
         own = (*UNSEALED, INTENT, RESULT, "summary.md")
-        self.files = {path.name: path.read_bytes() for path in source.iterdir() if not bare and path.name not in own}
+        self.files = {name: data for name, data in read_contents(source).items() if not bare and name not in own}
 
     def seal(self, now: datetime) -> Path:
         """Seal another report under another time."""
@@ -360,7 +373,7 @@ def seal_many(root: str, number: int, now: datetime, add: bool = False, bare: bo
     for _ in range(number):
         folder = copier.seal(now)
         if add:
-            ledger.add(project, registry, folder)
+            ledger.add(project, registry, load_run(folder))
 
 
 def reserve_many(root: str, number: int, now: datetime, queue: SimpleQueue[list[str]]) -> None:

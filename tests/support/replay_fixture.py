@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from redgreen_sandbox import Sandbox, fix_product, make_sandbox
+from redgreen_sandbox import Sandbox, fix_product, make_sandbox, write_loose
 
 from redgreen.codes import ProofVerdict
 from redgreen.evidence import ledger
@@ -78,6 +78,7 @@ def reseal(
     **changes: object,
 ) -> SealedRun:
     """Seal a GREEN again with other values in its result, and with another replay and change where they are given."""
+    write_loose(run.folder)
     for name in (MANIFEST, SEAL):
         (run.folder / name).unlink()
     partial = run.folder.rename(run.folder.with_name(f".{run.folder.name}.partial"))
