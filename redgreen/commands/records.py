@@ -7,19 +7,20 @@ from redgreen.codec import to_json
 from redgreen.commands.answer import Answer
 from redgreen.errors import LedgerError, VerifyError
 from redgreen.evidence import abandoned, ledger
+from redgreen.evidence.guards import load_recorded
 from redgreen.evidence.migrate import find_work, migrate
 from redgreen.evidence.verify_all import verify_all
 from redgreen.project import Project
 from redgreen.registry.load import load_registry
 
 
-def verify(project: Project, path: str, against: str) -> Answer:
-    """Check sealed folders, and with them the ledger."""
-    problems, number = verify_all(project, path, against)
+def verify(project: Project, path: str, against: str, *, ask_git: bool = True) -> Answer:
+    """Check sealed folders, and with them the ledger; without git, what history says of them is not asked."""
+    problems, number = verify_all(project, path, against, ask_git=ask_git)
     values = {"reports": number, "problems": problems}
     if problems:
         return Answer(VerifyError.code, VerifyError.label, problems, values)
-    return Answer(0, "VERIFIED", [f"{number} reports verified"], values)
+    return Answer(0, "VERIFIED", [f"{number} report{'s' if number != 1 else ''} verified"], values)
 
 
 def check_ledger(project: Project) -> Answer:
@@ -72,7 +73,7 @@ def close(project: Project) -> Answer:
     folders = abandoned.close(project)
     work = find_work(project, begun=True)
     migrate(project, work)
-    if (folders or work.number) and not project.scratch:
+    if not project.scratch and any(load_recorded(project)):  # a killed run may have had no time for its row
         ledger.rebuild(project, load_registry(project.root))
     names = [project.relativize(folder) for folder in folders]
     rest = [project.relativize(folder) for some in (work.pack, *work.archive.values()) for folder in some]

@@ -26,6 +26,7 @@ __all__ = ["add", "init", "print_schema"]
 MARKS = (
     "{plans}/*/reports/** -text -diff linguist-generated=true",
     "{plans}/*/reports export-ignore",
+    "{plans}/*/reports/*.jsonl merge=union",
 )
 
 

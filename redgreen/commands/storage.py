@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from redgreen.commands.answer import Answer
+from redgreen.errors import VerifyError
 from redgreen.evidence import attempts, ledger
+from redgreen.evidence.guards import load_recorded
 from redgreen.evidence.migrate import find_work
 from redgreen.evidence.migrate import migrate as carry_out
 from redgreen.evidence.packed import ATTEMPTS
@@ -15,14 +17,18 @@ from redgreen.registry.load import load_registry
 
 
 def migrate(project: Project, *, check: bool) -> Answer:
-    """Bring every report into the form in which it is kept, or say what that would change."""
+    """Bring every report into the form in which it is kept, or say what that would change.
+
+    One that does not verify is left as it is, and makes this fail when all others are done.
+    """
     work = find_work(project)
     names = [project.relativize(folder) for folder in work.pack]
     guards = [project.relativize(folder) for folders in work.archive.values() for folder in folders]
     broken = {project.relativize(folder): problem for folder, problem in work.broken.items()}
     if not check:
         carry_out(project, work)
-        _rebuild_ledger(project, changed=bool(guards))
+        if not project.scratch and any(load_recorded(project)):  # one that was killed may not have come to it
+            ledger.rebuild(project, load_registry(project.root))
     would = "would be " if check else ""
     lines = [
         *(f"{would}packed: {name}" for name in names),
@@ -31,6 +37,8 @@ def migrate(project: Project, *, check: bool) -> Answer:
         f"{len(names)} folders {would}packed, {len(guards)} guards {would}archived, {len(broken)} left as they are",
     ]
     values = {"packed": names, "archived": guards, "left": broken}
+    if broken:
+        return Answer(VerifyError.code, VerifyError.label, lines, values)
     return Answer(0, "TO_MIGRATE" if check and work.number else "MIGRATED", lines, values)
 
 
@@ -51,8 +59,3 @@ def unpack(project: Project, reference: str, to: Path | None) -> Answer:
     shown = project.relativize(folder) if folder.is_relative_to(project.root) else str(folder)
     hint = f"{shown}: written out; `sha256sum -c MANIFEST.sha256` checks it"
     return Answer(0, "UNPACKED", [hint], {"folder": shown}, shown)
-
-
-def _rebuild_ledger(project: Project, *, changed: bool) -> None:
-    if changed and not project.scratch:
-        ledger.rebuild(project, load_registry(project.root))

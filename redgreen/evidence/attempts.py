@@ -9,7 +9,7 @@ from redgreen.codes import GREEN, RED
 from redgreen.errors import ReportError
 from redgreen.evidence.collected import add_folders, name_folder, read_folders
 from redgreen.evidence.folder import NOTES, hold_lock, sync_folder, translate_errors
-from redgreen.evidence.guards import Recorded, load_recorded
+from redgreen.evidence.guards import Recorded, can_be_line, load_recorded
 from redgreen.evidence.packed import ATTEMPTS, SUMMARY, WITNESSES, pack, read_contents, split_record
 from redgreen.evidence.sealed import SealedRun
 from redgreen.project import Project
@@ -33,6 +33,7 @@ def find_old(project: Project) -> list[SealedRun]:
                 run
                 for run in attempts
                 if isinstance(run, SealedRun)
+                and not can_be_line(run)
                 and run.key < valid[-1].key
                 and run.result.run_id not in needed
                 and {path.name for path in run.folder.iterdir()} - {SUMMARY, NOTES}

@@ -9,7 +9,7 @@ from pathlib import Path
 from redgreen.codec import from_json, parse_object
 from redgreen.codes import Verdict
 from redgreen.evidence.folder import parse_stamp
-from redgreen.evidence.packed import read_contents
+from redgreen.evidence.packed import read_contents, read_some
 from redgreen.evidence.record import INTENT, RESULT, SEAL, Intent, Result, Seal, read_record
 from redgreen.evidence.replayed import REPLAY, ReplayRecord, read_replay
 from redgreen.judge.conclusion import RedSide
@@ -94,7 +94,7 @@ def load_run(folder: Path, contents: Mapping[str, bytes] | None = None) -> Seale
     Raises:
         ValueError: It is not sealed, or its files do not hold what they must.
     """
-    files = read_contents(folder) if contents is None else contents
+    files = read_some(folder, (SEAL, RESULT, INTENT)) if contents is None else contents
     seal = read_record(Seal, files.get(SEAL), SEAL)
     result = read_record(Result, files.get(RESULT), RESULT)
     intent = read_record(Intent, files.get(INTENT), INTENT)

@@ -128,7 +128,7 @@ def test_one_folder_can_be_verified_alone_and_tells_its_files(sandbox: Sandbox) 
     names = {*read_contents(sandbox.folder(done))}
     assert {"run.json", "result.json", "env.json", "tests.json", "summary.md", "MANIFEST.sha256", "SEAL.json"} <= names
     assert {"pytest_held.log", "pytest_held.events.jsonl", "pytest_held.junit.xml"} <= names
-    assert sandbox.run("verify", done.closing[3]).out == "1 reports verified\n"
+    assert sandbox.run("verify", done.closing[3]).out == "1 report verified\n"
     summary = (sandbox.folder(done) / "summary.md").read_text(encoding="utf-8")
     assert summary.startswith("# GUARD_HELD: held (GUARD)\n\nEvery test of this guard passed.")
 
@@ -136,11 +136,11 @@ def test_one_folder_can_be_verified_alone_and_tells_its_files(sandbox: Sandbox) 
 def test_continuous_integration_checks_what_was_recorded(sandbox: Sandbox) -> None:
     assert sandbox.run("guard", "held").code == 0
     sandbox.env["CI"] = "true"
-    assert sandbox.run("verify").out == "1 reports verified\n"
+    assert sandbox.run("verify").out == "1 report verified\n"
     assert sandbox.run("ledger", "--check").code == 0
     done = sandbox.run("guard", "held")
     assert done.closing[3].startswith(".redgreen/scratch/")
-    assert sandbox.run("verify").out == "1 reports verified\n"
+    assert sandbox.run("verify").out == "1 report verified\n"
 
 
 def test_artifacts_of_each_kind_are_described(tmp_path: Path) -> None:

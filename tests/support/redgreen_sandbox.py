@@ -24,6 +24,7 @@ import redgreen_fork
 
 from redgreen.cli import main
 from redgreen.codes import Mode
+from redgreen.commands.start import MARKS
 from redgreen.evidence import ledger
 from redgreen.evidence.folder import UNSEALED, open_partial, reserve, seal, write_json, write_text
 from redgreen.evidence.packed import read_contents
@@ -305,8 +306,7 @@ def template() -> tempfile.TemporaryDirectory[str]:
     sandbox.root.mkdir()
     sandbox.write("pyproject.toml", CONFIGURATION)
     sandbox.write(".gitignore", ".redgreen/\n__pycache__/\n")
-    marks = "plans/active/*/reports/** -text -diff linguist-generated=true\nplans/active/*/reports export-ignore\n"
-    sandbox.write(".gitattributes", marks)
+    sandbox.write(".gitattributes", "".join(f"{mark}\n".format(plans="plans/active") for mark in MARKS))
     sandbox.write("plans/active/DEMO-001/implementation.md", "# Demo\n")
     sandbox.write("product.py", "def answer():\n    return 41\n")
     sandbox.write("tests/test_demo.py", RED_TEST)
