@@ -199,6 +199,12 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session
+def site(session: nox.Session) -> None:
+    """Write the static site of the recorded runs to .redgreen/site/; arguments go to `redgreen site`."""
+    redgreen(session, "site", *session.posargs)
+
+
+@nox.session
 def evidence(session: nox.Session) -> None:
     """Check registry, sealed reports, ledger and generated documents."""
     redgreen(session, "lint")
