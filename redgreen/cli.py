@@ -127,6 +127,10 @@ def _run(project: Project, arguments: argparse.Namespace) -> Answer:
     return runs.run_map(project, mode, arguments.initiative, show)
 
 
+def _verify(project: Project, arguments: argparse.Namespace) -> Answer:
+    return records.verify(project, arguments.path, arguments.against, ask_git=not arguments.no_git)
+
+
 def _replay(project: Project, arguments: argparse.Namespace) -> Answer:
     stream = sys.stderr if arguments.json else sys.stdout
     return replays.replay(
@@ -175,8 +179,9 @@ def _make_parser() -> Parser:
     text = "check the registry against what pytest collects"
     lint = verb("lint", text, lambda p, a: setup.lint_registry(p, freeze=a.freeze))
     lint.add_argument("--freeze", action="store_true", help="write the exact ids of every live target")
-    verify = verb("verify", "check sealed folders and the ledger", lambda p, a: records.verify(p, a.path, a.against))
+    verify = verb("verify", "check sealed folders and the ledger", _verify)
     verify.add_argument("path", nargs="?", default="", help="a report folder, or a folder above some")
+    verify.add_argument("--no-git", action="store_true", help="do not ask git for commits, trees and entries")
     verify.add_argument("--against", default="", metavar="REF", help="nothing recorded at this commit may be gone")
     ledger = verb("ledger", "compare the ledger with the sealed folders, or render it again", _run_ledger)
     what = ledger.add_mutually_exclusive_group(required=True)

@@ -101,12 +101,7 @@ def take_snapshot(root: Path, evidence: Sequence[str]) -> Snapshot:
     branch = git(root, "branch", "--show-current").decode().strip()
     index, objects = ((root / line).resolve() for line in where)
     with tempfile.TemporaryDirectory(prefix="rg-git-") as folder:
-        env = {
-            "GIT_INDEX_FILE": os.path.join(folder, "index"),
-            "GIT_OBJECT_DIRECTORY": os.path.join(folder, "objects"),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(objects),
-        }
-        os.mkdir(env["GIT_OBJECT_DIRECTORY"])
+        env = _set_aside(Path(folder), objects)
         if index.is_file():  # its cached file times spare git from reading every file again
             shutil.copy2(index, env["GIT_INDEX_FILE"])  # by its own time git sees which entries it must not trust
         else:
@@ -123,3 +118,53 @@ def take_snapshot(root: Path, evidence: Sequence[str]) -> Snapshot:
         )
     sha256 = hashlib.sha256(patch).hexdigest() if patch else None
     return Snapshot(Revision(head, branch, tree, bool(patch), sha256), patch)
+
+
+def _set_aside(folder: Path, objects: Path) -> dict[str, str]:
+    """Return variables by which git reads a repository's objects, and writes index and objects into a folder."""
+    (folder / "objects").mkdir()
+    return {
+        "GIT_INDEX_FILE": str(folder / "index"),
+        "GIT_OBJECT_DIRECTORY": str(folder / "objects"),
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(objects),
+    }
+
+
+class RebuiltTree:
+    """The tree that a commit and a patch give together; nothing is written into the repository.
+
+    Attributes:
+        tree: Its id.
+    """
+
+    def __init__(self, root: Path, head: str, patch: bytes, place: Path) -> None:
+        """Build it in the empty folder `place`.
+
+        Raises:
+            RepositoryError: The commit is missing, or the patch does not apply.
+        """
+        top, objects = git(root, "rev-parse", "--show-toplevel", "--git-path", "objects").decode().splitlines()
+        self._top = Path(top)
+        self._env = _set_aside(place, (root / objects).resolve()) | {"GIT_NO_REPLACE_OBJECTS": "1"}
+        self._git("read-tree", head)
+        if patch:
+            self._git("apply", "--cached", "--whitespace=nowarn", "-", stdin=patch)
+        self.tree = self._git("write-tree").decode().strip()
+
+    def read(self, name: str) -> bytes | None:
+        """Return a file's contents; None where it has no such file."""
+        try:
+            return self._git("cat-file", "blob", f":{name}")
+        except RepositoryError:
+            return None
+
+    def extract(self, folder: Path) -> None:
+        """Write its files into a folder.
+
+        Raises:
+            RepositoryError: They cannot be written.
+        """
+        self._git("checkout-index", "--all", "--quiet", f"--prefix={folder}/")
+
+    def _git(self, *words: str, stdin: bytes = b"") -> bytes:
+        return git(self._top, *words, env=self._env, stdin=stdin)

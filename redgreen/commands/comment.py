@@ -12,7 +12,11 @@ def comment(project: Project, reference: str, base: str) -> Answer:
     """Print the text; its code is 0 whatever it says, so that it can be posted: `verify` and `replay` are the gates."""
     if reference and base:
         raise RegistryError("give a run or --base REF, not both")
-    runs = find_new_runs(project, base) if base else [find_one(project, reference)]
-    lines = describe_new(project, runs, base) if base else describe_pair(project, runs[0])
-    values = {"runs": [run.result.run_id for run in runs], "text": "\n".join(lines) + "\n"}
+    if base:
+        runs = find_new_runs(project, base)
+        lines, ids = describe_new(project, runs, base), [run.run_id for run in runs]
+    else:
+        run = find_one(project, reference)
+        lines, ids = describe_pair(project, run), [run.run_id]
+    values = {"runs": ids, "text": "\n".join(lines) + "\n"}
     return Answer(0, "COMMENT", lines, values)

@@ -14,9 +14,9 @@ from redgreen.project import Project
 from redgreen.registry.load import load_registry
 
 
-def verify(project: Project, path: str, against: str) -> Answer:
-    """Check sealed folders, and with them the ledger."""
-    problems, number = verify_all(project, path, against)
+def verify(project: Project, path: str, against: str, *, ask_git: bool = True) -> Answer:
+    """Check sealed folders, and with them the ledger; without git, what history says of them is not asked."""
+    problems, number = verify_all(project, path, against, ask_git=ask_git)
     values = {"reports": number, "problems": problems}
     if problems:
         return Answer(VerifyError.code, VerifyError.label, problems, values)

@@ -18,5 +18,5 @@ def write(project: Project, out: Path | None) -> Answer:
     failing = sum(bool(entry.problems) for entry in collection.entries) + len(collection.unreadable)
     path = project.relativize(place) if place.is_relative_to(project.root) else str(place)
     lines = [f"{path}/index.html: {len(collection.entries)} runs on {pages} pages"]
-    lines += [f"{failing} folders do not verify, and are marked; `redgreen verify` says why"] if failing else []
+    lines += [f"{failing} records do not verify, and are marked; `redgreen verify` says why"] if failing else []
     return Answer(0, "SITE_WRITTEN", lines, {"runs": len(collection.entries), "pages": pages, "failing": failing}, path)

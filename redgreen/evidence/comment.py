@@ -8,6 +8,7 @@ from typing import Final
 
 from redgreen.codes import GREEN, Verdict
 from redgreen.errors import PairError, RepositoryError, VerifyError
+from redgreen.evidence.guards import Recorded, load_recorded
 from redgreen.evidence.ledger import read_rows
 from redgreen.evidence.markdown import code, escape
 from redgreen.evidence.pair import count, list_fixed, list_protected, name_proof
@@ -26,7 +27,7 @@ MOST_NAMES: Final = 3
 LONGEST_MESSAGE: Final = 160
 
 
-def find_new_runs(project: Project, base: str) -> list[SealedRun]:
+def find_new_runs(project: Project, base: str) -> list[Recorded]:
     """Find the runs that the ledger of a commit does not have, oldest first.
 
     Raises:
@@ -35,11 +36,16 @@ def find_new_runs(project: Project, base: str) -> list[SealedRun]:
     git(project.root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")
     ledger = project.relativize(project.ledger)
     try:
-        known = read_rows(git(project.root, "show", f"{base}:{ledger}").decode("utf-8", "replace"))
+        known = read_rows(git(project.root, "show", f"{base}:./{ledger}").decode("utf-8", "replace"))
     except RepositoryError:  # it had no ledger yet
         known = {}
-    runs = [run for run in load_runs(project) if project.relativize(run.folder) not in known]
+    runs = [run for run in load_recorded(project) if _name_folder(project, run) not in known]
     return sorted(runs, key=lambda run: run.key)
+
+
+def _name_folder(project: Project, run: Recorded) -> str:
+    """Name the folder that a run has, or had before a line was made of it, as the ledger does."""
+    return project.relativize(project.base / run.initiative / "reports" / run.stamp / run.name)
 
 
 def find_one(project: Project, reference: str) -> SealedRun:
@@ -60,9 +66,9 @@ def find_one(project: Project, reference: str) -> SealedRun:
     return max(greens, key=lambda run: run.key)
 
 
-def describe_new(project: Project, runs: Sequence[SealedRun], base: str) -> list[str]:
+def describe_new(project: Project, runs: Sequence[Recorded], base: str) -> list[str]:
     """Describe the valid pairs among new runs, and count everything else."""
-    pairs = [run for run in runs if run.verdict is Verdict.VALID_GREEN]
+    pairs = [run for run in runs if isinstance(run, SealedRun) and run.verdict is Verdict.VALID_GREEN]
     lines = [f"No pair is new since {code(base)}."] if not pairs else []
     for run in pairs[:MOST_PAIRS]:
         lines += [*describe_pair(project, run), ""]

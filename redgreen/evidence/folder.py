@@ -74,6 +74,8 @@ def reserve(project: Project, initiative: str, now: datetime, taken: Collection[
     newest = max([name for name in names if name[:1].isdigit()], default="")[: len(stamp)]
     if STAMP.match(newest) and newest > format_stamp(now + CLOCK_TOLERANCE):
         raise ClockError(f"the clock says {stamp}, the newest report of {initiative} is {newest}: set the clock")
+    if STAMP.match(newest):
+        stamp = max(stamp, newest)  # a clock that is a little behind must not put a GREEN before its RED
     number = len([name for name in names if name.startswith(stamp)])
     while True:
         folder = base / (f"{stamp}-{number:02d}" if number else stamp)

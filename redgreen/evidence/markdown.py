@@ -26,6 +26,8 @@ LONGEST: Final = 300
 
 def reveal(text: str) -> str:
     """Write what cannot be seen as Python would, as an escape; line ends and tabs stay, colours go."""
+    if text.isascii() and text.isprintable():
+        return text
     return HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), COLOURS.sub("", text))
 
 

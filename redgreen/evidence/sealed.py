@@ -60,6 +60,11 @@ class SealedRun:
             return ""
 
     @property
+    def run_id(self) -> str:
+        """Id of the run."""
+        return self.result.run_id
+
+    @property
     def key(self) -> tuple[str, int, str]:
         """Sorts runs by time, then by name."""
         return (*parse_stamp(self.stamp), self.name)

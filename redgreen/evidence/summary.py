@@ -110,7 +110,7 @@ def _render_change(selector: Selector, replay: ReplayRecord | None, change: byte
         text = "\n".join(shown[:MOST_LINES])
         lines += [*fence(text, "diff"), ""] if shown else ["No file.", ""]
         if len(shown) > MOST_LINES:
-            lines += [f"{len(shown) - MOST_LINES} more lines in {link(CHANGE)}.", ""]
+            lines += [f"{len(shown) - MOST_LINES} more lines in {code(CHANGE)}.", ""]
     return lines
 
 
@@ -163,7 +163,7 @@ def _render_facts(result: Result, selector: Selector) -> list[str]:
     git, time = result.git, result.time
     version = f"commit `{git.head[:12]}`, tree `{git.tree[:12]}`" if git else "not recorded (scratch)"
     if git and git.dirty:
-        version += f", with the uncommitted changes of {link('worktree.patch')}"
+        version += ", with the uncommitted changes of `worktree.patch`"
     select = " ".join(selector.select) + (f" -k '{selector.k}'" if selector.k else "")
     select += f" -m '{selector.m}'" if selector.m else ""
     rows = [
@@ -179,16 +179,19 @@ def _render_facts(result: Result, selector: Selector) -> list[str]:
     if not time.monotonic:
         rows.append(row("clock", "the clock was set while the run went on; durations are by the monotonic clock"))
     if result.artifacts:
-        rows.append(row("artifacts", f"{len(result.artifacts)}, in {link('artifact_audit.md')}"))
-    logs = [row(code(run.label), str(run.rc), f"{run.wall_s:.1f}", link(run.log)) for run in result.runs[:MOST_ROWS]]
+        rows.append(row("artifacts", f"{len(result.artifacts)}, in `artifact_audit.md`"))
+    logs = [  # the first stands beside the page in the packed form of a folder as well
+        row(code(run.label), str(run.rc), f"{run.wall_s:.1f}", code(run.log) if number else link(run.log))
+        for number, run in enumerate(result.runs[:MOST_ROWS])
+    ]
     return [
         *("## The run", "", *table(("", ""), rows), ""),
         *table(("process", "code", "seconds", "log"), logs),
         "",
         "## How to check it",
         "",
-        "In this folder: `sha256sum -c MANIFEST.sha256`. With redgreen, which judges the records again: "
-        "`redgreen verify .`.",
+        "In this folder, `redgreen verify .` checks every byte and judges the records again. Without redgreen: "
+        "`sha256sum -c MANIFEST.sha256`, where the folder is packed after `redgreen unpack .`.",
         "Notes for people go into NOTES.md.",
     ]
 

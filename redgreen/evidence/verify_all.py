@@ -11,6 +11,7 @@ from redgreen.evidence.against import compare_with
 from redgreen.evidence.collected import read_folders
 from redgreen.evidence.folder import STAMP
 from redgreen.evidence.guards import GUARDS, GUARDS_ARCHIVE, list_logs, load_recorded
+from redgreen.evidence.history import History
 from redgreen.evidence.ledger import check
 from redgreen.evidence.packed import ATTEMPTS, is_report
 from redgreen.evidence.replayed import LATER
@@ -23,10 +24,11 @@ from redgreen.registry.load import load_registry
 BESIDE: Final = (GUARDS, GUARDS_ARCHIVE, ATTEMPTS, LATER)  # files beside the `<UTC>` folders
 
 
-def verify_all(project: Project, path: str = "", against: str = "") -> tuple[list[str], int]:
+def verify_all(project: Project, path: str = "", against: str = "", *, ask_git: bool = True) -> tuple[list[str], int]:
     """Check one folder, everything below a folder, or the whole repository.
 
-    What was sealed, and every ledger row, at the git reference `against` must still be there, unchanged.
+    With `ask_git` the code that a folder names must be in the history of the repository. What was sealed, and every
+    ledger row, at the git reference `against` must still be there, unchanged.
 
     Returns:
         Problems, one line each, and the number of reports looked at: folders, and guards that are kept as a line.
@@ -36,11 +38,13 @@ def verify_all(project: Project, path: str = "", against: str = "") -> tuple[lis
         RepositoryError: The reference cannot be read.
     """
     folders, logs = _find_reports(project, path)
+    history = History.of(project) if ask_git else None
     problems: list[str] = []
     number = len(folders)
     for folder in folders:
         shown = project.relativize(folder) if folder.is_relative_to(project.root) else folder.name
         problems += [f"{shown}: {problem}" for problem in verify_folder(project, folder)]
+        problems += [f"{shown}: {problem}" for problem in (history.check(folder) if history else [])]
     for log in logs:
         found, lines = verify_guards(project, log)
         problems += found

@@ -1,70 +1,58 @@
-"""Everything that the pages show: the sealed runs, whether each holds, and what belongs together."""
+"""Everything that the pages show: the recorded runs, whether each holds, and what belongs together."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-from redgreen.codes import Mode, Verdict
+from redgreen.codec import parse_object
 from redgreen.errors import VerifyError
+from redgreen.evidence.environments import Difference, compare_environments
+from redgreen.evidence.guards import GuardLine, list_logs, read_lines
 from redgreen.evidence.packed import read_contents
-from redgreen.evidence.pair import count_outcomes, name_proof
-from redgreen.evidence.replayed import ReplayRecord
+from redgreen.evidence.pair import name_proof
+from redgreen.evidence.replayed import CHANGE, ReplayRecord
 from redgreen.evidence.replays import find_proof, load_replays, locate_replays
 from redgreen.evidence.sealed import SealedRun, load_run
-from redgreen.evidence.verify import verify_folder
+from redgreen.evidence.verify import verify_contents
+from redgreen.evidence.verify_guards import verify_guards
 from redgreen.project import Project
+from redgreen.site.rows import Row, describe_line, describe_run, name_run_page
 
-UNSAFE: Final = re.compile(r"[^A-Za-z0-9.-]+")
-SEALED_FILES: Final = 200  # names of one folder that a page lists
+PATCH: Final = "worktree.patch"
+ENVIRONMENT: Final = "env.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """What lists say of a run.
+class Source:
+    """A difference that a folder holds: the name of the file, and its bytes."""
 
-    `key` sorts runs by time. `counts` says that it showed what was asked of it, in its replay as well; `tree` is the
-    code that it ran, empty where that is not recorded, `declared` the digest of what its selector declared, `repeats`
-    the number of its processes.
-    """
-
-    key: tuple[str, int, str]
-    initiative: str
-    stamp: str
-    phase: str
-    selector: str
-    mode: Mode
-    verdict: Verdict
-    counts: bool
-    reasons: tuple[str, ...]
-    tests: str
-    tree: str
-    declared: str
-    repeats: int
+    name: str
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One sealed run with what belongs to it.
+    """One recorded run with what belongs to it.
 
-    `path` is its folder below the root, `problems` what `verify` says about it, `red` the RED that it answers,
-    `answers` the runs that answer it, oldest first, `replay` what its newest replay showed.
+    `path` is its folder below the root (of a guard that is a line, the log), `problems` what `verify` says about it,
+    `proof` what the pair proves in one or two words, `red` the RED that it answers, `answers` the runs that answer it,
+    oldest first, `replay` what its newest replay showed. `change` is the difference that the folder keeps,
+    `environment` what differs from the RED's (None where that is not known), `files` the names of its files.
     """
 
     row: Row
-    run: SealedRun
+    run: SealedRun | GuardLine
     path: str
     problems: tuple[str, ...]
-    red: SealedRun | None
-    answers: tuple[SealedRun, ...]
-    replay: ReplayRecord | None
-
-    @property
-    def proof(self) -> str:
-        """What the pair proves, in one or two words; empty for what is no GREEN."""
-        return name_proof(self.run.result, self.replay)
+    proof: str = ""
+    red: SealedRun | None = None
+    answers: tuple[SealedRun, ...] = ()
+    replay: ReplayRecord | None = None
+    change: Source | None = None
+    environment: tuple[Difference, ...] | None = None
+    files: tuple[str, ...] = ()
 
     @property
     def page(self) -> str:
@@ -74,96 +62,124 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """All runs, newest first, and the folders that cannot be read, each with the reason."""
+    """All runs, newest first, and what cannot be read, each with the reason."""
 
     entries: tuple[Entry, ...]
     unreadable: tuple[tuple[str, str], ...]
 
 
-def name_page(kind: str, name: str, unique: str = "") -> str:
-    """Name a page such that every file system and every address takes it, and no two names give the same."""
-    plain = UNSAFE.sub("_", name)[:80].strip(".")
-    unique = unique or (name if plain != name else "")
-    return f"{kind}/{plain}{f'-{hashlib.sha256(unique.encode()).hexdigest()[:8]}' if unique else ''}.html"
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A sealed folder as it was read, once."""
 
-
-def name_run_page(run: SealedRun) -> str:
-    """Name the page of a run."""
-    name = f"{run.stamp}-{run.folder.name}"
-    return name_page("runs", name, f"{run.initiative}/{name}")
-
-
-def describe_row(run: SealedRun) -> Row:
-    """Describe a run as lists do."""
-    result = run.result
-    return Row(
-        key=run.key,
-        initiative=run.initiative,
-        stamp=run.stamp,
-        phase=result.phase,
-        selector=result.selector,
-        mode=result.mode,
-        verdict=result.verdict,
-        counts=run.is_valid,
-        reasons=result.reasons,
-        tests=count_outcomes(result),
-        tree=result.git.tree if result.git else "",
-        declared=result.entry_sha256 or "",
-        repeats=result.repeat.n if result.repeat else 0,
-    )
-
-
-def read_sealed(run: SealedRun, name: str) -> bytes | None:
-    """Return the bytes of one more file of a sealed folder; None when it has none of that name."""
-    return read_contents(run.folder).get(name)
-
-
-def list_sealed(run: SealedRun) -> list[str]:
-    """List the names of the files of a sealed folder."""
-    return sorted(read_contents(run.folder))[:SEALED_FILES]
+    run: SealedRun
+    problems: tuple[str, ...]
+    change: Source | None
+    environment: bytes
+    files: tuple[str, ...]
 
 
 def collect(project: Project) -> Collection:
-    """Load and verify every sealed run.
+    """Load and verify every recorded run.
 
     Raises:
-        VerifyError: A list of later replays cannot be read.
+        VerifyError: A log of later replays was changed.
     """
-    runs: dict[str, SealedRun] = {}
-    unreadable = []
+    unreadable: list[tuple[str, str]] = []
+    entries = list(_collect_lines(project, unreadable))
+    known = {(entry.run.initiative, entry.row.key) for entry in entries}
+    folders: dict[str, _Folder] = {}
     for folder in project.list_folders():
         name = project.relativize(folder)
         try:
-            runs[name] = load_run(folder)
+            read = _read_folder(project, folder)
         except ValueError as error:
             unreadable.append((name, str(error)))
-    reds = {name: _find_red(run, runs) for name, run in runs.items()}
-    answers: dict[str, list[SealedRun]] = {}
-    for name, red in reds.items():
-        if red is not None:
-            answers.setdefault(project.relativize(red.folder), []).append(runs[name])
-    later = {initiative: _load_later(project, initiative) for initiative in {run.initiative for run in runs.values()}}
-    entries = [
-        Entry(
-            describe_row(run),
-            run,
-            name,
-            tuple(verify_folder(project, run.folder)),
-            reds[name],
-            tuple(sorted(answers.get(name, []), key=lambda each: each.key)),
-            _find_replay(run, later[run.initiative]),
-        )
-        for name, run in runs.items()
-    ]
+            continue
+        if (read.run.initiative, read.run.key) not in known:
+            folders[name] = read
+    entries += _join(project, folders)
     entries.sort(key=lambda entry: (entry.row.key, entry.path), reverse=True)
     return Collection(tuple(entries), tuple(unreadable))
 
 
-def _find_red(run: SealedRun, runs: dict[str, SealedRun]) -> SealedRun | None:
+def _collect_lines(project: Project, unreadable: list[tuple[str, str]]) -> list[Entry]:
+    """Load the guards that are lines of a log; what is wrong with a log as a whole is noted."""
+    entries = []
+    for log in list_logs(project):
+        name, problems = project.relativize(log), verify_guards(project, log)[0]
+        try:
+            lines = read_lines(log)
+        except ValueError:
+            lines = []  # the problems say so
+        for line in lines:
+            start = f"{name}: {line.run_id}: "
+            own = tuple(problem.removeprefix(start) for problem in problems if problem.startswith(start))
+            entries.append(Entry(describe_line(line), line, name, own))
+        starts = tuple(f"{name}: {line.run_id}: " for line in lines)
+        unreadable += [
+            (name, problem.removeprefix(f"{name}: ")) for problem in problems if not problem.startswith(starts)
+        ]
+    return entries
+
+
+def _read_folder(project: Project, folder: Path) -> _Folder:
+    """Read a sealed folder, and verify it.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    contents = read_contents(folder)
+    run = load_run(folder, contents)
+    name = CHANGE if CHANGE in contents else PATCH
+    change = Source(name, contents[name]) if name in contents else None
+    problems = tuple(verify_contents(project, folder, contents))
+    return _Folder(run, problems, change, contents.get(ENVIRONMENT, b""), tuple(sorted(contents)))
+
+
+def _join(project: Project, folders: dict[str, _Folder]) -> list[Entry]:
+    """Put together what belongs together."""
+    reds = {name: _find_red(read.run, folders) for name, read in folders.items()}
+    answers: dict[str, list[SealedRun]] = {}
+    for name, red in reds.items():
+        answers.setdefault(project.relativize(red.run.folder) if red else "", []).append(folders[name].run)
+    initiatives = {read.run.initiative for read in folders.values()}
+    later = {initiative: _load_later(project, initiative) for initiative in initiatives}
+    entries = []
+    for name, read in folders.items():
+        run, red = read.run, reds[name]
+        replay = _find_replay(run, later[run.initiative])
+        entries.append(
+            Entry(
+                row=describe_run(run),
+                run=run,
+                path=name,
+                problems=read.problems,
+                proof=name_proof(run.result, replay),
+                red=red.run if red else None,
+                answers=tuple(sorted(answers.get(name, []), key=lambda each: each.key)),
+                replay=replay,
+                change=read.change,
+                environment=_compare(red, read) if red else None,
+                files=read.files,
+            )
+        )
+    return entries
+
+
+def _find_red(run: SealedRun, folders: dict[str, _Folder]) -> _Folder | None:
     """Find the RED that a run answers, if it is still the one that was answered."""
     pair = run.result.pairs_with
-    red = runs.get(pair.folder) if pair else None
-    return red if red and pair and red.seal.manifest_sha256 == pair.seal else None
+    red = folders.get(pair.folder) if pair else None
+    return red if red and pair and red.run.seal.manifest_sha256 == pair.seal else None
+
+
+def _compare(red: _Folder, green: _Folder) -> tuple[Difference, ...] | None:
+    try:
+        then, now = (parse_object(each.environment, ENVIRONMENT) for each in (red, green))
+    except ValueError:
+        return None
+    return tuple(compare_environments(then, now))
 
 
 def _load_later(project: Project, initiative: str) -> dict[str, ReplayRecord]:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from redgreen.site.collect import Collection, Entry, name_page
+from redgreen.site.collect import Collection, Entry
 from redgreen.site.history import Steadiness, measure_steadiness
+from redgreen.site.rows import name_page
 
 PAGE_SIZE: Final = 150
 

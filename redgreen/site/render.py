@@ -9,8 +9,8 @@ from redgreen.evidence.folder import STAMP
 from redgreen.evidence.markdown import reveal, shorten
 from redgreen.evidence.pair import count
 from redgreen.evidence.replayed import CellRow, ReplayRecord
-from redgreen.site.collect import name_page, name_run_page
 from redgreen.site.ledger_pages import KINDS, ListPage
+from redgreen.site.rows import name_page, name_run_page
 
 if TYPE_CHECKING:
     import jinja2

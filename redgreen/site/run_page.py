@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from redgreen.codec import parse_object
-from redgreen.evidence.environments import Difference, compare_environments
 from redgreen.evidence.markdown import reveal
 from redgreen.evidence.pair import Fixed, Protected, explain, explain_proof, list_fixed, list_others, list_protected
 from redgreen.evidence.patch import FileDiff, divide, split_patch
@@ -19,14 +17,14 @@ from redgreen.evidence.replayed import CHANGE
 from redgreen.evidence.sealed import SealedRun
 from redgreen.judge.conclusion import TestRow
 from redgreen.registry.model import Selector
-from redgreen.site.collect import Entry, list_sealed, read_sealed
+from redgreen.site.collect import Entry
 
 MOST_ROWS: Final = 60
 MOST_LINES: Final = 600
 MOST_LETTERS: Final = 60_000  # of the differences, as they stand in the page
 LONGEST_LINE: Final = 400
 CLASSES: Final = {"+": "add", "-": "del", "@": "hunk"}
-PATCH: Final = "worktree.patch"
+MOST_FILES: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +75,13 @@ class RunView:
     others: tuple[TestRow, ...]
     protected: tuple[Protected, ...]
     change: Change | None
-    environment: tuple[Difference, ...] | None
     files: tuple[Link, ...]
     most: int
 
 
-def view_run(entry: Entry, root: Path, site: Path, share: int) -> RunView:
+def view_run(entry: Entry, run: SealedRun, root: Path, site: Path, share: int) -> RunView:
     """Gather what the page says; a `share` above 1 shows only that part of what the page would have room for."""
-    run, red = entry.run, entry.red
+    red = entry.red
     selector = run.intent.load_selector()
     before = red.result if red else None
     fixed = list_fixed(run.result, before)
@@ -95,26 +92,23 @@ def view_run(entry: Entry, root: Path, site: Path, share: int) -> RunView:
         fixed=fixed,
         others=list_others(run.result, fixed),
         protected=list_protected(run.result, selector, before),
-        change=_view_change(entry, selector, share),
-        environment=_compare(red, run) if red else None,
-        files=tuple(_link_files(run, root, site)),
+        change=_view_change(entry, run, selector, share),
+        files=tuple(_link_files(entry, run, root, site)),
         most=MOST_ROWS // share,
     )
 
 
-def _view_change(entry: Entry, selector: Selector, share: int) -> Change | None:
-    """Take the change from RED to GREEN where it was recorded, and else what was uncommitted."""
-    told = "From the code of the RED to the code of this run."
-    source, data = CHANGE, read_sealed(entry.run, CHANGE)
-    if data is None:
-        git = entry.run.result.git
-        source, data = PATCH, read_sealed(entry.run, PATCH)
-        told = f"What was uncommitted at this run, against commit {git.head[:12]}." if git else ""
-    if data is None:
+def _view_change(entry: Entry, run: SealedRun, selector: Selector, share: int) -> Change | None:
+    """Show the change from RED to GREEN where it was kept, and else what was uncommitted."""
+    source, git = entry.change, run.result.git
+    if source is None:
         return None
-    sides = divide(split_patch(data), selector, entry.replay)
+    told = "From the code of the RED to the code of this run."
+    if source.name != CHANGE:
+        told = f"What was uncommitted at this run, against commit {git.head[:12]}." if git else ""
+    sides = divide(split_patch(source.data), selector, entry.replay)
     room = _Room(MOST_LINES // share, MOST_LETTERS // share)
-    return Change(source, told, tuple(map(room.show, sides.product)), tuple(map(room.show, sides.tests)))
+    return Change(source.name, told, tuple(map(room.show, sides.product)), tuple(map(room.show, sides.tests)))
 
 
 @dataclass(slots=True)
@@ -139,17 +133,9 @@ class _Room:
             yield Line(CLASSES.get(line[:1], ""), text)
 
 
-def _compare(red: SealedRun, run: SealedRun) -> tuple[Difference, ...] | None:
-    """List what differs in the environments of two runs; None where one of them recorded none."""
-    try:
-        then, now = (parse_object(read_sealed(one, "env.json") or b"", "env.json") for one in (red, run))
-    except ValueError:
-        return None
-    return tuple(compare_environments(then, now))
-
-
-def _link_files(run: SealedRun, root: Path, site: Path) -> Iterator[Link]:
-    """List the files of the folder, with their addresses from a page where the site lies in the repository."""
-    base = os.path.relpath(run.folder, site) if site.is_relative_to(root) else ""
-    for name in list_sealed(run):
-        yield Link(name, quote(f"../{Path(base).as_posix()}/{name}") if base else "")
+def _link_files(entry: Entry, run: SealedRun, root: Path, site: Path) -> Iterator[Link]:
+    """List the files of the folder, with the addresses of those that are not packed, where the site is beside them."""
+    base = f"../{Path(os.path.relpath(run.folder, site)).as_posix()}/" if site.is_relative_to(root) else ""
+    loose = {*os.listdir(run.folder)} if base else set()
+    for name in sorted({*entry.files, *loose})[:MOST_FILES]:
+        yield Link(name, quote(base + name) if name in loose else "")

@@ -10,8 +10,11 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from redgreen.codes import ProofVerdict
 from redgreen.errors import ReportError
 from redgreen.evidence.folder import translate_errors, write_text
+from redgreen.evidence.guards import GuardLine
+from redgreen.evidence.sealed import SealedRun
 from redgreen.project import Project
 from redgreen.site.collect import Collection, Entry, collect
 from redgreen.site.ledger_pages import KINDS, list_facets, list_pages
@@ -95,16 +98,19 @@ def _render_all(
         template = environment.get_template(page.template)
         yield page.page, template.render(list=page, up=up, here=page.page, **shared)
     known = {entry.row.selector for entry in collection.entries}
-    template = environment.get_template("run.html")
+    templates = {kind: environment.get_template(f"{kind}.html") for kind in ("run", "line")}
     for entry in collection.entries:
-        yield entry.page, _render_run(template, entry, known, root, out)
+        if isinstance(entry.run, GuardLine):
+            yield entry.page, templates["line"].render(entry=entry, line=entry.run, up="../", here=entry.page)
+        else:
+            yield entry.page, _render_run(templates["run"], entry, entry.run, known, root, out)
 
 
-def _render_run(template: jinja2.Template, entry: Entry, known: set[str], root: Path, out: Path) -> str:
+def _render_run(template: jinja2.Template, entry: Entry, run: SealedRun, known: set[str], root: Path, out: Path) -> str:
     """Render the page of a run; one that gets too large shows less of every list."""
     text = ""
     for share in SHARES:
-        view = view_run(entry, root, out, share)
+        view = view_run(entry, run, root, out, share)
         text = template.render(view=view, known=known, up="../", here=entry.page)
         if len(text.encode()) <= LARGEST_PAGE:
             break
@@ -129,6 +135,7 @@ def _format_rows(collection: Collection) -> str:
                 "time": format_moment(row.stamp),
                 "good": row.verdict.is_valid,
                 "mark": "✓" if row.verdict.is_valid else "✗",
+                "proof": entry.proof and f"{'✓' if entry.proof == ProofVerdict.PROVEN else '○'} {entry.proof}",
                 "warning": "does not verify" if entry.problems else "",
             }
         )

@@ -156,18 +156,27 @@ def test_without_jinja2_it_is_said_how_to_get_it(sandbox: Sandbox) -> None:
 
 
 def test_a_changed_folder_is_marked_everywhere(sandbox: Sandbox) -> None:
-    green, held = find_run(sandbox, "VALID_GREEN"), find_run(sandbox, "GUARD_HELD")
+    green, broken = find_run(sandbox, "VALID_GREEN"), find_run(sandbox, "NOTHING_FAILED")
     (green.folder / "env.json").write_text("{}", encoding="utf-8")
-    (held.folder / "result.json").write_text("<script>", encoding="utf-8")
+    (broken.folder / "summary.md").write_text("<script>", encoding="utf-8")
     done = sandbox.run("site")
     assert done.code == 0
-    assert "2 folders do not verify" in done.out
+    assert "2 records do not verify" in done.out
     pages = read_site(sandbox.root / ".redgreen" / "site")
     assert "Not everything here holds" in pages["index.html"].text
     assert "env.json was changed" in pages["index.html"].text
-    assert "result.json is not JSON" in pages["index.html"].text
+    assert broken.folder.parent.name in pages["index.html"].text
     assert sum("does not verify" in page.text for page in pages.values()) > 3
     assert "script" not in pages["invalid.html"].tags
+
+
+def test_a_guard_that_is_a_line_is_listed_and_its_line_verified(sandbox: Sandbox) -> None:
+    folder = sandbox.root / ".redgreen" / "site"
+    assert "1 of 1 attempts are valid" in read_site(folder)["selectors/held.html"].text
+    log = sandbox.project.base / "DEMO-001" / "reports" / "guards.jsonl"
+    log.write_text(log.read_text(encoding="utf-8").replace("passed", "failed"), encoding="utf-8")
+    sandbox.run("site")
+    assert "line 1 was changed" in read_site(folder)["index.html"].text
 
 
 def test_invalid_attempts_are_fed_with_their_reasons(recorded: Path) -> None:

@@ -29,8 +29,10 @@ from redgreen.evidence import ledger
 from redgreen.evidence.folder import UNSEALED, open_partial, reserve, seal, write_json, write_text
 from redgreen.evidence.packed import read_contents
 from redgreen.evidence.record import INTENT, RESULT
-from redgreen.evidence.sealed import SealedRun, load_run
+from redgreen.evidence.replayed import CHANGE, REPLAY
+from redgreen.evidence.sealed import SealedRun, load_replay, load_run
 from redgreen.evidence.summary import render_summary
+from redgreen.evidence.verify import load_red
 from redgreen.project import Project
 from redgreen.registry.load import find_selector, load_registry
 from redgreen.registry.model import Registry
@@ -339,6 +341,7 @@ class Copier:
         self.project = project
         self.source = source
         self.run = load_run(source)
+        self.red, self.replay = load_red(project, self.run)[0], load_replay(self.run)
         own = (*UNSEALED, INTENT, RESULT, "summary.md")
         self.files = {name: data for name, data in read_contents(source).items() if not bare and name not in own}
 
@@ -353,7 +356,12 @@ class Copier:
         folder = f"{stamp.name}/{self.source.name}"
         write_json(partial / INTENT, replace(self.run.intent, run_id=run_id, folder=folder))
         write_json(partial / RESULT, result)
-        write_text(partial / "summary.md", render_summary(result, self.run.intent.load_selector()))
+        replay = self.replay and replace(self.replay, run_id=run_id)
+        if replay and self.files:
+            write_json(partial / REPLAY, replay)
+        red, change = self.red.result if self.red else None, self.files.get(CHANGE, b"")
+        text = render_summary(result, self.run.intent.load_selector(), red=red, replay=replay, change=change)
+        write_text(partial / "summary.md", text)
         return seal(partial, run_id, result.verdict)
 
 

@@ -15,7 +15,7 @@
     for (const part of row.querySelectorAll("[data-text]")) part.textContent = run[part.dataset.text];
     for (const part of row.querySelectorAll("[data-href]")) part.href = run[part.dataset.href];
     for (const part of row.querySelectorAll("[data-class]")) part.classList.add(run.good ? "good" : "bad");
-    for (const part of row.querySelectorAll("[data-text=proofs]")) part.classList.toggle("good", run.proofs === "PROVEN");
+    for (const part of row.querySelectorAll("[data-text=proof]")) part.classList.toggle("good", run.proofs === "PROVEN");
     return row;
   }
 
@@ -33,7 +33,6 @@
   form.addEventListener("change", update);
   form.addEventListener("reset", () => setTimeout(update));
   form.addEventListener("submit", (event) => event.preventDefault());
-  document.getElementById("browse").open = false;
   form.hidden = false;
   for (const [key, value] of new URLSearchParams(location.hash.slice(1))) if (form.elements[key]) form.elements[key].value = value;
   update();
