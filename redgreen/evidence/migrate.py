@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from redgreen.evidence.folder import hold_lock
 from redgreen.evidence.packed import Form, find_form, pack, read_contents
 from redgreen.evidence.record import SEAL
 from redgreen.evidence.sealed import load_run
-from redgreen.evidence.store import remove
+from redgreen.evidence.store import REMOVED, remove
 from redgreen.evidence.verify import verify_contents
 from redgreen.project import Project
 
@@ -72,6 +73,8 @@ def migrate(project: Project, work: Work) -> None:
             _archive(project, initiative, folders)
         for log in guards.list_logs(project):
             guards.add_lines(project, log.parents[1].name, [])  # sorts what a merge of two branches has mixed
+    for aside in project.state.glob(f"{REMOVED}*"):
+        shutil.rmtree(aside, ignore_errors=True)
     for stamp in project.base.glob("*/reports/*"):
         if stamp.is_dir():
             with contextlib.suppress(OSError):  # it is not empty

@@ -219,7 +219,12 @@ def split_record(page: bytes) -> tuple[bytes, dict[str, bytes]]:
     start = page.rfind(HEADING)
     if start < 0:
         return page, {}
-    return page[:start], {match[1].decode("utf-8", "replace"): match[3] for match in BLOCK.finditer(page, start)}
+    shown = {}
+    place = page.find(b"<details>", start)
+    while place >= 0 and (match := BLOCK.match(page, place)):  # one after the other: no page can make this slow
+        shown[match[1].decode("utf-8", "replace")] = match[3]
+        place = match.end()
+    return page[:start], shown
 
 
 def _choose_shown(contents: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from redgreen.evidence import guards, ledger
 from redgreen.evidence.folder import translate_errors
@@ -13,6 +14,8 @@ from redgreen.evidence.packed import pack, read_contents
 from redgreen.evidence.sealed import SealedRun, load_run
 from redgreen.project import Project
 from redgreen.registry.model import Registry
+
+REMOVED: Final = "removed-"  # beginning of the name under which a folder is put aside before it is deleted
 
 
 def store(project: Project, registry: Registry, folder: Path, *, keep: bool) -> SealedRun:
@@ -44,7 +47,7 @@ def remove(project: Project, folder: Path) -> None:
         ReportError: It cannot be removed; it is whole.
     """
     with translate_errors(folder):
-        aside = Path(tempfile.mkdtemp(prefix="removed-", dir=project.make_state()))
+        aside = Path(tempfile.mkdtemp(prefix=REMOVED, dir=project.make_state()))
         folder.rename(aside / folder.name)
     shutil.rmtree(aside, ignore_errors=True)
     with contextlib.suppress(OSError):  # another report is in it

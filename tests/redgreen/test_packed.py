@@ -147,6 +147,7 @@ def put_link(path: Path, to: Path) -> None:
     path.symlink_to(to)
 
 
+OPENING = b"<details><summary>x</summary>\n\n```json\n"
 TAMPERS: dict[str, Callable[[Path, Path], object]] = {
     "the page": lambda red, _: edit(red / SUMMARY, b"# VALID_RED: demo", b"# VALID_RED: other"),
     "the words above the record": lambda red, _: edit(red / SUMMARY, b"as they were sealed", b"as they were"),
@@ -156,6 +157,7 @@ TAMPERS: dict[str, Callable[[Path, Path], object]] = {
     "a path in the record": lambda red, _: edit(red / SUMMARY, b"<summary>run.json", b"<summary>../x"),
     "words after the record": lambda red, _: edit(red / SUMMARY, b"\n</details>\n", b"\n</details>\nAll is well.\n"),
     "the record taken away": lambda red, _: (red / SUMMARY).write_bytes(read_contents(red)[SUMMARY]),
+    "blocks without an end": lambda red, _: edit(red / SUMMARY, b"<details>", OPENING * 30_000),
     "the end of the log": lambda red, _: edit(red / LOG, b"1 failed", b"1 passed"),
     "the notice in the log": lambda red, _: edit(red / LOG, b"bytes left out", b"bytes"),
     "the log taken away": lambda red, _: (red / LOG).unlink(),
