@@ -168,6 +168,12 @@ def bench(session: nox.Session) -> None:
         session.run("python", f"tests/benchmarks/{name}.py")
 
 
+@nox.session
+def pytest_versions(session: nox.Session) -> None:
+    """Record pairs under each major version of pytest that redgreen supports; the test makes the environments."""
+    session.run("python", "-m", "pytest", "-m", "slow", "tests/redgreen/test_pytest_versions.py", *session.posargs)
+
+
 def redgreen(session: nox.Session, *words: str) -> None:
     """Call redgreen; it gets more time than nox's default to end its tests and seal the report."""
     session.run(sys.executable, "-m", "redgreen", *words, external=True, interrupt_timeout=30, terminate_timeout=15)

@@ -187,7 +187,8 @@ def _finish(run: _Run) -> Path:
     """Judge, write what was concluded, and seal."""
     folder, scrubber = run.launcher.folder, run.launcher.scrubber
     nodeids = {nodeid for attempt in run.attempts for nodeid in attempt.evidence.collected}
-    identities = identify(run.session.project.root, sorted(nodeids), run.selector.test_support)
+    selector = run.selector
+    identities = identify(run.session.project.root, sorted(nodeids), selector.test_support, selector.tests_roots)
     specs = run.selector.artifacts if run.mode.audited else ()
     audit = Audit.of(run.artifacts, [attempt.process.label for attempt in run.attempts], specs)
     done = conclude(

@@ -93,13 +93,14 @@ def collect_suite(
         lines = written.read_text(encoding="utf-8").splitlines() if written.exists() else []
     events = [json.loads(line) for line in lines]
     ids = next((event["ids"] for event in events if event["e"] == "collected"), None)
+    broken = any(event["e"] == "internal_error" for event in events)
     errors = [event["id"] for event in events if event["e"] == "collect_error"]
     queries = {
         each["name"]: Query(tuple(each.get("ids", ())), each.get("inside", 0), each.get("error", ""))
         for each in events
         if each["e"] == "query"
     }
-    return Collected(ids is not None, ids or [], errors, queries, output)
+    return Collected(ids is not None and not broken, ids or [], errors, queries, output)
 
 
 def _collect_only(

@@ -18,7 +18,8 @@ from redgreen.run.addons import ADDONS
 
 __all__ = ["Draft", "draft_registry", "make_name"]
 
-MOST_GUARDS: Final = 20  # more files than this are guarded by folder
+MOST_GUARDS: Final = 30  # more files than this are guarded by folder
+TEST_FOLDERS: Final = ("tests", "test", "testing")
 TRIES: Final = 6  # collections until every plugin that the configuration asks for is found
 HEAD: Final = """\
 # yaml-language-server: $schema={schema}
@@ -93,7 +94,7 @@ def draft_registry(project: Project, schema: str) -> Draft:
     initiative = re.sub(r"[^A-Z0-9]+", "-", project.root.resolve().name.upper()).strip("-") or "PROJECT"
     lines = [f"  plugins: [{', '.join(plugins)}]\n"] if plugins else []
     lines += [f"  env: {{PYTHONPATH: {':'.join(folders)}}}\n"] if folders else []
-    roots = sorted({PurePosixPath(file).parts[0] for file in files if "/" in file}) or ["tests"]
+    roots = _find_roots(files) or ["tests"]
     text = HEAD.format(
         schema=schema,
         roots=", ".join(map(_quote, roots)),
@@ -110,7 +111,7 @@ def draft_registry(project: Project, schema: str) -> Draft:
 def make_name(path: str) -> str:
     """Make the name of a selector from the path of a test file or folder."""
     parts = list(PurePosixPath(path).parts)
-    if len(parts) > 1 and parts[0] in ("tests", "test", "testing"):
+    if len(parts) > 1 and parts[0] in TEST_FOLDERS:
         del parts[0]
     parts[-1] = re.sub(r"\A(?:test|tests)_|_(?:test|tests)\Z", "", parts[-1].removesuffix(".py"))
     words = [re.sub(r"[^A-Za-z0-9_-]+", "_", part).strip("_-.") for part in parts]
@@ -200,6 +201,18 @@ def _name_groups(groups: Iterable[str]) -> dict[str, str]:
             unique, number = f"{name}_{number}", number + 1
         named[unique] = group
     return named
+
+
+def _find_roots(files: Iterable[str]) -> list[str]:
+    """Find the folders that hold nothing but tests and their helpers, as far as their names and files tell."""
+    roots: list[str] = []
+    for file in sorted(files):
+        parts = PurePosixPath(file).parts[:-1]
+        named = next((number for number, part in enumerate(parts, 1) if part in TEST_FOLDERS), len(parts))
+        root = "/".join(parts[:named])
+        if root and not any(PurePosixPath(root).is_relative_to(known) for known in roots):
+            roots.append(root)
+    return roots
 
 
 def _quote(text: str) -> str:

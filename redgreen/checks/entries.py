@@ -112,16 +112,25 @@ def _insert(
     start = next((number for number, line in enumerate(lines) if OPENING.match(line)), None)
     if start is None:
         raise RegistryError(f"{file}: no line `selectors:` of its own, so that no entry can be added; write it by hand")
-    end = start + 1
-    while end < len(lines) and lines[end][:1] in " \t#\r\n":
-        end += 1
-    block = [line for line in lines[start + 1 : end] if line.strip() and not line.lstrip().startswith("#")]
-    pad = block[0][: len(block[0]) - len(block[0].lstrip())] if block else "  "
-    entry = _render(name, tests, reason, product, _find_place(project, text, initiative, empty=not block))
-    added = "".join(f"{pad}{line}\n" if line else "\n" for line in entry.splitlines())
-    before = "".join(lines[:start]) + "selectors:\n" + "".join(lines[start + 1 : end]).rstrip()
-    before += "\n\n" if block else "\n"
-    return before.replace("selectors:\n\n\n", "selectors:\n\n") + added + "".join(lines[end:]), entry
+    entries = _find_entries(lines, start)
+    end = entries[-1] + 1 if entries else start + 1
+    written = [line for line in (lines[number] for number in entries) if not line.lstrip().startswith("#")]
+    pad = written[0][: len(written[0]) - len(written[0].lstrip())] if written else "  "
+    entry = _render(name, tests, reason, product, _find_place(project, text, initiative, empty=not written))
+    added = ["\n", *(f"{pad}{line}\n" for line in entry.splitlines())]
+    opening = re.sub(r":[^#\r\n]*?(?=\s*(?:#|$))", ":", lines[start], count=1)
+    return "".join([*lines[:start], opening, *lines[start + 1 : end], *added, *lines[end:]]), entry
+
+
+def _find_entries(lines: Sequence[str], start: int) -> list[int]:
+    """Find the lines below the opening one that are indented: entries, and comments among them."""
+    found = []
+    for number in range(start + 1, len(lines)):
+        if lines[number].strip() and lines[number][0] not in " \t#":
+            break
+        if lines[number].strip() and lines[number][0] != "#":
+            found.append(number)
+    return found
 
 
 def _find_place(project: Project, text: str, initiative: str, *, empty: bool) -> tuple[str, str]:

@@ -20,12 +20,11 @@ __all__ = ["Remedy", "find_remedies", "is_installed", "list_plugins", "list_ways
 
 # plugins that run a test more than once, or elsewhere: what a run shows would not be what happened
 REFUSED: Final = {
-    "rerunfailures": "it runs failed tests again",
     "flaky": "it runs failed tests again",
     "pytest_forked": "it runs tests in processes of their own",
     "xdist": "it runs tests in processes of their own",
 }
-NEUTRAL: Final = "leave the project's options out of runs by `pytest_args: [-o, addopts=]`"
+NEUTRAL: Final = "take it out of pytest's configuration, or the whole of it out of runs: `pytest_args: [-o, addopts=]`"
 
 
 @dataclass(frozen=True, slots=True)

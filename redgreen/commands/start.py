@@ -79,6 +79,8 @@ def _describe(project: Project, draft: Draft) -> list[str]:
         lines.append(f"plugins that runs load: {', '.join(draft.plugins)}")
     lines += [f"cannot be collected: {file}" for file in draft.errors]
     lines += [f"note: {advice}" for advice in draft.advice]
+    if not draft.guards and not draft.advice:
+        lines.append("note: pytest collects no test here; `testpaths` of its configuration says where it looks")
     first = next(iter(draft.guards), "")
     steps = [*_find_git_steps(project)]
     steps += ["into .gitattributes, so that git keeps reports as they are:"]

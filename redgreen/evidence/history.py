@@ -96,10 +96,10 @@ class History:
     def _check_identities(self, run: SealedRun, contents: dict[str, bytes], rebuilt: RebuiltTree) -> list[str]:
         """Are the tests in that tree those of tests.json?"""
         recorded = read_identities(contents.get("tests.json"))
-        support = run.intent.load_selector().test_support
+        selector = run.intent.load_selector()
         with tempfile.TemporaryDirectory(prefix="rg-tree-") as place:
             rebuilt.extract(Path(place))
-            found = identify(Path(place) / self.prefix, sorted(recorded), support)
+            found = identify(Path(place) / self.prefix, sorted(recorded), selector.test_support, selector.tests_roots)
         return [f"{nodeid} is another test at its tree" for nodeid in recorded if found[nodeid] != recorded[nodeid]]
 
     def _check_ancestry(self, run: SealedRun) -> list[str]:

@@ -9,20 +9,30 @@ change between RED and GREEN.
 from __future__ import annotations
 
 import ast
-import copy
+import configparser
+import contextlib
 import hashlib
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from redgreen.judge.module import Module, find_nodes, find_used, narrow
 
 VERSION: Final = 2  # of the rules below; identities that were taken by other rules cannot be compared
 CONFIGS: Final = ("pytest.ini", "pytest.toml", ".pytest.toml", ".pytest.ini", "tox.ini", "setup.cfg")
-SHARED_NAMES: Final = ("pytestmark", "setup_module", "teardown_module", "setup_function", "teardown_function")
 MODULE_ENDS: Final = (".py", "/__init__.py")
-Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+# files that may hold pytest's configuration, each with the tables in which it may stand
+IMPORT_SETTINGS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
+    "pyproject.toml": (("tool", "pytest", "ini_options"), ("tool", "pytest")),
+    "pytest.toml": (("pytest",),),
+    ".pytest.toml": (("pytest",),),
+    "pytest.ini": (("pytest",),),
+    ".pytest.ini": (("pytest",),),
+    "tox.ini": (("pytest",),),
+    "setup.cfg": (("tool:pytest",),),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +44,37 @@ class Identity:
     support: str
 
 
-def identify(root: Path, nodeids: Iterable[str], test_support: Iterable[str] = ()) -> dict[str, Identity]:
+def identify(
+    root: Path, nodeids: Iterable[str], test_support: Iterable[str] = (), tests_roots: Iterable[str] = ()
+) -> dict[str, Identity]:
     """Identify tests; a file that is not Python has the digest of its bytes for `ast`.
 
-    `test_support` names helpers (`file::name`) or whole files that are no part of a test's identity.
+    `test_support` names helpers (`file::name`) or whole files that are no part of a test's identity; modules below
+    `tests_roots`, or in a folder named tests, test or testing, belong to the tests that import them.
     """
-    reader = _Reader(root, frozenset(test_support))
+    reader = _Reader(root, frozenset(test_support), tuple(tests_roots))
     return {nodeid: reader.identify(nodeid) for nodeid in nodeids}
+
+
+def find_import_folders(root: Path) -> list[str]:
+    """Find the folders that the pytest configuration of a project puts on the import path, whatever file it is in."""
+    found: list[str] = []
+    for name, sections in IMPORT_SETTINGS.items():
+        table: Any = {}
+        with contextlib.suppress(OSError, ValueError, configparser.Error):
+            text = (root / name).read_text(encoding="utf-8")
+            if name.endswith(".toml"):
+                table = tomllib.loads(text)
+            else:
+                parser = configparser.RawConfigParser(strict=False)
+                parser.read_string(text)
+                table = {section: dict(parser[section]) for section in parser.sections()}
+        for section in sections:
+            inner = table
+            for key in (*section, "pythonpath"):
+                inner = inner.get(key, {}) if isinstance(inner, dict) else {}
+            found += inner.split() if isinstance(inner, str) else [str(each) for each in inner]
+    return list(dict.fromkeys(found))
 
 
 def _hash(parts: Iterable[str]) -> str:
@@ -54,149 +88,25 @@ def _read_bytes(path: Path) -> bytes:
         return b""
 
 
-class _Module:
-    """One Python file: what its names stand for."""
-
-    def __init__(self, path: Path, relative: str) -> None:
-        self.path = path
-        self.relative = relative
-        self.bytes = path.read_bytes()
-        self.tree = ast.parse(self.bytes)
-        for node in ast.walk(self.tree):
-            _drop_docstring(node)
-
-    @cached_property
-    def imports(self) -> list[ast.Import | ast.ImportFrom]:
-        """Import statements, anywhere in it."""
-        return [node for node in ast.walk(self.tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-
-    @property
-    def is_test_code(self) -> bool:
-        """Whether it is in a folder of tests."""
-        return not {"tests", "test", "testing"}.isdisjoint(Path(self.relative).parts[:-1])
-
-    @property
-    def plugins(self) -> list[str]:
-        """Modules that `pytest_plugins` names."""
-        statements = self.defined.get("pytest_plugins", [])
-        values = [node for statement in statements for node in ast.walk(statement) if isinstance(node, ast.Constant)]
-        return [value.value for value in values if isinstance(value.value, str)]
-
-    @cached_property
-    def defined(self) -> dict[str, list[ast.stmt]]:
-        """Top-level statements by the names that they define."""
-        found: dict[str, list[ast.stmt]] = {}
-        for statement in self.tree.body:
-            for name in _find_bound(statement):
-                found.setdefault(name, []).append(statement)
-        return found
-
-    @cached_property
-    def everywhere(self) -> list[str]:
-        """Names that act on every test of the module: autouse fixtures, hooks, marks, xunit setup."""
-        return [
-            name
-            for name, statements in self.defined.items()
-            if name in SHARED_NAMES
-            or name.startswith("pytest_")
-            or any("autouse=True" in ast.unparse(s) for s in statements)
-        ]
-
-
-def _is_test(node: ast.stmt) -> bool:
-    return isinstance(node, Definition) and node.name.startswith(("test", "Test"))
-
-
-def _find_nodes(module: _Module, names: list[str]) -> list[ast.AST]:
-    """Find the test function, and its classes without their other tests; the whole module if it is not there."""
-    body: list[ast.stmt] = module.tree.body
-    nodes: list[ast.AST] = []
-    for depth, name in enumerate(names, 1):
-        named = [node for node in body if isinstance(node, Definition) and node.name == name]
-        if not named:
-            return [module.tree]  # inherited or made at run time: everything counts
-        found = named[-1]  # the one that Python keeps
-        nodes += named[:-1]
-        if depth == len(names) or not isinstance(found, ast.ClassDef):
-            nodes.append(found)
-            break
-        others = [
-            node for node in found.body if isinstance(node, Definition) and node.name.startswith(("test", "Test"))
-        ]
-        body, found = found.body, copy.copy(found)
-        found.body = [node for node in body if node not in others] or [ast.Pass()]
-        nodes.append(found)
-    return nodes
-
-
-def _drop_docstring(node: ast.AST) -> None:
-    if isinstance(node, Definition | ast.Module) and node.body:
-        first = node.body[0]
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-            node.body[0:1] = [] if len(node.body) > 1 or isinstance(node, ast.Module) else [ast.Pass()]
-
-
-def _find_bound(statement: ast.stmt) -> Iterator[str]:
-    if isinstance(statement, Definition):
-        yield statement.name
-    elif isinstance(statement, ast.Import | ast.ImportFrom):
-        for alias in statement.names:
-            yield (alias.asname or alias.name).partition(".")[0]
-    else:  # assignments, and definitions inside if, try and with
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                yield node.id
-            elif isinstance(node, Definition):
-                yield node.name
-            elif isinstance(node, ast.alias):
-                yield (node.asname or node.name).partition(".")[0]
-
-
-def _narrow(statement: ast.stmt, name: str) -> ast.stmt:
-    """Reduce an import of several names to the one that is used."""
-    if not isinstance(statement, ast.Import | ast.ImportFrom):
-        return statement
-    chosen = [alias for alias in statement.names if (alias.asname or alias.name).partition(".")[0] == name]
-    narrowed = copy.copy(statement)
-    narrowed.names = chosen or statement.names
-    return narrowed
-
-
-def _find_used(node: ast.AST) -> set[str]:
-    """Names that code refers to: variables, arguments (fixtures), and texts (usefixtures, getfixturevalue)."""
-    used: set[str] = set()
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.Name):
-            used.add(inner.id)
-        elif isinstance(inner, ast.arg):
-            used.add(inner.arg)
-        elif isinstance(inner, ast.Constant) and isinstance(inner.value, str) and inner.value.isidentifier():
-            used.add(inner.value)
-    return used
-
-
 class _Reader:
-    def __init__(self, root: Path, support: frozenset[str]) -> None:
+    def __init__(self, root: Path, support: frozenset[str], tests_roots: tuple[str, ...]) -> None:
         self.root = root
+        self.tests_roots = tests_roots
         self.left_out = support
-        self.modules: dict[Path, _Module | None] = {}
+        self.modules: dict[Path, Module | None] = {}
         self.known: dict[str, Identity] = {}
         self.supports: dict[str, str] = {}
         self.config = ""
-        try:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             config = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-            pytest = config.get("tool", {}).get("pytest")
-            self.config = repr(pytest)
-            folders = pytest["ini_options"]["pythonpath"]
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            folders = []
-        self.search = [root / folder for folder in (folders.split() if isinstance(folders, str) else map(str, folders))]
+            self.config = repr(config.get("tool", {}).get("pytest"))
+        self.search = [root, *(root / folder for folder in find_import_folders(root))]
 
-    def load(self, path: Path) -> _Module | None:
+    def load(self, path: Path) -> Module | None:
         """A parsed file; None when it is missing or not Python."""
         if path not in self.modules:
             try:
-                self.modules[path] = _Module(path, path.relative_to(self.root).as_posix())
+                self.modules[path] = Module(path, path.relative_to(self.root).as_posix())
             except (OSError, SyntaxError, ValueError):
                 self.modules[path] = None
         return self.modules[path]
@@ -215,7 +125,7 @@ class _Reader:
             self.known[name] = Identity(whole, code, self.supports[file])
         return self.known[name]
 
-    def _load_conftests(self, path: Path) -> list[_Module]:
+    def _load_conftests(self, path: Path) -> list[Module]:
         folders = [folder for folder in (path.parent, *path.parent.parents) if folder.is_relative_to(self.root)]
         return [module for folder in folders if (module := self.load(folder / "conftest.py"))]
 
@@ -227,11 +137,11 @@ class _Reader:
                 parts.append(hashlib.sha256(config.read_bytes()).hexdigest())
         return _hash([*parts, self.config])
 
-    def _collect_code(self, module: _Module, names: list[str]) -> Iterator[str]:
-        start = _find_nodes(module, names)
+    def _collect_code(self, module: Module, names: list[str]) -> Iterator[str]:
+        start = find_nodes(module, names)
         yield from (ast.unparse(node) for node in start)
         scopes = self._list_scopes(module)
-        used = {name for node in start for name in _find_used(node)}
+        used = {name for node in start for name in find_used(node)}
         waiting = [(scope, name) for scope in scopes for name in used | {*scope.everywhere}]
         met: set[tuple[str, str]] = set()
         found: set[str] = set()
@@ -241,13 +151,13 @@ class _Reader:
                 continue
             met.add((scope.relative, name))
             for whole in scope.defined.get(name, []):
-                statement = _narrow(whole, name)
+                statement = narrow(whole, name)
                 found.add(f"{scope.relative}::{ast.unparse(statement)}")
-                found.update(self._collect_imports(statement, scope.path.parent, module))
-                waiting += [(place, each) for each in _find_used(statement) for place in scopes]
+                found.update(self._collect_imports(statement, scope.path.parent))
+                waiting += [(place, each) for each in find_used(statement) for place in scopes]
         yield from sorted(found)
 
-    def _list_scopes(self, module: _Module) -> list[_Module]:
+    def _list_scopes(self, module: Module) -> list[Module]:
         """List the modules whose names a test may use: its own, conftests, and what they name as plugins."""
         scopes = [module, *self._load_conftests(module.path)]
         for scope in scopes:
@@ -257,7 +167,12 @@ class _Reader:
             scopes += [plugin for plugin in loaded if plugin is not None and plugin not in scopes]
         return scopes
 
-    def _collect_imports(self, statement: ast.stmt, folder: Path, test: _Module) -> list[str]:
+    def _is_test_code(self, relative: str) -> bool:
+        """Whether a module belongs to the tests: by the name of its folder, or as declared."""
+        named = not {"tests", "test", "testing"}.isdisjoint(Path(relative).parts[:-1])
+        return named or any(Path(relative).is_relative_to(folder) for folder in self.tests_roots)
+
+    def _collect_imports(self, statement: ast.stmt, folder: Path) -> list[str]:
         """Sources of the local test modules that a statement imports, and of those that they import."""
         found: list[str] = []
         waiting: list[tuple[ast.AST, Path]] = [(statement, folder)]
@@ -269,9 +184,7 @@ class _Reader:
                     continue
                 met.add(path)
                 module = self.load(path)
-                if module is None or module.relative in self.left_out:
-                    continue
-                if module.is_test_code or Path(module.relative).parts[0] == Path(test.relative).parts[0]:
+                if module and self._is_test_code(module.relative) and module.relative not in self.left_out:
                     found.append(f"{module.relative}::{ast.unparse(module.tree)}")
                     waiting += [(inner, path.parent) for inner in module.imports]
         return found

@@ -54,7 +54,8 @@ def prove_range(
         RepositoryError: The range does not exist, or git cannot clone it.
     """
     begun = time.monotonic()
-    root, tests = _find_top(root, tests)
+    root, folder = _find_top(root)
+    tests = [folder + test for test in tests]
     ask = partial(git, root, env={"GIT_NO_REPLACE_OBJECTS": "1"})
     change = describe_change(ask, *resolve_range(ask, span), product)
     with tempfile.TemporaryDirectory(prefix="rg-replay-") as name, conditions.interrupts:
@@ -62,7 +63,7 @@ def prove_range(
         chosen = tuple(tests) or tuple(path for path in change.tests if clone.read(change.head, path) is not None)
         if not chosen:
             raise RegistryError(f"{span} touches no test file; name tests: redgreen prove {span} -- tests/test_x.py")
-        conditions = replace(conditions, roots=change.roots, packages=change.packages)
+        conditions = replace(conditions, roots=(*change.roots, folder, f"{folder}src"), packages=change.packages)
         cells = _run_cells(clone, change, chosen, conditions)
         proof = _judge(clone, change, cells, accept)
         if restored := look_for_restored(ask, clone, change, change.product, change.base):
@@ -131,13 +132,13 @@ def look_for_restored(ask: Ask, clone: Clone, change: Change, files: Sequence[st
     return find_restored(ask, before, blobs, {name: clone.read(change.head, name) for name in files})
 
 
-def _find_top(root: Path, tests: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
-    """Find the top of the repository, and what the tests are called from there."""
+def _find_top(root: Path) -> tuple[Path, str]:
+    """Find the top of the repository, and the folder of the project below it: empty, or with a slash at its end."""
     try:
         top, prefix = git(root, "rev-parse", "--show-toplevel", "--show-prefix").decode().splitlines()
     except (RepositoryError, ValueError):
-        return root, tuple(tests)  # the next question to git says what is wrong
-    return Path(top), tuple(prefix + test for test in tests)
+        return root, ""  # the next question to git says what is wrong
+    return Path(top), prefix
 
 
 def _choose(cell: Cell, tests: Sequence[str]) -> Cell:

@@ -1,4 +1,4 @@
-"""Plugins of pytest that would hide tests from the collector or change their order, and how each is switched off."""
+"""Plugins of pytest that would hide tests from the collector, reorder or repeat them; how each is switched off."""
 
 from __future__ import annotations
 
@@ -53,6 +53,13 @@ ADDONS: Final = (
         re.compile(r"(?<![\w-])--randomly-|-p[\"',\s=]*randomly\b"),
         re.compile(r"\bno:randomly\b"),
         ("--randomly-dont-reorganize", "--randomly-seed=0"),
+    ),
+    Addon(
+        "pytest_rerunfailures",
+        "rerunfailures",
+        re.compile(r"(?<![\w-])--(?:reruns|only-rerun|rerun-except|fail-on-flaky)\b"),
+        re.compile(r"\bno:rerunfailures\b"),
+        ("--reruns=0",),
     ),
 )
 

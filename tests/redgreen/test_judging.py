@@ -302,6 +302,32 @@ def test_what_is_allowed_to_change_is_left_out(tmp_path: Path) -> None:
     assert identify(tmp_path, [ONE], [f"{FILE}::helper"])[ONE].ast == before.ast
 
 
+@pytest.mark.parametrize(
+    ("place", "line", "files"),
+    [
+        ("tests/helpers/__init__.py", "from tests.helpers import measure", {}),
+        ("tests/helpers.py", "from tests import helpers", {}),
+        ("tests/helpers.py", "from . import helpers", {}),
+        ("checks/helpers.py", "from helpers import measure", {"pytest.ini": "[pytest]\npythonpath = lib checks\n"}),
+        ("checks/helpers.py", "from helpers import measure", {"setup.cfg": "[tool:pytest]\npythonpath = checks\n"}),
+        ("checks/helpers.py", "from helpers import measure", {"pytest.toml": "[pytest]\npythonpath = ['checks']\n"}),
+        ("checks/helpers.py", "from checks.helpers import measure", {}),
+    ],
+)  # fmt: skip
+def test_a_helper_belongs_to_its_tests_however_it_is_imported(
+    tmp_path: Path, place: str, line: str, files: dict[str, str]
+) -> None:
+    def identity(body: str) -> Identity:
+        test = f"{line}\n\n\ndef test_one():\n    {line.split()[-1]}\n"
+        for name, text in ({place: body, FILE: test} | files).items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text, encoding="utf-8")
+        nodeid = f"{FILE}::test_one"
+        return identify(tmp_path, [nodeid], tests_roots=("tests", "checks"))[nodeid]
+
+    assert identity("def measure():\n    return 1\n").ast != identity("def measure():\n    return 2\n").ast
+
+
 def test_parameters_share_an_identity_and_other_files_have_their_bytes(tmp_path: Path) -> None:
     identity_of(tmp_path)
     (tmp_path / "tests/case.txt").write_text("not Python (", encoding="utf-8")

@@ -136,6 +136,19 @@ def test_a_missing_registry_is_told_with_the_way_on(sandbox: Sandbox) -> None:
     assert "redgreen init" in done.err
 
 
+def test_a_change_of_a_project_below_the_top_can_be_replayed(tmp_path: Path) -> None:
+    outer = make_sandbox(tmp_path / "repo", guard())
+    inner = Sandbox(outer.root / "services/one")
+    inner.write("shop.py", "def price():\n    return 41\n")
+    inner.write("tests/test_shop.py", "def test_nothing():\n    pass\n")
+    outer.commit("a project in a folder")
+    inner.write("shop.py", "def price():\n    return 42\n")
+    inner.write("tests/test_shop.py", "from shop import price\n\n\ndef test_price():\n    assert price() == 42\n")
+    outer.commit("changed")
+    done = inner.run("prove", "HEAD~1..HEAD", "--repeat", "1", "--", "tests/test_shop.py")
+    assert done.out.startswith("PROVEN"), done.out
+
+
 def test_a_project_below_the_top_of_its_repository_is_recorded_with_the_whole_tree(tmp_path: Path) -> None:
     outer = make_sandbox(tmp_path / "repo", guard())
     inner = Sandbox(outer.root / "services/one")
