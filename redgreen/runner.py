@@ -14,6 +14,7 @@ from redgreen.codec import JsonObject, digest, to_json, to_text
 from redgreen.codes import GREEN, GUARD, Mode, Verdict
 from redgreen.errors import PlannedError, RedgreenError, RegistryError, SecretError
 from redgreen.evidence.artifacts import Artifact, Audit, describe_artifacts, render_audit
+from redgreen.evidence.begun import list_missing, note_attempt
 from redgreen.evidence.folder import (
     format_stamp,
     hold_lock,
@@ -98,6 +99,8 @@ def run_selector(
     stamp = session.reserve_stamp(selector.initiative)
     run_id = f"{stamp.name}-{selector.name}-{mode}-{secrets.token_hex(2)}"
     with hold_lock(project, locate_lock(project, run_id), remove=True):
+        if not project.scratch:
+            note_attempt(project, run_id, selector.name)
         partial = open_partial(stamp, selector.subdir)
         expected = session.registry.frozen.get(selector.name) or (tuple(red.outcomes) if red else None)
         launcher = Launcher(session, partial, run_id, scrubber)
@@ -239,6 +242,8 @@ def _replay(run: _Run, environment: dict[str, object]) -> ReplayRecord:
         when=session.clock().astimezone(UTC).isoformat(timespec="seconds"),
     )
     change, notes = keep_change(patch, scrubber)
+    missing = list_missing(session.project, run.selector.name, run.red.run_id, run.launcher.run_id)
+    notes += tuple(f"an attempt since the RED is gone from the tree: {run_id}" for run_id in missing)
     record = replace(record, notes=(*record.notes, *notes))
     text = scrubber.scrub_text(to_text(record))
     write_text(folder / REPLAY, text)
