@@ -41,8 +41,15 @@ def load_replays(project: Project, initiative: str) -> dict[str, ReplayRecord]:
 
 
 def find_proof(run: SealedRun, later: dict[str, ReplayRecord]) -> ReplayRecord | None:
-    """Find the newest replay of a run: a later one, or the one in its folder; None where it was never replayed."""
-    return choose_newest(load_replay(run), later.get(run.run_id))
+    """Find the newest replay of a run: a later one, or the one in its folder; None where it was never replayed.
+
+    What cannot be read of a damaged folder is passed over: `verify` names it.
+    """
+    try:
+        own = load_replay(run)
+    except ValueError:
+        own = None
+    return choose_newest(own, later.get(run.run_id))
 
 
 def choose_newest(*records: ReplayRecord | None) -> ReplayRecord | None:
