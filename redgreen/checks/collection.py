@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -41,14 +42,14 @@ class Collected:
     Attributes:
         whole: Whether it came to the end of the collection.
         ids: The tests.
-        errors: What it could not collect.
+        errors: What it could not collect, with the reason.
         queries: The answer for each selector.
         output: What it printed.
     """
 
     whole: bool
     ids: list[str]
-    errors: list[str]
+    errors: dict[str, str]
     queries: dict[str, Query]
     output: str
 
@@ -94,13 +95,20 @@ def collect_suite(
     events = [json.loads(line) for line in lines]
     ids = next((event["ids"] for event in events if event["e"] == "collected"), None)
     broken = any(event["e"] == "internal_error" for event in events)
-    errors = [event["id"] for event in events if event["e"] == "collect_error"]
+    errors = {event["id"]: _find_reason(event["message"]) for event in events if event["e"] == "collect_error"}
     queries = {
         each["name"]: Query(tuple(each.get("ids", ())), each.get("inside", 0), each.get("error", ""))
         for each in events
         if each["e"] == "query"
     }
     return Collected(ids is not None and not broken, ids or [], errors, queries, output)
+
+
+def _find_reason(message: str) -> str:
+    """Find the line of pytest's report that names the exception."""
+    told = [line[1:].strip() for line in message.splitlines() if line.startswith("E ")]
+    named = [line for line in told if re.match(r"[\w.]+(?:Error|Exception|Warning)\b", line)]
+    return (named or told or [message.strip().splitlines()[-1] if message.strip() else "pytest does not say why"])[-1]
 
 
 def _collect_only(

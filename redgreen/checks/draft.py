@@ -66,7 +66,7 @@ class Draft:
         text: The file.
         guards: Names of its selectors, with what each selects.
         tests: How many tests pytest collects.
-        errors: What pytest cannot collect.
+        errors: What pytest cannot collect, with the reason.
         advice: What to do where pytest asks for more than is there.
         plugins: What runs have to load.
     """
@@ -74,7 +74,7 @@ class Draft:
     text: str
     guards: dict[str, str]
     tests: int
-    errors: list[str]
+    errors: dict[str, str]
     advice: list[str]
     plugins: list[str] = field(default_factory=list)
 
@@ -86,7 +86,7 @@ def draft_registry(project: Project, schema: str) -> Draft:
         RegistryError: Pytest takes too long to collect.
     """
     collected, plugins, folders, advice = _find_needs(project)
-    broken = [node.partition("::")[0] for node in collected.errors]
+    broken = {node.partition("::")[0]: reason for node, reason in collected.errors.items()}
     files = list(dict.fromkeys(nodeid.partition("::")[0] for nodeid in collected.ids))
     files += [file for file in broken if file not in files and (project.root / file).is_file()]
     guards = _name_groups(_group(sorted(files)))
@@ -105,7 +105,7 @@ def draft_registry(project: Project, schema: str) -> Draft:
     text += "selectors:\n" + EXAMPLE.format(initiative=initiative, file=(files or ["tests/test_new.py"])[0])
     for name, select in guards.items():
         text += GUARD.format(name=name, initiative=initiative, select=_quote(select))
-    return Draft(text, guards, len(collected.ids), list(dict.fromkeys(broken)), advice, plugins)
+    return Draft(text, guards, len(collected.ids), broken, advice, plugins)
 
 
 def make_name(path: str) -> str:

@@ -96,8 +96,8 @@ def look_once(
 
 def propose(failure: Failure, selector: Selector) -> Reason:
     """Propose the reason that a failure would meet; its author narrows it down."""
-    lines = failure.message.strip().splitlines() or ["."]
-    match = re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", lines[0][:LONGEST]).strip()
+    lines = failure.message.strip().splitlines()
+    match = re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", lines[0][:LONGEST]).strip() if lines else "^$"
     place = find_place(failure, selector)
     return Reason(failure.type, CHANGING.sub(".*", match), place if place != "elsewhere" else "product")
 

@@ -38,8 +38,8 @@ def lint(project: Project, registry: Registry) -> Findings:
     """
     collected = collect(project, registry)
     findings = Findings(collected=len(collected.ids), output=collected.output)
-    for node in collected.errors:
-        findings.problems.append(Problem(node.partition("::")[0], 0, "pytest cannot collect this file"))
+    for node, reason in collected.errors.items():
+        findings.problems.append(Problem(node.partition("::")[0], 0, f"pytest cannot collect this file: {reason}"))
     for selector in registry.selectors.values():
         query, where = collected.queries[selector.name], f"selectors.{selector.name}"
         for message in _find_problems(registry, selector, query):

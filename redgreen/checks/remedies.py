@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from typing import Final
 
 from redgreen.codes import Verdict
 from redgreen.evidence.record import Result
-from redgreen.judge.verdict import may_skip
 from redgreen.registry.model import Registry
 from redgreen.run.logfile import ESCAPES
 
@@ -24,6 +24,7 @@ REFUSED: Final = {
     "pytest_forked": "it runs tests in processes of their own",
     "xdist": "it runs tests in processes of their own",
 }
+MOST_NAMED: Final = 4  # skipped tests that are listed by name
 NEUTRAL: Final = "take it out of pytest's configuration, or the whole of it out of runs: `pytest_args: [-o, addopts=]`"
 
 
@@ -99,11 +100,12 @@ def find_remedies(output: str, root: Path) -> list[Remedy]:
 def list_ways_on(result: Result, output: str, registry: Registry, root: Path) -> list[str]:
     """List what to write for an invalid run, with the file to write it into."""
     selector = registry.selectors[result.selector]
-    skipped = [row.id for row in result.tests if row.outcome == "skipped" and not may_skip(row.id, selector)]
+    skipped = [reason.removesuffix(" skipped") for reason in result.reasons]  # tests, and files as a whole
     xfailed = [row.id for row in result.tests if row.outcome == "xfailed"]
     ways = []
-    if result.verdict is Verdict.SKIPPED and len(skipped) < len(result.tests):
-        ways.append(f'`expect: {{skipped: {len(skipped)}}}`, or `may_skip: ["{(skipped or ["FILE"])[0]}", ...]`')
+    if result.verdict is Verdict.SKIPPED and any(row.outcome != "skipped" for row in result.tests):
+        named = json.dumps(skipped) if len(skipped) <= MOST_NAMED else '["*GLOB*"]'
+        ways.append(f"`may_skip: {named}`, or `expect: {{skipped: {len(skipped)}}}`")
     elif result.verdict is Verdict.XFAILED:
         ways.append(f"`expect: {{xfailed: {len(xfailed)}}}`")
     elif result.verdict is Verdict.TIMEOUT:

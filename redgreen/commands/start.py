@@ -77,7 +77,7 @@ def _describe(project: Project, draft: Draft) -> list[str]:
     lines += [f"  {name:20}  {select}" for name, select in draft.guards.items()]
     if draft.plugins:
         lines.append(f"plugins that runs load: {', '.join(draft.plugins)}")
-    lines += [f"cannot be collected: {file}" for file in draft.errors]
+    lines += [f"cannot be collected: {file}: {reason}" for file, reason in draft.errors.items()]
     lines += [f"note: {advice}" for advice in draft.advice]
     if not draft.guards and not draft.advice:
         lines.append("note: pytest collects no test here; `testpaths` of its configuration says where it looks")

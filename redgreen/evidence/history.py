@@ -42,15 +42,12 @@ class History:
         return cls(project, said[1], said[0] == "true")
 
     def check(self, folder: Path) -> list[str]:
-        """Return what git says against a sealed folder; nothing for one that records no commit.
+        """Return what git says against a folder that verifies; nothing for one that records no commit.
 
         What a shallow clone lacks is not held against it.
         """
-        try:
-            contents = read_contents(folder)
-            run = load_run(folder, contents)
-        except ValueError:
-            return []  # said by `verify_folder`
+        contents = read_contents(folder)
+        run = load_run(folder, contents)
         revision = run.result.git
         if revision is None or run.verdict is Verdict.ABANDONED:
             return []
@@ -107,10 +104,7 @@ class History:
         pair, revision = run.result.pairs_with, run.result.git
         if run.result.mode is not GREEN or not run.is_valid or pair is None or revision is None:
             return []
-        try:
-            red = load_run(self.project.root / pair.folder).result.git
-        except ValueError:
-            return []  # said by `verify_folder`
+        red = load_run(self.project.root / pair.folder).result.git
         if red is None or not self._is_there(red.head):
             return []  # said of the RED
         try:

@@ -136,6 +136,7 @@ class Result:
     pytest: PytestFacts | None = field(default=None, metadata=OMITTED)
     repeat: Repeat | None = field(default=None, metadata=OMITTED)
     env_sha256: str | None = field(default=None, metadata=OMITTED)
+    reads: tuple[str, ...] | None = field(default=None, metadata=OMITTED)
     identity: int | None = field(default=None, metadata=OMITTED)
     summary_format: int | None = field(default=None, metadata=OMITTED)
 

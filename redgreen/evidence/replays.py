@@ -11,7 +11,7 @@ from redgreen.evidence.replayed import LATER, ReplayRecord
 from redgreen.evidence.sealed import SealedRun, load_replay
 from redgreen.project import Project
 
-__all__ = ["append_replay", "check_replays", "find_proof", "load_replays", "locate_replays"]
+__all__ = ["append_replay", "check_replays", "choose_newest", "find_proof", "load_replays", "locate_replays"]
 
 
 def locate_replays(project: Project, initiative: str) -> Path:
@@ -42,9 +42,12 @@ def load_replays(project: Project, initiative: str) -> dict[str, ReplayRecord]:
 
 def find_proof(run: SealedRun, later: dict[str, ReplayRecord]) -> ReplayRecord | None:
     """Find the newest replay of a run: a later one, or the one in its folder; None where it was never replayed."""
-    own = load_replay(run)
-    newest = later.get(run.result.run_id)
-    return max(filter(None, (own, newest)), key=lambda record: record.when, default=None)
+    return choose_newest(load_replay(run), later.get(run.run_id))
+
+
+def choose_newest(*records: ReplayRecord | None) -> ReplayRecord | None:
+    """Choose the newest of several replays of a run; None where there is none."""
+    return max(filter(None, records), key=lambda record: record.when, default=None)
 
 
 def check_replays(project: Project) -> list[str]:

@@ -102,11 +102,13 @@ def load_run(folder: Path, contents: Mapping[str, bytes] | None = None) -> Seale
 
 
 def load_replay(run: SealedRun) -> ReplayRecord | None:
-    """Read replay.json of a sealed folder; None when it has none.
+    """Read replay.json of a sealed folder; None when it has none, as only a valid GREEN may have one.
 
     Raises:
         ValueError: It holds something else.
     """
+    if run.verdict is not Verdict.VALID_GREEN:
+        return None
     data = read_contents(run.folder).get(REPLAY)
     return None if data is None else read_replay(data)
 

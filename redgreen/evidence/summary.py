@@ -176,6 +176,10 @@ def _render_facts(result: Result, selector: Selector) -> list[str]:
     ]
     if result.pairs_with:
         rows.append(row("answers the RED", code(result.pairs_with.run_id)))
+    if result.reads:
+        shown = ", ".join(code(name) for name in result.reads[:MOST_ROWS])
+        more = f" and {len(result.reads) - MOST_ROWS} more" if len(result.reads) > MOST_ROWS else ""
+        rows.append(row("read by the tests, neither product nor test", shown + more))
     if not time.monotonic:
         rows.append(row("clock", "the clock was set while the run went on; durations are by the monotonic clock"))
     if result.artifacts:

@@ -39,13 +39,18 @@ def verify_folder(project: Project, folder: Path) -> list[str]:
     return verify_contents(project, folder, contents)
 
 
-def verify_contents(project: Project, folder: Path, contents: dict[str, bytes]) -> list[str]:
-    """Return everything that is wrong with the files of a sealed folder, wherever they are kept."""
+def verify_contents(
+    project: Project, folder: Path, contents: dict[str, bytes], run: SealedRun | None = None
+) -> list[str]:
+    """Return everything that is wrong with the files of a sealed folder, wherever they are kept.
+
+    `run` is what they hold, where that was read already.
+    """
     problems = _check_manifest(contents)
     if problems:
         return problems
     try:
-        run = load_run(folder, contents)
+        run = run or load_run(folder, contents)
         problems += _check_claims(run, contents)
         problems += _check_traces(project, contents)
         if run.verdict is not Verdict.ABANDONED:

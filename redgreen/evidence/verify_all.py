@@ -43,8 +43,8 @@ def verify_all(project: Project, path: str = "", against: str = "", *, ask_git: 
     number = len(folders)
     for folder in folders:
         shown = project.relativize(folder) if folder.is_relative_to(project.root) else folder.name
-        problems += [f"{shown}: {problem}" for problem in verify_folder(project, folder)]
-        problems += [f"{shown}: {problem}" for problem in (history.check(folder) if history else [])]
+        found = verify_folder(project, folder) or (history.check(folder) if history else [])
+        problems += [f"{shown}: {problem}" for problem in found]
     for log in logs:
         found, lines = verify_guards(project, log)
         problems += found

@@ -70,7 +70,10 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """The verdict of a run and everything that the record says about its tests."""
+    """The verdict of a run and everything that the record says about its tests.
+
+    `reads` are the files that its tests opened and that are neither product nor tests; None where nobody looked.
+    """
 
     verdict: Verdict
     reasons: tuple[str, ...]
@@ -80,6 +83,7 @@ class Conclusion:
     guards: dict[str, Outcomes]
     transition: Transition | None
     repeat: Repeat | None
+    reads: tuple[str, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values by name."""

@@ -69,7 +69,10 @@ class TestRecord:
 
 @dataclass(slots=True)
 class Evidence:
-    """Everything known about one pytest process, before any judgement."""
+    """Everything known about one pytest process, before any judgement.
+
+    `reads` are files of the repository, modules left out, that its tests opened; None where that was not recorded.
+    """
 
     rc: int
     timed_out: bool = False
@@ -86,6 +89,7 @@ class Evidence:
     deselected: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
+    reads: list[str] | None = None
     tests: dict[str, TestRecord] = field(default_factory=dict)
     junit: list[tuple[str, str, str]] | None = None
 
@@ -183,6 +187,7 @@ def _take(evidence: Evidence, event: dict[str, Any]) -> None:
             _take_test(evidence, event)
         case "finish":
             evidence.finish_rc = int(event["rc"])
+            evidence.reads = list(event["reads"]) if "reads" in event else None
             evidence.outside = [name for name, where in event["origins"].items() if where == "outside"]
         case unknown:
             raise ValueError(unknown)

@@ -9,7 +9,7 @@ from redgreen.codes import GREEN, GUARD, RED, Mode, Verdict
 from redgreen.judge.conclusion import Conclusion, ErrorRow, Outcomes, RedSide, Repeat, TestRow, Transition
 from redgreen.judge.events import Evidence, TestRecord
 from redgreen.judge.identity import VERSION, Identity
-from redgreen.judge.verdict import Judgement, find_place, judge, may_skip
+from redgreen.judge.verdict import Judgement, find_owner, find_place, judge, may_skip
 from redgreen.registry.model import Selector
 
 Identities = Mapping[str, Identity]
@@ -65,7 +65,17 @@ def conclude(
         guards={guard.selector.name: _list_outcomes(guard.evidence) for guard in guards},
         transition=transition,
         repeat=Repeat(len(runs), flaky),
+        reads=_list_reads(runs, selector),
     )
+
+
+def _list_reads(runs: Sequence[Evidence], selector: Selector) -> tuple[str, ...] | None:
+    """List what the tests read that is neither product nor belongs to the tests."""
+    if any(evidence.reads is None for evidence in runs):
+        return None
+    found = {name for evidence in runs for name in evidence.reads or ()}
+    known = ("tests", "product") if selector.product else ("tests",)
+    return tuple(sorted(name for name in found if find_owner(name, selector) not in known))
 
 
 def _check_guards(guards: Sequence[Guarded]) -> tuple[Verdict, tuple[str, ...]] | None:

@@ -266,13 +266,16 @@ def _check_rule(failure: Failure, rule: Rule, selector: Selector) -> str:
 
 def find_place(failure: Failure, selector: Selector) -> str:
     """Return whose code raised it: tests, product, third_party, or elsewhere (in the repository, but no product)."""
-    if not failure.inside:
-        return "third_party"
-    path = PurePosixPath(failure.file)
+    return find_owner(failure.file, selector) if failure.inside else "third_party"
+
+
+def find_owner(file: str, selector: Selector) -> str:
+    """Return to whom a file of the repository belongs: tests, product, or elsewhere where a product is declared."""
+    path = PurePosixPath(file)
     support = {part.partition("::")[0] for part in selector.test_support}
-    in_tests = any(path.is_relative_to(root) for root in selector.tests_roots) or failure.file in support
+    in_tests = any(path.is_relative_to(root) for root in selector.tests_roots) or file in support
     if in_tests or path.name == "conftest.py" or path.match("test_*.py") or path.match("*_test.py"):
         return "tests"
-    if selector.product and not any(fnmatch.fnmatchcase(failure.file, glob) for glob in selector.product):
+    if selector.product and not any(fnmatch.fnmatchcase(file, glob) for glob in selector.product):
         return "elsewhere"
     return "product"

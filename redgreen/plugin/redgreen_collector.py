@@ -25,6 +25,8 @@ PRODUCTS: Final = tuple(filter(None, os.environ.pop("REDGREEN_PRODUCTS", "").spl
 QUERIES: Final = os.environ.pop("REDGREEN_QUERIES", "")
 MESSAGE_CAP: Final = 4000  # characters of an exception's message
 CHAIN_CAP: Final = 20  # exceptions followed through __cause__ and __context__
+READS_CAP: Final = 200  # files that are listed
+MODULES: Final = (".py", ".pyc", ".pyi", ".so", ".pyd")
 OUTSIDE: Final = ("site-packages", "dist-packages")
 
 _stream = open(EVENTS, "a", encoding="utf-8") if EVENTS else None  # noqa: SIM115 - lives as long as the process
@@ -36,6 +38,31 @@ _body: dict[str, dict[str, Any]] = {}
 _deselected: set[str] = set()
 _subtests_failed: dict[str, dict[str, Any] | None] = {}
 _root = Path.cwd()
+_reads: set[str] = set()
+_is_testing = False
+
+
+def note_read(event: str, arguments: tuple[Any, ...]) -> None:
+    """Remember a file that is opened for reading while tests run."""
+    if event != "open" or not _is_testing:
+        return
+    path, _, flags = arguments
+    if isinstance(path, str) and not (isinstance(flags, int) and flags & os.O_ACCMODE == os.O_WRONLY):
+        _reads.add(os.path.abspath(path))
+
+
+if EVENTS:
+    sys.addaudithook(note_read)
+
+
+def list_reads() -> list[str]:
+    """List the files of the repository that were read while tests ran, without its modules."""
+    found = set()
+    root = str(_root.resolve()) + os.sep
+    for path in _reads:
+        if path.startswith(root) and not path.endswith(MODULES) and is_inside(Path(path)) and os.path.isfile(path):
+            found.add(path[len(root) :].replace(os.sep, "/"))
+    return sorted(found)[:READS_CAP]
 
 
 def emit(**event: object) -> None:
@@ -93,6 +120,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     ids = [item.nodeid for item in session.items]
     dropped = sorted(_items.keys() - set(ids) - _deselected)
     emit(e="collected", ids=ids, deselected=sorted(_deselected), dropped=dropped)
+    global _is_testing
+    _is_testing = True
     if QUERIES:
         answer_queries(session)
 
@@ -162,7 +191,10 @@ def watch(function: Callable[..., object], seen: dict[str, Any]) -> Callable[...
         __tracebackhide__ = True
         seen["entered"] = True
         try:
-            return function(*args, **kwargs)
+            result = function(*args, **kwargs)
+            if inspect.iscoroutine(result) or inspect.isasyncgen(result) or inspect.isgenerator(result):
+                seen["entered"] = False  # what it returned holds the body, and nobody here runs it
+            return result
         except BaseException as error:
             seen["raised"] = type(error).__name__
             raise
@@ -235,7 +267,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         file = getattr(module, "__file__", None)
         if file:
             origins[name] = "repo" if is_inside(Path(file)) else "outside"
-    emit(e="finish", rc=int(exitstatus), collected=session.testscollected, origins=origins)
+    emit(e="finish", rc=int(exitstatus), collected=session.testscollected, origins=origins, reads=list_reads())
 
 
 def describe(error: BaseException, traceback: TracebackType | None) -> dict[str, Any]:

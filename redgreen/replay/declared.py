@@ -12,7 +12,7 @@ from redgreen.replay.cell import Cell
 from redgreen.replay.proof import Cells, Proof, check_cells, compare_with_before, get_outcome
 from redgreen.replay.reasons import Rules, describe_failure, look_behind
 
-__all__ = ["judge_pair", "limit"]
+__all__ = ["find_stub", "judge_pair", "limit"]
 
 Found = tuple[ProofVerdict, tuple[str, ...]]
 Check = Callable[[Cell, str], str]
@@ -31,7 +31,7 @@ def judge_pair(cells: Cells, selector: Selector, declared: tuple[str, ...], rule
         return _check_declared(cell, nodeid, selector, rules)
 
     found = check_cells(cells)
-    stub = _find_stub(cells, declared)
+    stub = find_stub(cells.before, declared)
     found = found or _check_red(cells, declared, check)
     if stub:
         found = found or (
@@ -54,9 +54,9 @@ def limit(proof: Proof, verdict: ProofVerdict, reason: str) -> Proof:
     return replace(proof, verdict=verdict, reasons=(reason, *proof.reasons), fixed=())
 
 
-def _find_stub(cells: Cells, declared: tuple[str, ...]) -> str:
-    """Find a declared test whose failure is that of a stub."""
-    tests = cells.before.tests if cells.before is not None else {}
+def find_stub(red: Cell | None, declared: tuple[str, ...]) -> str:
+    """Find a declared test whose failure at the RED is that of a stub; empty where there is none."""
+    tests = red.tests if red is not None else {}
     failures = {nodeid: tests[nodeid].failure for nodeid in declared if nodeid in tests}
     return next((nodeid for nodeid, failure in failures.items() if failure and failure.kind == "stub"), "")
 

@@ -12,8 +12,8 @@ from redgreen.evidence.environments import Difference, compare_environments
 from redgreen.evidence.guards import GuardLine, list_logs, read_lines
 from redgreen.evidence.packed import read_contents
 from redgreen.evidence.pair import name_proof
-from redgreen.evidence.replayed import CHANGE, ReplayRecord
-from redgreen.evidence.replays import find_proof, load_replays, locate_replays
+from redgreen.evidence.replayed import CHANGE, REPLAY, ReplayRecord, read_replay
+from redgreen.evidence.replays import choose_newest, load_replays, locate_replays
 from redgreen.evidence.sealed import SealedRun, load_run
 from redgreen.evidence.verify import verify_contents
 from redgreen.evidence.verify_guards import verify_guards
@@ -76,6 +76,7 @@ class _Folder:
     problems: tuple[str, ...]
     change: Source | None
     environment: bytes
+    replay: ReplayRecord | None
     files: tuple[str, ...]
 
 
@@ -133,8 +134,12 @@ def _read_folder(project: Project, folder: Path) -> _Folder:
     run = load_run(folder, contents)
     name = CHANGE if CHANGE in contents else PATCH
     change = Source(name, contents[name]) if name in contents else None
-    problems = tuple(verify_contents(project, folder, contents))
-    return _Folder(run, problems, change, contents.get(ENVIRONMENT, b""), tuple(sorted(contents)))
+    problems = tuple(verify_contents(project, folder, contents, run))
+    try:
+        replay = read_replay(contents[REPLAY]) if REPLAY in contents else None
+    except ValueError:
+        replay = None  # the problems say so
+    return _Folder(run, problems, change, contents.get(ENVIRONMENT, b""), replay, tuple(sorted(contents)))
 
 
 def _join(project: Project, folders: dict[str, _Folder]) -> list[Entry]:
@@ -148,7 +153,7 @@ def _join(project: Project, folders: dict[str, _Folder]) -> list[Entry]:
     entries = []
     for name, read in folders.items():
         run, red = read.run, reds[name]
-        replay = _find_replay(run, later[run.initiative])
+        replay = choose_newest(read.replay, later[run.initiative].get(run.run_id))
         entries.append(
             Entry(
                 row=describe_run(run),
@@ -187,10 +192,3 @@ def _load_later(project: Project, initiative: str) -> dict[str, ReplayRecord]:
         return load_replays(project, initiative)
     except ValueError as error:
         raise VerifyError(f"{project.relativize(locate_replays(project, initiative))}: {error}") from None
-
-
-def _find_replay(run: SealedRun, later: dict[str, ReplayRecord]) -> ReplayRecord | None:
-    try:
-        return find_proof(run, later)
-    except ValueError:
-        return None  # verify names it

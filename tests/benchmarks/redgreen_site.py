@@ -8,6 +8,7 @@ import os
 import platform
 import tempfile
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from redgreen_sandbox import Copier, Sandbox, guard, target
 from replay_fixture import record_pair
 
 from redgreen.evidence import ledger
+from redgreen.evidence.folder import format_stamp
+from redgreen.evidence.guards import add_lines, locate_log, read_lines
+from redgreen.evidence.packed import pack
 from redgreen.evidence.verify_all import verify_all
 from redgreen.site.write import write_site
 
@@ -32,12 +36,22 @@ def test_answer(number):
 
 
 def seal_runs(folder: str) -> Sandbox:
-    """Seal copies of a RED, its GREEN with a replay, a guard and an invalid attempt, through the code that seals."""
+    """Seal packed copies of a RED, its GREEN with a replay and an invalid attempt, and as many lines of guards."""
+    os.fsync = lambda fd: None  # power cuts are not the question here, and waiting for the disk takes minutes
     sandbox, red, green = record_pair(Path(folder) / "repo", target(extra="protects: [held]"), guard(), test=TESTS)
-    recorded = [red, green, sandbox.record("guard", "held"), sandbox.record("red")]
-    copiers = [Copier(sandbox.project, run.folder) for run in recorded]
-    for number in range(RUNS - len(recorded)):
-        copiers[number % len(copiers)].seal(NOW + timedelta(seconds=number))
+    project = sandbox.project
+    sandbox.record("guard", "held")
+    copiers = [Copier(project, run.folder) for run in (red, green, sandbox.record("red"))]
+    for number in range(RUNS - RUNS // 4 - len(copiers)):
+        pack(project, copiers[number % len(copiers)].seal(NOW + timedelta(seconds=number)))
+    [line] = read_lines(locate_log(project, "DEMO-001"))
+    stamps = [format_stamp(NOW + timedelta(minutes=number + 1)) for number in range(RUNS // 4 - 1)]
+    times = replace(line.time, end=format_stamp(NOW + timedelta(days=9)))
+    lines = [
+        replace(line, folder=f"{stamp}-77/held", run_id=f"{stamp}-77{line.run_id[18:]}", seal=None, time=times)
+        for stamp in stamps
+    ]
+    add_lines(project, "DEMO-001", lines)
     return sandbox
 
 
@@ -47,7 +61,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         sandbox = seal_runs(folder)
         ledger.rebuild(sandbox.project, sandbox.loaded())
-        print(f"{len(verify_all(sandbox.project)[0])} problems")
+        problems = verify_all(sandbox.project)[0]
+        print(f"{len(problems)} problems {problems[:1]}")
         out = sandbox.project.make_state() / "site"
         for _ in range(3):
             begun, spent = time.perf_counter(), time.process_time()

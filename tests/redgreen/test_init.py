@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -83,6 +84,17 @@ def test_every_layout_gets_guards_that_hold(tmp_path: Path, layout: str) -> None
     assert project.run("verify").code == 0
 
 
+def test_an_exception_without_a_message_gets_a_reason_that_it_meets(tmp_path: Path) -> None:
+    raising = {"calc.py": "def mean(values):\n    raise ValueError\n", "tests/test_mean.py": TEST_MEAN}
+    project = make_project(tmp_path / "p", raising)
+    project.run("init")
+    words = shlex.split(project.run("add", "mean_of", "tests/test_mean.py").out.splitlines()[-1])
+    assert words[-6:] == ["--type", "ValueError", "--match", "^$", "--raised-in", "product"]
+    assert project.run(*words[3:]).code == 0
+    project.commit("declared")
+    assert project.run("run", "red", "mean_of").code == 0
+
+
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     project = make_project(tmp_path / "p", FLAT | {"plans/registry.yaml": "mine\n"})
     done = project.run("init")
@@ -96,7 +108,8 @@ def test_files_that_cannot_be_collected_are_named_and_the_rest_goes_on(tmp_path:
     project = make_project(tmp_path / "p", FLAT | {"tests/test_broken.py": "import nowhere_at_all\n"})
     done = project.run("init")
     assert done.code == 0
-    assert "cannot be collected: tests/test_broken.py" in done.out
+    told = "tests/test_broken.py: ModuleNotFoundError: No module named 'nowhere_at_all'"
+    assert f"cannot be collected: {told}" in done.out
     project.commit("registry")
     assert project.run("guard", "calc").code == 0
     assert project.run("guard", "broken").code == 12
@@ -236,7 +249,7 @@ def test_a_skip_that_nobody_declared_says_what_to_write(tmp_path: Path) -> None:
     done = project.run("guard", "s")
     assert done.code == 44
     assert "`expect: {skipped: 1}`" in done.out
-    assert 'may_skip: ["tests/test_s.py::test_later"' in done.out
+    assert '`may_skip: ["tests/test_s.py::test_later"]`' in done.out
 
 
 def test_a_variable_of_the_registry_adds_to_the_import_path(tmp_path: Path) -> None:

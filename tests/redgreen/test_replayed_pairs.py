@@ -218,6 +218,8 @@ def test_an_ignored_file_is_no_fix(tmp_path: Path) -> None:
     sandbox.env["LANG"] = "41"
     run = record_pair(sandbox, lambda box: box.write("answer.local", "42"))
     assert_unproven(run, "NOTHING_CHANGED")
+    assert run.result.reads == ("answer.local",)
+    assert "`answer.local`" in read_contents(run.folder)["summary.md"].decode()
 
 
 def test_a_variable_that_passes_by_default_is_no_fix(tmp_path: Path) -> None:
@@ -393,6 +395,22 @@ def test_a_missing_name_in_disguise_is_no_reason(tmp_path: Path, test: str) -> N
     honest = make(tmp_path / "declared", files={"tests/test_demo.py": test}, accept="assertion, missing_symbol")
     run = record_pair(honest, lambda box: box.write("product.py", FIXED + "\n\nmissing = 1\n"))
     assert replayed(run).verdict == "PROVEN", replayed(run).reasons
+
+
+@pytest.mark.parametrize("kind", ["async def inner", "def inner"])
+def test_a_body_that_is_made_and_never_run_does_not_pass(tmp_path: Path, kind: str) -> None:
+    body = "    yield\n" if kind == "def inner" else ""
+    test = f"""\
+{kind}():
+{body}    assert False
+
+
+def test_answer():
+    return inner()
+"""
+    sandbox = make_sandbox(tmp_path / "repo", guard(select="tests/test_demo.py"))
+    sandbox.write("tests/test_demo.py", test)
+    assert sandbox.record("guard", "held").verdict is not Verdict.GUARD_HELD
 
 
 def test_a_test_file_that_is_rewritten_while_it_runs_is_no_fix(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ The evidence of each session is judged as a RED, as a GREEN and as a guard. Only
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -536,7 +537,7 @@ def launched(
         interrupts=interrupts, start=start,
     )  # fmt: skip
     scrubber = Scrubber(tmp_path / "repo", {})
-    launcher = Launcher(session, tmp_path / "report", f"fault-{tmp_path.name}", scrubber)
+    launcher = Launcher(session, tmp_path / "report", f"fault-{os.getpid()}-{tmp_path.name}", scrubber)
     attempt = launcher.launch(selector_of(case), label="main", log="case.log", tmp=tmp_path / "run" / "1")
     return {mode: judge(attempt.evidence, selector_of(case), mode, case.expected) for mode in (RED, GREEN, GUARD)}
 

@@ -25,11 +25,15 @@
     rows.replaceChildren(...(wanted.length ? found.slice(0, MOST).map(build) : whole));
     for (const pager of pagers) pager.hidden = wanted.length > 0;
     const cut = found.length > MOST ? `, the newest ${MOST} shown` : "";
-    location.replace(`#${new URLSearchParams(wanted)}`); // an address that others can open
+    if (wanted.length || location.hash) location.replace(`#${new URLSearchParams(wanted)}`); // an address that others can open
     caption.textContent = wanted.length ? `${found.length} of ${RUNS.length} runs${cut}` : told;
     form.querySelector("output").textContent = wanted.length ? caption.textContent : "";
   }
 
+  for (const select of form.querySelectorAll("select")) {
+    const values = new Set(RUNS.map((run) => run[select.name]).filter(Boolean));
+    select.append(...[...values].sort().map((value) => new Option(value)));
+  }
   form.addEventListener("change", update);
   form.addEventListener("reset", () => setTimeout(update));
   form.addEventListener("submit", (event) => event.preventDefault());
