@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from redgreen.codes import GUARD, Verdict
+from redgreen.codes import GREEN, GUARD, Verdict
 from redgreen.errors import LedgerError, RepositoryError
 from redgreen.evidence.folder import hold_lock, parse_stamp, write_whole
 from redgreen.evidence.freshness import find_freshness, list_newest, read_head
@@ -149,8 +149,16 @@ def render_row(project: Project, run: Recorded, later: dict[str, ReplayRecord]) 
     return row(*cells)
 
 
+def _find_proof(run: SealedRun, later: dict[str, ReplayRecord]) -> ReplayRecord | None:
+    """Find what the newest replay of a GREEN showed; none where its folder cannot be read, which `verify` names."""
+    try:
+        return find_proof(run, later) if run.result.mode is GREEN else None
+    except ValueError:
+        return None
+
+
 def _describe_verdict(run: SealedRun, later: dict[str, ReplayRecord]) -> str:
-    result, replayed = run.result, find_proof(run, later)
+    result, replayed = run.result, _find_proof(run, later)
     verdict = str(result.verdict)
     if result.verdict is Verdict.VALID_RED:
         kinds = sorted({row.error.kind for row in result.tests if row.error and row.id in result.declared})
