@@ -120,6 +120,16 @@ def take_snapshot(root: Path, evidence: Sequence[str]) -> Snapshot:
     return Snapshot(Revision(head, branch, tree, bool(patch), sha256), patch)
 
 
+def read_tree(root: Path, commit: str) -> dict[str, str]:
+    """Read the contents of a commit's files, as git's object ids, by path from the top of the repository.
+
+    Raises:
+        RepositoryError: There is no such commit.
+    """
+    raw = git(root, "ls-tree", "-r", "-z", "--full-tree", commit).decode("utf-8", "surrogateescape")
+    return {name: facts.split()[2] for facts, _, name in (row.partition("\t") for row in raw.split("\0")[:-1])}
+
+
 def _set_aside(folder: Path, objects: Path) -> dict[str, str]:
     """Return variables by which git reads a repository's objects, and writes index and objects into a folder."""
     (folder / "objects").mkdir()
@@ -157,6 +167,11 @@ class RebuiltTree:
             return self._git("cat-file", "blob", f":{name}")
         except RepositoryError:
             return None
+
+    def list_blobs(self) -> dict[str, str]:
+        """List the contents of its files, as git's object ids, by path."""
+        raw = self._git("ls-files", "--stage", "-z").decode("utf-8", "surrogateescape")
+        return {name: facts.split()[1] for facts, _, name in (row.partition("\t") for row in raw.split("\0")[:-1])}
 
     def extract(self, folder: Path) -> None:
         """Write its files into a folder.

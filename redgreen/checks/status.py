@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from redgreen.codes import RED, Mode, Verdict
+from redgreen.errors import RepositoryError
+from redgreen.evidence.freshness import find_freshness, list_newest, read_head
 from redgreen.evidence.guards import Recorded, load_recorded
+from redgreen.evidence.replays import find_proof, load_replays
+from redgreen.evidence.sealed import SealedRun
 from redgreen.project import Project
 from redgreen.registry.model import Registry, Selector
 
@@ -17,7 +21,7 @@ class Standing:
     `state` is planned, waiting (no valid RED yet), red, green, invalid (the newest attempt counts for nothing and
     none is valid), unrun or held (guards); `active` says that its phase is the one being worked on, `stale` that
     the registry has changed what it declares since its newest valid run; `last` names the newest attempt, `next` the
-    command to run next.
+    command to run next, `proof` says whether what its newest GREEN has shown holds for the files at HEAD.
     """
 
     selector: str
@@ -31,6 +35,7 @@ class Standing:
     attempts: int
     invalid: int
     next: str
+    proof: str = ""
 
 
 def list_standings(project: Project, registry: Registry) -> list[Standing]:
@@ -42,6 +47,24 @@ def list_standings(project: Project, registry: Registry) -> list[Standing]:
         _describe(registry, selector, sorted(runs.get(selector.name, []), key=lambda run: run.key))
         for selector in registry.selectors.values()
     ]
+
+
+def list_proofs(project: Project) -> dict[str, str]:
+    """Say by selector what its newest GREEN proves, and whether that holds for the files at HEAD."""
+    newest = list_newest(run for run in load_recorded(project) if isinstance(run, SealedRun))
+    try:
+        _, head = read_head(project)
+    except RepositoryError:
+        return {}
+    told = {}
+    for name, run in newest.items():
+        try:
+            replayed = find_proof(run, load_replays(project, run.initiative))
+        except ValueError:
+            replayed = None  # verify names the line
+        verdict = replayed.verdict.value if replayed is not None else "not replayed"
+        told[name] = f"{verdict}, {find_freshness(project, run, replayed, head)}"
+    return told
 
 
 def list_waiting(project: Project, registry: Registry, mode: Mode, initiative: str = "") -> list[Selector]:

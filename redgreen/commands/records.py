@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from redgreen.checks import status
 from redgreen.codec import to_json
 from redgreen.commands.answer import Answer
@@ -42,7 +44,8 @@ def rebuild_ledger(project: Project) -> Answer:
 def show_status(project: Project) -> Answer:
     """Show the state of every selector and what to run next."""
     registry = load_registry(project.root)
-    rows = status.list_standings(project, registry)
+    proofs = status.list_proofs(project)
+    rows = [replace(row, proof=proofs.get(row.selector, "")) for row in status.list_standings(project, registry)]
     open_runs = abandoned.find_unfinished(project)
     width = max(len(row.selector) for row in rows)
     lines = []
@@ -52,6 +55,7 @@ def show_status(project: Project) -> Answer:
             if row.initiative == initiative.name:
                 mark = "*" if row.active else " "
                 told = " stale" if row.stale else ""
+                told += f" ({row.proof})" if row.proof else ""
                 told += f"  last: {row.last}" if row.last else ""
                 told += f"  ({row.invalid} of {row.attempts} invalid)" if row.invalid else ""
                 lines.append(f" {mark} {row.phase:3} {row.selector:{width}}  {row.state}{told}")

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from redgreen.codes import GUARD, Verdict
-from redgreen.errors import LedgerError
+from redgreen.errors import LedgerError, RepositoryError
 from redgreen.evidence.folder import hold_lock, parse_stamp, write_whole
+from redgreen.evidence.freshness import find_freshness, list_newest, read_head
 from redgreen.evidence.guards import GUARDS, GuardLine, Recorded, load_recorded
 from redgreen.evidence.markdown import escape, row
 from redgreen.evidence.pair import count_outcomes, format_outcomes
@@ -27,6 +28,7 @@ LINK: Final = re.compile(  # to a folder, or to the line of a guard
     r"(?P<stamp>[^/()]+)/(?P<name>[^/()]+)/?\) \| `(?P<seal>[0-9a-f]{12})` \|\Z"
 )
 PROOF: Final = re.compile(r" · [a-z_]+(?: \(replayed [0-9-]{10}\))?(?= \|)")
+FRESH: Final = re.compile(r"^\r?\n?Proofs at `[0-9a-f]+`: .*\r?\n", re.MULTILINE)
 HEAD: Final = (
     "| UTC | phase | selector | mode | verdict | tests | lost | time/budget | tree | pairs with | report | seal |",
     "|---|---|---|---|---|---|---|---|---|---|---|---|",
@@ -45,8 +47,8 @@ def check(project: Project, registry: Registry) -> list[str]:
     Raises:
         LedgerError: The ledger is missing or its blocks are broken.
     """
-    text = _read(project)
-    wanted = _render(project, registry, text)
+    text = FRESH.sub("", _read(project))  # what holds at HEAD changes with every commit
+    wanted = FRESH.sub("", _render(project, registry, text))
     if wanted == text:
         return []
     have, want = read_rows(text), read_rows(wanted)
@@ -93,7 +95,9 @@ def add(project: Project, registry: Registry, run: Recorded) -> None:
             inside = text.splitlines()[first + 1 : last]
             rows = {(*parse_stamp(m["stamp"]), m["name"]): line for line in inside if (m := LINK.search(line))}
             rows[run.key] = render_row(project, run, _load_later(project, run.initiative))
-            wanted = _replace_block(project, text, run.initiative, [rows[key] for key in sorted(rows)], registry)
+            fresh = [line for line in inside if FRESH.match(f"{line}\n")]
+            lines = [*(rows[key] for key in sorted(rows)), *(["", *fresh] if fresh else [])]
+            wanted = _replace_block(project, text, run.initiative, lines, registry)
         write_whole(project, project.ledger, wanted.encode())
 
 
@@ -165,8 +169,23 @@ def _render(project: Project, registry: Registry, text: str) -> str:
     for initiative, runs in rows.items():
         later = _load_later(project, initiative)
         lines = [render_row(project, run, later) for _, run in sorted(runs.items())]
+        lines += _render_freshness(project, [run for run in runs.values() if isinstance(run, SealedRun)], later)
         text = _replace_block(project, text or TITLE, initiative, lines, registry)
     return text
+
+
+def _render_freshness(project: Project, runs: list[SealedRun], later: dict[str, ReplayRecord]) -> list[str]:
+    """Say in one line which proofs hold for the files at HEAD."""
+    newest = list_newest(runs)
+    if not newest:
+        return []
+    try:
+        commit, head = read_head(project)
+    except RepositoryError:
+        return []
+    found = {name: find_freshness(project, run, find_proof(run, later), head) for name, run in sorted(newest.items())}
+    told = "; ".join(f"{escape(name)} {escape(str(fresh))}" for name, fresh in found.items())
+    return ["", f"Proofs at `{commit}`: {told}."]
 
 
 def _load_later(project: Project, initiative: str) -> dict[str, ReplayRecord]:
