@@ -96,6 +96,8 @@ class _Reader:
         self.modules: dict[Path, Module | None] = {}
         self.known: dict[str, Identity] = {}
         self.supports: dict[str, str] = {}
+        self.wholes: dict[Path, str] = {}
+        self.texts: dict[ast.stmt, str] = {}
         self.config = ""
         with contextlib.suppress(OSError, ValueError, AttributeError):
             config = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
@@ -118,8 +120,8 @@ class _Reader:
             file, _, rest = name.partition("::")
             path = self.root / file
             module = self.load(path)
-            whole = hashlib.sha256(module.bytes if module else _read_bytes(path)).hexdigest()
-            code = _hash(self._collect_code(module, rest.split("::"))) if module else whole
+            whole = module.sha256 if module else hashlib.sha256(_read_bytes(path)).hexdigest()
+            code = self._hash_code(module, rest.split("::")) if module else whole
             if file not in self.supports:
                 self.supports[file] = self._hash_support(path)
             self.known[name] = Identity(whole, code, self.supports[file])
@@ -130,15 +132,22 @@ class _Reader:
         return [module for folder in folders if (module := self.load(folder / "conftest.py"))]
 
     def _hash_support(self, path: Path) -> str:
-        parts = [hashlib.sha256(module.bytes).hexdigest() for module in self._load_conftests(path)]
+        parts = [module.sha256 for module in self._load_conftests(path)]
         for name in CONFIGS:
             config = self.root / name
             if config.is_file():
                 parts.append(hashlib.sha256(config.read_bytes()).hexdigest())
         return _hash([*parts, self.config])
 
-    def _collect_code(self, module: Module, names: list[str]) -> Iterator[str]:
+    def _hash_code(self, module: Module, names: list[str]) -> str:
         start = find_nodes(module, names)
+        if start != [module.tree]:
+            return _hash(self._collect_code(module, start))
+        if module.path not in self.wholes:  # tests that are made at run time share the whole module
+            self.wholes[module.path] = _hash(self._collect_code(module, start))
+        return self.wholes[module.path]
+
+    def _collect_code(self, module: Module, start: list[ast.AST]) -> Iterator[str]:
         yield from (ast.unparse(node) for node in start)
         scopes = self._list_scopes(module)
         used = {name for node in start for name in find_used(node)}
@@ -152,10 +161,17 @@ class _Reader:
             met.add((scope.relative, name))
             for whole in scope.defined.get(name, []):
                 statement = narrow(whole, name)
-                found.add(f"{scope.relative}::{ast.unparse(statement)}")
+                text = self._unparse(whole) if statement is whole else ast.unparse(statement)
+                found.add(f"{scope.relative}::{text}")
                 found.update(self._collect_imports(statement, scope.path.parent))
                 waiting += [(place, each) for each in find_used(statement) for place in scopes]
         yield from sorted(found)
+
+    def _unparse(self, statement: ast.stmt) -> str:
+        """Write a statement that many tests share, once."""
+        if statement not in self.texts:
+            self.texts[statement] = ast.unparse(statement)
+        return self.texts[statement]
 
     def _list_scopes(self, module: Module) -> list[Module]:
         """List the modules whose names a test may use: its own, conftests, and what they name as plugins."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import hashlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,31 @@ class Module:
         self.tree = ast.parse(self.bytes)
         for node in ast.walk(self.tree):
             _drop_docstring(node)
+        self._members: dict[ast.AST, dict[str, list[Definition]]] = {}
+        self._bare: dict[ast.ClassDef, ast.ClassDef] = {}
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of its bytes."""
+        return hashlib.sha256(self.bytes).hexdigest()
+
+    def find_members(self, owner: ast.Module | ast.ClassDef) -> dict[str, list[Definition]]:
+        """Find the functions and classes of the module, or of a class in it, by name."""
+        if owner not in self._members:  # looked at once: a class may have thousands of tests
+            found: dict[str, list[Definition]] = {}
+            for node in owner.body:
+                if isinstance(node, Definition):
+                    found.setdefault(node.name, []).append(node)
+            self._members[owner] = found
+        return self._members[owner]
+
+    def strip_tests(self, owner: ast.ClassDef) -> ast.ClassDef:
+        """Return a class without its tests."""
+        if owner not in self._bare:
+            bare = copy.copy(owner)
+            bare.body = [node for node in owner.body if not _is_test(node)] or [ast.Pass()]
+            self._bare[owner] = bare
+        return self._bare[owner]
 
     @cached_property
     def imports(self) -> list[ast.Import | ast.ImportFrom]:
@@ -65,10 +91,10 @@ def _is_test(node: ast.stmt) -> bool:
 
 def find_nodes(module: Module, names: list[str]) -> list[ast.AST]:
     """Find the test function, and its classes without their other tests; the whole module if it is not there."""
-    body: list[ast.stmt] = module.tree.body
+    owner: ast.Module | ast.ClassDef = module.tree
     nodes: list[ast.AST] = []
     for depth, name in enumerate(names, 1):
-        named = [node for node in body if isinstance(node, Definition) and node.name == name]
+        named = module.find_members(owner).get(name, [])
         if not named:
             return [module.tree]  # inherited or made at run time: everything counts
         found = named[-1]  # the one that Python keeps
@@ -76,12 +102,8 @@ def find_nodes(module: Module, names: list[str]) -> list[ast.AST]:
         if depth == len(names) or not isinstance(found, ast.ClassDef):
             nodes.append(found)
             break
-        others = [
-            node for node in found.body if isinstance(node, Definition) and node.name.startswith(("test", "Test"))
-        ]
-        body, found = found.body, copy.copy(found)
-        found.body = [node for node in body if node not in others] or [ast.Pass()]
-        nodes.append(found)
+        nodes.append(module.strip_tests(found))
+        owner = found
     return nodes
 
 

@@ -328,6 +328,19 @@ def test_a_helper_belongs_to_its_tests_however_it_is_imported(
     assert identity("def measure():\n    return 1\n").ast != identity("def measure():\n    return 2\n").ast
 
 
+def test_other_tests_of_a_class_do_not_count_and_its_helpers_do(tmp_path: Path) -> None:
+    def identity(other: str, helper: str) -> Identity:
+        (tmp_path / "tests").mkdir(exist_ok=True)
+        body = f"class TestIt:\n    def help(self):\n        {helper}\n    def test_b(self):\n        {other}\n"
+        (tmp_path / FILE).write_text(f"{body}    def test_a(self):\n        self.help()\n", encoding="utf-8")
+        found = identify(tmp_path, [f"{FILE}::TestIt::test_a", f"{FILE}::TestIt::test_made"])
+        assert found[f"{FILE}::TestIt::test_made"].ast != found[f"{FILE}::TestIt::test_a"].ast
+        return found[f"{FILE}::TestIt::test_a"]
+
+    assert identity("pass", "pass").ast == identity("assert 1", "pass").ast
+    assert identity("pass", "pass").ast != identity("pass", "assert 1").ast
+
+
 def test_parameters_share_an_identity_and_other_files_have_their_bytes(tmp_path: Path) -> None:
     identity_of(tmp_path)
     (tmp_path / "tests/case.txt").write_text("not Python (", encoding="utf-8")
