@@ -21,6 +21,7 @@ ORDER = (
     "evidence",
     "run",
     "replay",
+    "sealing",
     "runner",
     "checks",
     "site",
