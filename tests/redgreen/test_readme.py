@@ -55,7 +55,7 @@ def test_the_first_proven_pair_can_be_typed_as_it_stands(tmp_path: Path, environ
     assert [line.split()[2] for line in "".join(told).splitlines() if line.startswith("REDGREEN ")] == [
         "GUARD_HELD", "VALID_RED", "VALID_GREEN",
     ]  # fmt: skip
-    assert "3 report folders verified" in told[5]
+    assert "3 reports verified" in told[5]
     assert "PROVEN  " in told[5]
     left = subprocess.run(["git", "status", "--porcelain"], cwd=folder, env=environ, capture_output=True, check=True)
     assert left.stdout == b""
