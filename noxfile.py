@@ -39,8 +39,14 @@ def types(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the default test suite and check array shapes; arguments go to pytest."""
+    pytest = ("python", "-m", "pytest", "-m", "not slow and not track and not ptychodus")
     shapes = "--jaxtyping-packages=ptycho_torch.physics,ptycho_torch.networks,beartype.beartype"
-    session.run("python", "-m", "pytest", "-m", "not slow and not track and not ptychodus", shapes, *session.posargs)
+    if session.posargs:
+        session.run(*pytest, shapes, *session.posargs)
+        return
+    # those of the harness mostly wait for processes of one thread; those of the package use every core by themselves
+    session.run(*pytest, "--numprocesses=2", "tests/redgreen")
+    session.run(*pytest, shapes, "--ignore=tests/redgreen", "tests")
 
 
 @nox.session

@@ -13,7 +13,7 @@ from redgreen.errors import Problem
 from redgreen.evidence.folder import write_json
 from redgreen.judge.verdict import is_named_by
 from redgreen.project import Project
-from redgreen.registry.model import Registry, Selector, covers
+from redgreen.registry.model import Registry, Selector, covers, names_everything
 
 ANYTHING: Final = ("\n", "?", "assert", "assert x == y", "assert False")  # what messages of any failure hold
 DRIFT: Final = "frozen ids"  # in the message of a problem that freezing again removes
@@ -89,6 +89,8 @@ def _compare(registry: Registry, selector: Selector, query: Query) -> Iterator[s
         yield f"the {DRIFT} are out of date ({gone} gone, {new} new); run `redgreen lint --freeze`"
     if (selector.k or selector.m) and query.inside == len(query.ids) > 1:
         yield f"-k or -m is over-broad: it leaves none of the {len(query.ids)} tests out"
+    for glob in filter(names_everything, selector.product):
+        yield f"product '{glob}' names every file; name the folders of the code under test"
     for rule in selector.red.reasons if selector.red else ():
         if met := next((text for text in ANYTHING if re.search(rule.match, text)), None):
             yield f"the reason '{rule.match}' is none: it matches any failure, such as {met!r}; name what is expected"

@@ -16,6 +16,13 @@ LATER: Final = "replays.jsonl"
 MOST_CHANGE: Final = 400_000  # characters; a longer change is asked of git
 
 
+def name_cell(product: str, tests: str) -> str:
+    """Name a cell by whose product and whose tests it runs: RED or GREEN."""
+    if product == tests:
+        return f"product and tests of the {product}"
+    return f"product of the {product}, tests of the {tests}"
+
+
 @dataclass(frozen=True, slots=True)
 class CellRow:
     """One cell of the 2 × 2: whose product and tests, how many processes, the outcomes by number, why none ran."""

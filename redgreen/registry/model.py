@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -183,6 +184,11 @@ class Selector(Defaults):
         """Digest what a RED promises: the tests, the reasons and what must stay whole, not names or budgets."""
         entry: JsonObject = to_json(self)
         return digest({key: entry[key] for key in PROMISED})
+
+
+def names_everything(glob: str) -> bool:
+    """Return whether a glob of the product tells nothing apart: it matches a file of any name in any folder."""
+    return fnmatch.fnmatchcase("?/?.?", glob) or fnmatch.fnmatchcase("?/?/?", glob)
 
 
 def covers(part: str, nodeid: str) -> bool:

@@ -14,11 +14,11 @@ from typing import Final
 from redgreen.codes import ProofVerdict
 from redgreen.errors import RepositoryError
 from redgreen.evidence.environments import compare_environments
-from redgreen.evidence.replayed import CellRow, HunkRow, ReplayRecord
+from redgreen.evidence.replayed import CellRow, HunkRow, ReplayRecord, name_cell
 from redgreen.gitrepo import Revision, git
 from redgreen.project import Project
 from redgreen.registry.layout import Layout
-from redgreen.registry.model import Selector
+from redgreen.registry.model import Selector, names_everything
 from redgreen.replay.cell import Cell, Conditions, OutOfTimeError, run_cell
 from redgreen.replay.change import Ask, Change, describe_change, lies_with_tests
 from redgreen.replay.clone import Clone
@@ -31,10 +31,10 @@ __all__ = ["Side", "replay_pair"]
 
 SCHEMA: Final = 1
 CELLS: Final = {
-    "after": "product and tests of the GREEN",
-    "reverted": "product of the RED, tests of the GREEN",
-    "before": "product and tests of the RED",
-    "forward": "product of the GREEN, tests of the RED",
+    "after": name_cell("GREEN", "GREEN"),
+    "reverted": name_cell("RED", "GREEN"),
+    "before": name_cell("RED", "RED"),
+    "forward": name_cell("GREEN", "RED"),
 }
 
 
@@ -108,8 +108,8 @@ def replay_pair(
         else:
             proof = work.proof
     notes = (*proof.notes, *_name_differences(red, green))
-    if not selector.product:
-        notes += ("what is product was guessed: the entry declares no `product`",)
+    if all(map(names_everything, selector.product)):
+        notes += ("what is product was guessed: the entry does not tell it from the other files by `product`",)
     wall_s = time.monotonic() - begun
     return _make_record(work, replace(proof, notes=notes), red, green, selector, wall_s, when), patch
 
@@ -128,7 +128,8 @@ def _rebuild(clone: Clone, side: Side) -> str:
 
 def _describe(clone: Clone, base: str, head: str, selector: Selector, layout: Layout, prefix: str) -> Change:
     """Describe the change; a file of the tests is no product, whatever the registry says."""
-    change = describe_change(clone.git, base, head, [prefix + glob for glob in selector.product])
+    globs = [prefix + glob for glob in selector.product if not names_everything(glob)]
+    change = describe_change(clone.git, base, head, globs)
     roots = [f"{prefix}{folder}/" for folder in selector.tests_roots]
     tests = [name for name in change.product if lies_with_tests(name) or name.startswith(tuple(roots))]
     plans, ledger = re.escape(prefix + layout.plans), re.escape(prefix + layout.ledger)

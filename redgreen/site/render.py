@@ -8,7 +8,7 @@ from redgreen.errors import RegistryError
 from redgreen.evidence.folder import STAMP
 from redgreen.evidence.markdown import reveal, shorten
 from redgreen.evidence.pair import count
-from redgreen.evidence.replayed import CellRow, ReplayRecord
+from redgreen.evidence.replayed import CellRow, ReplayRecord, name_cell
 from redgreen.site.ledger_pages import KINDS, ListPage
 from redgreen.site.rows import name_page, name_run_page
 
@@ -67,12 +67,11 @@ def describe_list(page: ListPage) -> str:
 
 
 def find_cell(replay: ReplayRecord, product: str, tests: str) -> CellRow | None:
-    """Find the cell of a replay that had this product and these tests, `before` or `after`.
+    """Find the cell of a replay that had this product and these tests, of RED or GREEN.
 
     Where two cells are the same files, the name says so in brackets.
     """
-    same = f"product and tests of {product}"
-    name = same if product == tests else f"product of {product}, tests of {tests}"
+    name = name_cell(product, tests)
     return next((cell for cell in replay.cells if cell.name.partition(" (")[0] == name), None)
 
 

@@ -195,6 +195,24 @@ def test_a_helper_outside_of_the_tests_is_no_product_where_none_is_declared(tmp_
     assert other.record("red").verdict is Verdict.WRONG_REASON
 
 
+def test_a_product_of_every_file_is_none(tmp_path: Path) -> None:
+    test = """\
+        import pathlib
+        from product import answer
+
+        def test_answer():
+            assert str(answer()) == pathlib.Path("data/expected.txt").read_text(), "the answer is not there yet"
+        """
+    files = {"tests/test_demo.py": test, "data/expected.txt": "42"}
+    sandbox = make(tmp_path, extra='product: ["**"]', files=files)
+    assert_unproven(record_pair(sandbox, edit("data/expected.txt", "42", "41")), "TESTS_CHANGED")
+    assert "'**' names every file" in sandbox.run("lint").err
+    honest = make(tmp_path / "honest", extra='product: ["**"]')
+    record = replayed(record_pair(honest, fix_product))
+    assert record.verdict == "PROVEN", record.reasons
+    assert any("was guessed" in note for note in record.notes)
+
+
 def test_an_assertion_inside_a_helper_that_may_change_is_no_fix(tmp_path: Path) -> None:
     test = f"from product import answer\n\n\n{CHECK}\n\ndef test_answer():\n    check(answer())\n"
     files = {"tests/test_demo.py": test}

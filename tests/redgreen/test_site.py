@@ -79,13 +79,14 @@ def test_verdict_reason_and_difference_are_one_click_from_the_ledger(recorded: P
     near = {path.relative_to(folder).as_posix() for path in linked}
     [green] = [name for name in near if name.startswith("runs/") and "PROVEN" in pages[name].text]
     text = pages[green].text
+    assert "not run" not in text.partition("Product of the RED")[2].partition("Hunks that no test")[0]
     for told in (
         "the answer is not there yet",
         "+    return 42",
         "1 of 2 hunks of the product",
         "product.py:40",
         "nothing was looked at",
-        "Product of before",
+        "Product of the RED",
         "Environment, against that of the RED",
     ):
         assert told in text, told

@@ -98,7 +98,7 @@ def test_a_replay_and_its_change_are_shown_and_verified(pair: tuple[Sandbox, Sea
     assert "-    return 41\n+    return 42" in page.text
     assert "1 of 2 hunks of the product." in page.text
     assert "product.py:40" in page.text
-    assert "product of before, tests of after 3 1 failed" in " ".join(page.text.split())
+    assert "product of the RED, tests of the GREEN 3 1 failed" in " ".join(page.text.split())
     assert "script" not in page.tags
     assert "<script>alert(1)</script> \\u202e" in page.text
     assert text.index("### Product") < text.index("return 42") < text.index("### Tests") < text.index("script")

@@ -11,7 +11,7 @@ from redgreen.codes import ProofVerdict
 from redgreen.evidence import ledger
 from redgreen.evidence.folder import MANIFEST, seal, write_json, write_text
 from redgreen.evidence.record import RESULT, SEAL
-from redgreen.evidence.replayed import CHANGE, REPLAY, CellRow, HunkRow, ReplayRecord
+from redgreen.evidence.replayed import CHANGE, REPLAY, CellRow, HunkRow, ReplayRecord, name_cell
 from redgreen.evidence.sealed import SealedRun, load_replay, load_run
 from redgreen.evidence.summary import render_summary
 
@@ -33,10 +33,10 @@ index 3333333..4444444 100644
 +# ``` </pre><script>alert(1)</script> \xe2\x80\xae
 """
 CELLS = (
-    CellRow("product and tests of before", 3, {"failed": 1}, ""),
-    CellRow("product of before, tests of after", 3, {"failed": 1}, ""),
-    CellRow("product of after, tests of before", 3, {"passed": 1}, ""),
-    CellRow("product and tests of after", 3, {"passed": 1}, ""),
+    CellRow(name_cell("RED", "RED"), 3, {"failed": 1}, ""),
+    CellRow(name_cell("RED", "GREEN"), 3, {"failed": 1}, ""),
+    CellRow(name_cell("GREEN", "RED"), 3, {"passed": 1}, ""),
+    CellRow(name_cell("GREEN", "GREEN"), 3, {"passed": 1}, ""),
 )
 
 
