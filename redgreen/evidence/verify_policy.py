@@ -34,25 +34,49 @@ class _Vote:
     complaint: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Logs:
+    """What is kept beside the reports of an initiative, by run id: the newest later replay, and the attestations."""
+
+    replays: dict[str, ReplayRecord]
+    attestations: dict[str, list[Attestation]]
+
+
 def check_policy(project: Project, policy: Policy, folders: Iterable[Path]) -> list[str]:
     """Return the GREENs among some folders that lack what the policy asks for, one line each.
 
-    Of several attestations by one signer the newest counts.
+    Of several attestations by one signer the newest counts. Folders that cannot be read are left out: they are found
+    to be broken in any case.
 
     Raises:
         RepositoryError: The commit that the policy names cannot be read.
         VerifyError: `ssh-keygen` is not installed.
     """
     known = _list_known(project, policy)
+    logs: dict[str, _Logs] = {}
     problems = []
     for folder in folders:
         try:
             run = load_run(folder)
-            if _is_covered(project, policy, run, known):
-                problems += [f"{project.relativize(folder)}: {why}" for why in _check_run(project, policy, run)]
+        except ValueError:
+            continue
+        shown = project.relativize(folder) if folder.is_relative_to(project.root) else folder.name
+        try:
+            if run.initiative not in logs:
+                logs[run.initiative] = _load_logs(project, run.initiative)
+            if _is_covered(policy, run, known, logs[run.initiative]):
+                found = _check_run(project, policy, run, logs[run.initiative].attestations.get(run.run_id, []))
+                problems += [f"{shown}: {problem}" for problem in found]
         except ValueError as error:
-            problems.append(f"{project.relativize(folder)}: what attests it cannot be read: {error}")
+            problems.append(f"{shown}: what attests it cannot be read: {error}")
     return problems
+
+
+def _load_logs(project: Project, initiative: str) -> _Logs:
+    attestations: dict[str, list[Attestation]] = {}
+    for each in read_attestations(locate_attestations(project, initiative)):
+        attestations.setdefault(each.statement.predicate.replay.run_id, []).append(each)
+    return _Logs(load_replays(project, initiative), attestations)
 
 
 def _list_known(project: Project, policy: Policy) -> set[bytes]:
@@ -64,7 +88,7 @@ def _list_known(project: Project, policy: Policy) -> set[bytes]:
         raise RepositoryError(f"require: since: {error}") from None
 
 
-def _is_covered(project: Project, policy: Policy, run: SealedRun, known: set[bytes]) -> bool:
+def _is_covered(policy: Policy, run: SealedRun, known: set[bytes], logs: _Logs) -> bool:
     """Return whether a run is a GREEN that counts as proven, and that the policy asks about."""
     since = policy.require.since_time
     if run.verdict is not Verdict.VALID_GREEN or run.result.pairs_with is None:
@@ -75,16 +99,14 @@ def _is_covered(project: Project, policy: Policy, run: SealedRun, known: set[byt
         return False
     if known and read_contents(run.folder).get(SEAL) in known:
         return False
-    proof = find_proof(run, load_replays(project, run.initiative))
+    proof = find_proof(run, logs.replays)
     return find_exit_code(run.verdict, proof, run.intent.load_selector()) == 0
 
 
-def _check_run(project: Project, policy: Policy, run: SealedRun) -> list[str]:
+def _check_run(project: Project, policy: Policy, run: SealedRun, found: list[Attestation]) -> list[str]:
     red, complaints = load_red(project, run)
     if red is None or complaints:
         return complaints
-    log = read_attestations(locate_attestations(project, run.initiative))
-    found = [each for each in log if each.statement.predicate.replay.run_id == run.run_id]
     votes: dict[str, _Vote] = {}
     reasons = []
     for attestation in found:

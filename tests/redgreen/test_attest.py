@@ -19,6 +19,7 @@ from redgreen.codes import ProofVerdict
 from redgreen.commands.attest import attest
 from redgreen.evidence import journal
 from redgreen.evidence.replayed import ReplayRecord
+from redgreen.evidence.replays import append_replay
 from redgreen.evidence.sealed import SealedRun, load_replay, load_run
 from redgreen.evidence.signature import encode, open_key
 from redgreen.evidence.signature import sign as sign_message
@@ -258,7 +259,8 @@ def test_a_characterisation_counts_only_where_a_stub_is_declared(sandbox: Sandbo
     green = stub.record("green")
     assert (green.result.exit_code, green.result.proof) == (0, "CHARACTERISATION")
     assert "it has none" in check(stub).err
-    sign(stub, keys)
+    done = stub.run("replay", "--all", "--attest", "--key", str(keys / "ci"))
+    assert (done.code, "attested by" in done.out) == (60, True), "whatever it shows is attested"
     assert check(stub).code == 0
 
 
@@ -289,6 +291,26 @@ def test_since_and_initiatives_say_what_needs_an_attestation(sandbox: Sandbox, k
     ):
         write_policy(sandbox, signer(keys), require=require)
         assert check(sandbox).code == code, require
+
+
+def test_only_what_is_looked_at_needs_an_attestation(sandbox: Sandbox, keys: Path) -> None:
+    write_policy(sandbox, signer(keys))
+    red, green = sorted(sandbox.project.list_folders())
+    words = ("verify", "--no-git", "--policy", "redgreen-policy.toml")
+    assert sandbox.run(*words, str(red)).code == 0
+    done = sandbox.run(*words, str(green))
+    assert (done.code, len(done.err.splitlines())) == (21, 1)
+
+
+def test_a_pair_that_does_not_count_needs_no_attestation(sandbox: Sandbox, keys: Path) -> None:
+    write_policy(sandbox, signer(keys))
+    green = find_green(sandbox)
+    record = load_replay(green)
+    assert record is not None
+    doubted = replace(record, verdict=ProofVerdict.UNPROVEN, when="2031-05-06T07:08:09+00:00")
+    append_replay(sandbox.project, "DEMO-001", doubted)
+    assert sandbox.run("ledger", "--rebuild").code == 0
+    assert check(sandbox).code == 0
 
 
 def test_two_signatures_are_those_of_two_signers(sandbox: Sandbox, keys: Path) -> None:
