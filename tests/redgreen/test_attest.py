@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 import subprocess
+import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from redgreen_sandbox import Done, Sandbox, fix_product, guard, target
+from redgreen_sandbox import TOP, Done, Sandbox, fix_product, guard, target
 from replay_fixture import record_pair
 
 from redgreen.codes import ProofVerdict
 from redgreen.commands.attest import attest
 from redgreen.evidence import journal
+from redgreen.evidence.policy import read_policy
 from redgreen.evidence.replayed import ReplayRecord
 from redgreen.evidence.replays import append_replay
 from redgreen.evidence.sealed import SealedRun, load_replay, load_run
@@ -363,6 +366,17 @@ def test_mistakes_in_a_policy_are_named_with_file_and_key(sandbox: Sandbox, keys
     assert done.code == 20
     assert f"redgreen-policy.toml: {told}".replace("toml: redgreen-policy.toml: ", "toml: ") in done.err
     assert len(done.err.splitlines()) == 1
+
+
+def test_the_policy_of_the_readme_can_be_read(keys: Path, tmp_path: Path) -> None:
+    section = (TOP / "redgreen/README.md").read_text(encoding="utf-8").split("\n## Attestation\n")[1]
+    [block] = re.findall(r"^    \[\[signers\]\]\n(?:(?:    .*)?\n)+", section, re.MULTILINE)
+    public = " ".join((keys / "ci.pub").read_text(encoding="ascii").split()[:2])
+    (tmp_path / "policy.toml").write_text(textwrap.dedent(block).replace("ssh-ed25519 AAAA…", public), encoding="utf-8")
+    policy = read_policy(tmp_path / "policy.toml")
+    assert policy.signers[0].identity is not None
+    assert (policy.signers[0].begin, policy.signers[0].until) == ("2030-01-01", "2031-01-01")
+    assert policy.require.since_commit == "1f0c9d2e7a35"
 
 
 def test_a_policy_that_is_not_there_is_an_error(sandbox: Sandbox) -> None:
