@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from redgreen.codes import GUARD, Mode
-from redgreen.commands import comment, records, replays, runs, setup, site, start, storage
+from redgreen.commands import attest, comment, records, replays, runs, setup, site, start, storage
 from redgreen.commands.answer import Answer
 from redgreen.errors import RedgreenError, RegistryError
+from redgreen.evidence.policy import POLICY
 from redgreen.project import Project, find_project
 from redgreen.registry.layout import read_layout
 from redgreen.run.logfile import ESCAPES
@@ -90,8 +91,8 @@ def _find_project(arguments: argparse.Namespace) -> Project:
     if arguments.command == "init":
         root = (arguments.root or Path.cwd()).resolve()
         return Project(root, layout=read_layout(root))
-    # CI=true throws away what a run writes; what was recorded before is checked there as anywhere else
-    by_environment = None if arguments.command in WRITING else False
+    # CI=true throws away what a run writes, unless it is attested; what was recorded before is checked as anywhere else
+    by_environment = None if arguments.command in WRITING and not vars(arguments).get("attest") else False
     return find_project(Path.cwd(), root=arguments.root, scratch=True if arguments.scratch else by_environment)
 
 
@@ -128,14 +129,20 @@ def _run(project: Project, arguments: argparse.Namespace) -> Answer:
 
 
 def _verify(project: Project, arguments: argparse.Namespace) -> Answer:
-    return records.verify(project, arguments.path, arguments.against, ask_git=not arguments.no_git)
+    policy = project.root / POLICY if arguments.policy == Path() else arguments.policy
+    return records.verify(project, arguments.path, arguments.against, ask_git=not arguments.no_git, policy=policy)
 
 
 def _replay(project: Project, arguments: argparse.Namespace) -> Answer:
+    key = attest.open_signer(project, arguments.key) if arguments.attest else None
+    if key is None and arguments.key is not None:
+        raise RegistryError("--key is the key of an attestation: it needs --attest")
     stream = sys.stderr if arguments.json else sys.stdout
-    return replays.replay(
-        project, arguments.reference, everything=arguments.all, show=lambda text: print(text, file=stream, flush=True)
-    )
+
+    def show(text: str) -> None:
+        print(text, file=stream, flush=True)
+
+    return replays.replay(project, arguments.reference, everything=arguments.all, show=show, key=key)
 
 
 def _run_ledger(project: Project, arguments: argparse.Namespace) -> Answer:
@@ -183,6 +190,8 @@ def _make_parser() -> Parser:
     verify.add_argument("path", nargs="?", default="", help="a report folder, or a folder above some")
     verify.add_argument("--no-git", action="store_true", help="do not ask git for commits, trees and entries")
     verify.add_argument("--against", default="", metavar="REF", help="nothing recorded at this commit may be gone")
+    text = f"GREENs must be attested as this policy asks ({POLICY})"
+    verify.add_argument("--policy", nargs="?", type=Path, const=Path(), metavar="FILE", help=text)
     ledger = verb("ledger", "compare the ledger with the sealed folders, or render it again", _run_ledger)
     what = ledger.add_mutually_exclusive_group(required=True)
     what.add_argument("--check", action="store_true")
@@ -216,6 +225,13 @@ def _make_parser() -> Parser:
     again = verb("replay", text, _replay)
     again.add_argument("reference", nargs="?", default="", metavar="RUN", help="run id or folder of a GREEN")
     again.add_argument("--all", action="store_true", help="every pair")
+    again.add_argument("--attest", action="store_true", help="sign what that shows; the one record that CI=true keeps")
+    text = "ssh key, or the .pub file of one in an agent (git's user.signingKey)"
+    again.add_argument("--key", type=Path, metavar="FILE", help=text)
+    text = "print what a replay showed in a form for other tools"
+    export = verb("export", text, lambda p, a: attest.export(p, a.reference))
+    export.add_argument("reference", metavar="RUN", help="run id or folder of a GREEN")
+    export.add_argument("--in-toto", action="store_true", required=True, help="as an in-toto statement, unsigned")
     text = "write a registry of what pytest collects here; nothing that is there is written over"
     verb("init", text, lambda p, a: start.init(p))
     text = "add a target to the registry; without its reason: run it once and propose the reason that was seen"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from redgreen.checks import status
 from redgreen.codec import to_json
@@ -11,14 +12,19 @@ from redgreen.errors import LedgerError, VerifyError
 from redgreen.evidence import abandoned, ledger
 from redgreen.evidence.guards import load_recorded
 from redgreen.evidence.migrate import find_work, migrate
+from redgreen.evidence.policy import read_policy
 from redgreen.evidence.verify_all import verify_all
 from redgreen.project import Project
 from redgreen.registry.load import load_registry
 
 
-def verify(project: Project, path: str, against: str, *, ask_git: bool = True) -> Answer:
-    """Check sealed folders, and with them the ledger; without git, what history says of them is not asked."""
-    problems, number = verify_all(project, path, against, ask_git=ask_git)
+def verify(project: Project, path: str, against: str, *, ask_git: bool = True, policy: Path | None = None) -> Answer:
+    """Check sealed folders, and with them the ledger; without git, what history says of them is not asked.
+
+    `policy` is the file of a policy that GREENs must meet.
+    """
+    asked = read_policy(policy) if policy is not None else None
+    problems, number = verify_all(project, path, against, ask_git=ask_git, policy=asked)
     values = {"reports": number, "problems": problems}
     if problems:
         return Answer(VerifyError.code, VerifyError.label, problems, values)

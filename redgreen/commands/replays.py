@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 
 from redgreen.codec import to_json
 from redgreen.commands.answer import Answer
+from redgreen.commands.attest import attest
 from redgreen.errors import RegistryError
 from redgreen.evidence import ledger
 from redgreen.evidence.replayed import ReplayRecord
 from redgreen.evidence.replays import append_replay
+from redgreen.evidence.signature import Key
 from redgreen.project import Project
 from redgreen.registry.load import load_registry
 from redgreen.replay.cell import Conditions
@@ -39,8 +41,10 @@ def prove(project: Project, arguments: Namespace) -> Answer:
     )
 
 
-def replay(project: Project, reference: str, *, everything: bool, show: Callable[[str], object]) -> Answer:
-    """Replay recorded pairs again, and keep what that shows beside their reports."""
+def replay(
+    project: Project, reference: str, *, everything: bool, show: Callable[[str], object], key: Key | None = None
+) -> Answer:
+    """Replay recorded pairs again, and keep what that shows beside their reports, signed where there is a key."""
     if everything == bool(reference):
         raise RegistryError("name a run of a GREEN (its id or its folder), or replay them with --all")
     runs = list_pairs(project) if everything else [find_green(project, reference)]
@@ -53,8 +57,11 @@ def replay(project: Project, reference: str, *, everything: bool, show: Callable
             record, _ = replay_sealed(project, run, conditions, datetime.now(UTC).isoformat(timespec="seconds"))
             if not conditions.interrupts.name and not project.scratch:
                 append_replay(project, run.initiative, record)
+                if key is not None:
+                    attest(project, run, record, key)
             records.append(record)
-            show("\n".join([run.result.run_id, *(f"  {line}" for line in describe_record(record))]))
+            signed = [f"  attested by {key.keyid}"] if key is not None and not conditions.interrupts.name else []
+            show("\n".join([run.result.run_id, *(f"  {line}" for line in describe_record(record)), *signed]))
     if not project.scratch and records:
         ledger.rebuild(project, load_registry(project.root))
     if conditions.interrupts.name:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from redgreen.errors import RepositoryError
+from redgreen.evidence.attestation import ATTESTATIONS
 from redgreen.evidence.collected import Folders, name_folder, split_folders
 from redgreen.evidence.guards import GUARDS, GUARDS_ARCHIVE, read_archived
 from redgreen.evidence.ledger import read_claims
@@ -18,7 +19,7 @@ from redgreen.registry.layout import Layout, parse_layout
 
 @dataclass(slots=True)
 class _Before:
-    """What a commit had recorded: the seal of each folder, the lines of each log of guards, by name below the root."""
+    """What a commit had recorded: the seal of each folder, the lines of each log, by name below the root."""
 
     seals: dict[str, bytes] = field(default_factory=dict)
     lines: dict[str, list[bytes]] = field(default_factory=dict)
@@ -48,12 +49,21 @@ def compare_with(project: Project, reference: str) -> list[str]:
     return problems + _compare_ledgers(project, reference, then)
 
 
+def list_seals(project: Project, reference: str) -> set[bytes]:
+    """List what the git reference had recorded: the bytes of the seal of each folder.
+
+    Raises:
+        RepositoryError: The reference cannot be read.
+    """
+    return {*_read_commit(project, reference, _read_layout(project, reference)).seals.values()}
+
+
 def _read_commit(project: Project, reference: str, then: Layout) -> _Before:
     listed = git(project.root, "ls-tree", "-r", "-z", reference, "--", then.plans).decode().split("\0")
     blobs: dict[str, str] = {}
     for line in filter(None, listed):
         facts, _, name = line.partition("\t")
-        if name.rpartition("/")[2] in (SEAL, SUMMARY, GUARDS, GUARDS_ARCHIVE, LATER):
+        if name.rpartition("/")[2] in (SEAL, SUMMARY, GUARDS, GUARDS_ARCHIVE, LATER, ATTESTATIONS):
             blobs[name] = facts.split()[2]
     before = _Before()
     for name, data in zip(blobs, read_blobs(project.root, list(blobs.values())), strict=True):
@@ -64,7 +74,7 @@ def _read_commit(project: Project, reference: str, then: Layout) -> _Before:
             shown = split_record(data)[1]
             if SEAL in shown:
                 before.seals[folder] = shown[SEAL]
-        elif file in (GUARDS, LATER):
+        elif file in (GUARDS, LATER, ATTESTATIONS):
             before.lines[name] = data.splitlines()
         else:
             archived = _split_archive(data, f"{name} at {reference}")

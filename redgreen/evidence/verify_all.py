@@ -8,34 +8,40 @@ from typing import Final
 from redgreen.errors import RedgreenError, VerifyError
 from redgreen.evidence.abandoned import find_unfinished
 from redgreen.evidence.against import compare_with
+from redgreen.evidence.attestation import ATTESTATIONS, check_attestations
 from redgreen.evidence.collected import read_folders
 from redgreen.evidence.folder import STAMP
 from redgreen.evidence.guards import GUARDS, GUARDS_ARCHIVE, list_logs, load_recorded
 from redgreen.evidence.history import History
 from redgreen.evidence.ledger import check
 from redgreen.evidence.packed import ATTEMPTS, is_report
+from redgreen.evidence.policy import Policy
 from redgreen.evidence.replayed import LATER
 from redgreen.evidence.replays import check_replays
 from redgreen.evidence.verify import verify_folder
 from redgreen.evidence.verify_guards import verify_guards
+from redgreen.evidence.verify_policy import check_policy
 from redgreen.project import PARTIAL, Project
 from redgreen.registry.load import load_registry
 
-BESIDE: Final = (GUARDS, GUARDS_ARCHIVE, ATTEMPTS, LATER)  # files beside the `<UTC>` folders
+BESIDE: Final = (GUARDS, GUARDS_ARCHIVE, ATTEMPTS, LATER, ATTESTATIONS)  # files beside the `<UTC>` folders
 
 
-def verify_all(project: Project, path: str = "", against: str = "", *, ask_git: bool = True) -> tuple[list[str], int]:
+def verify_all(
+    project: Project, path: str = "", against: str = "", *, ask_git: bool = True, policy: Policy | None = None
+) -> tuple[list[str], int]:
     """Check one folder, everything below a folder, or the whole repository.
 
     With `ask_git` the code that a folder names must be in the history of the repository. What was sealed, and every
-    ledger row, at the git reference `against` must still be there, unchanged.
+    ledger row, at the git reference `against` must still be there, unchanged. With a policy, GREENs must be attested as
+    it asks.
 
     Returns:
         Problems, one line each, and the number of reports looked at: folders, and guards that are kept as a line.
 
     Raises:
         VerifyError: The path holds no report folder.
-        RepositoryError: The reference cannot be read.
+        RepositoryError: The reference, or the commit that the policy names, cannot be read.
     """
     folders, logs = _find_reports(project, path)
     history = History.of(project) if ask_git else None
@@ -49,8 +55,10 @@ def verify_all(project: Project, path: str = "", against: str = "", *, ask_git: 
         found, lines = verify_guards(project, log)
         problems += found
         number += lines
+    if policy is not None:
+        problems += check_policy(project, policy, folders)
     if not path:
-        problems += _find_strays(project) + check_replays(project)
+        problems += _find_strays(project) + check_replays(project) + check_attestations(project)
         if not project.scratch:
             problems += _check_ledger(project)
     if against:
