@@ -1,8 +1,8 @@
 """Pytest plugin that writes what happened, one JSON line at a time, to the file that REDGREEN_EVENTS names.
 
-It imports nothing of redgreen: the child process needs only this file's folder on its path. Beside the outcome that
-pytest reports it writes what it saw itself (the exception of the call, whether the body of the test ran, what the body
-raised), so that an outcome that was rewritten can be distinguished from a genuine one.
+It imports nothing of redgreen's package: the child process needs only this file's folder on its path. Beside the
+outcome that pytest reports it writes what it saw itself (the exception of the call, whether the body of the test ran,
+what the body raised), so that an outcome that was rewritten can be distinguished from a genuine one.
 """
 
 from __future__ import annotations
@@ -13,21 +13,18 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 import pytest
+from redgreen_exceptions import MESSAGE_CAP, describe, is_inside
 
 EVENTS: Final = os.environ.pop("REDGREEN_EVENTS", "")
 PRODUCTS: Final = tuple(filter(None, os.environ.pop("REDGREEN_PRODUCTS", "").split(",")))
 QUERIES: Final = os.environ.pop("REDGREEN_QUERIES", "")
-MESSAGE_CAP: Final = 4000  # characters of an exception's message
-CHAIN_CAP: Final = 20  # exceptions followed through __cause__ and __context__
 READS_CAP: Final = 200  # files that are listed
 MODULES: Final = (".py", ".pyc", ".pyi", ".so", ".pyd")
-OUTSIDE: Final = ("site-packages", "dist-packages")
 
 _stream = open(EVENTS, "a", encoding="utf-8") if EVENTS else None  # noqa: SIM115 - lives as long as the process
 if _stream is not None:
@@ -60,7 +57,8 @@ def list_reads() -> list[str]:
     found = set()
     root = str(_root.resolve()) + os.sep
     for path in _reads:
-        if path.startswith(root) and not path.endswith(MODULES) and is_inside(Path(path)) and os.path.isfile(path):
+        is_ours = path.startswith(root) and not path.endswith(MODULES)
+        if is_ours and is_inside(Path(path), _root) and os.path.isfile(path):
             found.add(path[len(root) :].replace(os.sep, "/"))
     return sorted(found)[:READS_CAP]
 
@@ -211,7 +209,7 @@ def pytest_runtest_makereport(
     report = yield
     excinfo = before if before is not None else call.excinfo
     if excinfo is not None:
-        _raw[item.nodeid, call.when] = describe(excinfo.value, excinfo.tb)
+        _raw[item.nodeid, call.when] = describe(excinfo.value, excinfo.tb, _root)
     return report
 
 
@@ -266,81 +264,5 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         module = sys.modules.get(name)
         file = getattr(module, "__file__", None)
         if file:
-            origins[name] = "repo" if is_inside(Path(file)) else "outside"
+            origins[name] = "repo" if is_inside(Path(file), _root) else "outside"
     emit(e="finish", rc=int(exitstatus), collected=session.testscollected, origins=origins, reads=list_reads())
-
-
-def describe(error: BaseException, traceback: TracebackType | None) -> dict[str, Any]:
-    """Describe an exception: type, message, place and hidden causes."""
-    kind = "exception"
-    if isinstance(error, pytest.skip.Exception) or type(error).__name__ == "SkipTest":
-        kind = "skip"
-    elif isinstance(error, pytest.xfail.Exception):
-        kind = "xfail"
-    elif isinstance(error, pytest.exit.Exception | KeyboardInterrupt):
-        kind = "exit"
-    described: dict[str, Any] = {
-        "kind": kind,
-        "type": type(error).__name__,
-        "module": type(error).__module__,
-        "bases": [base.__name__ for base in type(error).__mro__[1:-1]],
-        "message": str(error)[:MESSAGE_CAP],
-        "hidden": [
-            type(cause).__name__
-            for cause in list_causes(error)
-            if isinstance(cause, ImportError | NameError | AttributeError)
-        ],
-    }
-    described.update(find_place(traceback))
-    described["origin"] = find_origin(traceback)
-    return described
-
-
-def list_causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield every exception behind this one, through causes, contexts and groups."""
-    waiting = [error.__cause__, error.__context__, *getattr(error, "exceptions", ())]
-    met = {id(error)}
-    while waiting and len(met) < CHAIN_CAP:
-        cause = waiting.pop()
-        if cause is None or id(cause) in met:
-            continue
-        met.add(id(cause))
-        yield cause
-        waiting += [cause.__cause__, cause.__context__, *getattr(cause, "exceptions", ())]
-
-
-def find_place(traceback: TracebackType | None) -> dict[str, Any]:
-    """Find the file and line of the last frame that is not part of pytest or unittest."""
-    found: tuple[str, int] | None = None
-    while traceback is not None:
-        frame = traceback.tb_frame
-        hidden = frame.f_locals.get("__tracebackhide__") or "__unittest" in frame.f_globals
-        if not hidden and not frame.f_globals.get("__name__", "").startswith(("_pytest.", "pluggy.")):
-            found = frame.f_code.co_filename, traceback.tb_lineno
-        traceback = traceback.tb_next
-    if found is None:
-        return {"file": "", "line": 0, "inside": False}
-    path = Path(found[0])
-    if is_inside(path):
-        return {"file": path.resolve().relative_to(_root.resolve()).as_posix(), "line": found[1], "inside": True}
-    return {"file": "/".join(path.parts[-2:]), "line": found[1], "inside": False}
-
-
-def find_origin(traceback: TracebackType | None) -> str:
-    """Find the file of the last frame inside of the repository, hidden or not: whose statement it was that failed."""
-    origin = ""
-    while traceback is not None:
-        name = traceback.tb_frame.f_code.co_filename
-        if not name.startswith("<") and is_inside(Path(name)):
-            origin = Path(name).resolve().relative_to(_root.resolve()).as_posix()
-        traceback = traceback.tb_next
-    return origin
-
-
-def is_inside(path: Path) -> bool:
-    """Return whether a file belongs to the repository, and not to an environment inside of it."""
-    path = path.resolve()
-    if not path.is_relative_to(_root.resolve()) or any(part in OUTSIDE for part in path.parts):
-        return False
-    prefix = Path(sys.prefix).resolve()
-    return not (prefix != _root.resolve() and path.is_relative_to(prefix))
