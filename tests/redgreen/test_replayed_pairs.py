@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -570,3 +571,30 @@ def test_the_environment_holds_nothing_that_was_not_allowed(tmp_path: Path) -> N
     sandbox = make(tmp_path, files={"tests/test_demo.py": test})
     sandbox.env["ELSEWHERE"] = "1"
     assert replayed(record_pair(sandbox, fix_product)).verdict == "PROVEN"
+
+
+def test_thirty_secrets_in_messages_of_a_replay_are_not_kept(tmp_path: Path) -> None:
+    secrets = {f"SERVICE_{n}_TOKEN": f"s3cret-{n:02d}-{'abcdefgh'[n % 8 :]}Zq{n}" for n in range(30)}
+    test = """\
+        import base64
+        import os
+        from product import answer
+
+        def test_answer():
+            held = {name: value for name, value in os.environ.items() if name.endswith("_TOKEN")}
+            assert len(held) == 30
+            shown = [*held.values(), *map(repr, held.values()), *(base64.b64encode(v.encode()) for v in held.values())]
+            print(held)
+            assert answer() == 42, f"the answer is not there yet {shown}"
+        """
+    names = ", ".join(secrets)
+    sandbox = make(tmp_path, extra=f"{PRODUCT}\n    pass_env: [{names}]", files={"tests/test_demo.py": test})
+    sandbox.env |= secrets
+    green = record_pair(sandbox, fix_product)
+    assert replayed(green).verdict == "PROVEN", replayed(green).reasons
+    for folder in sandbox.project.list_folders():
+        for name, data in read_contents(folder).items():
+            kept = [value for value in secrets.values() if value.encode() in data]
+            kept += [value for value in secrets.values() if base64.b64encode(value.encode()) in data]
+            assert not kept, (name, kept)
+    assert not any(value in sandbox.project.ledger.read_text(encoding="utf-8") for value in secrets.values())
