@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from redgreen.codec import JsonObject, digest, to_json, to_text
 from redgreen.codes import Mode, Verdict
@@ -29,7 +30,7 @@ from redgreen.evidence.record import (
     read_record,
 )
 from redgreen.evidence.replayed import CHANGE, REPLAY, ReplayRecord, find_exit_code, keep_change, read_replay
-from redgreen.evidence.sealed import load_run
+from redgreen.evidence.sealed import SealedRun, load_run
 from redgreen.evidence.summary import FORMAT, render_summary
 from redgreen.gitrepo import Snapshot
 from redgreen.judge.conclusion import Conclusion, RedSide
@@ -42,6 +43,9 @@ from redgreen.replay.pair import Side, replay_pair
 from redgreen.replay.recorded import load_side
 from redgreen.run.environment import describe_environment
 from redgreen.run.launch import Launcher, Session
+
+# what an entry may change between RED and GREEN, and what a reviewer should know of
+LIMITS: Final = ("budget_s", "repeat_red", "repeat_green", "replay_repeat", "replay_budget_s")
 
 
 @dataclass(slots=True)
@@ -115,9 +119,10 @@ def _replay(run: Recording, environment: dict[str, object]) -> ReplayRecord:
     session, folder, scrubber = run.session, run.launcher.folder, run.launcher.scrubber
     session.show(f"\nredgreen: replay in a clean clone, at most {run.selector.replay_budget_s:g} s …\n".encode())
     guards = [session.registry.selectors[attempt.process.selector] for attempt in run.guards]
+    red = load_run(session.project.root / run.red.folder)
     record, patch = replay_pair(
         session.project,
-        load_side(load_run(session.project.root / run.red.folder)),
+        load_side(red),
         Side(run.launcher.run_id, run.code.revision, run.code.patch, environment),
         run.selector,
         run.red.declared,
@@ -128,12 +133,19 @@ def _replay(run: Recording, environment: dict[str, object]) -> ReplayRecord:
     change, notes = keep_change(patch, scrubber)
     missing = list_missing(session.project, run.selector.name, run.red.run_id, run.launcher.run_id)
     notes += tuple(f"an attempt since the RED is gone from the tree: {run_id}" for run_id in missing)
+    notes += _name_changed_limits(red, run.selector)
     record = replace(record, notes=(*record.notes, *notes))
     text = scrubber.scrub_text(to_text(record))
     write_text(folder / REPLAY, text)
     if change:
         write_text(folder / CHANGE, change)
     return read_replay(text.encode())
+
+
+def _name_changed_limits(red: SealedRun, selector: Selector) -> tuple[str, ...]:
+    before, now = red.intent.entry, to_json(selector)
+    changed = [key for key in LIMITS if key in before and before[key] != now[key]]
+    return tuple(f"the entry has changed since the RED: {key} was {before[key]:g}, is {now[key]:g}" for key in changed)
 
 
 def _make_result(run: Recording, done: Conclusion, replayed: ReplayRecord | None, env_sha256: str) -> Result:

@@ -283,6 +283,19 @@ def test_what_the_entry_promises_cannot_change_after_the_red(tmp_path: Path, lin
         record_pair(sandbox, change)
 
 
+def test_limits_that_have_changed_since_the_red_are_named(tmp_path: Path) -> None:
+    sandbox = make(tmp_path)
+
+    def change(box: Sandbox) -> None:
+        edit("plans/registry.yaml", PRODUCT, f"{PRODUCT}\n    budget_s: 90\n    repeat: {{green: 2}}")(box)
+        fix_product(box)
+
+    record = replayed(record_pair(sandbox, change))
+    assert record.verdict == "PROVEN", record.reasons
+    told = [note for note in record.notes if note.startswith("the entry has changed since the RED")]
+    assert [note.partition(": ")[2] for note in told] == ["budget_s was 60, is 90", "repeat_green was 1, is 2"]
+
+
 def test_a_product_run_from_an_installed_copy_is_no_fix(tmp_path: Path) -> None:
     installed = tmp_path / "installed"
     installed.mkdir()
