@@ -133,3 +133,17 @@ def test_planned_entries_need_no_tests_and_say_when_they_could_go_live(sandbox: 
     assert done.code == 0, done.err
     sandbox.write("tests/test_later.py", "def test_it():\n    pass\n")
     assert "make it live?" in sandbox.run("lint").out
+
+
+@pytest.mark.parametrize("match", [".*", ".", "", "assert", "==", "False|True", r"[\s\S]", "a?"])
+def test_a_reason_that_any_failure_has_is_none(sandbox: Sandbox, match: str) -> None:
+    sandbox.registry(target(match=match.replace("\\", "\\\\")), guard())
+    done = sandbox.run("lint")
+    assert done.code == 20, done.out
+    assert "matches any failure" in done.err
+
+
+@pytest.mark.parametrize("match", ["the answer is not there yet", r"assert 41 == 42", "answer"])
+def test_a_reason_that_names_something_stands(sandbox: Sandbox, match: str) -> None:
+    sandbox.registry(target(match=match), guard())
+    assert sandbox.run("lint").code == 0
