@@ -24,7 +24,7 @@ from redgreen.run.launch import build_argv
 from redgreen.run.logfile import ESCAPES
 from redgreen.run.process import Finished, Interrupts, run_child
 
-__all__ = ["Cell", "Conditions", "OutOfTimeError", "run_cell"]
+__all__ = ["Cell", "Conditions", "InterruptedReplayError", "OutOfTimeError", "run_cell"]
 
 PASSED_ON: Final = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 TESTS_RAN: Final = frozenset({"VALID_GREEN", "GUARD_HELD", "GUARD_BROKEN", "SKIPPED", "XFAILED", "XPASSED"})
@@ -33,6 +33,10 @@ BROKEN_TESTS: Final = frozenset({"FIXTURE_ERROR", "TEARDOWN_ERROR", "TIMEOUT"})
 
 class OutOfTimeError(Exception):
     """The time that a replay may take as a whole is used up."""
+
+
+class InterruptedReplayError(KeyboardInterrupt):
+    """A signal ended a process of the replay, so that it shows nothing; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ def run_cell(
 
     Raises:
         OutOfTimeError: The deadline has come.
+        InterruptedReplayError: A signal came.
     """
     runs: list[_Run] = []
     uncollected: list[str] = []
@@ -168,6 +173,8 @@ def _run_once(root: Path, tests: Sequence[str], conditions: Conditions) -> _Run:
     )
     if ended.timed_out and time.monotonic() >= conditions.deadline:
         raise OutOfTimeError
+    if conditions.interrupts.name:
+        raise InterruptedReplayError(conditions.interrupts.name)
     process = Process("main", selector.name, "main.log", ended.rc, ended.timed_out, ended.interrupted, ended.wall_s)
     evidence = read_attempt(lambda name: _read_bytes(folder / name), process).evidence
     judgement = judge(evidence, selector, GUARD)

@@ -39,6 +39,7 @@ def try_hunks(
 
     Raises:
         OutOfTimeError: The deadline has come; the hunks before were tried.
+        InterruptedReplayError: A signal came; likewise.
     """
     for name in change.product:
         difference = clone.diff(change.base, change.head, [name])
@@ -49,6 +50,7 @@ def try_hunks(
                 cell = run_cell("hunk", root, tests, conditions, repeat=1)
                 noticed = cell.problem or {*fixed} & {*cell.list_with("failed", "error")}
                 state = "witnessed" if noticed else "unwitnessed"
+                state = "the tests ran out of time" if cell.problem.startswith("TIMEOUT") else state
             yield Hunk(name, line, state)
 
 

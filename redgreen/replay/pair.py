@@ -19,7 +19,7 @@ from redgreen.gitrepo import Revision, git
 from redgreen.project import Project
 from redgreen.registry.layout import Layout
 from redgreen.registry.model import Selector, names_everything
-from redgreen.replay.cell import Cell, Conditions, OutOfTimeError, run_cell
+from redgreen.replay.cell import Cell, Conditions, InterruptedReplayError, OutOfTimeError, run_cell
 from redgreen.replay.change import Ask, Change, describe_change, lies_with_tests
 from redgreen.replay.clone import Clone
 from redgreen.replay.declared import find_stub, judge_pair, limit
@@ -36,10 +36,6 @@ CELLS: Final = {
     "before": name_cell("RED", "RED"),
     "forward": name_cell("GREEN", "RED"),
 }
-
-
-class InterruptedReplayError(Exception):
-    """A signal ended a process of the replay; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +167,8 @@ def _replay(work: _Work, guards: Sequence[Selector], ask: Ask, red: Side, green:
         try:
             for hunk in try_hunks(work.clone, work.change, work.declared, tests, work.conditions, work.root):
                 work.hunks.append(hunk)
-        except OutOfTimeError:
-            told = "not every hunk was undone: the replay's budget was used up"
+        except (InterruptedReplayError, OutOfTimeError) as error:
+            told = f"not every hunk was undone: {str(error) or 'the budget of the replay was used up'}"
             work.proof = replace(work.proof, notes=(*work.proof.notes, told))
 
 
@@ -191,8 +187,6 @@ def _run_cells(work: _Work) -> None:
             continue
         work.clone.lay_out(commit, files=files, of=of)
         work.cells[name] = _run(work, CELLS[name])
-        if stopped := work.conditions.interrupts.name:
-            raise InterruptedReplayError(stopped)
         if name == "before" and find_stub(work.cells[name], work.declared):
             return  # whatever the other two showed, it would be a characterisation
 

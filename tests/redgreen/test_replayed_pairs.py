@@ -6,15 +6,20 @@ import base64
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from redgreen_sandbox import Sandbox, fix_product, guard, make_sandbox, target
+from redgreen_sandbox import Sandbox, fix_product, fork_server, guard, make_sandbox, target
 
-from redgreen.codes import Verdict
+from redgreen.codes import Mode, Verdict
 from redgreen.errors import PairError
 from redgreen.evidence.packed import read_contents
 from redgreen.evidence.replayed import ReplayRecord
 from redgreen.evidence.sealed import SealedRun, load_replay
+from redgreen.registry.load import find_selector
+from redgreen.run.launch import Session
+from redgreen.run.process import Finished
+from redgreen.runner import run_selector
 
 PRODUCT = "product: [product.py]"
 FIXED = "def answer():\n    return 42\n"
@@ -533,6 +538,29 @@ def test_tests_that_cannot_be_told_apart_are_flaky_and_a_lost_test_regresses(tmp
     runs = [sandbox.record("green") for _ in range(4)]
     assert any(run.result.exit_code for run in runs)
     assert all(run.result.proof in (None, "FLAKY") for run in runs), [run.result.proof for run in runs]
+
+
+@pytest.mark.parametrize(("number", "verdict"), [(2, "UNPROVEN"), (4, "UNPROVEN"), (5, "PROVEN")])
+def test_a_signal_during_the_replay_proves_nothing_that_was_not_seen(tmp_path: Path, number: int, verdict: str) -> None:
+    sandbox = make(tmp_path)
+    sandbox.record("red")
+    fix_product(sandbox)
+    session = Session(sandbox.project, sandbox.loaded(), lambda _: None, environ=sandbox.environ())
+    begun = []
+
+    def start(argv: list[str], **words: Any) -> Finished:
+        begun.append(argv)
+        ended = fork_server().start(argv, **words)
+        if len(begun) == number:
+            session.interrupts.name = "SIGTERM"
+        return ended
+
+    session.start = start
+    run = run_selector(session, find_selector(session.registry, "demo"), Mode.GREEN)
+    record = replayed(run)
+    assert record.verdict == verdict, record.reasons
+    assert "SIGTERM" in f"{record.reasons} {record.notes}"
+    assert not [hunk for hunk in record.hunks if hunk.state == "witnessed"]
 
 
 def test_a_replay_keeps_its_budget(tmp_path: Path) -> None:
