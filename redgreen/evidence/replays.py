@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-from redgreen.codec import from_json, to_json
+from redgreen.codec import from_json, parse_object, to_text
 from redgreen.evidence import journal
 from redgreen.evidence.replayed import LATER, ReplayRecord
+from redgreen.evidence.scrub import GENERIC_PATHS, Scrubber
 from redgreen.evidence.sealed import SealedRun, load_replay
 from redgreen.project import Project
 
@@ -25,7 +27,8 @@ def append_replay(project: Project, initiative: str, record: ReplayRecord) -> No
     Raises:
         ReportError: The file cannot be written.
     """
-    written: dict[str, Any] = to_json(record)
+    scrubbed = Scrubber(project.root, os.environ).scrub_text(to_text(record))
+    written: dict[str, Any] = parse_object(scrubbed, LATER)
     journal.append(project, locate_replays(project, initiative), written)
 
 
@@ -61,6 +64,8 @@ def check_replays(project: Project) -> list[str]:
     """Return what is wrong with the logs of later replays, one line each."""
     problems = []
     for path in sorted(project.base.glob(f"*/reports/{LATER}")):
+        trace = GENERIC_PATHS.search(path.read_text(encoding="utf-8", errors="replace"))
+        problems += [f"{project.relativize(path)}: holds a path of a machine ({trace.group()})"] if trace else []
         try:
             load_replays(project, path.parent.parent.name)
         except ValueError as error:

@@ -11,10 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from redgreen.codec import to_text
 from redgreen.codes import ProofVerdict
 from redgreen.errors import RepositoryError
 from redgreen.evidence.environments import compare_environments
-from redgreen.evidence.replayed import CellRow, HunkRow, ReplayRecord, name_cell
+from redgreen.evidence.replayed import CellRow, HunkRow, ReplayRecord, name_cell, read_replay
 from redgreen.gitrepo import Revision, git
 from redgreen.project import Project
 from redgreen.registry.layout import Layout
@@ -107,7 +108,16 @@ def replay_pair(
     if all(map(names_everything, selector.product)):
         notes += ("what is product was guessed: the entry does not tell it from the other files by `product`",)
     wall_s = time.monotonic() - begun
-    return _make_record(work, replace(proof, notes=notes), red, green, selector, wall_s, when), patch
+    record = _make_record(work, replace(proof, notes=notes), red, green, selector, wall_s, when)
+    return _hide_place(record, place), patch
+
+
+def _hide_place(record: ReplayRecord, place: Path) -> ReplayRecord:
+    """Say `<repo>` for the clone, whose folder has another name each time."""
+    text = to_text(record)
+    for folder in dict.fromkeys((place.resolve(), place)):
+        text = text.replace(f"{folder}/clone", "<repo>").replace(str(folder), "<tmp>")
+    return read_replay(text.encode())
 
 
 def _rebuild(clone: Clone, side: Side) -> str:

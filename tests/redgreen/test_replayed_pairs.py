@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from redgreen.codes import Mode, Verdict
 from redgreen.errors import PairError
 from redgreen.evidence.packed import read_contents
 from redgreen.evidence.replayed import ReplayRecord
+from redgreen.evidence.replays import append_replay
 from redgreen.evidence.sealed import SealedRun, load_replay
 from redgreen.registry.load import find_selector
 from redgreen.run.launch import Session
@@ -104,6 +106,26 @@ def test_a_committed_fix_is_proven_and_a_later_replay_says_the_same(tmp_path: Pa
     log = sandbox.root / "plans/active/DEMO-001/reports/replays.jsonl"
     log.write_text(log.read_text(encoding="utf-8").replace('"held":0', '"held":9'), encoding="utf-8")
     assert "was changed" in sandbox.run("verify").err
+
+
+def test_a_later_replay_keeps_no_path_of_the_machine(tmp_path: Path) -> None:
+    test = """\
+        from product import answer
+
+        def test_answer(tmp_path):
+            assert answer() == 42, f"the answer is not there yet: {tmp_path} {__file__}"
+        """
+    sandbox = make(tmp_path, files={"tests/test_demo.py": test})
+    green = record_pair(sandbox, fix_product)
+    assert sandbox.run("replay", green.result.run_id).code == 0
+    log = sandbox.root / "plans/active/DEMO-001/reports/replays.jsonl"
+    text = log.read_text(encoding="utf-8")
+    assert "<repo>/tests/test_demo.py" in text
+    assert "/tmp/" not in text.replace("<tmp>/", "")
+    assert sandbox.run("verify").code == 0
+    append_replay(sandbox.project, "DEMO-001", replace(replayed(green), notes=("written in <place>",)))
+    log.write_text(log.read_text(encoding="utf-8").replace("<place>", "/ho" + "me/somebody/x"), encoding="utf-8")
+    assert "holds a path of a machine" in sandbox.run("verify").err
 
 
 def test_a_hunk_that_no_test_notices_is_named(tmp_path: Path) -> None:
