@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -116,11 +117,14 @@ def _judge(clone: Clone, change: Change, cells: Cells, accept: Sequence[str]) ->
 def make_rules(clone: Clone, change: Change, accept: Sequence[str]) -> Rules:
     """Make the rules of a change: what it adds to the product, and where tests may hide that this is missing."""
     names = list_new_names(clone, change)
-    helpers = [name for name in clone.list_files(change.head) if PurePosixPath(name).name == "conftest.py"]
-    helpers += [name for name in change.settings if name.endswith(".py")]
+    conftests = [name for name in clone.list_files(change.head) if PurePosixPath(name).name == "conftest.py"]
+    helpers = [name for name in change.settings if name.endswith(".py") and name not in conftests]
 
     def look(nodeid: str) -> str:
-        sources = [clone.read(change.head, name) or "" for name in (nodeid.partition("::")[0], *helpers)]
+        sources = [clone.read(change.head, name) or "" for name in (nodeid.partition("::")[0], *conftests)]
+        for name in helpers * 2:  # twice, since one may be named by another that comes later
+            if any(re.search(rf"\b{re.escape(PurePosixPath(name).stem)}\b", source) for source in sources):
+                sources.append(clone.read(change.head, name) or "")
         return next(filter(None, (find_disguise(source, nodeid, names) for source in sources)), "")
 
     return Rules(list_changed_code(clone, change), change.declared, tuple(accept), names, look)
