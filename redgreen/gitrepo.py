@@ -126,8 +126,13 @@ def read_tree(root: Path, commit: str) -> dict[str, str]:
     Raises:
         RepositoryError: There is no such commit.
     """
-    raw = git(root, "ls-tree", "-r", "-z", "--full-tree", commit).decode("utf-8", "surrogateescape")
-    return {name: facts.split()[2] for facts, _, name in (row.partition("\t") for row in raw.split("\0")[:-1])}
+    return split_listing(git(root, "ls-tree", "-r", "-z", "--full-tree", commit), 2)
+
+
+def split_listing(raw: bytes, column: int) -> dict[str, str]:
+    """Split what `ls-tree -z` (ids in column 2) or `ls-files --stage -z` (in column 1) printed into ids by path."""
+    rows = raw.decode("utf-8", "surrogateescape").split("\0")[:-1]
+    return {name: facts.split()[column] for facts, _, name in (row.partition("\t") for row in rows)}
 
 
 def _set_aside(folder: Path, objects: Path) -> dict[str, str]:
@@ -170,8 +175,7 @@ class RebuiltTree:
 
     def list_blobs(self) -> dict[str, str]:
         """List the contents of its files, as git's object ids, by path."""
-        raw = self._git("ls-files", "--stage", "-z").decode("utf-8", "surrogateescape")
-        return {name: facts.split()[1] for facts, _, name in (row.partition("\t") for row in raw.split("\0")[:-1])}
+        return split_listing(self._git("ls-files", "--stage", "-z"), 1)
 
     def extract(self, folder: Path) -> None:
         """Write its files into a folder.

@@ -13,7 +13,7 @@ from redgreen.commands.attest import attest
 from redgreen.errors import RegistryError
 from redgreen.evidence import ledger
 from redgreen.evidence.replayed import ReplayRecord
-from redgreen.evidence.replays import append_replay
+from redgreen.evidence.replays import append_replay, scrub_replay
 from redgreen.evidence.signature import Key
 from redgreen.project import Project
 from redgreen.registry.load import load_registry
@@ -54,7 +54,8 @@ def replay(
         for run in runs:
             if conditions.interrupts.name:
                 break
-            record, _ = replay_sealed(project, run, conditions, datetime.now(UTC).isoformat(timespec="seconds"))
+            seen, _ = replay_sealed(project, run, conditions, datetime.now(UTC).isoformat(timespec="seconds"))
+            record = scrub_replay(project, seen)
             if not conditions.interrupts.name and not project.scratch:
                 append_replay(project, run.initiative, record)
                 if key is not None:

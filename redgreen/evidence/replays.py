@@ -6,19 +6,32 @@ import os
 from pathlib import Path
 from typing import Any
 
-from redgreen.codec import from_json, parse_object, to_text
+from redgreen.codec import from_json, to_json, to_text
 from redgreen.evidence import journal
-from redgreen.evidence.replayed import LATER, ReplayRecord
+from redgreen.evidence.replayed import LATER, ReplayRecord, read_replay
 from redgreen.evidence.scrub import GENERIC_PATHS, Scrubber
 from redgreen.evidence.sealed import SealedRun, load_replay
 from redgreen.project import Project
 
-__all__ = ["append_replay", "check_replays", "choose_newest", "find_proof", "load_replays", "locate_replays"]
+__all__ = [
+    "append_replay",
+    "check_replays",
+    "choose_newest",
+    "find_proof",
+    "load_replays",
+    "locate_replays",
+    "scrub_replay",
+]
 
 
 def locate_replays(project: Project, initiative: str) -> Path:
     """Return the file that holds the later replays of an initiative."""
     return project.base / initiative / "reports" / LATER
+
+
+def scrub_replay(project: Project, record: ReplayRecord) -> ReplayRecord:
+    """Take secrets and traces of the machine out of what a replay showed, before it is kept, signed or printed."""
+    return read_replay(Scrubber(project.root, os.environ).scrub_text(to_text(record)).encode())
 
 
 def append_replay(project: Project, initiative: str, record: ReplayRecord) -> None:
@@ -27,8 +40,7 @@ def append_replay(project: Project, initiative: str, record: ReplayRecord) -> No
     Raises:
         ReportError: The file cannot be written.
     """
-    scrubbed = Scrubber(project.root, os.environ).scrub_text(to_text(record))
-    written: dict[str, Any] = parse_object(scrubbed, LATER)
+    written: dict[str, Any] = to_json(record)
     journal.append(project, locate_replays(project, initiative), written)
 
 

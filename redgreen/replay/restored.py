@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from redgreen.errors import RepositoryError
+from redgreen.gitrepo import split_listing
 from redgreen.replay.change import Ask
 from redgreen.replay.hunks import read_code
 
@@ -16,8 +17,7 @@ VERSIONS: Final = 50  # of one file, of which the code is compared
 
 def list_blobs(ask: Ask, commit: str, names: tuple[str, ...]) -> dict[str, str]:
     """List the contents that some files have in a commit, as git's object ids; empty where a file is not there."""
-    raw = ask("ls-tree", "-r", "-z", commit).decode("utf-8", "surrogateescape")
-    found = {name: facts.split()[2] for facts, _, name in (row.partition("\t") for row in raw.split("\0")[:-1])}
+    found = split_listing(ask("ls-tree", "-r", "-z", commit), 2)
     return {name: found.get(name, "") for name in names}
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redgreen_sandbox import TOP, Done, Sandbox, fix_product, guard, target
+from redgreen_sandbox import TOP, Done, Sandbox, fix_product, guard, make_sandbox, target
 from replay_fixture import record_pair
 
 from redgreen.codes import ProofVerdict
@@ -469,3 +469,27 @@ def test_the_statement_is_exported_without_a_signature(sandbox: Sandbox) -> None
     assert sandbox.run("export", "--in-toto", green.run_id, "--json").values()["statement"] == statement
     assert sandbox.run("export", "--in-toto", "none").code == 26
     assert sandbox.run("export", green.run_id).code == 20
+
+
+def test_what_is_signed_and_printed_holds_no_secret(keys: Path, tmp_path: Path) -> None:
+    test = """\
+        import os
+        from product import answer
+
+        def test_answer():
+            assert answer() == 42, f"the answer is not there yet {os.environ['SERVICE_TOKEN']}"
+        """
+    sandbox = make_sandbox(tmp_path / "repo", target(extra="product: [product.py]\n    pass_env: [SERVICE_TOKEN]"))
+    sandbox.env["SERVICE_TOKEN"] = secret = "s3cret-of-the-service-4711"
+    sandbox.write("tests/test_demo.py", textwrap.dedent(test))
+    sandbox.commit()
+    sandbox.record("red")
+    fix_product(sandbox)
+    green = sandbox.record("green")
+    done = sandbox.run("replay", green.run_id, "--attest", "--key", str(keys / "ci"), "--json")
+    assert done.code == 0, done.err
+    assert secret not in done.out + done.err
+    [line] = journal.read(sandbox.root / LOG)
+    signed = base64.b64decode(line["payload"]).decode()
+    assert "the answer is not there yet" in signed
+    assert secret not in signed
