@@ -17,8 +17,11 @@ from redgreen.errors import PairError
 from redgreen.evidence.packed import read_contents
 from redgreen.evidence.replayed import ReplayRecord
 from redgreen.evidence.replays import append_replay
-from redgreen.evidence.sealed import SealedRun, load_replay
+from redgreen.evidence.sealed import SealedRun, load_replay, load_run
 from redgreen.registry.load import find_selector
+from redgreen.replay.cell import Conditions
+from redgreen.replay.pair import replay_pair
+from redgreen.replay.recorded import load_side
 from redgreen.run.launch import Session
 from redgreen.run.process import Finished
 from redgreen.runner import run_selector
@@ -672,3 +675,37 @@ def test_thirty_secrets_in_messages_of_a_replay_are_not_kept(tmp_path: Path) -> 
             kept += [value for value in secrets.values() if base64.b64encode(value.encode()) in data]
             assert not kept, (name, kept)
     assert not any(value in sandbox.project.ledger.read_text(encoding="utf-8") for value in secrets.values())
+
+
+def test_a_commit_and_patch_that_give_another_tree_prove_nothing(tmp_path: Path) -> None:
+    sandbox = make(tmp_path)
+    green = record_pair(sandbox, fix_product)
+    assert green.result.pairs_with is not None
+    red = load_run(sandbox.root / green.result.pairs_with.folder)
+    true = load_side(green)
+    forged = replace(true, revision=replace(true.revision, tree="1" * 40))
+    words = (green.intent.load_selector(), red.result.declared, Conditions(start=fork_server().start))
+    verdicts = [
+        replay_pair(sandbox.project, load_side(red), side, *words, when="2031-01-01T00:00:00+00:00")[0]
+        for side in (true, forged)
+    ]
+    assert [record.verdict for record in verdicts] == ["PROVEN", "UNPROVEN"]
+    assert "names the tree 111111111111" in verdicts[1].reasons[0]
+
+
+@pytest.mark.parametrize("planted", ["ghp_" + "a1B2" * 9, "/ho" + "me/somebody/data"], ids=["secret", "machine path"])
+def test_a_change_that_holds_what_must_not_be_kept_is_left_to_git(tmp_path: Path, planted: str) -> None:
+    sandbox = make(tmp_path)
+
+    def change(box: Sandbox) -> None:
+        box.write("product.py", f'PLACE = "{planted}"\n\n\n{FIXED}')
+        box.commit("fix")
+
+    green = record_pair(sandbox, change)
+    record = replayed(green)
+    assert record.verdict == "PROVEN", record.reasons
+    assert any(note.startswith("change.patch is left out") for note in record.notes), record.notes
+    kept = read_contents(green.folder)
+    assert "change.patch" not in kept
+    assert not [name for name, data in kept.items() if planted.encode() in data]
+    assert sandbox.run("verify").code == 0
