@@ -21,7 +21,7 @@ MEANING: Final = {
 INVALID: Final = "This run counts neither as a RED nor as a GREEN."
 PROOF: Final = {
     ProofVerdict.PROVEN: "Replayed: without the change of the product the tests fail, with it they pass.",
-    ProofVerdict.CHARACTERISATION: "Replayed: the tests pass with the product of before as well; they prove no change.",
+    ProofVerdict.CHARACTERISATION: "Replayed: the tests pass; nothing shows that they would notice the old product.",
     ProofVerdict.TESTS_CHANGED: "Replayed: the tests as they stood before still fail with the new product.",
     ProofVerdict.NOTHING_CHANGED: "Replayed: no file of the product differs in its code.",
     ProofVerdict.REGRESSING: "Replayed: a test that passed before fails after the change.",

@@ -234,13 +234,18 @@ def _check_guards(work: _Work, guards: Sequence[Selector]) -> None:
         work.further.append(after)
         broken = after.list_with("failed", "error", "xpassed")
         if not after.problem and not broken:
-            held += len(after.list_with("passed"))
+            passed = after.list_with("passed")
+            held += len(passed)
+            if not passed:
+                told = f"nothing was looked at in {guard.name}: none of its tests passes in a clean clone"
+                work.proof = replace(work.proof, notes=(*work.proof.notes, told))
             continue
         work.clone.lay_out(work.change.base)
         before = _run(work, f"{guard.name} on the files of the RED", repeat=1, guard=guard)
         work.further.append(before)
-        passed = {*before.list_with("passed")}
-        lost = [nodeid for nodeid in broken if nodeid in passed] or ([guard.name] if passed and after.problem else [])
+        held_before = {*before.list_with("passed")}
+        lost = [nodeid for nodeid in broken if nodeid in held_before]
+        lost = lost or ([guard.name] if held_before and after.problem else [])
         verdict = ProofVerdict.REGRESSING if lost else ProofVerdict.UNPROVEN
         why = ", ".join(lost or broken) or after.problem
         work.proof = limit(work.proof, verdict, f"{guard.name}, which it protects, does not hold: {why}")

@@ -509,6 +509,18 @@ def test_a_guard_that_holds_only_beside_ignored_files_is_named(tmp_path: Path) -
     assert "held, which it protects" in replayed(run).reasons[0]
 
 
+def test_a_guard_that_skips_in_a_clean_clone_is_named(tmp_path: Path) -> None:
+    held = (
+        "import pathlib\n\nimport pytest\n\n\ndef test_held():\n"
+        '    if not pathlib.Path("made.local").exists():\n        pytest.skip("no data")\n'
+    )
+    files = {"tests/test_held.py": held, ".gitignore": ".redgreen/\n*.local\n__pycache__/\n"}
+    sandbox = make(tmp_path, extra=f"{PRODUCT}\n    protects: [held]", files=files)
+    sandbox.write("made.local", "")
+    record = replayed(record_pair(sandbox, fix_product))
+    assert any(note.startswith("nothing was looked at in held") for note in record.notes), record.notes
+
+
 def test_passes_of_a_file_that_target_and_guard_share_are_counted_once(tmp_path: Path) -> None:
     test = (
         'from product import answer\n\n\ndef test_answer():\n    assert answer() == 42, "the answer"\n\n\n'
