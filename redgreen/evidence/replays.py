@@ -68,8 +68,8 @@ def find_proof(run: SealedRun, later: dict[str, ReplayRecord]) -> ReplayRecord |
 
 
 def choose_newest(*records: ReplayRecord | None) -> ReplayRecord | None:
-    """Choose the newest of several replays of a run; None where there is none."""
-    return max(filter(None, records), key=lambda record: record.when, default=None)
+    """Choose the newest of several replays of a run, the last of one second; None where there is none."""
+    return max(filter(None, reversed(records)), key=lambda record: record.when, default=None)
 
 
 def check_replays(project: Project) -> list[str]:

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from redgreen_sandbox import Sandbox, fix_product, fork_server, guard, make_sandbox, target
 
-from redgreen.codes import Mode, Verdict
+from redgreen.codes import Mode, ProofVerdict, Verdict
 from redgreen.errors import PairError
 from redgreen.evidence.packed import read_contents
 from redgreen.evidence.replayed import ReplayRecord
-from redgreen.evidence.replays import append_replay
+from redgreen.evidence.replays import append_replay, find_proof
 from redgreen.evidence.sealed import SealedRun, load_replay, load_run
 from redgreen.registry.load import find_selector
 from redgreen.replay.cell import Conditions
@@ -109,6 +109,13 @@ def test_a_committed_fix_is_proven_and_a_later_replay_says_the_same(tmp_path: Pa
     log = sandbox.root / "plans/active/DEMO-001/reports/replays.jsonl"
     log.write_text(log.read_text(encoding="utf-8").replace('"held":0', '"held":9'), encoding="utf-8")
     assert "was changed" in sandbox.run("verify").err
+
+
+def test_a_later_replay_of_the_same_second_counts(tmp_path: Path) -> None:
+    sandbox = make(tmp_path)
+    green = record_pair(sandbox, fix_product)
+    later = replace(replayed(green), verdict=ProofVerdict.FLAKY)
+    assert find_proof(green, {green.run_id: later}) is later
 
 
 def test_a_later_replay_keeps_no_path_of_the_machine(tmp_path: Path) -> None:
