@@ -616,12 +616,13 @@ def test_a_replay_keeps_its_budget(tmp_path: Path) -> None:
     assert "budget of 1 s was used up" in replayed(run).reasons[0]
 
 
-def test_files_that_a_test_does_not_name_hide_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["tests/bench.py", "tools/answer.py"])
+def test_files_that_a_test_does_not_import_hide_nothing(tmp_path: Path, name: str) -> None:
     sandbox = make(tmp_path)
 
     def change(box: Sandbox) -> None:
         box.write("product.py", FIXED + "\n\ndef error():\n    return 0\n")
-        box.write("tests/bench.py", 'def show(found):\n    return "error" in found\n')
+        box.write(name, 'def show(found):\n    return "error" in found\n')
 
     record = replayed(record_pair(sandbox, change))
     assert record.verdict == "PROVEN", record.reasons
