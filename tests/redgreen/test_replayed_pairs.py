@@ -16,7 +16,7 @@ from redgreen.codes import Mode, ProofVerdict, Verdict
 from redgreen.errors import PairError
 from redgreen.evidence.packed import read_contents
 from redgreen.evidence.replayed import ReplayRecord
-from redgreen.evidence.replays import append_replay, find_proof
+from redgreen.evidence.replays import append_replay, count_hunks, find_proof
 from redgreen.evidence.sealed import SealedRun, load_replay, load_run
 from redgreen.registry.load import find_selector
 from redgreen.replay.cell import Conditions
@@ -144,6 +144,10 @@ def test_a_hunk_that_no_test_notices_is_named(tmp_path: Path) -> None:
     record = replayed(record_pair(sandbox, lambda box: box.write("product.py", FIXED + more.format(2))))
     assert record.verdict == "PROVEN"
     assert [(hunk.file, hunk.line) for hunk in record.unwitnessed] == [("product.py", 10)]
+    assert "proven changes: tests notice 1 of 2 hunks" in sandbox.run("status").out
+    other = replace(record, hunks=tuple(replace(hunk, state="witnessed") for hunk in record.unwitnessed))
+    assert count_hunks([record, other]) == (2, 2)  # another pair of the same change notices the other hunk
+    assert count_hunks([record, replace(other, head="another"), replace(record, verdict=ProofVerdict.FLAKY)]) == (2, 3)
 
 
 HELPED = "from {name} import check\nfrom product import answer\n\n\ndef test_answer():\n    check(answer())\n"
