@@ -44,8 +44,10 @@ def list_guards(run: SealedRun) -> list[Selector]:
     return [guard for name, guard in run.intent.load_guards().items() if name in run.result.guards]
 
 
-def replay_sealed(project: Project, run: SealedRun, conditions: Conditions, when: str) -> tuple[ReplayRecord, bytes]:
-    """Replay the pair of a sealed GREEN.
+def replay_sealed(
+    project: Project, run: SealedRun, conditions: Conditions, when: str, budget_s: float | None = None
+) -> tuple[ReplayRecord, bytes]:
+    """Replay the pair of a sealed GREEN, within a budget of its own instead of that of its entry where one is given.
 
     Raises:
         PairError: It is no GREEN that answers a RED, or what it needs is gone.
@@ -56,6 +58,7 @@ def replay_sealed(project: Project, run: SealedRun, conditions: Conditions, when
     try:
         red = load_run(project.root / pair.folder)
         selector, guards = run.intent.load_selector(), list_guards(run)
+        selector = selector if budget_s is None else replace(selector, replay_budget_s=budget_s)
     except ValueError as error:
         raise PairError(f"{run.result.run_id}: {error}") from None
     return replay_pair(

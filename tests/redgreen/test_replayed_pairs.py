@@ -618,6 +618,8 @@ def test_a_replay_keeps_its_budget(tmp_path: Path) -> None:
     run = record_pair(sandbox, fix_product)
     assert_unproven(run, "UNPROVEN")
     assert "budget of 1 s was used up" in replayed(run).reasons[0]
+    again = sandbox.run("replay", run.result.run_id, "--budget", "300")
+    assert (again.code, "1 PROVEN" in again.out) == (0, True), again.out + again.err
 
 
 @pytest.mark.parametrize("name", ["tests/bench.py", "tools/answer.py"])
