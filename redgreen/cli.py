@@ -226,7 +226,7 @@ def _make_parser() -> Parser:
     again = verb("replay", text, _replay)
     again.add_argument("reference", nargs="?", default="", metavar="RUN", help="run id or folder of a GREEN")
     again.add_argument("--all", action="store_true", help="every pair")
-    text = "wall seconds for each (default: the replay.budget_s of its entry)"
+    text = "wall seconds for each pair, and in proportion for its processes (replay.budget_s)"
     again.add_argument("--budget", type=_parse_count, metavar="S", help=text)
     again.add_argument("--attest", action="store_true", help="sign what that shows; the one record that CI=true keeps")
     text = "ssh key, or the .pub file of one in an agent (git's user.signingKey)"

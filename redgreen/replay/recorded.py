@@ -47,7 +47,9 @@ def list_guards(run: SealedRun) -> list[Selector]:
 def replay_sealed(
     project: Project, run: SealedRun, conditions: Conditions, when: str, budget_s: float | None = None
 ) -> tuple[ReplayRecord, bytes]:
-    """Replay the pair of a sealed GREEN, within a budget of its own instead of that of its entry where one is given.
+    """Replay the pair of a sealed GREEN; `budget_s` is for all of it instead of what its entry allows.
+
+    Its processes get longer in proportion, and never less than their entry says.
 
     Raises:
         PairError: It is no GREEN that answers a RED, or what it needs is gone.
@@ -58,7 +60,9 @@ def replay_sealed(
     try:
         red = load_run(project.root / pair.folder)
         selector, guards = run.intent.load_selector(), list_guards(run)
-        selector = selector if budget_s is None else replace(selector, replay_budget_s=budget_s)
+        if budget_s is not None:
+            conditions = replace(conditions, stretch=max(1.0, budget_s / selector.replay_budget_s))
+            selector = replace(selector, replay_budget_s=budget_s)
     except ValueError as error:
         raise PairError(f"{run.result.run_id}: {error}") from None
     return replay_pair(
@@ -67,7 +71,7 @@ def replay_sealed(
         load_side(run),
         selector,
         red.result.declared,
-        replace(conditions, budget_s=selector.budget_s),
+        conditions,
         guards=guards,
         when=when,
     )

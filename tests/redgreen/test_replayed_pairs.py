@@ -622,6 +622,16 @@ def test_a_replay_keeps_its_budget(tmp_path: Path) -> None:
     assert (again.code, "1 PROVEN" in again.out) == (0, True), again.out + again.err
 
 
+def test_processes_take_longer_with_the_budget_of_a_later_replay(tmp_path: Path) -> None:
+    slow = "import os, time\nfrom product import answer\n\n\ndef test_answer():\n"
+    slow += "    time.sleep(8 if 'rg-replay' in os.getcwd() else 0)\n    assert answer() == 42, 'answer'\n"
+    sandbox = make(tmp_path, extra=f"{PRODUCT}\n    budget_s: 7", files={"tests/test_demo.py": slow})
+    run = record_pair(sandbox, fix_product)
+    assert "TIMEOUT" in replayed(run).reasons[0]
+    again = sandbox.run("replay", run.result.run_id, "--budget", "2400")
+    assert (again.code, "1 PROVEN" in again.out) == (0, True), again.out + again.err
+
+
 @pytest.mark.parametrize("name", ["tests/bench.py", "tools/answer.py"])
 def test_files_that_a_test_does_not_import_hide_nothing(tmp_path: Path, name: str) -> None:
     sandbox = make(tmp_path)
