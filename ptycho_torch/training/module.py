@@ -118,6 +118,14 @@ class ReconstructionModule(lightning.LightningModule):
         schedule = LambdaLR(optimiser, lambda step: scale_rate(step, self._settings, self._main_steps))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def on_train_start(self) -> None:
+        """Set the learning rate of the next step: a checkpoint of a shorter training stores the one after its end."""
+        schedule = self.lr_schedulers()
+        if isinstance(schedule, LambdaLR):
+            share = scale_rate(schedule.last_epoch, self._settings, self._main_steps)
+            for group in schedule.optimizer.param_groups:
+                group["lr"] = self._settings.learning_rate * share
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the record, so that one file is enough to build the module again."""
         checkpoint["ptycho_torch"] = self.record
