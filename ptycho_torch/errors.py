@@ -53,6 +53,10 @@ class DivergenceError(PtychoError):
     """A solver or a training run reached a non-finite value."""
 
 
+class RankError(PtychoError):
+    """Processes that work together do not fit together, or one of them was lost."""
+
+
 def require_torch(*others: str) -> None:
     """Raise MissingTorchError if torch or one of the other packages is not installed; nothing is imported."""
     with explain_missing_torch():

@@ -30,18 +30,18 @@ LAYERS = (
 CLIENT_PATHS = ("api", "config.legacy", "config_params", "lightning_utils", "model", "train", "inference")
 # what each folder may import beside this package and the standard library
 LIBRARIES: dict[str, set[str]] = {
-    "storage": {"numpy", "h5py"},
+    "storage": {"numpy", "h5py", "filelock"},
     "physics": {"torch", "jaxtyping"},
     "networks": {"torch", "jaxtyping"},
     "data": {"numpy", "scipy"},
     "formats": {"numpy"},
-    "runtime": {"torch", "lightning"},
+    "runtime": {"torch", "lightning", "numpy"},
     "solve": {"torch", "numpy"},
     "simulate": {"torch", "numpy", "scipy"},
     "evaluate": {"torch", "numpy", "scipy", "matplotlib"},
     "models": {"torch", "numpy", "scipy"},
     "training": {"torch", "numpy", "jaxtyping", "lightning"},
-    "workflows": {"numpy"},
+    "workflows": {"numpy", "torch"},
     "contracts": {"torch", "numpy"},
     "cli": {"tqdm", "yaml"},
 }

@@ -33,10 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Simulate three scans, train on one, reconstruct all in new processes, print a summary."""
     require_torch()
+    from ptycho_torch.storage.locking import lock_folder
     from ptycho_torch.storage.writing import check_folder
 
     folder: Path = arguments.output_dir
     check_folder(folder, overwrite=arguments.overwrite)
+    with lock_folder(folder):
+        _run_steps(arguments, folder)
+
+
+def _run_steps(arguments: argparse.Namespace, folder: Path) -> None:
     record = start_record(arguments, {"steps": arguments.steps, "device": arguments.device}, [])
     started = time.perf_counter()
     scans, network = {name: folder / f"{name}.npz" for name in SCANS}, folder / "network"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ptycho_torch.cli.config_file import print_config
 from ptycho_torch.cli.options import add_settings, collect_settings
 from ptycho_torch.cli.shared import (
+    HARDWARE,
     add_run_options,
     locate_model,
     prepare_run,
@@ -16,14 +17,14 @@ from ptycho_torch.cli.shared import (
     record_result,
     show_progress,
 )
-from ptycho_torch.config import DataSettings, Experiment, InferenceSettings, RefineSettings
+from ptycho_torch.config import DataSettings, Experiment, InferenceSettings, RefineSettings, TrainerSettings
 from ptycho_torch.errors import ConfigError
 
 if TYPE_CHECKING:
     from ptycho_torch.models.checkpoint import TrainedNetwork
 
 # of a settings file
-SECTIONS = ("data", "inference", "refine")
+SECTIONS = ("data", "inference", "refine", "trainer")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,11 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_options(parser, "inference_outputs")
     add_settings(parser, InferenceSettings)
     add_settings(parser, RefineSettings, prefix="polish_")
+    add_settings(parser, TrainerSettings, only=HARDWARE)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, predict, polish, write; returns 3 if the reconstruction failed."""
     reading = collect_settings(arguments, DataSettings)
+    trainer = collect_settings(arguments, TrainerSettings, only=HARDWARE)
     _collect(arguments, Experiment())  # unusable options are reported before any file is read
     scan = None if arguments.print_config else read_input(arguments, reading)[0]
     source = _find_network(arguments)
@@ -57,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     trained = _load(source)
     inference, polish = _collect(arguments, trained.experiment)
     if scan is None:
-        print_config(data=reading, inference=inference, refine=polish)
+        print_config(data=reading, inference=inference, refine=polish, trainer=trainer)
         return 0
     from ptycho_torch.workflows.reconstruction import check_size, reconstruct_scan
 
@@ -65,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     return record_result(
         arguments,
         {"data": reading, "inference": inference, "polish": polish},
+        trainer,
         [source],
         lambda: reconstruct_scan(
             trained,
@@ -73,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
             polish=polish,
             probe=scan.probe if arguments.probe else None,
             device=arguments.device,
+            trainer=trainer,
             progress=None if arguments.quiet else show_progress,
         ),
     )

@@ -7,16 +7,17 @@ import argparse
 from ptycho_torch.cli.config_file import print_config
 from ptycho_torch.cli.options import add_settings, collect_settings
 from ptycho_torch.cli.shared import (
+    HARDWARE,
     add_run_options,
     prepare_run,
     read_input,
     record_result,
     show_progress,
 )
-from ptycho_torch.config import DataSettings, RefineSettings
+from ptycho_torch.config import DataSettings, RefineSettings, TrainerSettings
 
 # of a settings file
-SECTIONS = ("data", "refine")
+SECTIONS = ("data", "refine", "trainer")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,14 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--halves", action="store_true", help="also reconstruct two halves of the scan and estimate the resolution"
     )
     add_settings(parser, RefineSettings)
+    add_settings(parser, TrainerSettings, only=HARDWARE)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, reconstruct, write; returns 3 if the reconstruction failed."""
     settings = collect_settings(arguments, RefineSettings)
     reading = collect_settings(arguments, DataSettings)
+    trainer = collect_settings(arguments, TrainerSettings, only=HARDWARE)
     if arguments.print_config:
-        print_config(data=reading, refine=settings)
+        print_config(data=reading, refine=settings, trainer=trainer)
         return 0
     (scan,) = read_input(arguments, reading)
     scan.require_probe()
@@ -42,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     def reconstruct() -> Refinement:
         progress = None if arguments.quiet else show_progress("refine", settings.epochs, "epoch")
-        return refine_scan(scan, settings, device=arguments.device, halves=arguments.halves, progress=progress)
+        options = {"halves": arguments.halves, "trainer": trainer, "progress": progress}
+        return refine_scan(scan, settings, device=arguments.device, **options)
 
-    return record_result(arguments, {"data": reading, "refine": settings}, [], reconstruct)
+    return record_result(arguments, {"data": reading, "refine": settings}, trainer, [], reconstruct)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ptycho_torch.cli.options import add_config, add_settings, restore_names
 from ptycho_torch.config.fields import Settings
-from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.config.schema import DataSettings, TrainerSettings
 from ptycho_torch.errors import ConfigError, require_torch
 from ptycho_torch.runtime.device_name import check_device_name
 from ptycho_torch.runtime.threads import MOST_THREADS, set_threads
+
+# settings of the trainer that concern a reconstruction
+HARDWARE = ("accelerator", "devices", "nodes")
 
 if TYPE_CHECKING:
     from ptycho_torch.data.scan import Scan
@@ -130,8 +134,15 @@ def prepare_run(arguments: argparse.Namespace) -> None:
     """
     from ptycho_torch.storage.writing import check_folder
 
-    check_folder(arguments.output_dir, overwrite=arguments.overwrite)
+    if not is_later_process():
+        check_folder(arguments.output_dir, overwrite=arguments.overwrite)
     set_threads(arguments.threads)
+
+
+def is_later_process() -> bool:
+    """Whether torchrun or a scheduler started another process before this one, which may have begun to write."""
+    numbers = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
+    return any(os.environ.get(name, "0") not in ("", "0") for name in numbers)
 
 
 def start_record(arguments: argparse.Namespace, settings: Mapping[str, Any], inputs: list[Path]) -> RunRecord:
@@ -148,14 +159,18 @@ def start_record(arguments: argparse.Namespace, settings: Mapping[str, Any], inp
 def record_result(
     arguments: argparse.Namespace,
     settings: Mapping[str, Settings],
+    trainer: TrainerSettings,
     inputs: list[Path],
     reconstruct: Callable[[], Reconstruction | Refinement],
 ) -> int:
     """Reconstruct, write the result and the record of the run, and print metrics and verdict.
 
+    Of several processes only the first one writes and prints.
+
     Args:
         arguments: the parsed options.
         settings: settings by section, for the record.
+        trainer: which processes take part.
         inputs: files that were read, other than those of the scan.
         reconstruct: called when the output folder is ready.
 
@@ -163,14 +178,19 @@ def record_result(
         The exit code: 3 if the reconstruction failed, otherwise 0.
     """
     from ptycho_torch.formats import list_scan_files
+    from ptycho_torch.runtime.ranks import find_ranks
+    from ptycho_torch.storage.locking import lock_folder
     from ptycho_torch.workflows.outputs import write_result
     from ptycho_torch.workflows.refinement import Refinement
 
-    stored = {name: section.to_dict() for name, section in settings.items()}
-    record = start_record(arguments, stored, [*inputs, *list_scan_files(arguments.data)])
-    result = reconstruct()
-    files = write_result(result, arguments.output_dir)
-    record.finish(results=result.metrics, outputs=files)
+    if not find_ranks(trainer).is_first:
+        return 3 if reconstruct().verdict.word == "failed" else 0
+    stored = {name: section.to_dict() for name, section in {**settings, "trainer": trainer}.items()}
+    with lock_folder(arguments.output_dir):
+        record = start_record(arguments, stored, [*inputs, *list_scan_files(arguments.data)])
+        result = reconstruct()
+        files = write_result(result, arguments.output_dir)
+        record.finish(results=result.metrics, outputs=files)
     figures = {"refined": result.metrics} if isinstance(result, Refinement) else result.metrics
     print_results(arguments.output_dir, files, figures)
     print(f"verdict: {result.verdict}")

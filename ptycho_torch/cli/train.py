@@ -97,6 +97,10 @@ def run(arguments: argparse.Namespace) -> None:
         inputs=[*list_scan_files(arguments.data), *([settings_file] if settings_file else [])],
         progress=None if arguments.quiet else show_progress,
     )
+    from ptycho_torch.runtime.ranks import find_ranks
+
+    if not find_ranks(experiment.trainer).is_first:
+        return
     folder = arguments.output_dir
     paths = {"checkpoint": result.last, "best": result.best, "index": result.index, "bundle": locate_bundle(folder)}
     if scans[0].source is not None:

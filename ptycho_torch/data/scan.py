@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -86,7 +87,7 @@ class Scan:
         """Side of the patterns and of the object patches under them."""
         return self.counts.shape[1]
 
-    @property
+    @cached_property
     def photons_per_pattern(self) -> float:
         """Dose: mean photons per pattern on good pixels."""
         return float(self.counts.sum(axis=(1, 2), where=self.good_pixels, dtype=np.float64).mean())

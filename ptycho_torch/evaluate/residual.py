@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from torch import Generator, Tensor
+from torch import Generator, Tensor, float64, tensor
 
 from ptycho_torch.physics.noise import draw_counts
+from ptycho_torch.runtime.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,13 @@ class Residual:
         return self.value / self.floor
 
 
-def residual(batches: Iterable[tuple[Tensor, Tensor]], generator: Generator) -> Residual:
+def residual(batches: Iterable[tuple[Tensor, Tensor]], generator: Generator, ranks: Ranks = ALONE) -> Residual:
     """R over batches of (expected, measured) counts, both zero on bad pixels.
 
     Args:
-        batches: pairs of tensors (pattern, h, w).
+        batches: pairs of tensors (pattern, h, w), those of this process.
         generator: draws the noise of the floor, on the device of the batches.
+        ranks: the place of this process; all of them must call this.
     """
     misfit = noise = measured_total = expected_total = 0.0
     for expected, counts in batches:
@@ -43,4 +45,6 @@ def residual(batches: Iterable[tuple[Tensor, Tensor]], generator: Generator) -> 
         noise += float((amplitude - drawn.sqrt()).square().sum())
         measured_total += float(counts.sum())
         expected_total += float(drawn.sum())
+    sums = ranks.sum(tensor([misfit, noise, measured_total, expected_total], dtype=float64))
+    misfit, noise, measured_total, expected_total = sums.tolist()
     return Residual((misfit / measured_total) ** 0.5, (noise / expected_total) ** 0.5)

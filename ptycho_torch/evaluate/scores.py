@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.evaluate.objects import amplitude_correlation, complex_correlation, complex_error, phase_correlation
 from ptycho_torch.evaluate.residual import residual
 from ptycho_torch.physics.propagate import wrap
+from ptycho_torch.runtime.ranks import ALONE, Ranks
 from ptycho_torch.solve.scan_model import ScanModel
 
 LIT_SHARE = 0.05
 _BATCH = 64
 
 
-def sum_illumination(scan: Scan, probe: NDArray[np.complex64]) -> NDArray[np.float32]:
+def sum_illumination(scan: Scan, probe: NDArray[np.complex64], ranks: Ranks = ALONE) -> NDArray[np.float32]:
     """Photons per canvas pixel over the whole scan."""
-    model = ScanModel(scan, torch.device("cpu"))
-    total = model.illumination(model.start_probe(probe, len(probe)), torch.arange(len(scan)))
-    result: NDArray[np.float32] = total.numpy()
+    model = ScanModel(scan, torch.device("cpu"), ranks)
+    result: NDArray[np.float32] = model.total_illumination(model.start_probe(probe, len(probe))).numpy()
     return result
 
 
@@ -30,7 +33,9 @@ def find_illuminated_area(illumination: NDArray[np.float32]) -> NDArray[np.bool_
     return illumination > LIT_SHARE * illumination.max()
 
 
-def evaluate(scan: Scan, canvas: Canvas, probe: NDArray[np.complex64], *, device: torch.device) -> dict[str, float]:
+def evaluate(
+    scan: Scan, canvas: Canvas, probe: NDArray[np.complex64], *, device: torch.device, ranks: Ranks = ALONE
+) -> dict[str, float]:
     """Figures of merit by name.
 
     `R` and `R_floor`; if the scan has a true object also `complex_error`, `complex_correlation`, `phase_correlation`
@@ -41,24 +46,31 @@ def evaluate(scan: Scan, canvas: Canvas, probe: NDArray[np.complex64], *, device
         canvas: the object, on the canvas of the scan or another one.
         probe: (mode, h, w) the probe reconstructed with it, in √photons.
         device: where to compute.
+        ranks: the place of this process; all of them must call this.
     """
-    model = ScanModel(scan, device)
+    model = ScanModel(scan, device, ranks)
     image = model.start_object(canvas)
     wrapped = wrap(torch.from_numpy(np.array(probe))).to(device)
-    batches = torch.arange(len(scan), device=device).split(_BATCH)
+    batches = list(enumerate(model.patterns.split(_BATCH)))[ranks.rank :: ranks.size]
     # the patterns do not determine how object and probe share the power: scale the object to the measured photons
-    expected_photons = sum(float(model.expected(image, wrapped, batch).sum()) for batch in batches) / len(scan)
+    own = sum(float(model.expected(image, wrapped, batch).sum()) for _, batch in batches)
+    expected_photons = float(ranks.sum(torch.tensor(own, dtype=torch.float64))) / len(scan)
     photons = scan.sample_photons_per_pattern
     background_photons = scan.photons_per_pattern - photons
     image = image * (photons / (expected_photons - background_photons)) ** 0.5
-    misfit = residual(
-        ((model.expected(image, wrapped, batch), model.counts[batch]) for batch in batches),
-        torch.Generator(device).manual_seed(0),
-    )
+    noise = torch.Generator(device)
+
+    def compare() -> Iterator[tuple[Tensor, Tensor]]:
+        for number, batch in batches:
+            # the same noise for a batch, whichever process computes it
+            noise.manual_seed(number)
+            yield model.expected(image, wrapped, batch), model.load_counts(batch)
+
+    misfit = residual(compare(), noise, ranks)
     figures = {"R": misfit.value, "R_floor": misfit.floor}
     if scan.truth is not None:
         truth = scan.truth.cut_window(model.frame.origin_px, model.frame.shape_px)
-        found, mask = image.cpu().numpy(), find_illuminated_area(sum_illumination(scan, probe))
+        found, mask = image.cpu().numpy(), find_illuminated_area(sum_illumination(scan, probe, ranks))
         figures |= {
             "complex_error": complex_error(found, truth, mask),
             "complex_correlation": complex_correlation(found, truth, mask),

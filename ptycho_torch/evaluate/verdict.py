@@ -20,6 +20,7 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.evaluate.residual import Residual, residual
 from ptycho_torch.physics.patches import scatter
 from ptycho_torch.physics.propagate import propagate_back_wrapped, propagate_wrapped, sum_intensities
+from ptycho_torch.runtime.ranks import ALONE, Ranks
 from ptycho_torch.solve.scan_model import ScanModel
 
 # on simulated scans good runs leave at most .041 unexplained, or .033 if the probe changed; spoilt ones mostly over .1
@@ -51,7 +52,13 @@ class Verdict:
         return self.word if not self.reasons else f"{self.word} because {' and '.join(self.reasons)}"
 
 
-def judge(scan: Scan, probe: NDArray[np.complex64], found: Residual, given: NDArray[np.complex64] | None) -> Verdict:
+def judge(
+    scan: Scan,
+    probe: NDArray[np.complex64],
+    found: Residual,
+    given: NDArray[np.complex64] | None,
+    ranks: Ranks = ALONE,
+) -> Verdict:
     """Judge a reconstruction.
 
     Args:
@@ -59,12 +66,13 @@ def judge(scan: Scan, probe: NDArray[np.complex64], found: Residual, given: NDAr
         probe: (mode, h, w) the reconstructed probe.
         found: R of the reconstruction, and its floor.
         given: the probe from which the solver started; None if that was the scan's own.
+        ranks: the place of this process; all of them must call this.
     """
-    model = ScanModel(scan, torch.device("cpu"))
+    model = ScanModel(scan, torch.device("cpu"), ranks)
     start, end = model.start_probe(given, len(probe)), model.start_probe(probe, len(probe))
     # an empty object gives every pattern alike: a probe that moves by part of a pixel only turns phases
     empty = _residual_of(model, model.expected(model.start_object(None), start, model.patterns[:1])[0])
-    mean_pattern = model.counts.mean(0)
+    mean_pattern = ranks.sum(model.counts.sum(0)) / len(scan)
     mean, floor = _residual_of(model, mean_pattern), _floor_of(model, mean_pattern)
     to_explain = mean**2 - floor**2
     alike = to_explain <= 1e-3 * mean**2
@@ -107,14 +115,14 @@ def _find_doubts(figures: Mapping[str, float], *, alike: bool) -> Iterator[str]:
 
 def _residual_of(model: ScanModel, pattern: torch.Tensor) -> float:
     """R if one pattern, scaled to the measured photons, is expected everywhere."""
-    scaled = pattern * (model.counts.sum() / (pattern.sum() * len(model.counts)))
-    parts = model.patterns.split(_BATCH)
-    squared = sum(float(model.squared_misfit(scaled.expand(len(part), -1, -1), part)) for part in parts)
-    return (squared / float(model.counts.sum())) ** 0.5
+    amplitude = (pattern * (model.total_counts / (pattern.sum() * len(model.scan)))).sqrt()
+    own = sum(float((amplitude - counts.sqrt()).square().sum()) for counts in model.counts.split(_BATCH))
+    squared = float(model.ranks.sum(torch.tensor(own, dtype=torch.float64)))
+    return (squared / model.total_counts) ** 0.5
 
 
 def _floor_of(model: ScanModel, pattern: torch.Tensor) -> float:
-    same = pattern.expand(min(_BATCH, len(model.counts)), -1, -1)
+    same = pattern.expand(min(_BATCH, len(model.scan)), -1, -1)
     return residual([(same, same)], torch.Generator(model.device).manual_seed(0)).floor
 
 
@@ -122,9 +130,10 @@ def _patterns_per_pixel(model: ScanModel, probe: torch.Tensor) -> float:
     """Effective number of patterns per pixel, (ΣD)²/ΣD² weighted by the illumination D; 1 without overlap."""
     squared_spot = sum_intensities(probe).square()
     total, squares = torch.zeros(model.frame.shape_px), torch.zeros(model.frame.shape_px)
-    for part in model.patterns.split(_BATCH):
+    for part in model.own.split(_BATCH):
         total += model.illumination(probe, part)
         squares += scatter(squared_spot.expand(len(part), -1, -1), model.index(part), model.frame.shape_px)
+    total, squares = model.ranks.sum(total), model.ranks.sum(squares)
     number = total.square() / squares.clamp_min(torch.finfo(squares.dtype).tiny)
     return float((number * total).sum() / total.sum())
 

@@ -46,6 +46,12 @@ class TrainedNetwork:
     steps: int
     record: dict[str, Any] = field(default_factory=dict)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send settings and weights to another process, which builds the network again."""
+        weights = {name: value.numpy() for name, value in self.generator.state_dict().items()}
+        values = (self.experiment, self.patch_px, self.probes, self.photons, self.good, self.steps, self.record)
+        return _rebuild, (weights, *values)
+
 
 def load_network(path: Path | str) -> TrainedNetwork:
     """Read a network from a checkpoint that was written on any machine.
@@ -106,6 +112,16 @@ def restore_network(experiment: Experiment, patch_px: int, weights: Mapping[str,
         raise ValueError(f"the weights {wrong[0][:60]!r} are not those of the network")
     generator.load_state_dict(weights, assign=True)
     return generator.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+
+def _rebuild(
+    weights: Mapping[str, NDArray[Any]],
+    experiment: Experiment,
+    patch_px: int,
+    *values: Any,  # noqa: ANN401
+) -> TrainedNetwork:
+    tensors = {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}
+    return TrainedNetwork(restore_network(experiment, patch_px, tensors), experiment, patch_px, *values)
 
 
 def _read(path: Path) -> dict[str, Any]:

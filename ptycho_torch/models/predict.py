@@ -22,6 +22,7 @@ from ptycho_torch.physics.probe import check_probe
 from ptycho_torch.physics.propagate import sum_intensities
 from ptycho_torch.physics.scale import make_network_input
 from ptycho_torch.runtime.progress import Progress
+from ptycho_torch.runtime.ranks import ALONE, Ranks
 
 _LIT_SHARE = 0.05
 # pixels per batch, which bound the memory whatever the batch size
@@ -53,6 +54,7 @@ class Predictor:
         probe: (mode, h, w) probe, in √photons.
         photons_per_pattern: mean photons per pattern, without the background, which normalises the dose.
         device: where to compute.
+        ranks: the place of this process among those that share the scan's patterns.
         weighting: `light` averages overlapping patches by their illumination, `uniform` equally wherever the probe has
             more than 5 % of the intensity of its brightest pixel.
     """
@@ -64,10 +66,11 @@ class Predictor:
         photons_per_pattern: float,
         device: torch.device,
         weighting: str = "light",
+        ranks: Ranks = ALONE,
     ) -> None:
         self._generator = generator.to(device).eval()
         self._photons = photons_per_pattern
-        self._device = device
+        self._device, self._ranks = device, ranks
         wave = torch.from_numpy(np.array(probe))
         check_probe(wave, probe.shape[-1])
         self.illumination = sum_intensities(wave.to(device))
@@ -86,6 +89,9 @@ class Predictor:
     def predict(self, scan: Scan, batch_size: int, progress: Progress | None = None) -> Prediction:
         """Predict the object of a scan, each patch multiplied by the phase factor that makes it agree with the others.
 
+        Each process predicts a block of neighbouring patterns, and those of the next blocks that overlap with it once
+        more, to compare them.
+
         Args:
             scan: patterns of the size that the network was trained on.
             batch_size: patterns per batch, fewer if they are large.
@@ -94,8 +100,10 @@ class Predictor:
         frame = Frame(scan.positions_px, scan.patch_px)
         batch_size = min(batch_size, max(1, _LARGEST_BATCH_PX // scan.patch_px**2))
         # sorted by row, so that neighbours follow each other closely whatever the scan path
-        order = np.lexsort(scan.positions_px.T[::-1])
-        batches = np.split(order, range(batch_size, len(scan), batch_size))
+        order, pairs = np.lexsort(scan.positions_px.T[::-1]), pair_neighbours(scan.positions_px)
+        block, beyond, compared = _take_block(order, pairs, self._ranks)
+        own = _split(block, batch_size)
+        batches = own + _split(beyond, batch_size)
         kept: dict[int, Tensor] = {}
 
         def predict_batch(number: int) -> Tensor:
@@ -104,19 +112,25 @@ class Predictor:
             patches = self.predict_patches(scan, batches[number])
             if (number + 1) * patches.nbytes <= _MOST_KEPT_BYTES:
                 kept[number] = patches
-            if progress:
-                progress(min((number + 1) * batch_size, len(scan)), None)
+            if progress and number < len(own):
+                progress(min((number + 1) * batch_size * self._ranks.size, len(scan)), None)
             return patches
 
-        pairs = pair_neighbours(scan.positions_px)
-        overlaps = measure_overlaps(predict_batch, batches, pairs, frame.corners_px, self._weight)
-        factors = torch.from_numpy(synchronise(pairs, overlaps, len(scan))).to(self._device)
-        return self.merge(
-            scan, ((batch, factors[batch, None, None] * predict_batch(n)) for n, batch in enumerate(batches))
+        overlaps = torch.zeros(len(pairs), dtype=torch.complex128)
+        overlaps[torch.from_numpy(compared)] = torch.from_numpy(
+            measure_overlaps(predict_batch, batches, pairs[compared], frame.corners_px, self._weight)
         )
+        found = self._ranks.sum(overlaps).numpy()
+        factors = torch.from_numpy(synchronise(pairs, found, len(scan))).to(self._device)
+        return self.merge(scan, ((batch, factors[batch, None, None] * predict_batch(n)) for n, batch in enumerate(own)))
 
     def merge(self, scan: Scan, parts: Iterable[tuple[NDArray[np.int64], Tensor]]) -> Prediction:
-        """Merge patches into one object; each part is indices of patterns with their patches, (pattern, h, w)."""
+        """Merge patches of all processes into one object, the same in each of them.
+
+        Args:
+            scan: the scan.
+            parts: indices of this process's patterns with their patches, (pattern, h, w).
+        """
         frame = Frame(scan.positions_px, scan.patch_px)
         shape, side = frame.shape_px, frame.patch_px
         corners = torch.from_numpy(frame.corners_px).to(self._device)
@@ -128,6 +142,8 @@ class Predictor:
             total += scatter(self._weight.expand(len(patches), -1, -1), index, shape)
             illumination += scatter(self.illumination.expand(len(patches), -1, -1), index, shape)
             squares += scatter((patches.real.square() + patches.imag.square()) * self._weight, index, shape)
+        for total_of_process in (weighted, total, illumination, squares):
+            self._ranks.sum(total_of_process)
         merged = finish_merge(weighted, total, self._weight)
         mean = weighted / total.clamp_min(torch.finfo(total.dtype).tiny)
         variance = squares / total.clamp_min(torch.finfo(total.dtype).tiny) - mean.abs().square()
@@ -136,3 +152,27 @@ class Predictor:
             illumination.cpu().numpy(),
             variance.clamp_min(0).sqrt().cpu().numpy(),
         )
+
+
+def _take_block(
+    order: NDArray[np.int64], pairs: NDArray[np.int64], ranks: Ranks
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Find this process's patterns, the later ones that it compares with them, and the pairs that it compares.
+
+    Args:
+        order: (pattern,) all patterns, neighbours close to each other.
+        pairs: (pair, 2) patterns that overlap.
+        ranks: the place of this process.
+    """
+    bounds = np.linspace(0, len(order), ranks.size + 1).round().astype(np.int64)
+    block_of = np.empty(len(order), np.int64)
+    block_of[order] = np.repeat(np.arange(ranks.size), np.diff(bounds))
+    compared = np.flatnonzero(block_of[pairs].min(axis=1) == ranks.rank)
+    seen = np.zeros(len(order), bool)
+    seen[pairs[compared].ravel()] = True
+    beyond = order[bounds[ranks.rank + 1] :]
+    return order[bounds[ranks.rank] : bounds[ranks.rank + 1]], beyond[seen[beyond]], compared
+
+
+def _split(patterns: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    return [patterns[start : start + size] for start in range(0, len(patterns), size)]

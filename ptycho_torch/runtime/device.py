@@ -4,8 +4,31 @@ from __future__ import annotations
 
 import torch
 
+from ptycho_torch.config import TrainerSettings
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.runtime.device_name import check_device_name
+from ptycho_torch.runtime.ranks import Ranks
+
+
+def find_rank_device(name: str, settings: TrainerSettings, ranks: Ranks) -> torch.device:
+    """The device of this process among those that work together: the GPU with its number, or the processor.
+
+    Raises:
+        ConfigError: see `find_device`; or there are fewer devices than the settings ask for.
+    """
+    device = find_device(name, settings.accelerator)
+    if ranks.devices == 1 or device.type == "cpu":
+        return device
+    if ":" in name:
+        raise ConfigError(
+            f"the device is {name}, but TrainerSettings.devices is {ranks.devices}; name the kind only: cuda"
+        )
+    found = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    if ranks.devices > len(found):
+        raise ConfigError(
+            f"TrainerSettings.devices is {ranks.devices}, but this machine has {len(found)} GPUs ({', '.join(found)})"
+        )
+    return torch.device("cuda", ranks.local_rank)
 
 
 def find_device(name: str, accelerator: str = "auto") -> torch.device:

@@ -23,7 +23,7 @@ _PROBE_PHOTONS = 1e4
 
 def measure_overlap(model: ScanModel, probe: Tensor) -> float:
     """Measure the mean illumination of the illuminated area, relative to the brightest pixel under one pattern."""
-    illumination = model.illumination(probe, model.patterns)
+    illumination = model.total_illumination(probe)
     return float(illumination[_find_illuminated(illumination)].mean() / sum_intensities(probe).max())
 
 
@@ -59,7 +59,7 @@ def find_variation(model: ScanModel, probe: Tensor) -> float:
 
     It grows with the unknowns per measurement: illuminated pixels of the object per detector pixel.
     """
-    unknowns = float(_find_illuminated(model.illumination(probe, model.patterns)).sum()) / model.scan.counts.size
+    unknowns = float(_find_illuminated(model.total_illumination(probe)).sum()) / model.scan.counts.size
     return _VARIATION * model.scan.sample_photons_per_pattern ** (1 / 3) * unknowns**0.5
 
 

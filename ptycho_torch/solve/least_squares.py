@@ -37,10 +37,12 @@ _OFFSET_COUNTS = 0.1
 
 @dataclass
 class _Batch:
+    # the patterns of this process
     patterns: Tensor
     index: Tensor
     amplitude: Tensor
     offset_amplitude: Tensor
+    # of the patterns of all processes
     gain: Tensor
     share: Tensor
     probes: Tensor | None
@@ -59,15 +61,16 @@ class LeastSquares(Solver):
         self._damping = settings.regularisation or find_damping(model, probe)
         cached = self._probe_from >= settings.epochs and model.fits_in_cache(len(probe))
         self._batches = []
-        for patterns in self._partition:
-            counts, index = model.counts[patterns], model.index(patterns)
+        for part in self._partition:
+            patterns = part.patterns
+            counts, index = model.load_counts(patterns), model.index(patterns)
             amplitudes = counts.sqrt(), (counts + _OFFSET_COUNTS).sqrt()
             probes = model.shifted(probe, patterns) if cached else None
             self._batches.append(_Batch(patterns, index, *amplitudes, *self._gain(patterns), probes))
 
     def _gain(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
         """1 / (D + β·max D) and D / (D + β·max D) of a mini-batch."""
-        illumination = self.model.illumination(self.probe, patterns)
+        illumination = self.model.ranks.sum(self.model.illumination(self.probe, patterns))
         gain = (illumination + self._damping * illumination.max()).reciprocal()
         return gain, illumination * gain
 
@@ -80,9 +83,10 @@ class LeastSquares(Solver):
         return self._summarise(squared)
 
     def _summarise(self, squared: Tensor) -> Epoch:
-        """R², the objective, and R."""
+        """R², the objective, and R, from the misfit of this process's patterns."""
         finite = torch.isfinite(torch.view_as_real(self.canvas)).all()
-        mean = float(squared / self.model.counts.sum()) if finite else math.inf
+        total = float(self.model.ranks.sum(squared))
+        mean = total / self.model.total_counts if finite else math.inf
         return Epoch(mean, mean**0.5)
 
     def state(self) -> State:
@@ -119,11 +123,11 @@ class LeastSquares(Solver):
         # bad pixels hold 0 photons, measured as well as expected: their ratio is 1
         ratio = (waves.expected + _OFFSET_COUNTS).rsqrt_().mul_(batch.offset_amplitude).sub_(1)
         exits = model.exit_waves(waves, ratio)
-        wanted = model.to_object(waves, exits) * batch.gain
+        wanted = model.ranks.sum(model.to_object(waves, exits)) * batch.gain
         if moves_probe:
-            weight = (waves.patches.real.square() + waves.patches.imag.square()).sum(0)
+            weight = model.ranks.sum((waves.patches.real.square() + waves.patches.imag.square()).sum(0))
             rate = step * self._settings.probe_rate / (weight + 0.1 * weight.max())
-            self.probe = self.probe + rate * model.to_probe(waves, exits, patterns)
+            self.probe = self.probe + rate * model.ranks.sum(model.to_probe(waves, exits, patterns))
         self._velocity = self._velocity * (1 - _FRICTION * batch.share) + wanted
         self.canvas = self.canvas + step * (wanted + self._step_factor * _MOMENTUM * batch.share * self._velocity)
         return mse_loss(waves.expected.sqrt(), batch.amplitude, reduction="sum")

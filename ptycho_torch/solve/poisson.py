@@ -12,7 +12,7 @@ from ptycho_torch.physics.losses import LEAST_COUNTS, poisson_deviance, total_va
 from ptycho_torch.physics.propagate import sum_intensities
 from ptycho_torch.solve.defaults import find_variation
 from ptycho_torch.solve.scan_model import ScanModel
-from ptycho_torch.solve.solver import Epoch, Solver, State
+from ptycho_torch.solve.solver import Epoch, Part, Solver, State
 
 _LAST_RATE = 0.05
 
@@ -31,6 +31,7 @@ class PoissonAdam(Solver):
         self._probe = torch.view_as_real(probe / self._unit).clone()
         weight = settings.total_variation
         self._variation = find_variation(model, probe) if weight is None else weight
+        self._counts = [model.load_counts(part.patterns) for part in self._partition]
         self._adam = torch.optim.Adam([{"params": [self._canvas]}, {"params": [self._probe]}])
 
     @property
@@ -46,13 +47,22 @@ class PoissonAdam(Solver):
     def measure(self) -> Epoch:
         """Measure deviance with total variation, the objective, and R."""
         canvas, probe, model = self.canvas, self.probe, self.model
-        deviance, squared = 0.0, torch.zeros((), device=canvas.device)
-        for patterns in self._partition:
-            expected = model.expected(canvas, probe, patterns)
-            deviance += float(poisson_deviance(expected, model.counts[patterns], model.good)) * len(patterns)
-            squared += model.squared_misfit(expected, patterns)
-        objective = deviance / len(model.counts) + self._variation * float(total_variation(canvas))
-        return Epoch(objective, float(squared / model.counts.sum()) ** 0.5)
+        sums = torch.zeros(2, device=canvas.device)
+        for part, counts in zip(self._partition, self._counts, strict=True):
+            sums += self._compare(model.expected(canvas, probe, part.patterns), counts)
+        return self._summarise(sums, self._variation * float(total_variation(canvas)))
+
+    def _compare(self, expected: Tensor, counts: Tensor) -> Tensor:
+        """Deviance times patterns, and squared misfit of amplitudes, over patterns of this process."""
+        if not len(counts):
+            return torch.zeros(2, device=expected.device)
+        deviance = poisson_deviance(expected, counts, self.model.good) * len(counts)
+        return torch.stack([deviance, (expected.sqrt() - counts.sqrt()).square().sum()])
+
+    def _summarise(self, sums: Tensor, roughness: float) -> Epoch:
+        """Deviance with total variation, the objective, and R, from the sums of this process."""
+        deviance, squared = self.model.ranks.sum(sums).tolist()
+        return Epoch(deviance / len(self.model.scan) + roughness, (squared / self.model.total_counts) ** 0.5)
 
     def state(self) -> State:
         """Return copies of object and probe."""
@@ -67,16 +77,15 @@ class PoissonAdam(Solver):
         """Visit every pattern once."""
         moves_probe = number >= self._probe_from
         self._set_rates(number)
-        objective = 0.0
-        squared = torch.zeros((), device=self._canvas.device)
+        sums, roughness = torch.zeros(2, device=self._canvas.device), 0.0
         for batch in self._shuffle():
-            patterns = self._partition[batch]
-            loss, misfit = self._visit(patterns, moves_probe=moves_probe)
-            objective += loss * len(patterns) / len(self.model.counts)
-            squared += misfit
+            part = self._partition[batch]
+            found, variation = self._visit(part, self._counts[batch], moves_probe=moves_probe)
+            sums += found
+            roughness += variation * part.whole / len(self.model.scan)
         if moves_probe:
             self._set(*self._constrain(self.canvas, self.probe))
-        return Epoch(objective, float(squared / self.model.counts.sum()) ** 0.5)
+        return self._summarise(sums, roughness)
 
     def _set_rates(self, number: int) -> None:
         """Decrease both rates along a cosine to a twentieth of the object's first; the probe's first is a tenth."""
@@ -85,25 +94,27 @@ class PoissonAdam(Solver):
         for group, start in zip(self._adam.param_groups, (first, first / 10), strict=True):
             group["lr"] = self._step_factor * (last + (start - last) * falling)
 
-    def _visit(self, patterns: Tensor, *, moves_probe: bool) -> tuple[float, Tensor]:
-        model, canvas, probe = self.model, self.canvas, self.probe
+    def _visit(self, part: Part, counts: Tensor, *, moves_probe: bool) -> tuple[Tensor, float]:
+        """Move by the gradient of a mini-batch; returns the sums of this process, and the total variation."""
+        model, canvas, probe, patterns = self.model, self.canvas, self.probe, part.patterns
         waves = model.waves(canvas, model.shifted(probe, patterns), patterns)
-        counts = model.counts[patterns]
-        loss = poisson_deviance(waves.expected, counts, model.good)
         # the derivative of the mean deviance, 2(1 − n/λ) for a pixel, back through waves whose intensity λ is
         excess = model.good - counts / waves.expected.clamp_min(LEAST_COUNTS)
-        exits = model.exit_waves(waves, excess * (4 / (model.good.sum() * len(patterns))))
-        gradient = torch.view_as_real(model.to_object(waves, exits))
+        exits = model.exit_waves(waves, excess * (4 / (model.good.sum() * part.whole)))
+        gradient = torch.view_as_real(model.ranks.sum(model.to_object(waves, exits)))
+        variation = 0.0
         if self._variation:
             with torch.enable_grad():
                 roughness = self._variation * total_variation(torch.view_as_complex(self._canvas))
-                loss, gradient = loss + roughness.detach(), gradient + torch.autograd.grad(roughness, self._canvas)[0]
+                gradient = gradient + torch.autograd.grad(roughness, self._canvas)[0]
+            variation = float(roughness.detach())
         self._canvas.grad = gradient
         self._probe.grad = None
         if moves_probe:
-            self._probe.grad = torch.view_as_real(model.to_probe(waves, exits, patterns)) * self._unit
+            toward = model.ranks.sum(model.to_probe(waves, exits, patterns))
+            self._probe.grad = torch.view_as_real(toward) * self._unit
         self._adam.step()
-        return float(loss), model.squared_misfit(waves.expected, patterns)
+        return self._compare(waves.expected, counts), variation
 
     @torch.no_grad()
     def _set(self, canvas: Tensor, probe: Tensor) -> None:

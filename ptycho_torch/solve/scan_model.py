@@ -21,6 +21,7 @@ from ptycho_torch.physics.patches import gather, index_patches, scatter
 from ptycho_torch.physics.probe import shift_probe, unshift_sum
 from ptycho_torch.physics.propagate import propagate_back_wrapped, sum_intensities, unwrap, wrap
 from ptycho_torch.physics.scale import calibrate_probe
+from ptycho_torch.runtime.ranks import ALONE, Ranks
 
 _LARGEST_CACHE_BYTES = 2**30
 _LEAST_BATCH = 6
@@ -65,17 +66,24 @@ class Waves:
 class ScanModel:
     """A scan on a device, with patterns, probe and patches in wrapped order.
 
+    Args:
+        scan: see below.
+        device: where to compute.
+        ranks: see below.
+
     Attributes:
         scan: the scan that the model describes.
+        ranks: the place of this process among those that share the scan's patterns; every one knows all positions.
         frame: position of its patterns on the canvas.
         good: (h, w) 1 on good pixels, 0 on bad ones.
         background: (h, w) photons that each pattern contains in addition to those from the sample, or None.
         shifts_px: (pattern, 2) sub-pixel part of the positions.
     """
 
-    def __init__(self, scan: Scan, device: torch.device) -> None:
+    def __init__(self, scan: Scan, device: torch.device, ranks: Ranks = ALONE) -> None:
         self.scan = scan
         self.device = device
+        self.ranks = ranks
         self.frame = Frame(scan.positions_px, scan.patch_px)
         self.good = wrap(from_dlpack(scan.good_pixels)).float().to(device)
         self.background = None if scan.background is None else wrap(torch.from_numpy(scan.background.copy())).to(device)
@@ -84,13 +92,27 @@ class ScanModel:
 
     @cached_property
     def counts(self) -> Tensor:
-        """(pattern, h, w) photons, zero on bad pixels."""
-        return wrap(from_dlpack(self.scan.counts)).to(self.device) * self.good
+        """(pattern, h, w) photons of this process's patterns, zero on bad pixels."""
+        return self.load_counts(self.own)
+
+    def load_counts(self, patterns: Tensor) -> Tensor:
+        """Read the photons of some patterns, (pattern, h, w), zero on bad pixels."""
+        return wrap(from_dlpack(self.scan.counts)[patterns.cpu()]).to(self.device) * self.good
+
+    @property
+    def total_counts(self) -> float:
+        """Photons of all patterns of all processes on good pixels."""
+        return self.scan.photons_per_pattern * len(self.scan)
 
     @property
     def patterns(self) -> Tensor:
         """Numbers of all patterns."""
         return torch.arange(len(self.scan), device=self.device)
+
+    @property
+    def own(self) -> Tensor:
+        """Numbers of the patterns that this process looks after where no mini-batches are divided."""
+        return self.ranks.share(self.patterns)
 
     def index(self, patterns: Tensor) -> Tensor:
         """Flat canvas index of the wrapped patches of some patterns."""
@@ -128,13 +150,17 @@ class ScanModel:
         spot = sum_intensities(probe).expand(len(patterns), -1, -1)
         return scatter(spot, self.index(patterns), self.frame.shape_px)
 
+    def total_illumination(self, probe: Tensor) -> Tensor:
+        """Photons on each canvas pixel during all patterns."""
+        return self.ranks.sum(self.illumination(probe, self.own))
+
     def shifted(self, probe: Tensor, patterns: Tensor) -> Tensor:
         """The probe at the sub-pixel part of some positions."""
         return shift_probe(probe, self.shifts_px[patterns])
 
     def fits_in_cache(self, modes: int) -> bool:
-        """Whether the shifted probes of all patterns may be kept."""
-        return 8 * modes * self.scan.counts.size < _LARGEST_CACHE_BYTES
+        """Whether the shifted probes of this process's patterns may be kept."""
+        return 8 * modes * self.scan.counts.size < _LARGEST_CACHE_BYTES * self.ranks.size
 
     def waves(self, canvas: Tensor, probes: Tensor, patterns: Tensor, index: Tensor | None = None) -> Waves:
         """The forward model for some patterns.
@@ -166,10 +192,6 @@ class ScanModel:
     def to_probe(self, waves: Waves, exits: Tensor, patterns: Tensor) -> Tensor:
         """Adjoint of probe to exit waves: Σ unshift(O* χ)."""
         return unshift_sum(waves.patches.conj().unsqueeze(1) * exits, self.shifts_px[patterns])
-
-    def squared_misfit(self, expected: Tensor, patterns: Tensor) -> Tensor:
-        """Σ(√λ − √n)² of some patterns, whose expected counts are given."""
-        return (expected.sqrt() - self.counts[patterns].sqrt()).square().sum()
 
     def solution(self, canvas: Tensor, probe: Tensor, errors: list[float], method: str) -> Solution:
         """Convert tensors to arrays and centre the probe."""

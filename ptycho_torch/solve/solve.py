@@ -14,6 +14,7 @@ from ptycho_torch.config.schema import RefineSettings
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.runtime.progress import Progress
+from ptycho_torch.runtime.ranks import ALONE, Ranks
 from ptycho_torch.solve.constraints import keep_ramp, level_phase
 from ptycho_torch.solve.defaults import find_damping, find_method, find_probe_share
 from ptycho_torch.solve.least_squares import LeastSquares
@@ -25,7 +26,7 @@ _WARM_UP_SHARE = 1 / 3
 
 
 def choose_method(
-    settings: RefineSettings, scan: Scan, probe: NDArray[np.complex64] | None = None
+    settings: RefineSettings, scan: Scan, probe: NDArray[np.complex64] | None = None, ranks: Ranks = ALONE
 ) -> Literal["least_squares", "poisson"]:
     """Find the solver that a scan is reconstructed with; 'auto' depends on its photons and overlap.
 
@@ -33,13 +34,14 @@ def choose_method(
         settings: of the solver.
         scan: patterns and positions.
         probe: (mode, h, w) probe to start from; the scan's own without one.
+        ranks: the place of this process; all of them must call this.
 
     Raises:
         DataError: there is no probe to start from.
     """
     if settings.method != "auto":
         return settings.method
-    model = ScanModel(scan, torch.device("cpu"))
+    model = ScanModel(scan, torch.device("cpu"), ranks)
     return find_method(model, model.start_probe(probe, settings.probe_modes))
 
 
@@ -51,9 +53,13 @@ def refine(
     guess: Canvas | None = None,
     probe: NDArray[np.complex64] | None = None,
     device: torch.device | str = "cpu",
+    ranks: Ranks = ALONE,
     progress: Progress | None = None,
 ) -> Solution:
     """Reconstruct object and probe from a scan.
+
+    Several processes divide the patterns of each mini-batch and add their updates, so that all of them hold the same
+    object and probe.
 
     Args:
         scan: patterns and positions.
@@ -61,12 +67,13 @@ def refine(
         guess: object to start from; vacuum without one.
         probe: (mode, h, w) probe to start from; the scan's own without one.
         device: where to compute.
+        ranks: the place of this process; all of them must call this.
         progress: called after each epoch with its number from 1 and R over it.
 
     Raises:
         DataError: there is no probe to start from.
     """
-    model = ScanModel(scan, torch.device(device))
+    model = ScanModel(scan, torch.device(device), ranks)
     canvas, given = model.start_object(guess), model.start_probe(probe, settings.probe_modes)
     method = find_method(model, given) if settings.method == "auto" else settings.method
     errors: list[float] = []
@@ -91,7 +98,7 @@ def refine(
         canvas, start = second.canvas, second.probe
     if settings.probe_start < 1:
         canvas, start = keep_ramp(canvas, start, given)
-        canvas, start = level_phase(canvas, start, model.illumination(start, model.patterns))
+        canvas, start = level_phase(canvas, start, model.total_illumination(start))
     return model.solution(canvas, start, errors, method)
 
 

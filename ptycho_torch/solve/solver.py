@@ -28,6 +28,19 @@ class Epoch:
     error: float
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A mini-batch.
+
+    Attributes:
+        whole: number of its patterns.
+        patterns: those of them that this process computes.
+    """
+
+    whole: int
+    patterns: Tensor
+
+
 class Solver(ABC):
     """A solver's state, object and probe; `epoch` moves them.
 
@@ -46,7 +59,9 @@ class Solver(ABC):
         self.model = model
         self._settings = settings
         self._start_probe = probe
-        self._partition = model.partition(settings.batches, settings.seed)
+        self._partition = [
+            Part(len(whole), model.ranks.share(whole)) for whole in model.partition(settings.batches, settings.seed)
+        ]
         self._order = torch.Generator().manual_seed(settings.seed + 1)
         self._probe_from = round(settings.probe_start * settings.epochs)
         self._step_factor = 1.0

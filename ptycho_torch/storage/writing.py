@@ -14,6 +14,9 @@ from typing import Any, BinaryIO
 
 from ptycho_torch.errors import OutputError
 
+# lies in a folder while a run writes to it
+LOCK_NAME = ".lock"
+
 
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[BinaryIO]:
@@ -61,7 +64,7 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
     with _explain_failure(folder):
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"{folder}: is a file; results must be written to a folder")
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and any(entry.name != LOCK_NAME for entry in folder.iterdir()):
             if not overwrite:
                 raise OutputError(f"{folder}: is not empty; name another folder or add --overwrite")
             if not (folder / "run.json").is_file():
@@ -88,6 +91,8 @@ def prepare_folder(folder: Path, *, overwrite: bool) -> None:
     with _explain_failure(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for entry in folder.iterdir():
+            if entry.name == LOCK_NAME:
+                continue
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             else:

@@ -12,12 +12,17 @@ from numpy.typing import NDArray
 from ptycho_torch.config import Experiment
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.runtime.progress import Stages
+from ptycho_torch.runtime.ranks import ALONE, Ranks
 from ptycho_torch.solve.scan_model import calibrate_start_probe
 from ptycho_torch.solve.solve import refine
 
 
 def bootstrap_probes(
-    scans: Sequence[Scan], experiment: Experiment, device: torch.device, progress: Stages | None = None
+    scans: Sequence[Scan],
+    experiment: Experiment,
+    device: torch.device,
+    progress: Stages | None = None,
+    ranks: Ranks = ALONE,
 ) -> list[NDArray[np.complex64]]:
     """Refine each scan's probe for `bootstrap_epochs` epochs of the solver; with 0, only calibrate its power.
 
@@ -31,7 +36,7 @@ def bootstrap_probes(
         if epochs:
             stage = progress(f"probe of {scan.name}", epochs, "epoch") if progress else None
             settings = replace(experiment.refine, epochs=epochs)
-            probes.append(refine(scan, settings, device=device, progress=stage).probe)
+            probes.append(refine(scan, settings, device=device, ranks=ranks, progress=stage).probe)
         else:
             probes.append(calibrate_start_probe(scan, None, experiment.refine.probe_modes))
     return probes

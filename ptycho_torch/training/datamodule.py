@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,14 @@ from typing import Any
 import lightning
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from ptycho_torch.config import TrainingSettings
 from ptycho_torch.data.grouping import GroupRule, group_nearest, make_groups
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.runtime.ranks import ALONE, Ranks
 from ptycho_torch.storage.writing import write_atomically
+from ptycho_torch.training.batches import BatchSampler
 from ptycho_torch.training.dataset import Batch, GroupDataset
 
 _log = logging.getLogger(__name__)
@@ -55,33 +57,6 @@ def split_groups(positions_px: NDArray[np.float64], rule: GroupRule, validation_
     return GroupSplit(rest[make_groups(positions_px[rest], rule, seed)], validation, shared=False)
 
 
-class GroupSampler(Sampler[int]):
-    """Random groups, drawn for each epoch from the seed and the epoch's number, so that a resumed run draws the same.
-
-    Args:
-        groups: number of groups.
-        draws: groups per epoch, each at most once.
-        seed: seed of the draw.
-    """
-
-    def __init__(self, groups: int, draws: int, seed: int) -> None:
-        self._groups, self._draws, self._seed = groups, min(draws, groups), seed
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; Lightning calls this before each one."""
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        """Groups per epoch."""
-        return self._draws
-
-    def __iter__(self) -> Iterator[int]:
-        """Draw indices of groups."""
-        order = np.random.default_rng((self._seed, self._epoch)).permutation(self._groups)
-        return iter(order[: self._draws].tolist())
-
-
 class ScanDataModule(lightning.LightningDataModule):
     """Groups of one or several scans, split, shuffled and batched.
 
@@ -89,15 +64,18 @@ class ScanDataModule(lightning.LightningDataModule):
         scans: scans with patterns of one size.
         settings: size of groups and batches, share for validation, seed, target.
         workers: processes that prepare batches; 0 for none beside the training itself.
+        ranks: the place of this process; each computes a part of every batch.
 
     Raises:
         DataError: the target is the true object, and a scan has none.
     """
 
-    def __init__(self, scans: Sequence[Scan], settings: TrainingSettings, workers: int = 0) -> None:
+    def __init__(
+        self, scans: Sequence[Scan], settings: TrainingSettings, workers: int = 0, ranks: Ranks = ALONE
+    ) -> None:
         super().__init__()
         self.scans = tuple(scans)
-        self._settings, self._workers = settings, workers
+        self._settings, self._workers, self._ranks = settings, workers, ranks
         size = min(settings.group_size, *(len(scan) for scan in scans))
         if size < settings.group_size:
             _log.warning("groups shrink from %d to %d patterns, those of the smallest scan", settings.group_size, size)
@@ -151,18 +129,34 @@ class ScanDataModule(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Load random groups without repetition, in an order that differs from epoch to epoch."""
-        sampler = GroupSampler(len(self.training), self.groups_per_epoch, self._settings.seed)
+        sampler = BatchSampler(
+            self._count_good_pixels(self.training),
+            self.groups_per_epoch,
+            self.batch_size,
+            self._ranks,
+            seed=self._settings.seed,
+            position=self._find_position,
+        )
         return self._load(self.training, sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Load all validation groups in order."""
-        return self._load(self.validation)
+        pixels = self._count_good_pixels(self.validation)
+        return self._load(self.validation, BatchSampler(pixels, len(pixels), self.batch_size, self._ranks))
 
-    def _load(self, groups: GroupDataset, sampler: GroupSampler | None = None) -> DataLoader[Batch]:
+    def _find_position(self) -> tuple[int, int]:
+        """The epoch of the next step and how many of its batches the steps before it took."""
+        epoch, steps = divmod(self.trainer.global_step if self.trainer else 0, self.steps_per_epoch)
+        return epoch, steps * self._settings.accumulate
+
+    def _count_good_pixels(self, groups: GroupDataset) -> NDArray[np.int64]:
+        good = [scan.good_pixels.sum() for scan in self.scans]
+        return np.repeat(good, [len(table) for table in groups.tables])
+
+    def _load(self, groups: GroupDataset, sampler: BatchSampler) -> DataLoader[Batch]:
         return DataLoader(
             groups,
-            batch_size=self.batch_size,
-            sampler=sampler,
+            batch_sampler=sampler,
             num_workers=self._workers,
             persistent_workers=self._workers > 0,
             # a fork of a process with threads may stop for ever

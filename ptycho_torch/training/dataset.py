@@ -14,10 +14,11 @@ from torch.utils.dlpack import from_dlpack
 
 from ptycho_torch.data.canvas import Frame
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.training.batches import Draw
 
 
 class Batch(NamedTuple):
-    """Groups of patterns; without the leading axis, one group.
+    """Groups of patterns, those of this process in a batch; without the leading axis, one group.
 
     Attributes:
         counts: (group, pattern, h, w) photons.
@@ -25,6 +26,9 @@ class Batch(NamedTuple):
         shifts_px: (group, pattern, 2) sub-pixel part of the positions.
         scan_index: (group,) number of the group's scan.
         labels: (group, pattern, h, w) the true object under each pattern; empty unless it is the target.
+        patch_share: (group,) factor of this process's means over patches, the same for all groups; empty if it is 1.
+        pixel_share: (group,) likewise for means over good pixels.
+        together: (group,) number of groups of all processes; empty if they are these.
     """
 
     counts: Tensor
@@ -32,6 +36,14 @@ class Batch(NamedTuple):
     shifts_px: Tensor
     scan_index: Tensor
     labels: Tensor = torch.zeros(0)
+    patch_share: Tensor = torch.zeros(0)
+    pixel_share: Tensor = torch.zeros(0)
+    together: Tensor = torch.zeros(0)
+
+    @property
+    def groups_together(self) -> int:
+        """Number of groups in the parts of all processes."""
+        return int(self.together[0]) if len(self.together) else len(self.counts)
 
 
 class GroupDataset(Dataset[Batch]):
@@ -41,6 +53,9 @@ class GroupDataset(Dataset[Batch]):
         scans: scans with patterns of one size.
         groups: for each scan (group, size) pattern indices, all of one size.
         labelled: whether to add the true object under each pattern.
+
+    Attributes:
+        tables: the groups.
 
     Raises:
         DataError: `labelled`, and a scan has no true object.
@@ -56,6 +71,7 @@ class GroupDataset(Dataset[Batch]):
             for scan, frame in zip(scans, frames, strict=True)
             if labelled
         ]
+        self.tables = groups
         self._groups = [torch.from_numpy(table) for table in groups]
         self._ends = np.cumsum([len(table) for table in groups])
 
@@ -63,8 +79,9 @@ class GroupDataset(Dataset[Batch]):
         """Number of groups."""
         return int(self._ends[-1])
 
-    def __getitem__(self, item: int) -> Batch:
+    def __getitem__(self, draw: int | Draw) -> Batch:
         """Look up one group."""
+        item = draw.item if isinstance(draw, Draw) else draw
         if not 0 <= item < len(self):
             raise IndexError(item)
         number = int(np.searchsorted(self._ends, item, side="right"))
@@ -76,9 +93,15 @@ class GroupDataset(Dataset[Batch]):
             shifts_px=self._shifts[number][patterns],
             scan_index=torch.tensor(number),
         )
-        if not self._labels:
-            return batch
-        return batch._replace(labels=self._labels[number][corners[:, 0], corners[:, 1]])
+        if isinstance(draw, Draw):
+            batch = batch._replace(
+                patch_share=torch.tensor(draw.patch_share),
+                pixel_share=torch.tensor(draw.pixel_share),
+                together=torch.tensor(draw.together),
+            )
+        if self._labels:
+            batch = batch._replace(labels=self._labels[number][corners[:, 0], corners[:, 1]])
+        return batch
 
 
 def _view_patches(pixels: NDArray[np.complex64], side: int) -> Tensor:

@@ -14,13 +14,14 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.strategies import DDPStrategy, Strategy
 from numpy.typing import NDArray
 
-from ptycho_torch.config import Experiment
+from ptycho_torch.config import Experiment, TrainerSettings
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.runtime.ranks import ALONE, TIMEOUT, Ranks, explain_loss
 from ptycho_torch.runtime.tracking import make_mlflow_logger
 from ptycho_torch.training.build import build_module
 from ptycho_torch.training.checkpointing import AtomicCheckpoints, IntervalCheckpoint
@@ -41,6 +42,8 @@ _EXPECTED_WARNINGS = (
     ".*Checkpoint directory.*exists and is not empty.*",
     ".*isinstance.treespec, LeafSpec.*",
     ".*The dirpath has changed.*",
+    # the batches after a step are known, whether an epoch is complete or not
+    ".*resuming from a checkpoint that ended before the epoch ended.*",
 )
 
 
@@ -76,11 +79,12 @@ def fit(
     output_dir: Path,
     *,
     device: torch.device,
+    ranks: Ranks = ALONE,
     resume: Path | None = None,
     track: bool = True,
     bar: bool = False,
 ) -> TrainingResult:
-    """Train and write checkpoints, the index state and the log of losses under a folder.
+    """Train and write checkpoints, the index state and the log of losses under a folder; only the first process writes.
 
     Args:
         scans: scans with patterns of one size.
@@ -88,6 +92,7 @@ def fit(
         experiment: all settings.
         output_dir: gets `checkpoints/`, `index_state.npz` and `logs/metrics.csv` (`logs-2/` when resumed, and so on).
         device: where to compute.
+        ranks: the place of this process, which is connected with the others already.
         resume: checkpoint to resume from.
         track: whether to log to MLflow as well, if the environment specifies a server.
         bar: whether to show a progress bar.
@@ -95,16 +100,19 @@ def fit(
     Raises:
         ConfigError: the network does not fit the patterns.
         DivergenceError: the loss became non-finite.
+        RankError: another process was lost.
     """
     if resume is not None:
         # a batch size that was searched for is part of the settings by now
         experiment = replace(experiment, trainer=replace(experiment.trainer, find_batch_size=False))
-    data, module = prepare(scans, probes, experiment, device)
+    data, module = prepare(scans, probes, experiment, device, ranks)
     settings = experiment.training
     index, folder = output_dir / INDEX_NAME, output_dir / CHECKPOINT_FOLDER
-    data.write_index(index)
-    trainer = build_trainer(data, experiment, output_dir, device=device, track=track, bar=bar)
-    run(trainer, module, data, folder, resume=resume)
+    if ranks.is_first:
+        data.write_index(index)
+    trainer = build_trainer(data, experiment, output_dir, device=device, track=track, bar=bar, ranks=ranks)
+    with explain_loss(ranks):
+        run(trainer, module, data, folder, resume=resume)
     stopwatch = next(callback for callback in trainer.callbacks if isinstance(callback, _Stopwatch))  # type: ignore[attr-defined]
     loss = trainer.callback_metrics.get("val_loss")
     best = getattr(trainer.checkpoint_callback, "best_model_path", "")
@@ -121,25 +129,29 @@ def fit(
 
 
 def prepare(
-    scans: Sequence[Scan], probes: Sequence[NDArray[np.complex64]], experiment: Experiment, device: torch.device
+    scans: Sequence[Scan],
+    probes: Sequence[NDArray[np.complex64]],
+    experiment: Experiment,
+    device: torch.device,
+    ranks: Ranks = ALONE,
 ) -> tuple[ScanDataModule, ReconstructionModule]:
     """Make groups and module as the settings of training and trainer say; see `fit` for the arguments."""
-    data, module = _build(scans, probes, experiment)
+    data, module = _build(scans, probes, experiment, ranks)
     if experiment.trainer.find_batch_size:
-        size = find_batch_size(module, data, device, _LAYER_TYPES[experiment.trainer.precision])
+        size = find_batch_size(module, data, device, _LAYER_TYPES[experiment.trainer.precision], ranks)
         _log.info("batches of %d groups", size)
         # the schedule of the learning rate depends on the number of batches
         experiment = replace(experiment, training=replace(experiment.training, batch_size=size))
-        data, module = _build(scans, probes, experiment)
+        data, module = _build(scans, probes, experiment, ranks)
     if experiment.trainer.compile:
         module.generator.body.compile()
     return data, module
 
 
 def _build(
-    scans: Sequence[Scan], probes: Sequence[NDArray[np.complex64]], experiment: Experiment
+    scans: Sequence[Scan], probes: Sequence[NDArray[np.complex64]], experiment: Experiment, ranks: Ranks
 ) -> tuple[ScanDataModule, ReconstructionModule]:
-    data = ScanDataModule(scans, experiment.training, experiment.trainer.workers)
+    data = ScanDataModule(scans, experiment.training, experiment.trainer.workers, ranks)
     photons, good = [scan.sample_photons_per_pattern for scan in scans], [scan.good_pixels for scan in scans]
     backgrounds = [scan.background for scan in scans]
     module: ReconstructionModule = build_module(
@@ -158,8 +170,9 @@ def build_trainer(
     device: torch.device,
     track: bool,
     bar: bool,
+    ranks: Ranks = ALONE,
 ) -> lightning.Trainer:
-    """Build the trainer of a run, which uses one device and writes checkpoints and losses under a folder."""
+    """Build the trainer of a run, which writes checkpoints and losses under a folder; see `fit` for the arguments."""
     settings, chosen = experiment.training, experiment.trainer
     keeper = ModelCheckpoint(
         output_dir / CHECKPOINT_FOLDER,
@@ -175,13 +188,15 @@ def build_trainer(
         callbacks.append(Timer(timedelta(minutes=settings.max_minutes), verbose=False))
     return lightning.Trainer(
         default_root_dir=output_dir,
-        # one process on one device, even in a job to which a scheduler gave several tasks
-        plugins=[LightningEnvironment(), AtomicCheckpoints()],
+        plugins=[ranks.environment, AtomicCheckpoints()],
         accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=chosen.devices or ([device.index or 0] if device.type == "cuda" else 1),
-        num_nodes=chosen.nodes,
-        strategy=chosen.strategy,
+        devices=[device.index or 0] if device.type == "cuda" and ranks.size == 1 else ranks.devices,
+        num_nodes=ranks.nodes,
+        strategy=_make_strategy(chosen, ranks),
         precision=chosen.precision,
+        sync_batchnorm=ranks.size > 1,
+        # the batches are divided already
+        use_distributed_sampler=False,
         max_steps=data.total_steps,
         # by batches, not by epochs, so that a run shorter than an epoch is validated at its end
         val_check_interval=min(data.batches_per_epoch, data.total_steps * settings.accumulate),
@@ -195,6 +210,13 @@ def build_trainer(
         enable_model_summary=False,
         enable_progress_bar=bar,
     )
+
+
+def _make_strategy(settings: TrainerSettings, ranks: Ranks) -> Strategy | str:
+    if ranks.size == 1 and settings.strategy == "auto":
+        return "auto"
+    # buffers are the same everywhere: they belong to the scans, or are synchronised with every batch
+    return DDPStrategy(forward_sync_buffers=False, gradient_as_bucket_view=True, timeout=TIMEOUT)
 
 
 def run(

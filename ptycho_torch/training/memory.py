@@ -12,12 +12,14 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.data import default_collate
 
 from ptycho_torch.errors import ConfigError
+from ptycho_torch.runtime.ranks import ALONE, Ranks
 from ptycho_torch.training.datamodule import ScanDataModule
 from ptycho_torch.training.dataset import Batch
 from ptycho_torch.training.module import ReconstructionModule
 
 # share of the free memory that the activations of a step on the processor may take, beside what it holds for moments
 _USABLE_SHARE = 0.4
+_SAMPLE = 4
 
 
 def checkpoint_activations(network: nn.Module) -> int:
@@ -44,46 +46,54 @@ def _count_parameters(module: nn.Module) -> int:
 
 
 def find_batch_size(
-    module: ReconstructionModule, data: ScanDataModule, device: torch.device, dtype: torch.dtype
+    module: ReconstructionModule,
+    data: ScanDataModule,
+    device: torch.device,
+    dtype: torch.dtype,
+    ranks: Ranks = ALONE,
 ) -> int:
-    """Find how many groups a step of one process can take, by steps on batches that double.
+    """Find how many groups a step can take, by steps of each process on batches that double.
 
     Args:
         module: the module to train; it is left without gradients, and where it was.
         data: its groups; the search starts at their batch size and ends at an epoch in one batch.
         device: where the training will compute.
         dtype: type of the network's layers, lower than float32 in mixed precision.
+        ranks: the place of this process; each takes its part of a batch.
 
     Raises:
         ConfigError: not even one group fits.
     """
-    size, most = min(data.batch_size, data.groups_per_epoch), data.groups_per_epoch
+    most = -(-data.groups_per_epoch // ranks.size)
+    size = min(-(-data.batch_size // ranks.size), most)
+    usable = _USABLE_SHARE * find_free_memory() / ranks.devices
     module.to(device)
-    while not _fits(module, data, size, device, dtype):
+
+    def fits(groups: int) -> bool:
+        if device.type == "cuda":
+            return _fits_on_gpu(module, _take_groups(data, groups), device, dtype)
+        # the kernel promises more memory than there is and ends a process that uses it: predict, from a small batch
+        sample = min(groups, _SAMPLE)
+        return _measure_kept_bytes(module, _take_groups(data, sample), dtype) * groups / sample <= usable
+
+    while not fits(size):
         if size == 1:
             raise ConfigError(
                 f"one group of {data.group_size} patterns does not fit into the memory of {device}; "
                 "use a smaller TrainingSettings.group_size or ModelSettings.width"
             )
         size //= 2
-    while size < most and _fits(module, data, min(2 * size, most), device, dtype):
+    while size < most and fits(min(2 * size, most)):
         size = min(2 * size, most)
     module.zero_grad(set_to_none=True)
     module.to("cpu")
-    return size
+    return min(ranks.least(size) * ranks.size, data.groups_per_epoch)
 
 
-def _fits(
-    module: ReconstructionModule, data: ScanDataModule, size: int, device: torch.device, dtype: torch.dtype
-) -> bool:
-    """Whether a training step on the first groups fits into memory."""
-    if device.type == "cpu":
-        # the kernel promises more memory than there is and ends a process that uses it: predict, from a small batch
-        sample = max(1, min(size, 4))
-        needed = _measure_kept_bytes(module, _take_groups(data, sample), dtype) * size / sample
-        return needed <= _USABLE_SHARE * find_free_memory()
+def _fits_on_gpu(module: ReconstructionModule, groups: Batch, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether a training step fits into memory."""
     try:
-        batch = Batch(*(part.to(device) for part in _take_groups(data, size)))
+        batch = Batch(*(part.to(device) for part in groups))
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             module.compute_loss(batch).backward()
     except torch.OutOfMemoryError:

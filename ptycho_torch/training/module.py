@@ -95,12 +95,16 @@ class ReconstructionModule(lightning.LightningModule):
             raise DivergenceError(
                 f"the training loss is {float(loss.detach())} at step {self.global_step}; use a smaller learning_rate"
             )
-        self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(batch.counts))
+        self._log_loss("train_loss", loss, batch, on_step=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Log the loss of groups that training does not use."""
-        self.log("val_loss", self.compute_loss(batch), prog_bar=True, batch_size=len(batch.counts))
+        self._log_loss("val_loss", self.compute_loss(batch), batch, on_step=False)
+
+    def _log_loss(self, name: str, loss: Tensor, batch: Batch, *, on_step: bool) -> None:
+        size = batch.groups_together
+        self.log(name, loss, prog_bar=True, on_step=on_step, on_epoch=True, batch_size=size, sync_dist=True)
 
     def compute_loss(self, batch: Batch) -> Tensor:
         """Predict the patches of a batch and compute its loss, which is never done in mixed precision."""
@@ -113,6 +117,14 @@ class ReconstructionModule(lightning.LightningModule):
         optimiser = torch.optim.AdamW(self.generator.parameters(), lr=self._settings.learning_rate)
         schedule = LambdaLR(optimiser, lambda step: scale_rate(step, self._settings, self._main_steps))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """Set the learning rate of the next step: a checkpoint of a shorter training stores the one after its end."""
+        schedule = self.lr_schedulers()
+        if isinstance(schedule, LambdaLR):
+            share = scale_rate(schedule.last_epoch, self._settings, self._main_steps)
+            for group in schedule.optimizer.param_groups:
+                group["lr"] = self._settings.learning_rate * share
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the record, so that one file is enough to build the module again."""

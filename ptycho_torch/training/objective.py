@@ -28,7 +28,8 @@ def compare_patterns(loss: Loss) -> Target:
         batch: Batch, probes: Tensor, good: Tensor, background: Tensor | None, illumination: Tensor
     ) -> PatchLoss:
         counts, shifted = batch.counts.flatten(0, 1), shift_pairs(probes, batch.shifts_px.flatten(0, 1))
-        return lambda patches: loss(expect_counts(patches, shifted, background), counts, good)
+        share = _find_share(batch.pixel_share)
+        return lambda patches: share * loss(expect_counts(patches, shifted, background), counts, good)
 
     return make_loss
 
@@ -46,7 +47,8 @@ def compare_objects(*, level: bool) -> Target:
         labels = batch.labels.flatten(0, 1)
         if level:
             labels = labels * find_mean_phase(labels, illumination).conj()
-        return lambda patches: object_mae(patches, labels, illumination)
+        share = _find_share(batch.patch_share)
+        return lambda patches: share * object_mae(patches, labels, illumination)
 
     return make_loss
 
@@ -73,7 +75,7 @@ class Objective:
         good: Float[Tensor, "scan h w"],
         background: Float[Tensor, "scan h w"] | None = None,
     ) -> Float[Tensor, ""]:
-        """The loss of a batch.
+        """The loss of a batch; of a part of it, so that the mean over all processes is the loss of the whole.
 
         Args:
             batch: groups of patterns.
@@ -93,8 +95,13 @@ class Objective:
         if share:
             loss = loss + share * target_loss(patches)
         for prior, weight in self._priors:
-            loss = loss + weight * prior(patches, illumination)
+            loss = loss + weight * _find_share(batch.patch_share) * prior(patches, illumination)
         return loss
+
+
+def _find_share(shares: Tensor) -> Tensor | float:
+    """The factor of this process's part of a batch."""
+    return shares[0] if len(shares) else 1.0
 
 
 def _merge_groups(batch: Batch, patches: Tensor, illumination: Tensor) -> Tensor:

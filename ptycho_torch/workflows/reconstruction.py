@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from ptycho_torch.config import Experiment, InferenceSettings, RefineSettings
+from ptycho_torch.config import Experiment, InferenceSettings, RefineSettings, TrainerSettings
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.grouping import group_nearest
 from ptycho_torch.data.scan import Scan
@@ -21,8 +22,10 @@ from ptycho_torch.evaluate.scores import evaluate
 from ptycho_torch.evaluate.verdict import Verdict, judge
 from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
 from ptycho_torch.models.predict import Prediction, Predictor
-from ptycho_torch.runtime.device import find_device
+from ptycho_torch.runtime.device import find_rank_device
+from ptycho_torch.runtime.launch import launch
 from ptycho_torch.runtime.progress import Stages
+from ptycho_torch.runtime.ranks import Ranks, check_enough, describe_scan, find_ranks, is_launched, join_ranks
 from ptycho_torch.solve.scan_model import Solution, calibrate_start_probe
 from ptycho_torch.solve.solve import choose_method, refine
 
@@ -46,6 +49,7 @@ class Reconstruction:
         metrics: figures of merit by name of the object (`network`, `network_polish`, `flat_polish`), and timings.
         sample: (group, pattern, h, w) complex64 patches that the network predicted for the first batch of groups.
         sample_patterns: (group, pattern) their patterns.
+        verdict: whether to trust the result.
     """
 
     scan: Scan
@@ -56,22 +60,12 @@ class Reconstruction:
     metrics: dict[str, dict[str, float]]
     sample: NDArray[np.complex64]
     sample_patterns: NDArray[np.int64]
-
-    @cached_property
-    def verdict(self) -> Verdict:
-        """Whether to trust the result."""
-        found = self.metrics[self.name]
-        return judge(self.scan, self.solution.probe, Residual(found["R"], found["R_floor"]), self.probe)
+    verdict: Verdict
 
     @property
     def name(self) -> str:
         """The result's name in `metrics`: the polished object with the lower R, or `network` without a polish."""
-        if self.polished is None:
-            return "network"
-        if self.control is None:
-            return "network_polish"
-        polished, flat = self.metrics["network_polish"]["R"], self.metrics["flat_polish"]["R"]
-        return "network_polish" if polished < (1 - _LEAST_GAIN) * flat else "flat_polish"
+        return _choose_result(self.metrics)
 
     @property
     def start(self) -> str:
@@ -90,6 +84,13 @@ class Reconstruction:
         return self.solution.canvas
 
 
+def _choose_result(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    if "flat_polish" not in metrics:
+        return "network_polish" if "network_polish" in metrics else "network"
+    polished, flat = metrics["network_polish"]["R"], metrics["flat_polish"]["R"]
+    return "network_polish" if polished < (1 - _LEAST_GAIN) * flat else "flat_polish"
+
+
 def reconstruct_scan(
     network: TrainedNetwork | Path | str,
     scan: Scan,
@@ -98,6 +99,7 @@ def reconstruct_scan(
     polish: RefineSettings | None = None,
     probe: NDArray[np.complex64] | None = None,
     device: str = "auto",
+    trainer: TrainerSettings | None = None,
     progress: Stages | None = None,
 ) -> Reconstruction:
     """Reconstruct a scan with a trained network and polish the object with the solver.
@@ -111,41 +113,69 @@ def reconstruct_scan(
         polish: settings of the solver; by default those of the network's training.
         probe: (mode, h, w) probe of this scan; by default that of the first training scan.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        trainer: its accelerator, devices and nodes; several processes share the patterns, as in `train_network`, and
+            return the same result.
         progress: shows the progress of each stage.
 
     Raises:
         CheckpointError: the checkpoint cannot be used, or has another size of patterns.
-        ConfigError: the device does not exist.
+        ConfigError: the device does not exist, or there are fewer patterns than processes.
+        RankError: a process was lost, or differs from the others.
     """
-    place = find_device(device)
+    trainer = trainer or TrainerSettings()
+    ranks = find_ranks(trainer)
+    place = find_rank_device(device, trainer, ranks)
     trained = network if isinstance(network, TrainedNetwork) else load_network(network)
     check_size(trained, scan)
+    check_enough(ranks, len(scan), "patterns")
     inference, polish = inference or trained.experiment.inference, polish or trained.experiment.refine
     given = trained.probes[0] if probe is None else probe
-    _warn_unused(scan, given, inference, polish, trained.experiment)
+    if not is_launched():
+        _warn_unused(scan, given, inference, polish, trained.experiment)
+    if not ranks.started:
+        chosen = {"inference": inference, "polish": polish, "probe": given, "device": device, "trainer": trainer}
+        return launch(ranks, reconstruct_scan, trained, scan, **chosen, progress=progress)
+    shared = {"inference": inference, "polish": polish, "network": trained.steps, "scan": describe_scan(scan)}
+    with join_ranks(ranks, shared):
+        return _reconstruct(trained, scan, given, inference, polish, place, ranks, progress)
+
+
+def _reconstruct(
+    trained: TrainedNetwork,
+    scan: Scan,
+    given: NDArray[np.complex64],
+    inference: InferenceSettings,
+    polish: RefineSettings,
+    place: torch.device,
+    ranks: Ranks,
+    progress: Stages | None,
+) -> Reconstruction:
     used = calibrate_start_probe(scan, given, len(given))
     polish = replace(polish, probe_modes=max(polish.probe_modes, len(used)))
-
-    predictor = Predictor(trained.generator, used, scan.sample_photons_per_pattern, place, inference.weighting)
+    predictor = Predictor(trained.generator, used, scan.sample_photons_per_pattern, place, inference.weighting, ranks)
     stage = progress("network", len(scan), "pattern") if progress else None
     started = time.perf_counter()
     prediction = predictor.predict(scan, inference.batch_size, stage)
     seconds = time.perf_counter() - started
-    metrics = {"network": evaluate(scan, prediction.canvas, used, device=place)}
+    metrics = {"network": evaluate(scan, prediction.canvas, used, device=place, ranks=ranks)}
 
     def solve(name: str, title: str, guess: Canvas | None) -> Solution:
         stage = progress(title, polish.epochs, "epoch") if progress else None
-        solution = refine(scan, polish, guess=guess, probe=used, device=place, progress=stage)
-        metrics[name] = evaluate(scan, solution.canvas, solution.probe, device=place)
+        solution = refine(scan, polish, guess=guess, probe=used, device=place, ranks=ranks, progress=stage)
+        metrics[name] = evaluate(scan, solution.canvas, solution.probe, device=place, ranks=ranks)
         return solution
 
     polished = solve("network_polish", "network + polish", prediction.canvas) if inference.polish else None
     control = solve("flat_polish", "flat + polish", None) if inference.polish and inference.control else None
+    name = _choose_result(metrics)
+    solution = {"network_polish": polished, "flat_polish": control}.get(name)
+    residual = Residual(metrics[name]["R"], metrics[name]["R_floor"])
+    verdict = judge(scan, solution.probe if solution else used, residual, used, ranks)
     metrics["speed"] = {"network_seconds": seconds, "patterns_per_second": len(scan) / seconds}
     training = trained.experiment.training
     groups = group_nearest(scan.positions_px, min(training.group_size, len(scan)))[: training.batch_size]
     sample = predictor.predict_patches(scan, groups.ravel()).unflatten(0, groups.shape).cpu().numpy()
-    result = Reconstruction(scan, prediction, used, polished, control, metrics, sample, groups)
+    result = Reconstruction(scan, prediction, used, polished, control, metrics, sample, groups, verdict)
     if polished and control:
         residuals = tuple(metrics[name]["R"] for name in ("network_polish", "flat_polish"))
         _log.info("R %.4f from the network's object, %.4f from a flat object; start: %s", *residuals, result.start)

@@ -6,16 +6,19 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from ptycho_torch.config import RefineSettings
+from ptycho_torch.config import RefineSettings, TrainerSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.evaluate.frc import RingCorrelation, ring_correlation
 from ptycho_torch.evaluate.residual import Residual
 from ptycho_torch.evaluate.scores import evaluate
 from ptycho_torch.evaluate.verdict import Verdict, judge
-from ptycho_torch.runtime.device import find_device
+from ptycho_torch.runtime.device import find_rank_device
+from ptycho_torch.runtime.launch import launch
 from ptycho_torch.runtime.progress import Progress
+from ptycho_torch.runtime.ranks import Ranks, check_enough, describe_scan, find_ranks, is_launched, join_ranks
 from ptycho_torch.solve.scan_model import Solution
 from ptycho_torch.solve.solve import choose_method, refine
 
@@ -45,6 +48,7 @@ def refine_scan(
     *,
     device: str = "auto",
     halves: bool = False,
+    trainer: TrainerSettings | None = None,
     progress: Progress | None = None,
 ) -> Refinement:
     """Reconstruct a scan from a flat object and its own probe.
@@ -54,25 +58,48 @@ def refine_scan(
         settings: solver, epochs, probe update.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         halves: whether to also reconstruct two random halves of the scan and correlate them, which doubles the time.
+        trainer: its accelerator, devices and nodes; several processes share the patterns, as in `train_network`, and
+            return the same result.
         progress: called after each epoch of the whole scan.
 
     Raises:
         DataError: the scan has no probe.
-        ConfigError: the device does not exist.
+        ConfigError: the device does not exist, or there are fewer patterns than processes.
+        RankError: a process was lost, or differs from the others.
     """
-    settings, place = settings or RefineSettings(), find_device(device)
-    replace(settings, method=choose_method(settings, scan)).warn_unused()
+    settings, trainer = settings or RefineSettings(), trainer or TrainerSettings()
+    ranks = find_ranks(trainer)
+    place = find_rank_device(device, trainer, ranks)
+    check_enough(ranks, len(scan) // 2 if halves else len(scan), "patterns")
+    if not is_launched():
+        replace(settings, method=choose_method(settings, scan)).warn_unused()
+    if not ranks.started:
+        options = {"device": device, "halves": halves, "trainer": trainer, "progress": progress}
+        return launch(ranks, refine_scan, scan, settings, **options)
+    with join_ranks(ranks, {"settings": settings, "halves": halves, "scan": describe_scan(scan)}):
+        return _refine(scan, settings, place, ranks, progress, halves=halves)
+
+
+def _refine(
+    scan: Scan,
+    settings: RefineSettings,
+    place: torch.device,
+    ranks: Ranks,
+    progress: Progress | None,
+    *,
+    halves: bool,
+) -> Refinement:
     started = time.perf_counter()
-    solution = refine(scan, settings, device=place, progress=progress)
+    solution = refine(scan, settings, device=place, ranks=ranks, progress=progress)
     metrics = {"seconds": time.perf_counter() - started}
-    metrics |= evaluate(scan, solution.canvas, solution.probe, device=place)
-    verdict = judge(scan, solution.probe, Residual(metrics["R"], metrics["R_floor"]), None)
+    metrics |= evaluate(scan, solution.canvas, solution.probe, device=place, ranks=ranks)
+    verdict = judge(scan, solution.probe, Residual(metrics["R"], metrics["R_floor"]), None, ranks)
     metrics |= verdict.figures
     resolution = None
     if halves:
         order = np.random.default_rng(settings.seed).permutation(len(scan))
         parts = [scan.take(np.sort(order[start::2])) for start in (0, 1)]
-        solutions = [refine(part, settings, device=place) for part in parts]
+        solutions = [refine(part, settings, device=place, ranks=ranks) for part in parts]
         resolution = ring_correlation(*(_cut_middle(scan, half) for half in solutions))
         metrics["frc_half_bit_nyquist"] = resolution.crossing
     return Refinement(scan, solution, metrics, verdict, resolution)

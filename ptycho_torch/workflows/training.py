@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ptycho_torch.config import Experiment
 from ptycho_torch.data.scan import Scan
@@ -13,13 +16,17 @@ from ptycho_torch.errors import CheckpointError
 from ptycho_torch.models.bundle import save_bundle
 from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
 from ptycho_torch.networks.build import build_network
-from ptycho_torch.runtime.device import find_device
+from ptycho_torch.runtime.device import find_rank_device
+from ptycho_torch.runtime.launch import launch
 from ptycho_torch.runtime.progress import Stages
+from ptycho_torch.runtime.ranks import Ranks, describe_scan, find_ranks, is_launched, join_ranks
 from ptycho_torch.runtime.run_record import RunRecord, check_run
-from ptycho_torch.storage.writing import prepare_folder
+from ptycho_torch.storage.locking import lock_folder
+from ptycho_torch.storage.writing import check_folder, prepare_folder
 from ptycho_torch.training.bootstrap import bootstrap_probes
+from ptycho_torch.training.datamodule import ScanDataModule
 from ptycho_torch.training.fit import LAST_NAME, TrainingResult, fit
-from ptycho_torch.training.hardware import check_hardware
+from ptycho_torch.training.hardware import check_groups, check_hardware
 
 # function of the network, the folder of the results and the files of the scans that returns the parameters of a bundle
 Params = Callable[[TrainedNetwork, Path, Sequence[Path]], Mapping[str, Any]]
@@ -40,6 +47,9 @@ def train_network(
 ) -> TrainingResult:
     """Find the probes, train a network, and write checkpoints, index state, losses, a record and a bundle to a folder.
 
+    With several `TrainerSettings.devices`, this process starts the others, unless torchrun or a scheduler did; a script
+    then needs `if __name__ == "__main__":`, since every process imports it.
+
     Args:
         scans: one or more scans with patterns of one size.
         output_dir: new or empty folder, unless `overwrite` or `resume`.
@@ -58,22 +68,17 @@ def train_network(
         OutputError: the folder is in use or cannot be written.
         CheckpointError: there is no run to resume, or it has other settings or scans.
         DivergenceError: the loss became non-finite.
+        RankError: a process was lost, or differs from the others.
     """
     experiment = experiment or Experiment()
-    folder, place = Path(output_dir), find_device(device, experiment.trainer.accelerator)
+    folder, ranks = Path(output_dir), find_ranks(experiment.trainer)
+    place = find_rank_device(device, experiment.trainer, ranks)
     checkpoint = folder / "checkpoints" / LAST_NAME if resume else None
-    for section in (experiment.model, experiment.training, experiment.trainer):
-        section.warn_unused()
-    check_hardware(experiment, place)
-    build_network(experiment, scans[0].patch_px)
-    for scan in scans:
-        scan.require_probe()
-        if experiment.training.target == "object":
-            scan.require_object()
+    _check(scans, experiment, place, ranks)
     if checkpoint is None:
-        prepare_folder(folder, overwrite=overwrite)
-        record = RunRecord(folder, "train", experiment.to_dict(), inputs)
-        probes = bootstrap_probes(scans, experiment, place, progress)
+        if ranks.is_first:
+            check_folder(folder, overwrite=overwrite)
+        probes = None
     else:
         check_run(folder)
         trained = _load_earlier(checkpoint, scans, experiment)
@@ -81,16 +86,52 @@ def train_network(
         size = trained.experiment.training.batch_size
         experiment = replace(experiment, training=replace(experiment.training, batch_size=size))
         probes = list(trained.probes)
-        record = RunRecord(folder, "train", experiment.to_dict(), inputs)
-    result = fit(
-        scans, probes, experiment, folder, device=place, resume=checkpoint, track=track, bar=progress is not None
-    )
-    trained = load_network(result.last)
-    save_bundle(trained, folder, params(trained, folder, inputs) if callable(params) else params or {}, overwrite=True)
-    record.finish(
-        results={key: str(value) if isinstance(value, Path) else value for key, value in asdict(result).items()}
-    )
+    if not ranks.started:
+        options = {"overwrite": overwrite, "resume": resume, "track": track, "inputs": inputs}
+        return launch(
+            ranks, train_network, scans, folder, experiment, device=device, **options, progress=progress, params=params
+        )
+    with join_ranks(ranks, _describe(experiment, scans)), lock_folder(folder) if ranks.is_first else nullcontext():
+        record = None
+        if ranks.is_first:
+            if checkpoint is None:
+                prepare_folder(folder, overwrite=overwrite)
+            record = RunRecord(folder, "train", experiment.to_dict(), inputs)
+        if probes is None:
+            probes = bootstrap_probes(scans, experiment, place, progress, ranks)
+        bar = progress is not None
+        result = fit(
+            scans, probes, experiment, folder, device=place, ranks=ranks, resume=checkpoint, track=track, bar=bar
+        )
+        if record:
+            trained = load_network(result.last)
+            parameters = params(trained, folder, inputs) if callable(params) else params or {}
+            save_bundle(trained, folder, parameters, overwrite=True)
+            values = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(result).items()}
+            record.finish(results=values)
     return result
+
+
+def _check(scans: Sequence[Scan], experiment: Experiment, device: torch.device, ranks: Ranks) -> None:
+    """Check scans, settings and hardware before anything is computed."""
+    if not is_launched():
+        for section in (experiment.model, experiment.training, experiment.trainer):
+            section.warn_unused()
+    check_hardware(experiment, device, ranks)
+    build_network(experiment, scans[0].patch_px)
+    for scan in scans:
+        scan.require_probe()
+        if experiment.training.target == "object":
+            scan.require_object()
+    if ranks.size > 1 and not is_launched():
+        check_groups(ScanDataModule(scans, experiment.training), ranks)
+
+
+def _describe(experiment: Experiment, scans: Sequence[Scan]) -> dict[str, object]:
+    """What all processes of a training must have in common."""
+    sections = experiment.to_dict().items()
+    settings = {f"{section}.{name}": value for section, values in sections for name, value in values.items()}
+    return settings | {f"scan {number}": describe_scan(scan) for number, scan in enumerate(scans)}
 
 
 def _load_earlier(checkpoint: Path, scans: Sequence[Scan], experiment: Experiment) -> TrainedNetwork:
