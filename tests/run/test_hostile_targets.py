@@ -27,7 +27,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("overrides", FORMS.values(), ids=FORMS.keys())
-def test_a_target_outside_of_the_list_is_refused_by_name_before_its_import(tmp_path: Path, overrides: list[str]) -> None:
+def test_a_target_outside_of_the_list_is_refused_before_its_import(tmp_path: Path, overrides: list[str]) -> None:
     (tmp_path / "hostile.py").write_text(HOSTILE)
     repository = Path(__file__).parents[2]
     result = subprocess.run(
