@@ -25,6 +25,7 @@ LAYERS = (
     ("contracts.ptychodus",),
     ("contracts.legacy",),
     ("cli",),
+    ("run",),
 )
 # import paths that other programs know; they only re-export
 CLIENT_PATHS = ("api", "config.legacy", "config_params", "lightning_utils", "model", "train", "inference")
@@ -44,6 +45,7 @@ LIBRARIES: dict[str, set[str]] = {
     "workflows": {"numpy"},
     "contracts": {"torch", "numpy"},
     "cli": {"tqdm", "yaml"},
+    "run": {"hydra", "omegaconf", "optuna", "yaml"},
 }
 TORCH_FREE = ("errors", "storage", "config", "data", "formats", "models.archive", "models.record")
 

@@ -17,7 +17,7 @@ from ptycho_torch.errors import PtychoError, explain_missing_torch
 
 _log = logging.getLogger(__name__)
 
-_COMMANDS = {
+COMMANDS = {
     "simulate": (simulate, "simulate a scan"),
     "train": (train, "train a network on scans"),
     "infer": (infer, "reconstruct a scan with a trained network and polish the result"),
@@ -47,26 +47,39 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
         parser = Parser(prog="ptycho-torch", description="Ptychographic reconstruction with physics-informed networks.")
         parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
         choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-        for name, (module, summary) in _COMMANDS.items():
+        for name, (module, summary) in COMMANDS.items():
             module.add_arguments(choices.add_parser(name, help=summary, description=summary))
     else:
-        parser = Parser(prog=f"ptycho-torch {command}", description=_COMMANDS[command][1])
-        _COMMANDS[command][0].add_arguments(parser)
+        parser = Parser(prog=f"ptycho-torch {command}", description=COMMANDS[command][1])
+        COMMANDS[command][0].add_arguments(parser)
     namespace = parser.parse_args(given)
-    namespace.command = chosen = command or namespace.command
+    namespace.command = command or namespace.command
+    return run_command(namespace, f"ptycho-torch {namespace.command}")
+
+
+def run_command(namespace: argparse.Namespace, program: str) -> int:
+    """Run the command of parsed options.
+
+    Args:
+        namespace: parsed options, with the name of the command.
+        program: name at the beginning of error messages.
+
+    Returns:
+        The exit code, as `main` does.
+    """
     set_up_logging(namespace)
     try:
         _read_config(namespace)
         with explain_missing_torch():
-            return _COMMANDS[chosen][0].run(namespace) or 0
+            return COMMANDS[namespace.command][0].run(namespace) or 0
     except PtychoError as error:
-        print(f"ptycho-torch {chosen}: {restore_names(str(error), namespace)}", file=sys.stderr)
+        print(f"{program}: {restore_names(str(error), namespace)}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # the reader of the output has ended, as `head` does; all results are written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
-        print(f"ptycho-torch {chosen}: interrupted", file=sys.stderr)
+        print(f"{program}: interrupted", file=sys.stderr)
         return 130
     return 0
 
@@ -77,5 +90,5 @@ def _read_config(namespace: argparse.Namespace) -> None:
         return
     namespace.stored = read_config(namespace.config)
     for name in namespace.stored:
-        if name not in _COMMANDS[namespace.command][0].SECTIONS:
+        if name not in COMMANDS[namespace.command][0].SECTIONS:
             _log.warning("%s: section %s has no effect on %s", namespace.config, name, namespace.command)

@@ -61,6 +61,16 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--print_config", action="store_true", help="print all settings as such a file and exit")
 
 
+def find_options(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    """Find the options of a command that are neither settings nor about files of settings, by name."""
+    about = ("help", "config", "print_config")
+    return {
+        action.dest: action
+        for action in parser._actions  # argparse has no public list
+        if action.option_strings and action.dest not in about and not isinstance(action, _Keep)
+    }
+
+
 def add_settings(
     parser: argparse.ArgumentParser, section: type[Settings], *, prefix: str = "", only: Iterable[str] | None = None
 ) -> None:
@@ -155,7 +165,8 @@ def collect_settings(
             option = given.option
         elif name in stored:
             values[name] = stored[name]
-            option = f"{namespace.config}: {name_in_file}.{name}"
+            # a composed configuration lies in no file
+            option = f"{f'{namespace.config}: ' if namespace.config else ''}{name_in_file}.{name}"
         names[f"{section.__name__}.{name}"] = option
     return section.from_dict(values)
 

@@ -1,0 +1,1 @@
+"""Runs on this machine, one after the other."""
