@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import ptycho_torch
 from ptycho_torch.cli import demo, infer, refine, simulate, train
+from ptycho_torch.cli.command import Command
 from ptycho_torch.cli.config_file import read_config
 from ptycho_torch.cli.options import Parser, normalise_options, restore_names
 from ptycho_torch.cli.shared import set_up_logging
@@ -18,11 +19,14 @@ from ptycho_torch.errors import PtychoError, explain_missing_torch
 _log = logging.getLogger(__name__)
 
 COMMANDS = {
-    "simulate": (simulate, "simulate a scan"),
-    "train": (train, "train a network on scans"),
-    "infer": (infer, "reconstruct a scan with a trained network and polish the result"),
-    "refine": (refine, "reconstruct a scan with the solver alone, without a network"),
-    "demo": (demo, "run all steps on simulated scans"),
+    command.name: command
+    for command in (
+        Command("simulate", simulate, "simulate a scan"),
+        Command("train", train, "train a network on scans"),
+        Command("infer", infer, "reconstruct a scan with a trained network and polish the result"),
+        Command("refine", refine, "reconstruct a scan with the solver alone, without a network"),
+        Command("demo", demo, "run all steps on simulated scans"),
+    )
 }
 
 
@@ -47,11 +51,11 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
         parser = Parser(prog="ptycho-torch", description="Ptychographic reconstruction with physics-informed networks.")
         parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
         choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-        for name, (module, summary) in COMMANDS.items():
-            module.add_arguments(choices.add_parser(name, help=summary, description=summary))
+        for name, known in COMMANDS.items():
+            known.module.add_arguments(choices.add_parser(name, help=known.summary, description=known.summary))
     else:
-        parser = Parser(prog=f"ptycho-torch {command}", description=COMMANDS[command][1])
-        COMMANDS[command][0].add_arguments(parser)
+        parser = Parser(prog=f"ptycho-torch {command}", description=COMMANDS[command].summary)
+        COMMANDS[command].module.add_arguments(parser)
     namespace = parser.parse_args(given)
     namespace.command = command or namespace.command
     return run_command(namespace, f"ptycho-torch {namespace.command}")
@@ -68,10 +72,12 @@ def run_command(namespace: argparse.Namespace, program: str) -> int:
         The exit code, as `main` does.
     """
     set_up_logging(namespace)
+    chosen = COMMANDS[namespace.command]
+    namespace.asked = chosen.describe_options(namespace)
     try:
         _read_config(namespace)
         with explain_missing_torch():
-            return COMMANDS[namespace.command][0].run(namespace) or 0
+            return chosen.module.run(namespace) or 0
     except PtychoError as error:
         print(f"{program}: {restore_names(str(error), namespace)}", file=sys.stderr)
         return 2
@@ -90,5 +96,5 @@ def _read_config(namespace: argparse.Namespace) -> None:
         return
     namespace.stored = read_config(namespace.config)
     for name in namespace.stored:
-        if name not in COMMANDS[namespace.command][0].SECTIONS:
+        if name not in COMMANDS[namespace.command].sections:
             _log.warning("%s: section %s has no effect on %s", namespace.config, name, namespace.command)

@@ -16,7 +16,7 @@ S = TypeVar("S", bound=Settings)
 
 _ALIASES = {"epochs": ["max_epochs"], "steps": ["max_steps"]}
 _EMPTY = "none"
-_LABEL = re.compile(r"\b\w+Settings\.\w+")
+_LABEL = re.compile(r"\b\w+Settings\.\w+|--\w+")
 
 
 class Parser(argparse.ArgumentParser):
@@ -87,7 +87,7 @@ def add_settings(
         if only is not None and name not in only:
             continue
         declared = section.__dataclass_fields__[name]
-        text = _describe(declared.metadata, prefix)
+        text = _describe(declared.metadata, prefix).replace("%", "%%")
         names = [f"--{prefix}{name}", *(f"--{alias}" for alias in ([] if prefix else _ALIASES.get(name, [])))]
         if kind.base is bool:
             _add_switch(group, prefix + name, text, on=bool(declared.default))
@@ -108,7 +108,21 @@ def _describe(metadata: Mapping[str, Any], prefix: str) -> str:
     unit = f" [{metadata['unit']}]" if metadata["unit"] else ""
     condition = metadata["acts_when"]
     needs = f"; only if {condition.words.format(section=prefix)}" if condition else ""
-    return f"{metadata['help']}{needs}{unit}".replace("%", "%%")
+    return f"{metadata['help']}{needs}{unit}"
+
+
+def describe_setting(settings: Settings, name: str, *, prefix: str) -> str:
+    """Describe a setting: meaning, condition, unit, choices and default.
+
+    Args:
+        settings: the section with its defaults.
+        name: name of the setting.
+        prefix: prefix of the names of other settings in the condition.
+    """
+    kind, default = settings.find_types()[name], getattr(settings, name)
+    choices = f"; one of {', '.join(map(str, kind.choices))}" if kind.choices else ""
+    shown = "none" if default is None else _format(default)
+    return f"{_describe(settings.__dataclass_fields__[name].metadata, prefix)}{choices} (default: {shown})"
 
 
 def _add_switch(group: Any, name: str, text: str, *, on: bool) -> None:  # noqa: ANN401 - argparse hides the class
@@ -172,6 +186,6 @@ def collect_settings(
 
 
 def restore_names(text: str, namespace: argparse.Namespace) -> str:
-    """Name the settings in a message as the user gave them: by option, or by file and key."""
+    """Name settings and options in a message as the user gave them: by option, or by file and key."""
     names = getattr(namespace, "names", {})
     return _LABEL.sub(lambda found: names.get(found[0], found[0]), text)

@@ -142,7 +142,7 @@ def start_record(arguments: argparse.Namespace, settings: Mapping[str, Any], inp
 
     find_device(arguments.device)
     prepare_folder(arguments.output_dir, overwrite=arguments.overwrite)
-    return RunRecord(arguments.output_dir, arguments.command, settings, inputs)
+    return RunRecord(arguments.output_dir, arguments.command, settings, inputs, options=arguments.asked)
 
 
 def record_result(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ptycho_torch.cli.config_file import SECTIONS
+from ptycho_torch.config.fields import Settings
+from ptycho_torch.config.schema import SweepSettings
 from ptycho_torch.errors import ConfigError
 
 TARGET = "_target_"
-_SCHEMA = {name: f"{section.__module__}.{section.__name__}" for name, section in SECTIONS.items()}
-_CALLBACKS = "lightning.pytorch.callbacks"
+_SCHEMA = {
+    name: f"{section.__module__}.{section.__name__}" for name, section in {**SECTIONS, "sweep": SweepSettings}.items()
+}
 # what may stand under `_target_`, by the part of the configuration in which it may stand
 ALLOWED: dict[str, tuple[str, ...]] = {
     **{name: (target,) for name, target in _SCHEMA.items()},
@@ -49,9 +52,18 @@ def check_targets(configuration: dict[str, Any]) -> None:
             raise ConfigError(f"{place}.{other} is not supported; of the keys with underscores only {TARGET} is")
 
 
-def build(node: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever the target makes
-    """Build the object of a mapping that `check_targets` has passed."""
+def build(node: Mapping[str, Any], place: str) -> Any:  # noqa: ANN401 - whatever the target makes
+    """Build the object of a mapping that `check_targets` has passed.
+
+    Raises:
+        ConfigError: the target is missing, or a value is unknown or unusable.
+    """
+    if TARGET not in node:
+        raise ConfigError(f"{place} has no {TARGET}; it must be {' or '.join(ALLOWED[place])}")
     module, _, name = node[TARGET].rpartition(".")
-    return getattr(importlib.import_module(module), name)(
-        **{key: value for key, value in node.items() if key != TARGET}
-    )
+    kind = getattr(importlib.import_module(module), name)
+    values = {key: value for key, value in node.items() if key != TARGET}
+    try:
+        return kind.from_dict(values) if issubclass(kind, Settings) else kind(**values)
+    except (TypeError, ConfigError) as error:
+        raise ConfigError(f"{place}: {error}") from error

@@ -7,30 +7,38 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
+from ptycho_torch.cli.command import RUN, Command
 from ptycho_torch.config.fields import Settings
+from ptycho_torch.config.schema import SweepSettings
 from ptycho_torch.run.allowed import ALLOWED, TARGET
-from ptycho_torch.run.stages import LAUNCHER, RUN, STAGES, Stage
+from ptycho_torch.run.stages import STAGES
 
-DEFAULT = "default"
-EXPERIMENT = "experiment"
+DEFAULT, LAUNCHER, SWEEP, EXPERIMENT = "default", "launcher", "sweep", "experiment"
+# the stage whose configuration has groups for all others
+_WHOLE = "experiment"
 
 
-def make_node(name: str, section: type[Settings]) -> dict[str, Any]:
-    """Make the node of a section: the class to build, and the default of each setting."""
-    values = {key: str(value) if isinstance(value, Path) else value for key, value in section().to_dict().items()}
+def make_node(name: str, settings: Settings) -> dict[str, Any]:
+    """Make the node of a section: the class to build, and a default for each setting."""
+    values = {key: str(value) if isinstance(value, Path) else value for key, value in settings.to_dict().items()}
     return {TARGET: ALLOWED[name][0], **values}
 
 
-def store_schema() -> None:
-    """Store the default option of each group, and one configuration for each stage, which lists its groups."""
+def store_schema(stage: Command) -> None:
+    """Store the default options of the groups of a stage, and its configuration, which lists its groups.
+
+    The defaults of sections may differ between stages, so that one stage is stored at a time.
+    """
     store = ConfigStore.instance()
-    for stage in STAGES.values():
-        for name, section in stage.sections.items():
-            store.store(group=name, name=DEFAULT, node=make_node(name, section))
-        store.store(group=RUN, name=stage.name, node={"stage": stage.name, **stage.defaults})
-        store.store(name=stage.name, node={"defaults": _list_groups(stage)})
+    for name, settings in {**stage.defaults, SWEEP: SweepSettings()}.items():
+        store.store(group=name, name=DEFAULT, node=make_node(name, settings))
+    for name, known in STAGES.items():
+        store.store(group=RUN, name=name, node={"stage": name, **known.option_defaults})
+    store.store(name=stage.name, node={"defaults": list_groups(stage)})
 
 
-def _list_groups(stage: Stage) -> list[Any]:
+def list_groups(stage: Command) -> list[Any]:
+    """The defaults list of a stage: its groups, each with the option that is taken if no other is asked for."""
     groups: list[Any] = [{name: DEFAULT} for name in stage.sections]
-    return [*groups, {RUN: stage.name}, {LAUNCHER: "local"}, {f"optional {EXPERIMENT}": None}, "_self_"]
+    groups += [{RUN: stage.name}, {LAUNCHER: "local"}, {SWEEP: DEFAULT}]
+    return [*groups, *([{EXPERIMENT: None}] if stage.name == _WHOLE else []), "_self_"]

@@ -37,6 +37,7 @@ def train_network(
     resume: bool = False,
     track: bool = True,
     inputs: Sequence[Path] = (),
+    options: Mapping[str, Any] | None = None,
     progress: Stages | None = None,
     params: Mapping[str, Any] | Params | None = None,
 ) -> TrainingResult:
@@ -51,6 +52,7 @@ def train_network(
         resume: whether to resume an interrupted or shorter run in the folder from its last checkpoint.
         track: whether to log to MLflow as well, if MLFLOW_TRACKING_URI is set.
         inputs: the scans' files, for the record.
+        options: how the run was asked for, as plain values, for the record.
         progress: shows the refinement of each probe; if given, Lightning shows its own bar as well.
         params: the flat parameters of the bundle, or a function of the network, the folder and the inputs.
 
@@ -73,12 +75,12 @@ def train_network(
             scan.require_object()
     if checkpoint is None:
         prepare_folder(folder, overwrite=overwrite)
-        record = RunRecord(folder, "train", experiment.to_dict(), inputs)
+        record = RunRecord(folder, "train", experiment.to_dict(), inputs, options=options)
         probes = bootstrap_probes(scans, experiment, place, progress)
     else:
         check_run(folder)
         probes = list(_load_probes(checkpoint, scans, experiment))
-        record = RunRecord(folder, "train", experiment.to_dict(), inputs)
+        record = RunRecord(folder, "train", experiment.to_dict(), inputs, options=options)
     result = fit(
         scans, probes, experiment, folder, device=place, resume=checkpoint, track=track, bar=progress is not None
     )
