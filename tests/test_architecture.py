@@ -44,8 +44,8 @@ LIBRARIES: dict[str, set[str]] = {
     "training": {"torch", "numpy", "jaxtyping", "lightning"},
     "workflows": {"numpy"},
     "contracts": {"torch", "numpy"},
-    "cli": {"tqdm", "yaml"},
-    "run": {"hydra", "omegaconf", "optuna", "yaml"},
+    "cli": {"argcomplete", "numpy", "tqdm", "yaml"},
+    "run": {"hydra", "omegaconf", "optuna", "sqlalchemy", "yaml"},
 }
 TORCH_FREE = ("errors", "storage", "config", "data", "formats", "models.archive", "models.record")
 

@@ -76,6 +76,26 @@ class Command:
         """The values of these options in parsed arguments, as plain values."""
         return {name: make_plain(getattr(arguments, name)) for name in self.options}
 
+    def call(self, options: Mapping[str, Any], settings: Mapping[str, Settings]) -> int:
+        """Run the command as a step of another one; returns its exit code.
+
+        Args:
+            options: values of options that are not settings; those left out have their defaults.
+            settings: settings by section; those that the command does not use are left out.
+
+        Raises:
+            PtychoError: the command cannot use them.
+        """
+        used = {name: section.to_dict() for name, section in settings.items() if name in self.sections}
+        namespace = self.make_namespace(options, used)
+        namespace.asked = self.describe_options(namespace)
+        code: int | None = self.module.run(namespace)
+        return code or 0
+
+    def share_options(self, arguments: argparse.Namespace) -> dict[str, Any]:
+        """The values of the options that parsed arguments of another command have too, as plain values."""
+        return {name: make_plain(getattr(arguments, name)) for name in self.options if hasattr(arguments, name)}
+
     def make_namespace(
         self, options: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]]
     ) -> argparse.Namespace:

@@ -9,8 +9,10 @@ import sys
 from collections.abc import Sequence
 
 import ptycho_torch
-from ptycho_torch.cli import demo, infer, refine, simulate, train
+from ptycho_torch.cli import completion, repeat
 from ptycho_torch.cli.command import Command
+from ptycho_torch.cli.commands import COMMANDS
+from ptycho_torch.cli.completion import complete
 from ptycho_torch.cli.config_file import read_config
 from ptycho_torch.cli.options import Parser, normalise_options, restore_names
 from ptycho_torch.cli.shared import set_up_logging
@@ -18,15 +20,10 @@ from ptycho_torch.errors import PtychoError, explain_missing_torch
 
 _log = logging.getLogger(__name__)
 
-COMMANDS = {
-    command.name: command
-    for command in (
-        Command("simulate", simulate, "simulate a scan"),
-        Command("train", train, "train a network on scans"),
-        Command("infer", infer, "reconstruct a scan with a trained network and polish the result"),
-        Command("refine", refine, "reconstruct a scan with the solver alone, without a network"),
-        Command("demo", demo, "run all steps on simulated scans"),
-    )
+_COMMANDS = {
+    **COMMANDS,
+    "repeat": Command("repeat", repeat, "run again what a record describes, and compare"),
+    "completion": Command("completion", completion, "print the lines that complete commands in a shell"),
 }
 
 
@@ -51,11 +48,12 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
         parser = Parser(prog="ptycho-torch", description="Ptychographic reconstruction with physics-informed networks.")
         parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
         choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-        for name, known in COMMANDS.items():
+        for name, known in _COMMANDS.items():
             known.module.add_arguments(choices.add_parser(name, help=known.summary, description=known.summary))
     else:
-        parser = Parser(prog=f"ptycho-torch {command}", description=COMMANDS[command].summary)
-        COMMANDS[command].module.add_arguments(parser)
+        parser = Parser(prog=f"ptycho-torch {command}", description=_COMMANDS[command].summary)
+        _COMMANDS[command].module.add_arguments(parser)
+    complete(parser)
     namespace = parser.parse_args(given)
     namespace.command = command or namespace.command
     return run_command(namespace, f"ptycho-torch {namespace.command}")
@@ -72,7 +70,7 @@ def run_command(namespace: argparse.Namespace, program: str) -> int:
         The exit code, as `main` does.
     """
     set_up_logging(namespace)
-    chosen = COMMANDS[namespace.command]
+    chosen = _COMMANDS[namespace.command]
     namespace.asked = chosen.describe_options(namespace)
     try:
         _read_config(namespace)
@@ -96,5 +94,5 @@ def _read_config(namespace: argparse.Namespace) -> None:
         return
     namespace.stored = read_config(namespace.config)
     for name in namespace.stored:
-        if name not in COMMANDS[namespace.command].sections:
+        if name not in _COMMANDS[namespace.command].sections:
             _log.warning("%s: section %s has no effect on %s", namespace.config, name, namespace.command)

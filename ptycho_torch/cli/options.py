@@ -52,6 +52,21 @@ def normalise_options(arguments: Iterable[str]) -> list[str]:
     return result
 
 
+def parse_share(text: str) -> float:
+    """Parse a number from 0 to 1.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
+
+
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add the options for settings files."""
     group = parser.add_argument_group("Settings")

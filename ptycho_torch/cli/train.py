@@ -60,14 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     settings_file = find_settings(arguments.data) if arguments.data else None
     asked = read_experiment(settings_file) if settings_file else None
-    base = asked.experiment if asked else Experiment()
-    experiment = Experiment(
-        data=collect_settings(arguments, DataSettings),
-        model=collect_settings(arguments, ModelSettings, base=base.model),
-        training=collect_settings(arguments, TrainingSettings, base=base.training),
-        inference=collect_settings(arguments, InferenceSettings, only=(), base=base.inference),
-        refine=collect_settings(arguments, RefineSettings, only=_REFINE),
-    )
+    experiment = collect_experiment(arguments, asked.experiment if asked else Experiment())
     if arguments.print_config:
         print_config(**{section.name: getattr(experiment, section.name) for section in fields(experiment)})
         return
@@ -108,6 +101,17 @@ def run(arguments: argparse.Namespace) -> None:
     print_results(folder, files, {"training": figures})
     if "model" in paths:
         print(f"to reconstruct with it, copy {paths['model']} to {locate_model(arguments.data)}")
+
+
+def collect_experiment(arguments: argparse.Namespace, base: Experiment) -> Experiment:
+    """Collect the settings of a training from options and settings file, and those not given from `base`."""
+    return Experiment(
+        data=collect_settings(arguments, DataSettings),
+        model=collect_settings(arguments, ModelSettings, base=base.model),
+        training=collect_settings(arguments, TrainingSettings, base=base.training),
+        inference=collect_settings(arguments, InferenceSettings, only=(), base=base.inference),
+        refine=collect_settings(arguments, RefineSettings, only=_REFINE),
+    )
 
 
 def _check_run(arguments: argparse.Namespace, experiment: Experiment, scans: Sequence[Scan]) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from ptycho_torch.cli.main import COMMANDS
+from ptycho_torch.cli.commands import COMMANDS
 
-# commands about other runs, and the demonstration, whose steps are fixed
-_NO_STAGES = ("demo", "repeat", "completion")
-
-STAGES = {name: command for name, command in COMMANDS.items() if name not in _NO_STAGES}
+# the steps of the demonstration are fixed
+STAGES = {name: command for name, command in COMMANDS.items() if name != "demo"}

@@ -15,7 +15,7 @@ from hydra.core.override_parser.types import Override
 from ptycho_torch.cli.command import RUN
 from ptycho_torch.errors import ConfigError, OutputError
 from ptycho_torch.run.compose import Composer, Configuration, parse_overrides
-from ptycho_torch.runtime.run_record import RECORD_NAME
+from ptycho_torch.runtime.run_record import read_results
 from ptycho_torch.storage.writing import check_writable, write_json
 
 SWEEP_NAME = "sweep.json"
@@ -41,12 +41,7 @@ class Trial:
 
     def read_results(self) -> dict[str, Any]:
         """The results in its run record; empty if it has not finished."""
-        try:
-            record = json.loads((self.folder / RECORD_NAME).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        finished = isinstance(record, dict) and record.get("status") == "finished"
-        return flatten(record.get("results", {})) if finished else {}
+        return flatten(read_results(self.folder)) if self.folder.is_dir() else {}
 
 
 def flatten(values: Any, place: str = "") -> dict[str, Any]:  # noqa: ANN401 - JSON

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import platform
 import re
@@ -16,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from ptycho_torch.errors import OutputError
+from ptycho_torch.storage.untrusted import explain_damage
 from ptycho_torch.storage.writing import write_json
 
 RECORD_NAME = "run.json"
+_LARGEST_BYTES = 2**26
 _DISTRIBUTION = "ptycho-torch"
 # variables on which the last bits of a result, or its place, depend
 _VARIABLES = re.compile(r"(OMP|MKL|OPENBLAS|GOMP|KMP|CUDA|CUBLAS|NVIDIA_TF32|TORCH|PYTORCH|SLURM)_\w+|RANK|WORLD_SIZE")
@@ -63,6 +66,7 @@ class RunRecord:
             "git": find_commit(Path(__file__)),
             "environment": describe_environment(),
             "folder": str(Path.cwd()),
+            "threads": count_threads(),
             "options": dict(options or {}),
             "settings": dict(settings),
             "inputs": [{"path": str(path), "sha256": hash_file(path)} for path in inputs],
@@ -74,6 +78,31 @@ class RunRecord:
         finished = datetime.now(UTC).isoformat(timespec="seconds")
         self._values |= {"status": "finished", "finished": finished, **results}
         write_json(self._values, self._path)
+
+
+def read_record(folder: Path, name: str = RECORD_NAME) -> dict[str, Any]:
+    """Read the record of a run.
+
+    Raises:
+        OutputError: there is none, or it is damaged.
+    """
+    path = folder / name
+    with explain_damage(path, "record of a run", OutputError), path.open("rb") as file:
+        text = file.read(_LARGEST_BYTES + 1)
+        record = json.loads(text) if len(text) <= _LARGEST_BYTES else None
+    if not isinstance(record, dict):
+        raise OutputError(f"{path}: is not the record of a run")
+    return record
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """The results in the record of a run; empty if it has not finished, or there is none."""
+    try:
+        record = read_record(folder)
+    except OutputError:
+        return {}
+    results = record.get("results") if record.get("status") == "finished" else None
+    return results if isinstance(results, dict) else {}
 
 
 def find_versions() -> dict[str, str]:
@@ -105,6 +134,12 @@ def find_commit(file: Path) -> dict[str, Any] | None:
         return {"commit": ask("rev-parse", "HEAD"), "changed": bool(changed)}
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def count_threads() -> int | None:
+    """Threads that torch computes with; None if it is not loaded."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch else None
 
 
 def describe_environment() -> dict[str, Any]:
