@@ -75,10 +75,8 @@ def _collect(arguments: argparse.Namespace) -> Experiment:
     """Collect the settings of training, inference and polish."""
     training = train.collect_experiment(arguments, Experiment())
     polish = collect_settings(arguments, RefineSettings, prefix="polish_", only=_POLISH)
-    return Experiment(
-        data=training.data,
-        model=training.model,
-        training=training.training,
+    return replace(
+        training,
         inference=collect_settings(arguments, InferenceSettings, prefix="inference_"),
         refine=replace(polish, probe_modes=training.refine.probe_modes),
     )
