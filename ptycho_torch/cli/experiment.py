@@ -47,10 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
     prepare_run(arguments)
     from ptycho_torch.formats import list_scan_files
     from ptycho_torch.formats.npz import write_scan
-    from ptycho_torch.networks.build import build_network
     from ptycho_torch.simulate.scan import simulate_scan
+    from ptycho_torch.workflows.training import check_settings
 
-    build_network(experiment, scan.patch_px if scan else simulation.patch_px)
+    check_settings(experiment, scan.patch_px if scan else simulation.patch_px, arguments.device)
     if scan is None:
         scan, inputs = simulate_scan(simulation), []
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args, get_type_hints
@@ -57,20 +56,27 @@ def run(arguments: argparse.Namespace) -> None:
         simulation = _fit(simulation, probe)
     prepare_run(arguments)
     from ptycho_torch.formats.npz import write_scan
-    from ptycho_torch.networks.build import build_network
     from ptycho_torch.simulate.scan import simulate_scan
+    from ptycho_torch.workflows.training import check_settings
 
-    build_network(experiment, simulation.patch_px)
+    check_settings(experiment, simulation.patch_px, arguments.device)
     folder: Path = arguments.output_dir
     everything = {"simulation": simulation, "pretraining": pretraining, **settings}
     record = start_record(arguments, {name: section.to_dict() for name, section in everything.items()}, inputs)
-    kinds = itertools.cycle(_OBJECTS) if pretraining.objects == "mixed" else itertools.repeat(simulation.object)
-    for number, kind in zip(range(pretraining.scans), kinds, strict=False):
-        one = replace(simulation, object=kind, seed=simulation.seed + number)
+    for number, one in enumerate(plan_scans(simulation, pretraining)):
         write_scan(simulate_scan(one, probe), folder / SCANS / f"{number:05}.npz")
     options = {**_TRAIN.share_options(arguments), "data": str(folder / SCANS), "output_dir": str(folder / NETWORK)}
     _TRAIN.call({**options, "probe": None}, settings)
     record.finish(results=read_results(folder / NETWORK), outputs={"scans": SCANS, "network": NETWORK})
+
+
+def plan_scans(simulation: SimulationSettings, pretraining: PretrainingSettings) -> list[SimulationSettings]:
+    """The settings of each simulated scan."""
+    kinds = _OBJECTS if pretraining.objects == "mixed" else (simulation.object,)
+    return [
+        replace(simulation, object=kinds[number % len(kinds)], seed=simulation.seed + number)
+        for number in range(pretraining.scans)
+    ]
 
 
 def _find_probe(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,7 +87,8 @@ class Composer:
         Raises:
             ConfigError: a key or an option of a group is unknown, or a file cannot be used.
         """
-        parse_overrides(overrides)
+        for override in parse_overrides(overrides):
+            self._check_key(override)
         with _explain_failure():
             return compose(self.name, [*self.searched, *overrides])
 
@@ -100,10 +101,20 @@ class Composer:
         composed = self.compose(overrides)
         with _explain_failure():
             values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-        found = check_values(values)
-        if found.stage.name != self.stage.name:
-            raise ConfigError(f"the configuration is one of {found.stage.name}; run it with ptycho-{found.stage.name}")
-        return found
+        run = values.get(RUN) if isinstance(values, dict) else None
+        if isinstance(run, dict) and run.get("stage") != self.stage.name:
+            raise ConfigError(f"{RUN}.stage is {run.get('stage')!r}; it must be {self.stage.name!r} here")
+        return check_values(values)
+
+    def _check_key(self, override: Override) -> None:
+        """Refuse a key that its section does not have, naming the one that may be meant."""
+        section, _, name = override.get_key_element().partition(".")
+        kinds = {**self.stage.sections, SWEEP: SweepSettings}
+        known: Collection[str] | None = self.stage.options if section == RUN else None
+        if section in kinds:
+            known = kinds[section].find_types()
+        if known is not None and name and name not in (*known, TARGET, "stage"):
+            raise ConfigError(f"{section} has no setting {name!r}{_suggest(name, known)}")
 
     def print(self, overrides: Sequence[str], *, resolve: bool) -> str:
         """A configuration that has been checked, as YAML.
@@ -180,7 +191,7 @@ def _read_section(name: str, kind: type[Settings], node: Mapping[str, Any]) -> S
     return kind.from_dict(values)
 
 
-def _suggest(wrong: str, known: Mapping[str, Any]) -> str:
+def _suggest(wrong: str, known: Collection[str]) -> str:
     close = difflib.get_close_matches(wrong, known, 1)
     return f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(known)}"
 

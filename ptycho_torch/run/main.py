@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ptycho_torch.cli.options import Parser
-from ptycho_torch.errors import PtychoError
+from ptycho_torch.config.schema import SweepSettings
+from ptycho_torch.errors import ConfigError, PtychoError
 from ptycho_torch.run.stages import STAGES
 
 
@@ -68,6 +69,7 @@ def main(stage: str, arguments: Sequence[str] | None = None) -> int:
 
 def _run(parser: Parser, stage: str, given: argparse.Namespace) -> int:
     from ptycho_torch.run.compose import open_composer
+    from ptycho_torch.run.nodes import SWEEP
 
     with open_composer(STAGES[stage], given.config_name, given.config_dir) as composer:
         if given.help:
@@ -83,6 +85,9 @@ def _run(parser: Parser, stage: str, given: argparse.Namespace) -> int:
 
             return run_several(composer, given.overrides)
         configuration = composer.resolve(given.overrides)
+    for name, value in configuration.sweep.to_dict().items():
+        if value != getattr(SweepSettings(), name):
+            raise ConfigError(f"{SWEEP}.{name} is {value!r} and has no effect without --multirun")
     from ptycho_torch.run.launch import run_one
 
     return run_one(configuration)

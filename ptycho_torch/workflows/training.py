@@ -7,6 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ptycho_torch.config import Experiment
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import CheckpointError
@@ -62,12 +64,11 @@ def train_network(
         DivergenceError: the loss became non-finite.
     """
     experiment = experiment or Experiment()
-    folder, place = Path(output_dir), find_device(device, experiment.trainer.accelerator)
+    folder = Path(output_dir)
     checkpoint = folder / "checkpoints" / LAST_NAME if resume else None
     for section in (experiment.model, experiment.training, experiment.trainer):
         section.warn_unused()
-    check_hardware(experiment, place)
-    build_network(experiment, scans[0].patch_px)
+    place = check_settings(experiment, scans[0].patch_px, device)
     for scan in scans:
         scan.require_probe()
         if experiment.training.target == "object":
@@ -93,6 +94,21 @@ def train_network(
         results={key: str(value) if isinstance(value, Path) else value for key, value in asdict(result).items()}
     )
     return result
+
+
+def check_settings(experiment: Experiment, patch_px: int, device: str) -> torch.device:
+    """Check that a network can be trained on patterns of a size, on a device, as the settings say.
+
+    Returns:
+        The device.
+
+    Raises:
+        ConfigError: it cannot, or the device does not exist.
+    """
+    place = find_device(device, experiment.trainer.accelerator)
+    check_hardware(experiment, place)
+    build_network(experiment, patch_px)
+    return place
 
 
 def _load_earlier(checkpoint: Path, scans: Sequence[Scan], experiment: Experiment) -> TrainedNetwork:
