@@ -57,7 +57,7 @@ def main(stage: str, arguments: Sequence[str] | None = None) -> int:
         print(f"ptycho-{stage}: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        if error.name not in ("hydra", "omegaconf", "optuna"):
+        if error.name not in ("hydra", "omegaconf", "optuna", "sqlalchemy"):
             raise
         print(
             f"ptycho-{stage}: {error.name} is not installed; python -m pip install 'ptycho-torch[run]'", file=sys.stderr
