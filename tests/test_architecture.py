@@ -25,6 +25,7 @@ LAYERS = (
     ("contracts.ptychodus",),
     ("contracts.legacy",),
     ("cli",),
+    ("run",),
 )
 # import paths that other programs know; they only re-export
 CLIENT_PATHS = ("api", "config.legacy", "config_params", "lightning_utils", "model", "train", "inference")
@@ -43,7 +44,8 @@ LIBRARIES: dict[str, set[str]] = {
     "training": {"torch", "numpy", "jaxtyping", "lightning"},
     "workflows": {"numpy", "torch"},
     "contracts": {"torch", "numpy"},
-    "cli": {"tqdm", "yaml"},
+    "cli": {"argcomplete", "numpy", "tqdm", "yaml"},
+    "run": {"hydra", "omegaconf", "optuna", "sqlalchemy", "yaml"},
 }
 TORCH_FREE = ("errors", "storage", "config", "data", "formats", "models.archive", "models.record")
 

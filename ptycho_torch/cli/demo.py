@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _run_steps(arguments: argparse.Namespace, folder: Path) -> None:
-    record = start_record(arguments, {"steps": arguments.steps, "device": arguments.device}, [])
+    record = start_record(arguments, {}, [])
     started = time.perf_counter()
     scans, network = {name: folder / f"{name}.npz" for name in SCANS}, folder / "network"
     for name, options in SCANS.items():

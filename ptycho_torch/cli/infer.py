@@ -23,6 +23,8 @@ from ptycho_torch.errors import ConfigError
 if TYPE_CHECKING:
     from ptycho_torch.models.checkpoint import TrainedNetwork
 
+# the figure of the run record that compares runs
+METRIC = "network.R"
 # of a settings file
 SECTIONS = ("data", "inference", "refine", "trainer")
 
@@ -67,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_size(trained, scan)
     return record_result(
         arguments,
-        {"data": reading, "inference": inference, "polish": polish},
+        {"data": reading, "inference": inference, "refine": polish},
         trainer,
         [source],
         lambda: reconstruct_scan(

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 # the other settings of this section concern the polish, or have the name of a training setting
 _REFINE = ("probe_modes",)
+# the figure of the run record that compares runs
+METRIC = "validation_loss"
 # of a settings file
 SECTIONS = ("data", "model", "training", "trainer", "inference", "refine")
 
@@ -60,15 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     settings_file = find_settings(arguments.data) if arguments.data else None
     asked = read_experiment(settings_file) if settings_file else None
-    base = asked.experiment if asked else Experiment()
-    experiment = Experiment(
-        data=collect_settings(arguments, DataSettings),
-        model=collect_settings(arguments, ModelSettings, base=base.model),
-        training=collect_settings(arguments, TrainingSettings, base=base.training),
-        trainer=collect_settings(arguments, TrainerSettings, base=base.trainer),
-        inference=collect_settings(arguments, InferenceSettings, only=(), base=base.inference),
-        refine=collect_settings(arguments, RefineSettings, only=_REFINE),
-    )
+    experiment = collect_experiment(arguments, asked.experiment if asked else Experiment())
     if arguments.print_config:
         print_config(**{section.name: getattr(experiment, section.name) for section in fields(experiment)})
         return
@@ -95,6 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
         resume=arguments.resume,
         track=not arguments.disable_mlflow,
         inputs=[*list_scan_files(arguments.data), *([settings_file] if settings_file else [])],
+        options=arguments.asked,
         progress=None if arguments.quiet else show_progress,
     )
     from ptycho_torch.runtime.ranks import find_ranks
@@ -112,6 +107,18 @@ def run(arguments: argparse.Namespace) -> None:
     print_results(folder, files, {"training": figures})
     if "model" in paths:
         print(f"to reconstruct with it, copy {paths['model']} to {locate_model(arguments.data)}")
+
+
+def collect_experiment(arguments: argparse.Namespace, base: Experiment) -> Experiment:
+    """Collect the settings of a training from options and settings file, and those not given from `base`."""
+    return Experiment(
+        data=collect_settings(arguments, DataSettings),
+        model=collect_settings(arguments, ModelSettings, base=base.model),
+        training=collect_settings(arguments, TrainingSettings, base=base.training),
+        trainer=collect_settings(arguments, TrainerSettings, base=base.trainer),
+        inference=collect_settings(arguments, InferenceSettings, only=(), base=base.inference),
+        refine=collect_settings(arguments, RefineSettings, only=_REFINE),
+    )
 
 
 def _check_run(arguments: argparse.Namespace, experiment: Experiment, scans: Sequence[Scan]) -> None:

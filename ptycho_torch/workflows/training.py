@@ -42,6 +42,7 @@ def train_network(
     resume: bool = False,
     track: bool = True,
     inputs: Sequence[Path] = (),
+    options: Mapping[str, Any] | None = None,
     progress: Stages | None = None,
     params: Mapping[str, Any] | Params | None = None,
 ) -> TrainingResult:
@@ -59,6 +60,7 @@ def train_network(
         resume: whether to resume an interrupted or shorter run in the folder from its last checkpoint.
         track: whether to log to MLflow as well, if MLFLOW_TRACKING_URI is set.
         inputs: the scans' files, for the record.
+        options: how the run was asked for, as plain values, for the record.
         progress: shows the refinement of each probe; if given, Lightning shows its own bar as well.
         params: the flat parameters of the bundle, or a function of the network, the folder and the inputs.
 
@@ -72,9 +74,8 @@ def train_network(
     """
     experiment = experiment or Experiment()
     folder, ranks = Path(output_dir), find_ranks(experiment.trainer)
-    place = find_rank_device(device, experiment.trainer, ranks)
     checkpoint = folder / "checkpoints" / LAST_NAME if resume else None
-    _check(scans, experiment, place, ranks)
+    place = _check(scans, experiment, device, ranks)
     if checkpoint is None:
         if ranks.is_first:
             check_folder(folder, overwrite=overwrite)
@@ -87,16 +88,16 @@ def train_network(
         experiment = replace(experiment, training=replace(experiment.training, batch_size=size))
         probes = list(trained.probes)
     if not ranks.started:
-        options = {"overwrite": overwrite, "resume": resume, "track": track, "inputs": inputs}
+        asked = {"overwrite": overwrite, "resume": resume, "track": track, "inputs": inputs, "options": options}
         return launch(
-            ranks, train_network, scans, folder, experiment, device=device, **options, progress=progress, params=params
+            ranks, train_network, scans, folder, experiment, device=device, **asked, progress=progress, params=params
         )
     with join_ranks(ranks, _describe(experiment, scans)), lock_folder(folder) if ranks.is_first else nullcontext():
         record = None
         if ranks.is_first:
             if checkpoint is None:
                 prepare_folder(folder, overwrite=overwrite)
-            record = RunRecord(folder, "train", experiment.to_dict(), inputs)
+            record = RunRecord(folder, "train", experiment.to_dict(), inputs, options=options)
         if probes is None:
             probes = bootstrap_probes(scans, experiment, place, progress, ranks)
         bar = progress is not None
@@ -112,19 +113,35 @@ def train_network(
     return result
 
 
-def _check(scans: Sequence[Scan], experiment: Experiment, device: torch.device, ranks: Ranks) -> None:
-    """Check scans, settings and hardware before anything is computed."""
+def check_settings(experiment: Experiment, patch_px: int, device: str) -> torch.device:
+    """Check that a network can be trained on patterns of a size, on a device, as the settings say.
+
+    Returns:
+        The device.
+
+    Raises:
+        ConfigError: it cannot, or the device does not exist.
+    """
+    ranks = find_ranks(experiment.trainer)
+    place = find_rank_device(device, experiment.trainer, ranks)
+    check_hardware(experiment, place, ranks)
+    build_network(experiment, patch_px)
+    return place
+
+
+def _check(scans: Sequence[Scan], experiment: Experiment, device: str, ranks: Ranks) -> torch.device:
+    """Check scans, settings and hardware before anything is computed; return the device."""
     if not is_launched():
         for section in (experiment.model, experiment.training, experiment.trainer):
             section.warn_unused()
-    check_hardware(experiment, device, ranks)
-    build_network(experiment, scans[0].patch_px)
+    place = check_settings(experiment, scans[0].patch_px, device)
     for scan in scans:
         scan.require_probe()
         if experiment.training.target == "object":
             scan.require_object()
     if ranks.size > 1 and not is_launched():
         check_groups(ScanDataModule(scans, experiment.training), ranks)
+    return place
 
 
 def _describe(experiment: Experiment, scans: Sequence[Scan]) -> dict[str, object]:
