@@ -47,6 +47,11 @@ class Generator(nn.Module):
         self._centred = centred
         self._cropped = crops_input(seen, centred=centred)
 
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The networks in the order in which they are applied."""
+        return [self.body, *self.corrections]
+
     def forward(
         self, amplitude: Float[Tensor, "pattern h w"], probes: Complex[Tensor, "#pattern mode h w"]
     ) -> Complex[Tensor, "pattern h w"]:
