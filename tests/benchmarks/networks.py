@@ -1,6 +1,6 @@
 """How do the networks compare: parameters, speed, and the object that they make of the scan that they are trained on?
 
-python tests/benchmarks/networks.py [--cpu_seconds 40] [--steps 60] [--seeds 3]
+python tests/benchmarks/networks.py [--object_px 320] [--cpu_seconds 60] [--steps 100] [--seeds 3]
 
 Each network is trained from each seed for an equal processor time, and for an equal number of steps, with its default
 settings and learning rate; the steps that fill the time are found from a short run before. Two tables in Markdown.
@@ -29,9 +29,9 @@ from ptycho_torch.workflows.training import train_network
 # the U-Net also with what the other networks see, to tell the network from its input
 CONTENDERS = {
     "unet": ModelSettings(),
-    "unet, input update": ModelSettings(input="update", stages=2),
     "spectral": ModelSettings(network="spectral"),
     "transformer": ModelSettings(network="transformer"),
+    "unet, update, 2 stages": ModelSettings(input="update", stages=2),
 }
 TRAINING = TrainingSettings(bootstrap_epochs=0, warmup_steps=10)
 FIGURES = ("error", "amplitude", "phase")
@@ -41,11 +41,12 @@ _PROBING_STEPS = 8
 def main() -> None:
     """Print the table of sizes and speeds, then that of quality."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--cpu_seconds", type=float, default=40)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--object_px", type=int, default=320)
+    parser.add_argument("--cpu_seconds", type=float, default=60)
+    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
-    scan = simulate_scan(SimulationSettings())
+    scan = simulate_scan(SimulationSettings(object_px=arguments.object_px))
     header(f"{len(scan)} patterns of {scan.patch_px} px, dead leaves, {scan.photons_per_pattern:.0e} photons")
     print("| network | parameters | training, patterns per CPU s | inference, patterns per CPU s |\n|---|---|---|---|")
     costs = {name: _measure_speed(scan, name, model) for name, model in CONTENDERS.items()}

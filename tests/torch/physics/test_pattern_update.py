@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from numpy_physics import Real, Wave
-from numpy_samples import compact_probe
+from numpy_samples import compact_probe, complex_noise
 
 from ptycho_torch.physics.pattern_update import update_patches
 from ptycho_torch.physics.scale import make_network_input
@@ -21,7 +21,7 @@ def near_field(waves: Wave) -> Wave:
 
 
 def samples(rng: np.random.Generator, number: int) -> Wave:
-    return 1 + 0.2 * (rng.standard_normal((number, SIDE, SIDE)) + 1j * rng.standard_normal((number, SIDE, SIDE)))
+    return 1 + 0.2 * complex_noise(rng, number, SIDE, SIDE)
 
 
 def counts_of(patches: Wave, probe: Wave) -> Real:
