@@ -73,7 +73,8 @@ class Predictor:
         self._device, self._ranks = device, ranks
         wave = torch.from_numpy(np.array(probe))
         check_probe(wave, probe.shape[-1])
-        self.illumination = sum_intensities(wave.to(device))
+        self._wave = wave.to(device)
+        self.illumination = sum_intensities(self._wave)
         lit = (self.illumination > _LIT_SHARE * self.illumination.max()).to(self.illumination.dtype)
         self._weight = self.illumination if weighting == "light" else lit * self.illumination.max()
 
@@ -83,7 +84,7 @@ class Predictor:
         counts = torch.from_numpy(scan.counts[patterns] * scan.good_pixels).to(self._device)
         background = None if scan.background is None else torch.from_numpy(scan.background.copy()).to(self._device)
         sample_counts = subtract_background(counts, background)
-        result: Tensor = self._generator(make_network_input(sample_counts, self._photons), self.illumination[None])
+        result: Tensor = self._generator(make_network_input(sample_counts, self._photons), self._wave[None])
         return result
 
     def predict(self, scan: Scan, batch_size: int, progress: Progress | None = None) -> Prediction:

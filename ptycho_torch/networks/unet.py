@@ -13,49 +13,68 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ptycho_torch.config.schema import ModelSettings, Normalisation
+from ptycho_torch.errors import ConfigError
 from ptycho_torch.networks.attention import add_attention
 from ptycho_torch.networks.blocks import Branches, Residual, make_convolution
+from ptycho_torch.networks.fold import zero
 
 _FOLD = 2
+# the lowest resolution has at least so many features along each side
+_LEAST_FEATURES = 4
 # side of spatial attention's convolution everywhere but in the decoder, whose side is a setting
 _KERNEL_PX = 7
 
 
 class UNet(nn.Module):
-    """Normalised amplitudes to two real channels; the side of the patterns must be a multiple of 2**depth."""
+    """Images of several channels to two real channels.
 
-    def __init__(self, settings: ModelSettings) -> None:
+    Args:
+        settings: width, depth, decoders, normalisation and attention.
+        channels: channels of the input.
+        side_px: side of the images.
+
+    Raises:
+        ConfigError: the network is too deep for the images.
+    """
+
+    def __init__(self, settings: ModelSettings, channels: int, side_px: int) -> None:
         super().__init__()
-        norm, channels = settings.normalisation, [settings.width * 2**level for level in range(settings.depth)]
+        if side_px % 2**settings.depth or side_px // 2**settings.depth < _LEAST_FEATURES:
+            raise ConfigError(
+                f"ModelSettings.depth is {settings.depth}; patterns of {side_px} px cannot be halved that often, "
+                "use a smaller depth"
+            )
+        width, norm = settings.features, settings.normalisation
+        widths = [width * 2**level for level in range(settings.depth)]
         down = [
             nn.Sequential(
                 make_convolution(above, below, stride=2, norm=norm), make_convolution(below, below, norm=norm)
             )
-            for above, below in pairwise(channels)
+            for above, below in pairwise(widths)
         ]
 
         def make_decoder(outputs: int) -> list[nn.Module]:
             kind, kernel_px = settings.decoder_attention, settings.attention_kernel_px
             up = [
                 add_attention(_make_level_up(below, above, norm), kind, above, kernel_px)
-                for above, below in reversed(list(pairwise(channels)))
+                for above, below in reversed(list(pairwise(widths)))
             ]
-            return [*up, _make_last(settings.width, outputs), nn.PixelShuffle(_FOLD)]
+            return [*up, _make_last(width, outputs), nn.PixelShuffle(_FOLD)]
 
         # the order in which parts are made decides which weights a seed draws for them
         separate = settings.decoders == "separate"
         ends = [Branches(nn.Sequential(*make_decoder(1)) for _ in range(2))] if separate else make_decoder(2)
-        first, lowest = make_convolution(_FOLD**2, settings.width, norm=norm), Residual(channels[-1], norm)
+        first, lowest = make_convolution(channels * _FOLD**2, width, norm=norm), Residual(widths[-1], norm)
         encoder = [
             add_attention(level, settings.encoder_attention, size, _KERNEL_PX)
-            for level, size in zip([first, *down], channels, strict=True)
+            for level, size in zip([first, *down], widths, strict=True)
         ]
-        bottleneck = add_attention(lowest, settings.bottleneck_attention, channels[-1], _KERNEL_PX)
+        bottleneck = add_attention(lowest, settings.bottleneck_attention, widths[-1], _KERNEL_PX)
         self.body = nn.Sequential(nn.PixelUnshuffle(_FOLD), *encoder, bottleneck, *ends)
 
-    def forward(self, amplitude: Float[Tensor, "pattern 1 h w"]) -> Float[Tensor, "pattern 2 h w"]:
+    def forward(self, images: Float[Tensor, "pattern channel h w"]) -> Float[Tensor, "pattern 2 h w"]:
         """Compute the two channels, zero before any training: the last convolution is zero-initialised."""
-        return self.body(amplitude)
+        return self.body(images)
 
 
 def _make_level_up(below: int, above: int, norm: Normalisation) -> nn.Module:
@@ -64,7 +83,4 @@ def _make_level_up(below: int, above: int, norm: Normalisation) -> nn.Module:
 
 
 def _make_last(width: int, outputs: int) -> nn.Module:
-    last = nn.Conv2d(width, outputs * _FOLD**2, 3, padding=1)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)  # type: ignore[arg-type]
-    return last
+    return zero(nn.Conv2d(width, outputs * _FOLD**2, 3, padding=1))

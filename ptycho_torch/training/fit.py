@@ -144,7 +144,8 @@ def prepare(
         experiment = replace(experiment, training=replace(experiment.training, batch_size=size))
         data, module = _build(scans, probes, experiment, ranks)
     if experiment.trainer.compile:
-        module.generator.body.compile()
+        for network in module.generator.networks:
+            network.compile()
     return data, module
 
 
@@ -158,7 +159,8 @@ def _build(
         experiment, probes, photons, good, data.main_steps, backgrounds=backgrounds
     )
     if experiment.trainer.gradient_checkpointing:
-        checkpoint_activations(module.generator.body)
+        for network in module.generator.networks:
+            checkpoint_activations(network)
     return data, module
 
 

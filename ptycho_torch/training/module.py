@@ -15,7 +15,6 @@ from ptycho_torch.config import TrainingSettings
 from ptycho_torch.errors import DivergenceError
 from ptycho_torch.networks.build import Generator
 from ptycho_torch.physics.background import subtract_background
-from ptycho_torch.physics.propagate import sum_intensities
 from ptycho_torch.physics.scale import make_network_input
 from ptycho_torch.training.dataset import Batch
 from ptycho_torch.training.objective import Objective
@@ -80,8 +79,7 @@ class ReconstructionModule(lightning.LightningModule):
         background = None if self.background is None else self.background[scan_index][:, None]
         sample_counts = subtract_background(counts, background)
         amplitude = make_network_input(sample_counts, self.photons[scan_index][:, None, None, None]).flatten(0, 1)
-        illumination = sum_intensities(self.probes[scan_index]).repeat_interleave(size, dim=0)
-        patches: Tensor = self.generator(amplitude, illumination)
+        patches: Tensor = self.generator(amplitude, self.probes[scan_index].repeat_interleave(size, dim=0))
         return patches.unflatten(0, (groups, size))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:

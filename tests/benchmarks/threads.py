@@ -99,12 +99,12 @@ def work() -> None:
     started = time.perf_counter()
     refine(scan, RefineSettings(epochs=4, probe_start=0))
     solver = time.perf_counter() - started
-    network, light = build_network(Experiment(), 64), torch.ones(1, 64, 64)
+    network, probe = build_network(Experiment(), 64), torch.ones(1, 1, 64, 64) + 0j
     amplitudes = torch.rand(32, 64, 64)
     for step in range(11):
         if step == 1:
             started = time.perf_counter()
-        network(amplitudes, light).abs().sum().backward()
+        network(amplitudes, probe).abs().sum().backward()
     print(solver, time.perf_counter() - started)
 
 

@@ -705,15 +705,16 @@ class TestLoadTorchBundle:
         from ptycho_torch.networks.build import build_network
 
         experiment = Experiment(model=ModelSettings(width=4, depth=2, normalisation="batch", decoders="separate"))
-        network, patterns, light = build_network(experiment, SIDE), torch.rand(5, SIDE, SIDE), torch.ones(1, SIDE, SIDE)
+        network, patterns = build_network(experiment, SIDE), torch.rand(5, SIDE, SIDE)
+        probe = torch.ones(1, 1, SIDE, SIDE) + 0j
         for weight in network.parameters():
             torch.nn.init.normal_(weight, std=0.2)
-        network(patterns, light)
+        network(patterns, probe)
         probes, good = np.ones((1, 1, SIDE, SIDE), np.complex64), np.ones((1, SIDE, SIDE), bool)
         trained = TrainedNetwork(network.eval(), experiment, SIDE, probes, (1e6,), good, 3)
         found, _ = load_torch_bundle(save_torch_bundle(trained, tmp_path, PARAMS))
         with torch.inference_mode():
-            assert torch.equal(found.generator(patterns, light), network(patterns, light))
+            assert torch.equal(found.generator(patterns, probe), network(patterns, probe))
         assert int(found.generator.state_dict()["body.body.1.1.num_batches_tracked"]) == 1
 
     @requires_torch
@@ -760,9 +761,9 @@ class TestPersistenceRegression:
         np.testing.assert_array_equal(found.probes, before.probes)
         np.testing.assert_array_equal(found.good, before.good)
         assert found.good.sum() == 2 * SIDE**2 - 3
-        patterns, light = torch.rand(5, SIDE, SIDE), torch.rand(1, SIDE, SIDE)
+        patterns, probe = torch.rand(5, SIDE, SIDE), torch.rand(1, 1, SIDE, SIDE) + 0j
         with torch.inference_mode():
-            wanted, patches = before.generator(patterns, light), found.generator(patterns, light)
+            wanted, patches = before.generator(patterns, probe), found.generator(patterns, probe)
         assert wanted.std() > 0.1
         assert torch.equal(wanted, patches)
         again = save_torch_bundle(found, tmp_path / "again.zip", params)
@@ -812,11 +813,11 @@ class TestPersistenceRegression:
         assert pickle.loads(members["diffraction_to_obj/params.dill"])["N"] == SIDE
         network, whole = (arrays_of(members[f"{model}/weights.npz"]) for model in reversed(MODELS))
         rng = np.random.default_rng(4)
-        pattern, light = rng.uniform(0, 2, (SIDE, SIDE)), np.sum(np.abs(whole["probes"][1]) ** 2, axis=0, dtype=float)
+        pattern, probe = rng.uniform(0, 2, (SIDE, SIDE)), whole["probes"][1]
         with torch.inference_mode():
-            shown = torch.from_numpy(pattern).float()[None], torch.from_numpy(light).float()[None]
+            shown = torch.from_numpy(pattern).float()[None], torch.from_numpy(probe)[None]
             found = load_network(checkpoint).generator(*shown)[0].numpy()
-        wanted = patch_of(network, pattern, light)
+        wanted = patch_of(network, pattern, np.sum(np.abs(probe) ** 2, axis=0, dtype=float))
         assert np.abs(wanted - 1).max() > 0.5
         np.testing.assert_allclose(found, wanted, atol=2e-5 * np.abs(wanted).max())
 

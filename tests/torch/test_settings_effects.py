@@ -56,7 +56,8 @@ USUAL: dict[type[Settings], Values] = {
     DataSettings: {"units": "amplitude", "zero_frequency": "corner"},
     RefineSettings: {"method": "poisson", "epochs": 6, "batches": 4},
     TrainingSettings: {"group_size": 4, "bootstrap_epochs": 1, "warmup_steps": 3},
-    ModelSettings: {"width": 8, "depth": 2},
+    # likewise not auto
+    ModelSettings: {"width": 8, "depth": 2, "input": "update"},
 }
 # values to try if none can be derived from the default
 TRIED: dict[str, Any] = {
@@ -75,10 +76,17 @@ TRIED: dict[str, Any] = {
     "probe_start": 0.9,
     "max_minutes": 1.0,
     "validation_share": 0.4,
+    "width": 12,
+    "depth": 1,
+    "heads": 2,
+    "stages": 3,
+    "fold_px": 2,
+    "spectral_modes": 2,
     "devices": 2,
     "checkpoint_steps": 5,
     "checkpoint_minutes": 0.5,
 }
+_OF_UNET = ("depth", "decoders", "encoder_attention", "bottleneck_attention", "decoder_attention")
 # other settings with which a conditional setting has an effect, and with which it has none
 BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
     (RefineSettings, "probe_rate"): ({"method": "least_squares"}, {"probe_start": 1}),
@@ -86,6 +94,12 @@ BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
     (RefineSettings, "total_variation"): ({}, {"method": "least_squares"}),
     (ModelSettings, "amplitude"): ({}, {"output": "real_imag"}),
     (ModelSettings, "phase"): ({}, {"output": "real_imag"}),
+    **{(ModelSettings, name): ({}, {"network": "spectral"}) for name in _OF_UNET},
+    (ModelSettings, "normalisation"): ({}, {"network": "transformer"}),
+    (ModelSettings, "blocks"): ({"network": "spectral"}, {}),
+    (ModelSettings, "fold_px"): ({"network": "transformer"}, {}),
+    (ModelSettings, "spectral_modes"): ({"network": "spectral"}, {"network": "transformer"}),
+    (ModelSettings, "heads"): ({"network": "transformer"}, {"network": "spectral"}),
     (ModelSettings, "attention_kernel_px"): ({"decoder_attention": "spatial"}, {"encoder_attention": "cbam"}),
     (TrainingSettings, "epochs"): ({}, {"steps": 5}),
     (TrainingSettings, "neighbour_choice"): ({}, {"group_size": 1}),
@@ -166,7 +180,7 @@ def answered(settings: ModelSettings, scan: Scan, folder: Path) -> list[Any]:
     network = awake(build_network(Experiment(model=settings), 32))
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(1)
-        return [network(torch.rand(2, 32, 32), torch.rand(1, 32, 32)).numpy()]
+        return [network(torch.rand(2, 32, 32), torch.rand(1, 1, 32, 32) + 0j).numpy()]
 
 
 def trained(settings: TrainingSettings, scan: Scan, folder: Path) -> list[Any]:

@@ -51,7 +51,7 @@ _WIDTH = Conversion(
     "an integer from 1 to 21",
     lambda scale: type(scale) is int and 1 <= scale <= 21,
     lambda scale: _CHANNELS_PER_FILTER_SCALE * scale,
-    lambda width, default: max(1, round(width / _CHANNELS_PER_FILTER_SCALE)),
+    lambda width, default: default if width is None else max(1, round(width / _CHANNELS_PER_FILTER_SCALE)),
 )
 _SCHEDULE = choose_from({"Default": "constant", "Exponential": "exponential", "Cosine": "cosine"})
 

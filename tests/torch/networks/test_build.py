@@ -10,7 +10,8 @@ from ptycho_torch.config import Experiment, ModelSettings
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.networks.build import Generator, build_network
 
-LIGHT = torch.from_numpy(abs(compact_probe(32)) ** 2).float()
+PROBE = torch.from_numpy(compact_probe(32)).to(torch.complex64)
+LIGHT = PROBE.abs().square()
 
 
 def built(patch_px: int = 32, **changes: Any) -> Generator:
@@ -22,7 +23,7 @@ def awake(**changes: Any) -> Generator:
     torch.manual_seed(0)
     generator = built(**changes)
     for weight in generator.parameters():
-        if weight.ndim == 4 and not weight.any():
+        if weight.ndim > 1 and not weight.any():
             torch.nn.init.normal_(weight, std=0.1)
     return generator
 
@@ -37,38 +38,39 @@ CHOICES = [
 
 @pytest.mark.parametrize("choice", CHOICES, ids=str)
 def test_every_choice_starts_from_vacuum(choice: dict[str, Any]) -> None:
-    patches = built(**choice)(torch.rand(3, 32, 32), LIGHT)
+    patches = built(**choice)(torch.rand(3, 32, 32), PROBE[None])
     assert patches.shape == (3, 32, 32)
     torch.testing.assert_close(patches, torch.ones_like(patches))
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=str)
 def test_dark_parts_of_a_patch_stay_vacuum(choice: dict[str, Any]) -> None:
-    patches = awake(**choice)(torch.rand(3, 32, 32), LIGHT)
+    patches = awake(**choice)(torch.rand(3, 32, 32), PROBE[None])
     dark, bright = LIGHT[0] < 1e-7 * LIGHT.max(), LIGHT[0] > 0.5 * LIGHT.max()
     assert (patches - 1).abs()[:, dark].max() < 1e-3
     assert (patches - 1).abs()[:, bright].max() > 1e-2
 
 
-def test_the_unit_of_light_does_not_matter() -> None:
-    generator, amplitude = awake(), torch.rand(2, 32, 32)
-    torch.testing.assert_close(generator(amplitude, 1e6 * LIGHT), generator(amplitude, LIGHT))
+@pytest.mark.parametrize("seen", ["pattern", "update", "both"])
+def test_the_unit_of_light_does_not_matter(seen: str) -> None:
+    generator, amplitude = awake(input=seen), torch.rand(2, 32, 32)
+    torch.testing.assert_close(generator(amplitude, 1e3 * PROBE[None]), generator(amplitude, PROBE[None]))
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=str)
 def test_a_pattern_does_not_know_its_batch(choice: dict[str, Any]) -> None:
     generator, amplitude = awake(**choice).eval(), torch.rand(3, 32, 32)
-    lights = torch.cat([LIGHT, LIGHT.flip(1), LIGHT.roll(5, 2)])
-    together = generator(amplitude, lights)
+    probes = torch.stack([PROBE, PROBE.flip(1), PROBE.roll(5, 2)])
+    together = generator(amplitude, probes)
     for number in range(3):
         part = slice(number, number + 1)
-        torch.testing.assert_close(generator(amplitude[part], lights[part]), together[part], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(generator(amplitude[part], probes[part]), together[part], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("side", [16, 18, 32])
 def test_the_rim_of_a_centred_field_is_vacuum(side: int) -> None:
-    light = torch.ones(1, side, side)
-    patches = awake(field="centre", patch_px=side, depth=1)(torch.rand(2, side, side), light)
+    probe = torch.ones(1, 1, side, side) + 0j
+    patches = awake(field="centre", patch_px=side, depth=1)(torch.rand(2, side, side), probe)
     inside = torch.zeros(side, side, dtype=torch.bool)
     inside[side // 4 : side - side // 4, side // 4 : side - side // 4] = True
     torch.testing.assert_close(patches[:, ~inside], torch.ones_like(patches[:, ~inside]), rtol=0, atol=0)
@@ -83,5 +85,5 @@ def test_a_depth_that_the_patterns_do_not_allow_is_refused(patch_px: int, depth:
 
 @pytest.mark.parametrize(("patch_px", "depth"), [(16, 2), (24, 2), (64, 4), (20, 2)])
 def test_a_depth_that_the_patterns_allow_works(patch_px: int, depth: int) -> None:
-    light = torch.ones(1, patch_px, patch_px)
-    assert built(patch_px=patch_px, depth=depth, width=4)(torch.rand(1, patch_px, patch_px), light).shape == light.shape
+    patterns, probe = torch.rand(1, patch_px, patch_px), torch.ones(1, 1, patch_px, patch_px) + 0j
+    assert built(patch_px=patch_px, depth=depth, width=4)(patterns, probe).shape == patterns.shape

@@ -11,7 +11,7 @@ from ptycho_torch.networks.unet import UNet
 
 
 def unet(width: int, depth: int, **choices: Any) -> UNet:
-    return UNet(ModelSettings(width=width, depth=depth, **choices))
+    return UNet(ModelSettings(width=width, depth=depth, **choices), 1, 64)
 
 
 def awake(width: int, depth: int, **choices: Any) -> UNet:
@@ -19,7 +19,7 @@ def awake(width: int, depth: int, **choices: Any) -> UNet:
     torch.manual_seed(0)
     network = unet(width, depth, **choices)
     for weight in network.parameters():
-        if weight.ndim == 4 and not weight.any():
+        if weight.ndim > 1 and not weight.any():
             torch.nn.init.normal_(weight, std=0.1)
     return network
 

@@ -33,9 +33,9 @@ def test_a_network_comes_back_from_its_record_and_weights(choice: dict[str, Any]
     shapes = ({name: value.shape for name, value in each.state_dict().items()} for each in (network, plain))
     assert next(shapes) != next(shapes)
     again = restore_network(*read_record(make_record(experiment, 32)), network.state_dict())
-    patterns, light = torch.rand(3, 32, 32), torch.rand(1, 32, 32)
+    patterns, probe = torch.rand(3, 32, 32), torch.rand(1, 1, 32, 32) + 0j
     with torch.inference_mode():
-        assert torch.equal(again(patterns, light), network.eval()(patterns, light))
+        assert torch.equal(again(patterns, probe), network.eval()(patterns, probe))
 
 
 def test_the_field_is_that_of_the_settings() -> None:
@@ -45,7 +45,8 @@ def test_the_field_is_that_of_the_settings() -> None:
         network = build_network(experiment, 32)
         for weight in network.parameters():
             torch.nn.init.normal_(weight, std=0.2)
-        rims.append(float((network(torch.rand(1, 32, 32), torch.ones(1, 32, 32))[0, 0] - 1).abs().max().detach()))
+        patch = network(torch.rand(1, 32, 32), torch.ones(1, 1, 32, 32) + 0j)[0]
+        rims.append(float((patch[0] - 1).abs().max().detach()))
     assert rims[0] > 0.01
     assert rims[1] == 0
 
@@ -56,7 +57,7 @@ def test_records_from_before_a_setting_existed_are_read_with_its_default() -> No
         "model": {"network": "unet", "width": 24, "depth": 3, "output": "amplitude_phase"},
         "training": {"epochs": 10, "loss": "anscombe", "gradient_clip": 1.0},
     }
-    assert read_record(record) == (Experiment(), 32)
+    assert read_record(record) == (Experiment(model=ModelSettings(width=24)), 32)
 
 
 def test_nothing_is_drawn_from_outside_of_the_seed() -> None:
