@@ -250,7 +250,8 @@ def test_option_against_the_product(
 def test_strange_hdf5_file(tmp_path: Path, complain: Callable[..., str]) -> None:
     (tmp_path / "raw.h5").touch()
     line = complain("refine", "--data", tmp_path / "raw.h5", "--output_dir", tmp_path / "o", "--quiet")
-    assert "name the folder with diffraction.h5 and product.h5" in line
+    assert "is empty; readable are" in line
+    assert "the folder with diffraction.h5 and product.h5" in line
 
 
 def test_used_workflow_directory_is_left_alone(

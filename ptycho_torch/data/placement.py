@@ -163,8 +163,9 @@ def _lay_out_raster(recording: Recording, settings: DataSettings, scale: Scale) 
         raster = (patterns // settings.raster_columns, settings.raster_columns)
     if raster is None:
         raise ScanFileError(
-            f"{name}: contains {patterns} patterns and no positions; name them by --positions, or, for a raster, "
-            "specify --raster_columns and --step_m"
+            f"{name}: contains {patterns} patterns and no positions; "
+            + (f"the file contains {recording.contents}; " if recording.contents else "")
+            + "name them by --positions, or, for a raster, specify --raster_columns and --step_m"
         )
     if math.prod(raster) != patterns:
         raise ScanFileError(f"{name}: {patterns} patterns do not fill a raster with {raster[1]} columns")

@@ -127,6 +127,7 @@ class Recording:
         object_may_be_small: ignore a true object that does not cover the scan.
         is_far_field: whether the file states that the patterns are far-field ones.
         source: what results can be written in the form of.
+        contents: what else the file contains, for messages.
     """
 
     name: str
@@ -148,6 +149,7 @@ class Recording:
     object_may_be_small: bool = False
     is_far_field: bool = True
     source: ScanSource | None = None
+    contents: str = ""
 
     def __post_init__(self) -> None:
         """Raise ScanFileError unless the patterns are at least one, of real numbers."""

@@ -72,6 +72,10 @@ class Window:
             )
         factor = settings.bin
         shorter = min(stored)
+        if shorter < SMALLEST_PATCH_PX:
+            raise ScanFileError(
+                f"{name}: patterns have {stored[0]} × {stored[1]} px; they must have at least {SMALLEST_PATCH_PX}"
+            )
         inner = shorter if settings.crop_px is None else settings.crop_px
         if inner > max(stored):
             raise ConfigError(f"DataSettings.crop_px is {inner}; patterns have {stored[0]} × {stored[1]} px")

@@ -54,8 +54,7 @@ def read_scans(
     """Read one scan, or all scan files of a folder in the order of their names.
 
     Args:
-        source: a file or folder in one of `FORMATS`, or a folder of files with one of their endings. Subfolders are not
-            searched.
+        source: a file or folder in one of `FORMATS`, or a folder of such files. Subfolders are not searched.
         settings: conventions of the files; None to detect them.
         probes: file that contains a probe, a folder of such files, or the name of an array in the scan's file. One
             probe is used for all scans, several for the scans of the same names; None to use the probes of the scans.
@@ -113,13 +112,17 @@ def list_scan_files(source: Path | str) -> list[Path]:
 def find_scans(source: Path | str) -> list[tuple[Path, Format]]:
     """Find the path and the format of each scan.
 
-    Files in a folder are listed by their endings, so that a truncated one is refused and not skipped.
+    Files in a folder are listed by their endings, so that a truncated one is refused and not skipped. If there are NPZ
+    files, the others are ignored.
 
     Raises:
         ScanFileError: there are none.
     """
     source = Path(source)
     if source.is_dir():
+        archives = _list_files(source, npz.FORMAT.endings)
+        if archives:
+            return [(path, npz.FORMAT) for path in archives]
         whole = next((format for format in FORMATS if not format.endings and format.recognises(source)), None)
         return [(source, whole)] if whole else _find_in_folder(source)
     if not source.is_file():

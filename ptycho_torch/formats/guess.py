@@ -111,9 +111,10 @@ def guess_recording(table: ArrayTable, patterns: str | None = None) -> Recording
         name=name,
         patterns=stack,
         positions=positions,
-        raster=(shape[0], shape[1]) if len(shape) == 4 and not table.is_column_major else None,
+        raster=(shape[0], shape[1]) if len(shape) == 4 and shape[0] > 1 and not table.is_column_major else None,
         geometry=read_geometry(table),
         probe=_find_probe(table, stack.frame),
+        contents=table.describe(),
         bad_pixels=masks if masks is not None and np.squeeze(masks).shape == stack.frame else None,
     )
 

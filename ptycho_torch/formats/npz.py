@@ -1,8 +1,8 @@
 """NPZ files of measured data in three layouts, which are recognised by their keys.
 
 Canonical: `diff3d` (or the older `diffraction`), `xcoords`, `ycoords`, and optionally `probeGuess`, `objectGuess`,
-`bad_pixels`, `background`, `pixel_m` (side of an object pixel). Positions are (x, y) = (column, row) of the object pixel
-under patch pixel [N//2, N//2].
+`bad_pixels`, `background`, `pixel_m` (side of an object pixel). Positions are (x, y) = (column, row) of the object
+pixel under patch pixel [N//2, N//2].
 
 Export of the client: the canonical keys, always with `xcoords_start`, `ycoords_start` and `bad_pixels`. Positions are
 those of the middle of the patch, (N − 1) / 2, not of pixel N//2.

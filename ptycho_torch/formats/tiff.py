@@ -29,6 +29,8 @@ class ImageFiles:
     def __init__(self, paths: list[Path]) -> None:
         self._paths = paths
         first = read_image(paths[0])
+        if first.ndim != 2:
+            raise ScanFileError(f"{paths[0]}: is an image in colour; patterns must have one value for each pixel")
         self.shape, self.dtype = (len(paths), *first.shape), first.dtype
 
     def __getitem__(self, index: slice) -> NDArray[Any]:

@@ -7,7 +7,6 @@ and returns the path to read. Arrays are NumPy's; lengths in files follow from `
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,14 @@ from scipy.io import savemat
 WAVELENGTH_M = 1.4089e-10
 DETECTOR_PIXEL_M = 75e-6
 PIXEL_M = 20e-9
+SIDE = 32
+RASTER = (5, 7)
+STEP_PX = 3.0
+GEOMETRY: dict[str, Any] = {
+    "wavelength_m": WAVELENGTH_M,
+    "detector_pixel_m": DETECTOR_PIXEL_M,
+    "distance_m": PIXEL_M * SIDE * DETECTOR_PIXEL_M / WAVELENGTH_M,
+}
 _JOULE_PER_EV = 1.602176634e-19
 _HC_EV_M = 1.23984198e-6
 
@@ -52,6 +59,24 @@ class Written:
     def lengths_m(self) -> dict[str, float]:
         """As NeXus names them."""
         return {"distance": self.distance_m, "x_pixel_size": DETECTOR_PIXEL_M, "y_pixel_size": DETECTOR_PIXEL_M}
+
+
+def make_written() -> Written:
+    """Whole counts with no symmetry: every turn, flip, exchange and shift of the patterns or positions changes them."""
+    rng = np.random.default_rng(5)
+    rows, columns = np.divmod(np.arange(RASTER[0] * RASTER[1]), RASTER[1])
+    offset = np.arange(SIDE) - SIDE // 2
+    beam = 40 * np.exp(-(offset[:, None] ** 2 / 18 + offset**2 / 8))
+    beam += 6 * np.exp(-((offset[:, None] - 6) ** 2 + offset**2) / 9)
+    counts = rng.poisson(beam * rng.uniform(0.8, 1.2, (len(rows), 1, 1))).astype(np.float32)
+    counts[:, SIDE // 2, SIDE // 2] += 100
+    return Written(
+        counts=counts,
+        positions_px=STEP_PX * np.stack([rows, columns], axis=1).astype(np.float64),
+        probe=(rng.normal(size=(SIDE, SIDE)) + 1j * rng.normal(size=(SIDE, SIDE))).astype(np.complex64),
+        raster=RASTER,
+        step_px=STEP_PX,
+    )
 
 
 def write_cxi(scan: Written, folder: Path) -> Path:
@@ -255,9 +280,6 @@ def write_dectris(scan: Written, folder: Path) -> Path:
         file["entry/instrument/beam/incident_wavelength"] = WAVELENGTH_M * 1e10
         file["entry/instrument/beam/incident_wavelength"].attrs["units"] = "angstrom"
     return path
-
-
-Writer = Callable[[Written, Path], Path]
 
 
 def write_empad(scan: Written, folder: Path) -> Path:

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from foreign_files import (
-    DETECTOR_PIXEL_M,
+    GEOMETRY,
     PIXEL_M,
-    WAVELENGTH_M,
+    RASTER,
+    SIDE,
+    STEP_PX,
     Written,
+    make_written,
     write_block,
     write_cxi,
     write_cxi_turned,
@@ -38,33 +41,7 @@ from foreign_files import (
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.formats import list_scan_files, read_one_scan
 
-SIDE = 32
-RASTER = (5, 7)
-STEP_PX = 3.0
-GEOMETRY: dict[str, Any] = {
-    "wavelength_m": WAVELENGTH_M,
-    "detector_pixel_m": DETECTOR_PIXEL_M,
-    "distance_m": PIXEL_M * SIDE * DETECTOR_PIXEL_M / WAVELENGTH_M,
-}
 STEM: dict[str, Any] = {"step_m": STEP_PX * PIXEL_M, "pixel_m": PIXEL_M}
-
-
-def make_written() -> Written:
-    """Whole counts with no symmetry: every turn, flip, exchange and shift of the patterns or positions changes them."""
-    rng = np.random.default_rng(5)
-    rows, columns = np.divmod(np.arange(RASTER[0] * RASTER[1]), RASTER[1])
-    offset = np.arange(SIDE) - SIDE // 2
-    beam = 40 * np.exp(-(offset[:, None] ** 2 / 18 + offset**2 / 8))
-    beam += 6 * np.exp(-((offset[:, None] - 6) ** 2 + offset**2) / 9)
-    counts = rng.poisson(beam * rng.uniform(0.8, 1.2, (len(rows), 1, 1))).astype(np.float32)
-    counts[:, SIDE // 2, SIDE // 2] += 100
-    return Written(
-        counts=counts,
-        positions_px=STEP_PX * np.stack([rows, columns], axis=1).astype(np.float64),
-        probe=(rng.normal(size=(SIDE, SIDE)) + 1j * rng.normal(size=(SIDE, SIDE))).astype(np.complex64),
-        raster=RASTER,
-        step_px=STEP_PX,
-    )
 
 
 # how each is written, the settings that the README tells to add, and whether the file contains a probe
