@@ -139,6 +139,22 @@ def huge_member(folder: Path) -> Path:
     return folder / "scan.npz"
 
 
+def single_array(folder: Path) -> Path:
+    np.save(folder / "a.npy", COUNTS)
+    return folder / "a.npy"
+
+
+def half_a_dectris(folder: Path) -> Path:
+    path = write_dectris(SCAN, folder)
+    (folder / "scan_data_000002.h5").unlink()
+    return path
+
+
+def matlab_cells(folder: Path) -> Path:
+    savemat(folder / "s.mat", {"dp": np.array([[1, "a"]], object)})
+    return folder / "s.mat"
+
+
 def near_field(file: h5py.File) -> None:
     """Pixels of 200 nm at an effective distance of 10 mm: the shadow moves by many pixels from pattern to pattern."""
     detector = file["entry_1/instrument_1/detector_1"]
@@ -205,7 +221,7 @@ BAD_FILES: dict[str, tuple[Maker, str]] = {
     "one axis too few": (npz(data=COUNTS[0], scan=POSITIONS), "patterns have shape"),
     "NaN everywhere": (npz(data=COUNTS * np.nan, scan=POSITIONS), "all 6 patterns consist of NaN"),
     "no light": (npz(data=0 * COUNTS, scan=POSITIONS), "no photons"),
-    "a single NPY": (lambda folder: (np.save(folder / "a.npy", COUNTS), folder / "a.npy")[1], "is an NPY file"),
+    "a single NPY": (single_array, "is an NPY file"),
     "truncated HDF5": (cut(write_cxi), "not a readable HDF5"),
     "truncated .ptyd": (cut(write_ptyd), "not a readable HDF5"),
     "HDF5 of text": (hdf5(put("note", "nothing")), "must contain patterns"),
@@ -231,12 +247,12 @@ BAD_FILES: dict[str, tuple[Maker, str]] = {
         "declares a size of",
     ),
     "Dectris without its data": (
-        lambda folder: ((path := write_dectris(SCAN, folder)), (folder / "scan_data_000002.h5").unlink(), path)[0],
+        half_a_dectris,
         "which does not exist",
     ),
     "links in a circle": (looping_link, "is a link to a file that does not exist"),
     "MATLAB cells": (
-        lambda folder: (savemat(folder / "s.mat", {"dp": np.array([[1, "a"]], object)}), folder / "s.mat")[1],
+        matlab_cells,
         "must contain patterns",
     ),
     "truncated MATLAB": (cut(write_matlab_5), "not a readable MATLAB file"),

@@ -110,6 +110,18 @@ def write_cxi_turned(scan: Written, folder: Path) -> Path:
     return path
 
 
+def write_cxi_compressed(scan: Written, folder: Path) -> Path:
+    """CXI with the filter that Dectris detectors use, in an optional package."""
+    import hdf5plugin  # noqa: PLC0415
+
+    path = write_cxi(scan, folder)
+    with h5py.File(path, "a") as file:
+        detector = file["entry_1/instrument_1/detector_1"]
+        del detector["data"]
+        detector.create_dataset("data", data=scan.counts.astype(np.uint16), compression=hdf5plugin.Bitshuffle())
+    return path
+
+
 def write_nxcxi(scan: Written, folder: Path) -> Path:
     """NXcxi_ptycho: the energy of the machine beside that of the beam, units as attributes, motors in millimetres."""
     path = folder / "scan.nxs"

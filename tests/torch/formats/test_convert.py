@@ -66,7 +66,11 @@ def test_crop_bin_mask_and_named_arrays(ending: str, tmp_path: Path) -> None:
     bad = np.zeros(written.counts.shape[1:], bool)
     bad[9, 9] = True
     np.save(tmp_path / "mask.npy", bad)
-    options: dict[str, Any] = {"patterns": "measurement/eiger/images", "positions": "stage", "mask": str(tmp_path / "mask.npy")}
+    options: dict[str, Any] = {
+        "patterns": "measurement/eiger/images",
+        "positions": "stage",
+        "mask": str(tmp_path / "mask.npy"),
+    }
     arguments = [part for key, value in (options | GEOMETRY).items() for part in (f"--{key}", str(value))]
     found = convert(source, tmp_path / f"out{ending}", *arguments, "--bin", "2", "--probe", "illumination")
     wanted = read_one_scan(source, DataSettings(bin=2, **options, **GEOMETRY), "illumination")

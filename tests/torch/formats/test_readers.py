@@ -19,6 +19,7 @@ from foreign_files import (
     make_written,
     write_block,
     write_cxi,
+    write_cxi_compressed,
     write_cxi_turned,
     write_dectris,
     write_emd,
@@ -47,6 +48,7 @@ STEM: dict[str, Any] = {"step_m": STEP_PX * PIXEL_M, "pixel_m": PIXEL_M}
 # how each is written, the settings that the README tells to add, and whether the file contains a probe
 CASES: dict[str, tuple[Callable[[Written, Path], Path], dict[str, Any], bool]] = {
     "CXI": (write_cxi, {}, True),
+    "CXI, compressed": (write_cxi_compressed, {}, True),
     "CXI, turned detector": (write_cxi_turned, {}, True),
     "NXcxi_ptycho": (write_nxcxi, {}, False),
     "NXptycho": (write_nxptycho, {}, False),
@@ -74,7 +76,7 @@ CASES: dict[str, tuple[Callable[[Written, Path], Path], dict[str, Any], bool]] =
     "block file": (write_block, {"pixel_m": PIXEL_M}, False),
     "EMD": (write_emd, {}, False),
 }
-NEEDS = {"Merlin": "rsciio"}
+NEEDS = {"Merlin": "rsciio", "CXI, compressed": "hdf5plugin"}
 
 
 @pytest.fixture(params=CASES)

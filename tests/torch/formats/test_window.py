@@ -33,7 +33,7 @@ def simulate(side: int, step_px: float = 4.0) -> dict[str, NDArray[Any]]:
     return {"data": 1e5 * counts / counts.sum(axis=(1, 2)).mean(), "scan": positions, "probe": probe}
 
 
-def read(folder: Path, arrays: dict[str, NDArray[Any]], **settings: Any) -> Scan:
+def read(folder: Path, arrays: dict[str, Any], **settings: Any) -> Scan:
     np.savez(folder / "scan.npz", **arrays)
     return read_one_scan(folder / "scan.npz", DataSettings(units="counts", pixel_m=PIXEL_M, **settings))
 
