@@ -32,11 +32,11 @@ LAYERS = (
 CLIENT_PATHS = ("api", "config.legacy", "config_params", "lightning_utils", "model", "train", "inference")
 # what each folder may import beside this package and the standard library
 LIBRARIES: dict[str, set[str]] = {
-    "storage": {"numpy", "h5py", "filelock"},
+    "storage": {"numpy", "h5py", "hdf5plugin", "filelock"},
     "physics": {"torch", "jaxtyping"},
     "networks": {"torch", "jaxtyping"},
     "data": {"numpy", "scipy"},
-    "formats": {"numpy"},
+    "formats": {"numpy", "scipy", "PIL"},
     "runtime": {"torch", "lightning", "numpy"},
     "solve": {"torch", "numpy"},
     "simulate": {"torch", "numpy", "scipy"},

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 import ptycho_torch
-from ptycho_torch.cli import completion, repeat
+from ptycho_torch.cli import completion, convert, repeat
 from ptycho_torch.cli.command import Command
 from ptycho_torch.cli.commands import COMMANDS
 from ptycho_torch.cli.completion import complete
@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 
 _COMMANDS = {
     **COMMANDS,
+    "convert": Command("convert", convert, "write a scan of any format as NPZ, CXI or NeXus"),
     "repeat": Command("repeat", repeat, "run again what a record describes, and compare"),
     "completion": Command("completion", completion, "print the lines that complete commands in a shell"),
 }

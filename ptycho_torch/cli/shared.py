@@ -38,7 +38,7 @@ def add_run_options(parser: argparse.ArgumentParser, output_dir: str) -> None:
         dest="data",
         type=Path,
         metavar="PATH",
-        help="NPZ file of a scan, folder of NPZ files, or folder with diffraction.h5 and product.h5",
+        help="file or folder of a scan, in any format of docs/formats.md, or folder of such files",
     )
     group.add_argument(
         "--probe",
@@ -46,7 +46,8 @@ def add_run_options(parser: argparse.ArgumentParser, output_dir: str) -> None:
         dest="probe",
         type=Path,
         metavar="PATH",
-        help="NPZ or NPY file of a probe, or folder of such files; replaces the probes of the scans",
+        help="file of a probe (NPY, NPZ, MATLAB, HDF5, .ptyr), folder of such files, or name of an array in the scan's "
+        "file; replaces the probes of the scans",
     )
     add_settings(parser, DataSettings)
     add_output(parser, output_dir)

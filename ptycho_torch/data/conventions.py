@@ -15,7 +15,7 @@ T = TypeVar("T", bound=np.generic)
 
 _log = logging.getLogger(__name__)
 
-_LARGEST_FAINT_COUNT = 50
+LARGEST_FAINT_COUNT = 50
 _INTEGER_WITHIN = 1e-3
 _DARK_SHARE = 0.01
 _LOWEST_DOSE = 1000
@@ -44,6 +44,11 @@ def to_counts(stored: NDArray[Any], settings: DataSettings, name: str) -> NDArra
     units, reason = detect_units(stored) if settings.units == "auto" else (settings.units, "by settings")
     _log.info("%s: patterns are read as %s (%s)", name, units, reason)
     counts = (stored if units == "counts" else _square(stored, settings, name)).astype(np.float32)
+    return scale_dose(counts, settings, name)
+
+
+def scale_dose(counts: NDArray[np.float32], settings: DataSettings, name: str) -> NDArray[np.float32]:
+    """Scale all counts (pattern, h, w) by one factor to the mean dose of the settings, if they specify one."""
     if settings.photons is None or not counts.size:
         return counts
     mean = float(counts.sum(axis=(1, 2), dtype=np.float64).mean())
@@ -55,24 +60,42 @@ def _square(stored: NDArray[Any], settings: DataSettings, name: str) -> NDArray[
     lowest = float(np.min(stored, initial=0))
     if lowest < 0:
         raise ScanFileError(f"{name}: the lowest amplitude is {lowest:g}; amplitudes and counts cannot be negative")
+    squared, is_whole = square_amplitudes(stored)
+    if not is_whole and settings.photons is None:
+        warn_of_normalisation(name)
+    return squared
+
+
+def square_amplitudes(stored: NDArray[Any]) -> tuple[NDArray[np.float64], bool]:
+    """Square amplitudes in float64; whole counts are recovered exactly, and the second value is True for them."""
     squared = np.square(stored, dtype=np.float64)
     integers = np.round(squared)
-    if np.allclose(squared, integers, rtol=1e-6, atol=_INTEGER_WITHIN):
-        return integers
-    if settings.photons is None:
-        _log.warning(
-            "%s: the squared amplitudes are not integers; if they are normalised, specify the dose with --photons",
-            name,
-        )
-    return squared
+    is_whole = bool(np.allclose(squared, integers, rtol=1e-6, atol=_INTEGER_WITHIN))
+    return integers if is_whole else squared, is_whole
+
+
+def warn_of_normalisation(name: str) -> None:
+    """Warn that squared amplitudes are not whole numbers."""
+    _log.warning(
+        "%s: the squared amplitudes are not integers; if they are normalised, specify the dose with --photons",
+        name,
+    )
 
 
 def detect_units(stored: NDArray[Any]) -> tuple[str, str]:
     """Detect whether patterns (pattern, h, w), in memory or mapped, are `counts` or `amplitude`; also returns why."""
     if np.issubdtype(stored.dtype, np.integer):
-        return "counts", f"type {stored.dtype}"
+        return name_units(stored.dtype, 0.0, True)
     largest = float(np.max(stored)) if stored.size else 0.0
-    if largest > _LARGEST_FAINT_COUNT and all(bool((pattern == np.round(pattern)).all()) for pattern in stored):
+    is_whole = largest > LARGEST_FAINT_COUNT and all(bool((pattern == np.round(pattern)).all()) for pattern in stored)
+    return name_units(stored.dtype, largest, is_whole)
+
+
+def name_units(dtype: np.dtype[Any], largest: float, is_whole: bool) -> tuple[str, str]:
+    """Name the units of patterns by their type, their largest value and whether all are whole; also returns why."""
+    if np.issubdtype(dtype, np.integer):
+        return "counts", f"type {dtype}"
+    if largest > LARGEST_FAINT_COUNT and is_whole:
         return "counts", f"integers up to {largest:g}"
     return "amplitude", f"floats up to {largest:.4g}, not integer counts"
 
@@ -113,11 +136,16 @@ def check_pixels(positions_px: NDArray[np.float64], name: str) -> None:
         )
 
 
-def is_beam_centred(counts: NDArray[np.float32], settings: DataSettings, name: str) -> bool:
-    """Whether the zero frequency lies at [h//2, w//2], not at [0, 0]; detected unless the settings specify it."""
+def is_beam_centred(mean: NDArray[np.floating], settings: DataSettings, name: str) -> bool:
+    """Whether the zero frequency lies at [h//2, w//2], not at [0, 0]; detected unless the settings specify it.
+
+    Args:
+        mean: (h, w) mean pattern in counts.
+        settings: place of the zero frequency.
+        name: name of the scan in the log.
+    """
     place, reason = settings.zero_frequency, "by settings"
     if place == "auto":
-        mean = counts.mean(axis=0)
         middle = _measure_middle_share(mean)
         corner = _measure_middle_share(np.fft.fftshift(mean))
         place = "corner" if corner > middle else "centre"
@@ -129,7 +157,7 @@ def is_beam_centred(counts: NDArray[np.float32], settings: DataSettings, name: s
     return place == "centre"
 
 
-def _measure_middle_share(mean: NDArray[np.float32]) -> float:
+def _measure_middle_share(mean: NDArray[np.floating]) -> float:
     height, width = mean.shape
     part = mean[height * 3 // 8 : height * 5 // 8, width * 3 // 8 : width * 5 // 8]
     return float(part.sum() / max(float(mean.sum()), 1e-30))

@@ -18,6 +18,7 @@ from ptycho_torch.data.conventions import (
     orient,
     to_counts,
 )
+from ptycho_torch.data.geometry import Geometry
 from ptycho_torch.data.scan import Scan, ScanSource, check_shapes
 from ptycho_torch.errors import ScanFileError
 
@@ -60,49 +61,84 @@ def make_scan(
     check_pixels(positions_px, name)
     if background is not None and background.dtype.kind not in "iuf":
         raise ScanFileError(f"{name}: the background is of type {background.dtype}; it must be real")
-    good: NDArray[Any] = find_good_pixels(bad_pixels, stored, name)
+    good: NDArray[Any] = find_good_pixels(bad_pixels, stored.shape[1:], name)
     # values on bad pixels are meaningless and need not even be numbers
     counts = to_counts(np.where(good, stored, np.zeros((), stored.dtype)), settings, name)
+    return finish_scan(
+        name=name,
+        counts=counts,
+        good_pixels=good,
+        positions_px=positions_px[:, ::-1] if settings.swap_positions else positions_px,
+        settings=settings,
+        probe=probe,
+        true_object=true_object,
+        object_may_be_small=object_may_be_small,
+        background=background,
+        source=source,
+        stored_as=detect_units(stored)[0] if settings.units == "auto" else settings.units,
+    )
+
+
+def finish_scan(
+    *,
+    name: str,
+    counts: NDArray[np.float32],
+    good_pixels: NDArray[np.bool_],
+    positions_px: NDArray[np.float64],
+    settings: DataSettings,
+    probe: NDArray[Any] | None,
+    true_object: NDArray[Any] | None,
+    object_may_be_small: bool,
+    background: NDArray[Any] | None,
+    source: ScanSource | None,
+    stored_as: str,
+    geometry: Geometry | None = None,
+) -> Scan:
+    """Make a scan of photon counts, positions in pixels and what belongs to them; see `make_scan`.
+
+    Dark patterns are left out, and the zero frequency and the orientation of all images of the detector are made those
+    of this package.
+    """
     if counts.size:
         illuminated = find_illuminated_patterns(counts, name)
-        counts, positions_px = counts[illuminated], positions_px[illuminated]
-        is_centred = is_beam_centred(counts, settings, name)
+        if len(illuminated) < len(counts):
+            counts, positions_px = counts[illuminated], positions_px[illuminated]
+        is_centred = settings.zero_frequency == "centre" or is_beam_centred(counts.mean(axis=0), settings, name)
         # all images of the detector have the same orientation
-        images = [counts, good, *([] if background is None else [background])]
+        images: list[NDArray[Any]] = [counts, good_pixels, *([] if background is None else [background])]
         images = [orient(image if is_centred else np.fft.fftshift(image, (-2, -1)), settings) for image in images]
-        counts, good, background = images[0], images[1], (images[2] if background is not None else None)
-    if settings.swap_positions:
-        positions_px = positions_px[:, ::-1]
+        counts, good_pixels, background = images[0], images[1], (images[2] if background is not None else None)
     truth = None
     if true_object is not None:
-        truth = _choose_truth(true_object, positions_px, stored.shape[-1], name, may_be_small=object_may_be_small)
+        truth = _choose_truth(true_object, positions_px, counts.shape[-1], name, may_be_small=object_may_be_small)
     return Scan(
         counts=counts,
         positions_px=positions_px,
         probe=None if probe is None else to_modes(probe, name),
-        good_pixels=good,
+        good_pixels=good_pixels,
         truth=truth,
         pixel_m=settings.pixel_m,
         name=name,
         source=source,
         background=background,
-        stored_as=detect_units(stored)[0] if settings.units == "auto" else settings.units,
+        stored_as=stored_as,
+        geometry=geometry or Geometry(),
     )
 
 
-def find_good_pixels(bad_pixels: NDArray[Any] | None, stored: NDArray[Any], name: str) -> NDArray[np.bool_]:
-    """Invert a mask of bad pixels, axes of length one dropped; returns (N, N), True everywhere if there is no mask.
+def find_good_pixels(bad_pixels: NDArray[Any] | None, frame: tuple[int, ...], name: str) -> NDArray[np.bool_]:
+    """Invert a mask of bad pixels, axes of length one dropped; returns (h, w), True everywhere if there is no mask.
 
     Raises:
-        ScanFileError: the mask does not fit the patterns (pattern, N, N), or is not numeric.
+        ScanFileError: the mask does not fit the patterns, of which `frame` is the shape, or is not numeric.
     """
     if bad_pixels is None:
-        return np.ones(stored.shape[1:], bool)
+        return np.ones(frame, bool)
     if bad_pixels.dtype.kind not in "biuf":
         raise ScanFileError(f"{name}: the mask is of type {bad_pixels.dtype}; it must be boolean")
     good: NDArray[np.bool_] = ~np.squeeze(bad_pixels).astype(bool)
-    if good.shape != stored.shape[1:]:
-        raise ScanFileError(f"{name}: the mask has shape {good.shape}, the patterns {stored.shape[1:]}")
+    if good.shape != frame:
+        raise ScanFileError(f"{name}: the mask has shape {good.shape}, the patterns {frame}")
     return good
 
 

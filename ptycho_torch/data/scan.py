@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.data.canvas import Canvas, Frame
+from ptycho_torch.data.geometry import Geometry
 from ptycho_torch.errors import DataError
 
 SMALLEST_PATCH_PX = 16
@@ -49,6 +50,7 @@ class Scan:
         name: name of the scan in logs and figures.
         stored_as: what the patterns were converted from, `counts` or `amplitude`.
         source: what the scan was read from, if results can be written in the same form.
+        geometry: wavelength, distance and size of a detector pixel, as far as they are known.
     """
 
     counts: NDArray[np.float32]
@@ -61,6 +63,7 @@ class Scan:
     name: str = "scan"
     stored_as: str = "counts"
     source: ScanSource | None = None
+    geometry: Geometry = field(default_factory=Geometry)
 
     def __post_init__(self) -> None:
         """Make every array read-only; raise DataError if one has an unusable shape, size or value."""

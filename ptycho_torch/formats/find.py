@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,40 @@ from numpy.typing import NDArray
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
-from ptycho_torch.formats import npz, ptychodus_folder
-from ptycho_torch.formats.format import Format, describe
-from ptycho_torch.storage.npy import read_array
-from ptycho_torch.storage.untrusted import explain_damage, join_names
+from ptycho_torch.formats import cxi, cxi_writer, dectris, guess, npz, ptychodus_folder, ptyd, stem, tiff
+from ptycho_torch.formats.arrays import open_arrays
+from ptycho_torch.formats.format import Format, Reader, read_with
+from ptycho_torch.formats.kinds import describe
+from ptycho_torch.formats.probes import read_probe
 
 _log = logging.getLogger(__name__)
 
 # the first format that recognises a path reads it
-FORMATS: tuple[Format, ...] = (npz.FORMAT, ptychodus_folder.FORMAT)
+FORMATS: tuple[Format, ...] = (
+    npz.FORMAT,
+    ptychodus_folder.FORMAT,
+    ptyd.FORMAT,
+    dectris.FORMAT,
+    cxi.FORMAT,
+    stem.EMD_FORMAT,
+    stem.MERLIN_FORMAT,
+    stem.BLOCK_FORMAT,
+    stem.EMPAD_FORMAT,
+    tiff.FOLDER_FORMAT,
+    tiff.FILE_FORMAT,
+    guess.MATLAB_FORMAT,
+    # what no format above recognises
+    guess.HDF5_FORMAT,
+)
 
-_PROBE_ENDINGS = (".npz", ".npy")
-_PROBE_KEYS = ("probeGuess", "probe")
+# by the ending of the file to write
+WRITERS: dict[str, Callable[[Scan, Path], None]] = {
+    ".npz": npz.write_scan,
+    ".cxi": cxi_writer.write_cxi,
+    ".nxs": cxi_writer.write_nexus,
+}
+
+_PROBE_ENDINGS = (".npz", ".npy", ".ptyr", ".mat", ".h5", ".hdf5")
 
 
 def read_scans(
@@ -31,11 +54,10 @@ def read_scans(
     """Read one scan, or all scan files of a folder in the order of their names.
 
     Args:
-        source: a file or folder in one of `FORMATS`, or a folder of files with one of their endings. Subfolders are not
-            searched.
+        source: a file or folder in one of `FORMATS`, or a folder of such files. Subfolders are not searched.
         settings: conventions of the files; None to detect them.
-        probes: NPZ or NPY file, or a folder of such files. One probe is used for all scans, several for the scans of
-            the same names; None to use the probes of the scans.
+        probes: file that contains a probe, a folder of such files, or the name of an array in the scan's file. One
+            probe is used for all scans, several for the scans of the same names; None to use the probes of the scans.
 
     Raises:
         ScanFileError: nothing can be read there, probes do not belong to the scans, or scans differ in size.
@@ -43,7 +65,8 @@ def read_scans(
         DataError: the arrays do not form a usable scan.
     """
     places = find_scans(source)
-    found = _read_probes(Path(probes)) if probes is not None else {}
+    is_name = probes is not None and not Path(probes).exists()
+    found = _read_probes(Path(probes)) if probes is not None and not is_name else {}
     if len(found) > 1:
         missing = [place.name for place, _ in places if place.stem not in found]
         if missing:
@@ -53,7 +76,9 @@ def read_scans(
     scans = []
     for place, format in places:
         probe = found.get(place.stem) if len(found) > 1 else next(iter(found.values()), None)
-        scans.append(format.read(place, settings, probe=probe))
+        if is_name:
+            probe = _read_named_probe(place, str(probes))
+        scans.append(_choose_reader(format, settings)(place, settings, probe=probe))
     sizes = {scan.patch_px for scan in scans}
     if len(sizes) > 1:
         listing = ", ".join(f"{scan.name} {scan.patch_px} px" for scan in scans)
@@ -87,46 +112,86 @@ def list_scan_files(source: Path | str) -> list[Path]:
 def find_scans(source: Path | str) -> list[tuple[Path, Format]]:
     """Find the path and the format of each scan.
 
-    Files in a folder are assigned to a format by their endings, so that a truncated one is refused and not skipped.
+    Files in a folder are listed by their endings, so that a truncated one is refused and not skipped. If there are NPZ
+    files, the others are ignored.
 
     Raises:
         ScanFileError: there are none.
     """
     source = Path(source)
-    by_ending = {ending: format for format in reversed(FORMATS) for ending in format.endings}
     if source.is_dir():
-        paths = _list_files(source, tuple(by_ending))
-        if paths:
-            return [(path, by_ending[path.suffix]) for path in paths]
-    elif not source.is_file():
+        archives = _list_files(source, npz.FORMAT.endings)
+        if archives:
+            return [(path, npz.FORMAT) for path in archives]
+        whole = next((format for format in FORMATS if not format.endings and format.recognises(source)), None)
+        return [(source, whole)] if whole else _find_in_folder(source)
+    if not source.is_file():
+        if source.is_symlink():
+            raise ScanFileError(f"{source}: is a link to a file that does not exist")
         raise ScanFileError(f"{source}: the file or folder does not exist")
-    known = next((format for format in FORMATS if format.recognises(source)), None)
-    if known:
-        return [(source if known.endings or source.is_dir() else source.parent, known)]
-    what = f"the folder contains no {' or '.join(by_ending)} file" if source.is_dir() else describe(source)
-    raise ScanFileError(f"{source}: {what}; name {', or name '.join(format.name for format in FORMATS)}")
+    known = recognise(source)
+    if known is None:
+        raise ScanFileError(f"{source}: {describe(source)}; readable are {list_names()}")
+    return [(source if known.endings else source.parent, known)]
 
 
-def read_probe(path: Path | str) -> NDArray[Any]:
-    """Read a probe from an NPY file, or from the key `probeGuess` or `probe` of an NPZ file.
+def list_names() -> str:
+    """List the names of all formats for a message."""
+    return "; ".join(format.name for format in FORMATS)
+
+
+def recognise(path: Path) -> Format | None:
+    """The format of a file or folder; None if no format recognises it."""
+    return next((format for format in FORMATS if format.recognises(path)), None)
+
+
+def _find_in_folder(folder: Path) -> list[tuple[Path, Format]]:
+    by_ending = {ending: format for format in reversed(FORMATS) for ending in format.endings}
+    paths = _list_files(folder, tuple(by_ending))
+    if not paths:
+        raise ScanFileError(
+            f"{folder}: the folder contains no .npz file and no other file of a scan; readable are {list_names()}"
+        )
+    found = [(path, recognise(path) or by_ending[path.suffix]) for path in paths]
+    # files that belong to the scan of another one
+    parts = {part for path, format in found for part in _list_parts(path, format)}
+    return [(path, format) for path, format in found if path not in parts]
+
+
+def _list_parts(path: Path, format: Format) -> list[Path]:
+    try:
+        return [part for part in format.files(path) if part != path]
+    except ScanFileError:
+        # reading will refuse it
+        return []
+
+
+def _choose_reader(format: Format, settings: DataSettings | None) -> Reader:
+    """The reader of a format, or, if the settings name the patterns, that of files of named arrays."""
+    if settings is None or settings.patterns is None:
+        return format.read
+    patterns, positions = settings.patterns, settings.positions
+    return read_with(lambda path: guess.open_named(path, patterns, positions))
+
+
+def _read_named_probe(path: Path, name: str) -> NDArray[Any]:
+    """Read the probe of a name in the file of a scan.
 
     Raises:
-        ScanFileError: the file contains no probe.
+        ScanFileError: the file has no array of that name.
     """
-    path = Path(path)
-    if path.suffix == ".npy":
-        with explain_damage(path, "NPY file", ScanFileError), path.open("rb") as file:
-            return read_array(file, path.stat().st_size)
-    arrays = npz.load_arrays(path)
-    for key in _PROBE_KEYS:
-        if key in arrays:
-            return arrays[key]
-    raise ScanFileError(f"{path}: must contain {' or '.join(_PROBE_KEYS)}, but contains {join_names(arrays)}")
+    if not path.is_file():
+        raise ScanFileError(f"{name}: the file or folder does not exist")
+    try:
+        with open_arrays(path) as table:
+            return table.read(name)
+    except ScanFileError as error:
+        raise ScanFileError(
+            f"{name}: the file or folder does not exist, and as the name of an array: {error}"
+        ) from error
 
 
 def _read_probes(source: Path) -> dict[str, NDArray[Any]]:
-    if not source.exists():
-        raise ScanFileError(f"{source}: the file or folder does not exist")
     paths = _list_files(source, _PROBE_ENDINGS) if source.is_dir() else [source]
     if not paths:
         raise ScanFileError(f"{source}: the folder contains no {' or '.join(_PROBE_ENDINGS)} file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,11 +11,11 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.data.assemble import assemble
+from ptycho_torch.data.recording import Recording
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.errors import ScanFileError
-from ptycho_torch.storage.untrusted import explain_damage
-
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+from ptycho_torch.formats.kinds import read_start
+from ptycho_torch.formats.named import replace_named
 
 
 class Reader(Protocol):
@@ -48,27 +49,21 @@ class Format:
     endings: tuple[str, ...] = ()
 
 
+def read_with(open_recording: Callable[[Path], AbstractContextManager[Recording]]) -> Reader:
+    """Make the reader of a format that opens its files as recordings."""
+
+    def read(path: Path, /, settings: DataSettings | None = None, *, probe: NDArray[Any] | None = None) -> Scan:
+        settings = settings or DataSettings()
+        with open_recording(path) as recording:
+            return assemble(replace_named(recording, path, settings), settings, probe)
+
+    return read
+
+
 def starts_with(path: Path, *signatures: bytes) -> bool:
     """Whether a path is a file that begins with one of the signatures.
 
     Raises:
         ScanFileError: the file cannot be read.
     """
-    return path.is_file() and _read_start(path, max(map(len, signatures))).startswith(signatures)
-
-
-def describe(path: Path) -> str:
-    """Describe a file by its first bytes, to complete "the file ...".
-
-    Raises:
-        ScanFileError: it cannot be read.
-    """
-    first = _read_start(path, len(HDF5_SIGNATURE))
-    if first == HDF5_SIGNATURE:
-        return "is an HDF5 file"
-    return f"begins with {first!r}" if first else "is empty"
-
-
-def _read_start(path: Path, length: int) -> bytes:
-    with explain_damage(path, "file", ScanFileError), path.open("rb") as file:
-        return file.read(length)
+    return path.is_file() and read_start(path).startswith(signatures)

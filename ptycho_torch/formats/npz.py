@@ -1,7 +1,8 @@
 """NPZ files of measured data in three layouts, which are recognised by their keys.
 
 Canonical: `diff3d` (or the older `diffraction`), `xcoords`, `ycoords`, and optionally `probeGuess`, `objectGuess`,
-`bad_pixels`, `background`. Positions are (x, y) = (column, row) of the object pixel under patch pixel [N//2, N//2].
+`bad_pixels`, `background`, `pixel_m` (side of an object pixel). Positions are (x, y) = (column, row) of the object
+pixel under patch pixel [N//2, N//2].
 
 Export of the client: the canonical keys, always with `xcoords_start`, `ycoords_start` and `bad_pixels`. Positions are
 those of the middle of the patch, (N − 1) / 2, not of pixel N//2.
@@ -12,8 +13,9 @@ dropped; positions are (row, column).
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +24,19 @@ from numpy.typing import NDArray
 
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.data.canvas import Canvas
-from ptycho_torch.data.conventions import move_patterns_first
-from ptycho_torch.data.make_scan import drop_leading, make_scan
+from ptycho_torch.data.make_scan import drop_leading
+from ptycho_torch.data.recording import PatternStack, Recording
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
-from ptycho_torch.formats.format import Format, starts_with
+from ptycho_torch.formats.arrays import ZIP_SIGNATURES, ArrayTable, open_arrays
+from ptycho_torch.formats.format import Format, read_with, starts_with
+from ptycho_torch.formats.guess import guess_recording, read_geometry
 from ptycho_torch.formats.ptychodus_product import half_pixel
-from ptycho_torch.storage.archive import read_arrays
-from ptycho_torch.storage.untrusted import explain_damage, join_names
+from ptycho_torch.storage.untrusted import join_names
 from ptycho_torch.storage.writing import write_atomically
 
 _log = logging.getLogger(__name__)
 
-# of an archive with members and of an empty one
-_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 _CANONICAL = ("diff3d", "diffraction")
 _ONLY_TOGETHER_IN_EXPORTS = ("xcoords_start", "ycoords_start", "bad_pixels")
 
@@ -52,74 +53,99 @@ def read_npz(path: Path | str, settings: DataSettings | None = None, *, probe: N
         ScanFileError: the file is missing, is not an NPZ file, or lacks an array.
         DataError: its arrays do not form a usable scan.
     """
-    path = Path(path)
-    arrays = load_arrays(path)
-    patterns = next((key for key in (*_CANONICAL, "data") if key in arrays), None)
-    if patterns is None:
-        raise ScanFileError(
-            f"{path}: must contain patterns, as diff3d with xcoords and ycoords or as data with scan, but contains "
-            f"{join_names(arrays)}"
-        )
-    is_plain = patterns == "data"
-    if is_plain:
-        stored = drop_leading(arrays["data"], 3)
-        positions_px = drop_leading(read_coordinates(path, arrays, "scan"), 2)
-    else:
-        columns, rows = (read_coordinates(path, arrays, name).ravel() for name in ("xcoords", "ycoords"))
-        if len(columns) != len(rows):
-            raise ScanFileError(f"{path}: {len(columns)} xcoords and {len(rows)} ycoords; their numbers must be equal")
-        stored = move_patterns_first(arrays[patterns], len(rows), path.name)
-        positions_px = np.stack([rows, columns], axis=1)
-    shift_px = 0.0 if is_plain else measure_export_shift(arrays, stored, path.name)
-    return make_scan(
-        name=path.name,
-        stored=stored,
-        positions_px=positions_px + shift_px,
-        settings=settings or DataSettings(),
-        bad_pixels=arrays.get("mask" if is_plain else "bad_pixels"),
-        background=arrays.get("background"),
-        probe=arrays.get("probe" if is_plain else "probeGuess") if probe is None else probe,
-        true_object=None if is_plain else arrays.get("objectGuess"),
-        object_may_be_small=shift_px != 0,
+    return read_with(open_npz)(Path(path), settings, probe=probe)
+
+
+@contextlib.contextmanager
+def open_npz(path: Path) -> Iterator[Recording]:
+    """Open an NPZ file in one of the layouts; one in another layout is searched for arrays of usual names.
+
+    Raises:
+        ScanFileError: the file is missing, is not an NPZ file, or contains no patterns.
+    """
+    with open_arrays(path) as table:
+        patterns = next((key for key in (*_CANONICAL, "data") if key in table.shapes), None)
+        is_plain = patterns == "data" and "scan" in table.shapes
+        if patterns is None or (patterns == "data" and not is_plain):
+            yield guess_recording(table)
+        elif is_plain:
+            yield _open_plain(table)
+        else:
+            yield _open_canonical(table, patterns)
+
+
+def _open_plain(table: ArrayTable) -> Recording:
+    return Recording(
+        name=table.path.name,
+        patterns=PatternStack(drop_leading(np.asarray(table.find("data")), 3)),
+        positions=drop_leading(to_coordinates(table.read("scan"), "scan", table.path), 2),
+        position_unit="px",
+        **_read_images(table, mask="mask", probe="probe"),
     )
 
 
-def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Load all arrays of an NPZ file; members other than `*.npy` are ignored.
+def _open_canonical(table: ArrayTable, patterns: str) -> Recording:
+    name = table.path.name
+    coordinates = [
+        to_coordinates(table.read(key), key, table.path).ravel()
+        for key in ("ycoords", "xcoords")
+        if key in table.shapes
+    ]
+    if len(coordinates) < 2 and any(key in table.shapes for key in ("xcoords", "ycoords")):
+        missing = "xcoords" if "ycoords" in table.shapes else "ycoords"
+        raise table.make_error(f"{missing!r} is missing; the file contains {join_names(table.shapes)}")
+    if len(coordinates) < 2:
+        return guess_recording(table)
+    rows, columns = coordinates
+    if len(columns) != len(rows):
+        raise table.make_error(f"{len(columns)} xcoords and {len(rows)} ycoords; their numbers must be equal")
+    stored = table.find(patterns)
+    is_last = len(stored.shape) == 3 and stored.shape[0] != len(rows) and stored.shape[2] == len(rows)
+    if is_last:
+        _log.info("%s: the pattern axis is the last one, as in old files; it is moved to the front", name)
+    stack = PatternStack(stored, is_last=is_last)
+    shift_px = measure_export_shift(table.shapes, len(stored.shape), stack.frame[-1], name)
+    return Recording(
+        name=name,
+        patterns=stack,
+        positions=np.stack([rows, columns], axis=1) + shift_px,
+        position_unit="px",
+        true_object=table.read("objectGuess") if "objectGuess" in table.shapes else None,
+        object_may_be_small=shift_px != 0,
+        **_read_images(table, mask="bad_pixels", probe="probeGuess"),
+    )
+
+
+def _read_images(table: ArrayTable, *, mask: str, probe: str) -> dict[str, Any]:
+    keys = {"bad_pixels": mask, "probe": probe, "background": "background"}
+    found: dict[str, Any] = {what: table.read(key) if key in table.shapes else None for what, key in keys.items()}
+    return found | {"geometry": read_geometry(table)}
+
+
+def to_coordinates(values: NDArray[Any], key: str, path: Path) -> NDArray[np.float64]:
+    """Convert positions along one axis, or both, as they are stored.
 
     Raises:
-        ScanFileError: the file is missing or damaged, exceeds a limit, or contains pickled objects.
+        ScanFileError: they are not real numbers.
     """
-    with explain_damage(path, "NPZ file", ScanFileError), path.open("rb") as file:
-        return read_arrays(file)
-
-
-def read_coordinates(path: Path, arrays: Mapping[str, NDArray[Any]], key: str) -> NDArray[np.float64]:
-    """Read positions along one axis, or both, as they are stored.
-
-    Raises:
-        ScanFileError: they are missing or not real numbers.
-    """
-    if key not in arrays:
-        raise ScanFileError(f"{path}: {key!r} is missing; the file contains {join_names(arrays)}")
-    values = arrays[key]
     if values.dtype.kind not in "iuf":
         raise ScanFileError(f"{path}: {key} is of type {values.dtype}; it must be real")
     return values.astype(np.float64)
 
 
-def measure_export_shift(arrays: Container[str], stored: NDArray[Any], name: str) -> float:
+def measure_export_shift(arrays: Container[str], axes: int, patch_px: int, name: str) -> float:
     """Distance in pixels by which positions must be shifted along both axes: half a pixel in exports of the client.
 
     Args:
         arrays: the arrays of the file, by whose names an export is recognised.
-        stored: its patterns, (pattern, N, N); with other axes the distance is 0.
+        axes: number of axes of its patterns; with others than three the distance is 0.
+        patch_px: side of its patterns.
         name: name of the scan in the log.
     """
-    if stored.ndim != 3 or not all(key in arrays for key in _ONLY_TOGETHER_IN_EXPORTS):
+    if axes != 3 or not all(key in arrays for key in _ONLY_TOGETHER_IN_EXPORTS):
         return 0.0
     _log.info("%s: is an export of Ptychodus; positions are shifted by half a pixel, to patch pixel N//2", name)
-    return half_pixel(stored.shape[-1])
+    return half_pixel(patch_px)
 
 
 def write_scan(scan: Scan, path: Path) -> None:
@@ -142,6 +168,8 @@ def write_scan(scan: Scan, path: Path) -> None:
         arrays["bad_pixels"] = ~scan.good_pixels
     if scan.background is not None:
         arrays["background"] = scan.background
+    if scan.pixel_m is not None:
+        arrays["pixel_m"] = np.float64(scan.pixel_m)
     with write_atomically(path) as file:
         np.savez_compressed(file, **arrays)
 
@@ -178,9 +206,9 @@ def read_object(path: Path) -> Canvas:
 
 FORMAT = Format(
     name="an NPZ file",
-    recognises=lambda path: starts_with(path, *_SIGNATURES),
+    recognises=lambda path: starts_with(path, *ZIP_SIGNATURES),
     files=lambda path: [path],
-    read=read_npz,
+    read=read_with(open_npz),
     write=write_scan,
     endings=(".npz",),
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.config.schema import DataSettings
-from ptycho_torch.data.make_scan import make_scan
+from ptycho_torch.data.geometry import Geometry, photon_energy_ev
+from ptycho_torch.data.recording import PatternStack, Recording
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError, DataError, ScanFileError
-from ptycho_torch.formats.format import Format
+from ptycho_torch.formats.conditions import CompleteGeometry, complete_geometry
+from ptycho_torch.formats.format import Format, read_with
 from ptycho_torch.formats.ptychodus_diffraction import Diffraction, read_diffraction, write_diffraction
 from ptycho_torch.formats.ptychodus_product import (
     DEFAULT_ATTRIBUTES,
@@ -65,26 +68,30 @@ def read_workflow_directory(
     if settings.pixel_m is not None or settings.swap_positions:
         name = "swap_positions" if settings.swap_positions else "pixel_m"
         raise ConfigError(f"DataSettings.{name} would contradict {PRODUCT_NAME}; leave it out")
+    return read_with(_open_folder)(folder, settings, probe=probe)
+
+
+@contextlib.contextmanager
+def _open_folder(folder: Path) -> Iterator[Recording]:
     diffraction_file, product_file = list_workflow_files(folder)
     diffraction, product = read_diffraction(diffraction_file), read_product(product_file)
     name = folder.resolve().name
     chosen, positions_px = _match(diffraction.indexes, product, diffraction.patterns.shape[-1], name)
     height_m, width_m = product.pixel_m
-    return make_scan(
+    yield Recording(
         name=name,
-        stored=diffraction.patterns[chosen],
-        positions_px=positions_px,
+        patterns=PatternStack(diffraction.patterns, chosen=chosen),
+        positions=positions_px,
+        position_unit="px",
         # the client always writes counts with the zero frequency in the middle
-        settings=replace(
-            settings,
-            units="counts" if settings.units == "auto" else settings.units,
-            zero_frequency="centre" if settings.zero_frequency == "auto" else settings.zero_frequency,
-            pixel_m=height_m if np.isclose(height_m, width_m, rtol=1e-6, atol=0) else None,
-        ),
+        units="counts",
+        zero_frequency="centre",
+        geometry=Geometry(object_pixel_m=height_m if np.isclose(height_m, width_m, rtol=1e-6, atol=0) else None),
         bad_pixels=diffraction.bad_pixels,
-        probe=(product.probe[0] if product.probe.ndim == 4 else product.probe) if probe is None else probe,
+        probe=product.probe[0] if product.probe.ndim == 4 else product.probe,
         true_object=product.object,
         object_may_be_small=True,
+        is_far_field=bool(product.attributes["far_field"]),
         source=product,
     )
 
@@ -111,18 +118,10 @@ def _match(
     return chosen, positions[np.searchsorted(numbers, indexes[chosen])]
 
 
-# usual conditions of a measurement, for simulated scans; the detector distance follows from them
-PHOTON_ENERGY_EV = 10_000.0
-DETECTOR_PIXEL_M = 75e-6
-OBJECT_PIXEL_M = 20e-9
-_PLANCK_TIMES_LIGHT_EV_M = 1.239841984e-6
-
-
 def write_workflow_directory(scan: Scan, folder: Path) -> None:
     """Write a scan as `diffraction.h5` and `product.h5`, with the true object if it is known.
 
-    Unknown conditions are filled in consistently: photons of 10 keV, detector pixels of 75 µm, object pixels of 20 nm,
-    and the distance at which a detector of N pixels gives object pixels of that size.
+    Unknown conditions are filled in consistently; see `complete_geometry`.
 
     Args:
         scan: a scan with integer counts and a probe, and no background, which the files cannot contain.
@@ -134,7 +133,8 @@ def write_workflow_directory(scan: Scan, folder: Path) -> None:
     """
     if scan.background is not None:
         raise DataError(f"{scan.name}: {DIFFRACTION_NAME} cannot contain its background; write an NPZ file instead")
-    product = _make_product(scan)
+    geometry = complete_geometry(scan)
+    product = _make_product(scan, geometry)
     patterns: NDArray[Any] = scan.counts.astype(np.min_scalar_type(int(scan.counts.max())))
     if not np.array_equal(patterns, scan.counts):
         raise DataError(f"{scan.name}: counts must be integers to be written to {DIFFRACTION_NAME}")
@@ -142,15 +142,15 @@ def write_workflow_directory(scan: Scan, folder: Path) -> None:
         patterns=patterns,
         indexes=product.indexes,
         bad_pixels=~scan.good_pixels,
-        pixel_m=(DETECTOR_PIXEL_M, DETECTOR_PIXEL_M),
+        pixel_m=(geometry.detector_pixel_m, geometry.detector_pixel_m),
     )
     write_diffraction(diffraction, folder / DIFFRACTION_NAME)
     write_product(product, folder / PRODUCT_NAME)
 
 
-def _make_product(scan: Scan) -> Product:
+def _make_product(scan: Scan, geometry: CompleteGeometry) -> Product:
     probe = scan.require_probe()
-    size = OBJECT_PIXEL_M if scan.pixel_m is None else scan.pixel_m
+    size = geometry.object_pixel_m
     lowest, highest = scan.positions_px.min(axis=0), scan.positions_px.max(axis=0)
     # metres are counted from the middle of the scan, which is the centre of the client's own objects
     from_middle = scan.positions_px - (lowest + highest) / 2
@@ -162,7 +162,6 @@ def _make_product(scan: Scan) -> Product:
         middle = np.add(scan.truth.origin_px, (np.array(image.shape) - 1) / 2) + half_pixel(scan.patch_px)
         centre_m = (middle - (lowest + highest) / 2) * size
     row, column = centre_m.tolist()
-    distance_m = size * scan.patch_px * DETECTOR_PIXEL_M * PHOTON_ENERGY_EV / _PLANCK_TIMES_LIGHT_EV_M
     return Product(
         indexes=np.arange(len(scan)),
         positions_m=from_middle * size,
@@ -174,8 +173,8 @@ def _make_product(scan: Scan) -> Product:
         attributes=DEFAULT_ATTRIBUTES
         | {
             "name": scan.name,
-            "photon_energy_eV": PHOTON_ENERGY_EV,
-            "detector_object_distance_m": distance_m,
+            "photon_energy_eV": photon_energy_ev(geometry.wavelength_m),
+            "detector_object_distance_m": geometry.distance_m,
             "probe_photon_count": scan.photons_per_pattern,
         },
         series=DEFAULT_SERIES,

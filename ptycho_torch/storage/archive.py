@@ -16,7 +16,7 @@ from typing import IO, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho_torch.storage.npy import map_array, read_array
+from ptycho_torch.storage.npy import map_array, read_array, read_header
 from ptycho_torch.storage.untrusted import LARGEST_BYTES, abbreviate, check_declared_size
 
 _SUFFIX = ".npy"
@@ -24,6 +24,7 @@ _MOST_MEMBERS = 1000
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 1
 _LOCAL_HEADER_BYTES = 30
+_LARGEST_READ = 2**28
 
 
 def read_members(file: IO[bytes], largest_bytes: int = LARGEST_BYTES) -> dict[str, bytes]:
@@ -73,6 +74,38 @@ def map_arrays(file: IO[bytes], keys: Collection[str]) -> dict[str, NDArray[Any]
     with zipfile.ZipFile(file) as archive:
         members = _check_members(archive, file, LARGEST_BYTES)
         return {key: _map(file, archive, members[key + _SUFFIX]) for key in keys if key + _SUFFIX in members}
+
+
+def load_array(file: IO[bytes], key: str) -> NDArray[Any] | None:
+    """Read an array with its checksum, or map it if it is larger than 256 MiB; None if the archive lacks it.
+
+    Raises:
+        ValueError: see `read_arrays`.
+    """
+    with zipfile.ZipFile(file) as archive:
+        member = _check_members(archive, file, LARGEST_BYTES).get(key + _SUFFIX)
+        if member is None:
+            return None
+        if member.file_size > _LARGEST_READ:
+            return _map(file, archive, member)
+        with archive.open(member) as stream:
+            return read_array(stream, member.file_size)
+
+
+def list_arrays(file: IO[bytes]) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """List shape and type of the arrays by name, without their values.
+
+    Raises:
+        ValueError: see `read_arrays`.
+    """
+    with zipfile.ZipFile(file) as archive:
+        found = {}
+        for name, member in _check_members(archive, file, LARGEST_BYTES).items():
+            if name.endswith(_SUFFIX):
+                with archive.open(member) as stream:
+                    shape, _, dtype = read_header(stream, member.file_size)
+                found[name.removesuffix(_SUFFIX)] = (shape, dtype)
+    return found
 
 
 def write_members(members: Mapping[str, bytes], file: BinaryIO) -> None:

@@ -101,7 +101,7 @@ def client_product() -> Content:
             "tomography_angle_deg": 30.0,
             "tilt_angle_deg": -4.0,
             "polarization": "left_circular",
-            "far_field": np.bool_(False),
+            "far_field": np.bool_(True),
             "object/pixel_width_m": 2e-8,
             "object/pixel_height_m": 1e-8,
             "object/center_x_m": 1e-6,

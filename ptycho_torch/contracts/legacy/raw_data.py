@@ -18,7 +18,7 @@ from ptycho_torch.data.grouping import choose, draw_groups, sort_row_major
 from ptycho_torch.data.make_scan import find_good_pixels, to_modes
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DataError, GroupingError, ScanFileError
-from ptycho_torch.formats.npz import measure_export_shift, read_coordinates
+from ptycho_torch.formats.npz import measure_export_shift, to_coordinates
 from ptycho_torch.storage.archive import map_arrays
 from ptycho_torch.storage.npy import clear_bad_pixels
 from ptycho_torch.storage.untrusted import explain_damage
@@ -220,11 +220,11 @@ class MemmapDatasetBridge:
             )
         name = self.npz_path.name
         stored = move_patterns_first(arrays.pop("diff3d"), arrays["xcoords"].size, name)
-        shift_px = measure_export_shift(arrays, stored, name)
+        shift_px = measure_export_shift(arrays, stored.ndim, stored.shape[-1], name)
         if shift_px:
-            arrays |= {key: read_coordinates(self.npz_path, arrays, key) + shift_px for key in _POSITIONS}
+            arrays |= {key: to_coordinates(arrays[key], key, self.npz_path) + shift_px for key in _POSITIONS}
         if "bad_pixels" in arrays:
-            stored = clear_bad_pixels(stored, find_good_pixels(arrays.pop("bad_pixels"), stored, name))
+            stored = clear_bad_pixels(stored, find_good_pixels(arrays.pop("bad_pixels"), stored.shape[1:], name))
         return RawDataTorch(diff3d=stored, config=self.config, **arrays)
 
 

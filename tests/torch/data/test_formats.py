@@ -41,12 +41,10 @@ def written(format: Format, scan: Scan, folder: Path) -> Path:
     return path
 
 
-@pytest.fixture(params=FORMATS, ids=lambda format: format.name)
+@pytest.fixture(params=[format for format in FORMATS if format.write], ids=lambda format: format.name)
 def format(request: pytest.FixtureRequest) -> Format:
     """Each format that can be written."""
     found: Format = request.param
-    if found.write is None:
-        pytest.skip("is only read")
     return found
 
 
@@ -61,7 +59,8 @@ def test_a_scan_is_found_and_reads_back(format: Format, scan: Scan, tmp_path: Pa
 
 def test_no_other_format_recognises_it(format: Format, scan: Scan, tmp_path: Path) -> None:
     path = written(format, scan, tmp_path)
-    assert [other for other in FORMATS if other.recognises(path)] == [format]
+    # the last one takes every HDF5 file that no other recognises
+    assert [other for other in FORMATS[:-1] if other.recognises(path)] == [format]
 
 
 def test_each_of_its_files_stands_for_it(format: Format, scan: Scan, tmp_path: Path) -> None:
@@ -97,7 +96,11 @@ def hdf5(path: Path) -> None:
 @pytest.mark.parametrize("name", ["foreign.dat", "foreign.npz"])
 @pytest.mark.parametrize(
     ("content", "what"),
-    [(b"", "is empty"), (None, "is an HDF5 file"), (b"\x1b[31m red", r"begins with b'\\x1b\[31m re'")],
+    [
+        (b"", "is empty; readable are"),
+        (None, r"is an HDF5 file .* but contains other \(3,\); name them by --patterns"),
+        (b"\x1b[31m red", r"begins with b'\\x1b\[31m re'; readable are"),
+    ],
 )
 def test_a_foreign_file_is_described(name: str, content: bytes | None, what: str, tmp_path: Path) -> None:
     path = tmp_path / name
@@ -107,7 +110,7 @@ def test_a_foreign_file_is_described(name: str, content: bytes | None, what: str
         path.write_bytes(content)
     with pytest.raises(ScanFileError, match=what) as raised:
         read_scans(path)
-    assert all(format.name in str(raised.value) for format in FORMATS)
+    assert content is None or all(format.name in str(raised.value) for format in FORMATS)
     assert "\n" not in str(raised.value)
 
 
@@ -125,5 +128,5 @@ def test_one_row_adds_a_format(scan: Scan, tmp_path: Path, monkeypatch: pytest.M
     assert read_one_scan(tmp_path / "b.toy").name == "b.toy"
     assert [found.name for found in read_scans(tmp_path)] == ["a.toy", "b.toy"]
     (tmp_path / "other").write_bytes(b"else")
-    with pytest.raises(ScanFileError, match=r"begins with b'else'; name .*, or name a toy file"):
+    with pytest.raises(ScanFileError, match=r"is a text file; readable are .*; a toy file"):
         read_scans(tmp_path / "other")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -185,10 +186,12 @@ def test_names_from_a_file_stay_in_their_line(tmp_path: Path) -> None:
     for read, path in ((read_npz, archive), (read_probe, archive), (read_table, table)):
         line = complaint(read, path)
         assert r"a\nptycho-torch" in line
-        assert "and 493 more" in line
+        assert re.search("and 49[13] more", line)
 
 
 def test_a_missing_key_is_told_with_a_few_names(tmp_path: Path) -> None:
     arrays: dict[str, Any] = {f"k{number}": np.ones(1) for number in range(50)}
     np.savez(tmp_path / "s.npz", diff3d=np.ones((6, 16, 16)), **arrays)
-    assert "contains diff3d, k0, k1" in complaint(read_npz, tmp_path / "s.npz")
+    assert "and no positions; the file contains diff3d (6, 16, 16), k0 (1,), k1 (1,)" in complaint(
+        read_npz, tmp_path / "s.npz"
+    )

@@ -252,7 +252,7 @@ def test_half_a_folder_is_refused(tmp_path: Path, missing: str, complaint: str) 
 
 def test_another_hdf5_file_says_what_would_work(tmp_path: Path) -> None:
     (tmp_path / "raw.h5").write_bytes(b"")
-    with pytest.raises(ScanFileError, match=r"raw\.h5: .*name the folder with diffraction\.h5 and product\.h5"):
+    with pytest.raises(ScanFileError, match=r"raw\.h5: is empty; .*the folder with diffraction\.h5 and product\.h5"):
         read_scans(tmp_path / "raw.h5")
 
 
@@ -266,8 +266,8 @@ HOSTILE = {
     "flat": (client_diffraction(counts()[0], INDEXES), r"'patterns' has shape \(16, 16\)"),
     "fewer": (client_diffraction(counts(3), INDEXES), "3 patterns and 5 indexes"),
     "mask": (SOUND.changed(bad_pixels=np.zeros((8, 8), bool)), "mask has shape"),
-    "NaN": (client_diffraction(np.full((5, 16, 16), np.nan), INDEXES), "contain NaN"),
-    "negative": (client_diffraction(-counts().astype(int), INDEXES), "cannot be negative"),
+    "NaN": (client_diffraction(np.full((5, 16, 16), np.nan), INDEXES), "consist of NaN"),
+    "negative": (client_diffraction(-counts().astype(int), INDEXES), "negative or saturated"),
 }
 
 

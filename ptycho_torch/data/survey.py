@@ -1,0 +1,142 @@
+"""Survey: one reading of stored patterns that finds unusable pixels, lost frames and the meaning of the values."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptycho_torch.data.recording import PatternStack
+from ptycho_torch.errors import ScanFileError
+
+_log = logging.getLogger(__name__)
+
+_LOST_SHARE = 0.9
+_MANY_SHARE = 0.25
+_MOST_MARKS = 3
+_MOST_NUMBERS = 8
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Survey:
+    """What a reading of all patterns has shown.
+
+    Attributes:
+        kept: (pattern,) numbers of the patterns that are usable.
+        bad: (h, w) True where a usable pattern has a value that no photons can cause.
+        largest: largest value on other pixels.
+        is_whole: whether all values on other pixels are whole numbers.
+        has_noise_below_zero: whether values vary around zero, as after subtraction of dark frames.
+        total, total_squares: (h, w) sums of the values, and of their squares, over the usable patterns.
+    """
+
+    kept: NDArray[np.int64]
+    bad: NDArray[np.bool_]
+    largest: float
+    is_whole: bool
+    has_noise_below_zero: bool
+    total: NDArray[np.float64]
+    total_squares: NDArray[np.float64]
+
+
+class _Tally:
+    """Running sums over the parts of a stack."""
+
+    def __init__(self, stack: PatternStack, masked: NDArray[np.bool_], saturation: float | None) -> None:
+        self.masked, self.saturation = masked, saturation
+        self.is_integer = stack.dtype.kind in "iu"
+        self.full = int(np.iinfo(stack.dtype).max) if self.is_integer else None
+        shape = stack.frame
+        self.not_finite, self.saturated, self.negative = (np.zeros(shape, np.int64) for _ in range(3))
+        self.total, self.total_squares = np.zeros(shape), np.zeros(shape)
+        self.marks: set[float] = set()
+        self.kept: list[NDArray[np.int64]] = []
+        self.largest, self.is_whole = 0.0, True
+
+    def add(self, start: int, values: NDArray[Any]) -> None:
+        """Add patterns (pattern, h, w), of which the first has the number `start`."""
+        finite = np.ones(values.shape, bool) if self.is_integer else np.isfinite(values)
+        saturated = np.zeros(values.shape, bool) if self.full is None else values == self.full
+        if self.saturation is not None:
+            saturated |= values >= self.saturation
+        unusable = ~finite | saturated
+        if self.is_integer and values.dtype.kind == "i":
+            unusable |= values < 0
+        is_kept = (unusable & ~self.masked).mean(axis=(1, 2)) <= _LOST_SHARE
+        self.kept.append(start + np.flatnonzero(is_kept))
+        values, finite, saturated = values[is_kept], finite[is_kept], saturated[is_kept]
+        negative = (values < 0) & finite & ~self.masked
+        if len(self.marks) <= _MOST_MARKS and negative.any():
+            self.marks |= set(np.unique(values[negative])[: _MOST_MARKS + 1].astype(float).tolist())
+        self.not_finite += (~finite).sum(axis=0)
+        self.saturated += saturated.sum(axis=0)
+        self.negative += negative.sum(axis=0)
+        usable = np.where(finite & ~saturated & ~negative & ~self.masked, values, np.zeros((), values.dtype))
+        if usable.size:
+            self.largest = max(self.largest, float(usable.max()))
+            self.is_whole &= self.is_integer or bool((usable == np.round(usable)).all())
+        wide = usable.astype(np.float64)
+        self.total += wide.sum(axis=0)
+        self.total_squares += np.einsum("phw,phw->hw", wide, wide)
+
+
+def survey(stack: PatternStack, masked: NDArray[np.bool_], saturation: float | None, name: str) -> Survey:
+    """Read all patterns once; what is found unusable is reported in a warning.
+
+    NaN and infinite values, the largest value of an integer type (detectors mark gaps by it, and it is where counters
+    stop) and whole negative numbers, by which detectors mark gaps too, make a pixel bad.
+
+    Args:
+        stack: the patterns.
+        masked: (h, w) True on pixels that are known to be bad, whose values are ignored.
+        saturation: value from which on a pixel is saturated; None if it is unknown.
+        name: name of the scan in messages.
+
+    Raises:
+        ScanFileError: no pattern is usable.
+    """
+    tally = _Tally(stack, masked, saturation)
+    for part, values in stack.read_parts():
+        tally.add(part.start, values)
+    kept = np.concatenate(tally.kept)
+    if not len(kept):
+        raise ScanFileError(f"{name}: all {len(stack)} patterns consist of NaN, negative or saturated values")
+    is_marked = bool(tally.marks) and (
+        tally.is_integer or (len(tally.marks) <= _MOST_MARKS and all(mark == round(mark) for mark in tally.marks))
+    )
+    bad = (tally.not_finite > 0) | (tally.saturated > 0) | ((tally.negative > 0) & is_marked)
+    bad &= ~masked
+    _report(tally, bad, is_marked, len(stack), kept, name)
+    return Survey(
+        kept=kept,
+        bad=bad,
+        largest=tally.largest,
+        is_whole=tally.is_whole,
+        has_noise_below_zero=bool(tally.marks) and not is_marked,
+        total=tally.total,
+        total_squares=tally.total_squares,
+    )
+
+
+def _report(
+    tally: _Tally, bad: NDArray[np.bool_], is_marked: bool, patterns: int, kept: NDArray[np.int64], name: str
+) -> None:
+    lost = np.setdiff1d(np.arange(patterns), kept)
+    if lost.size:
+        first = ", ".join(map(str, lost[:_MOST_NUMBERS])) + (", ..." if lost.size > _MOST_NUMBERS else "")
+        _log.warning(
+            "%s: %d of %d patterns have no usable values and are left out: %s", name, lost.size, patterns, first
+        )
+    kinds = (("NaN or infinite", tally.not_finite), ("saturated", tally.saturated))
+    found = [(what, int(((count > 0) & bad).sum())) for what, count in kinds]
+    if is_marked:
+        marks = " or ".join(f"{mark:g}" for mark in sorted(tally.marks))
+        found.append((f"negative ({marks})", int(((tally.negative > 0) & bad).sum())))
+    told = ", ".join(f"{number} {what}" for what, number in found if number)
+    if told:
+        share = bad.mean()
+        doubt = "; that is much: check --saturation and the file" if share > _MANY_SHARE else ""
+        _log.warning("%s: %d pixels (%.2g %%) are masked: %s%s", name, bad.sum(), 100 * share, told, doubt)
