@@ -177,7 +177,7 @@ def test_devices_that_are_not_there_are_refused() -> None:
 
 
 def test_more_processes_than_groups_or_patterns_are_refused(small_scan: Scan, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="60 processes cannot share .* groups"):
+    with pytest.raises(ConfigError, match=r"60 processes cannot share .* groups"):
         train_network([small_scan], tmp_path / "out", make_experiment(devices=60), device="cpu")
     with pytest.raises(ConfigError, match="60 processes cannot share 49 patterns"):
         refine_scan(small_scan, RefineSettings(), device="cpu", trainer=TrainerSettings(devices=60))
