@@ -175,6 +175,22 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def ranks(session: nox.Session) -> None:
+    """Train, predict and solve with several processes, and lose some of them; arguments go to pytest."""
+    session.run("python", "-m", "pytest", "-m", "slow", "tests/torch/ranks", "tests/integration", *session.posargs)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Run the hardware tests where there is a GPU, print their figures and keep them in hardware_figures.json."""
+    seen = session.run("python", "-c", "import torch; print(torch.cuda.is_available())", silent=True)
+    if "True" not in str(seen):
+        session.skip("torch finds no GPU on this machine")
+    figures = {"PTYCHO_TORCH_GPU": "1", "PTYCHO_TORCH_FIGURES": str(Path("hardware_figures.json").resolve())}
+    session.run("python", "-m", "pytest", "-s", "tests/integration/test_hardware.py", *session.posargs, env=figures)
+
+
+@nox.session
 def pytest_versions(session: nox.Session) -> None:
     """Record pairs under each major version of pytest that redgreen supports; the test makes the environments."""
     session.run("python", "-m", "pytest", "-m", "slow", "tests/redgreen/test_pytest_versions.py", *session.posargs)

@@ -119,8 +119,8 @@ def find_ranks(settings: TrainerSettings) -> Ranks:
     """
     asked = (settings.devices or 1) * settings.nodes
     if is_launched():
-        rank, size, _ = os.environ[LAUNCH_VARIABLE].split(maxsplit=2)
-        return _make_ranks(LightningEnvironment(), int(rank), int(size), asked)
+        rank, number, _ = os.environ[LAUNCH_VARIABLE].split(maxsplit=2)
+        return _make_ranks(LightningEnvironment(), int(rank), int(number), asked)
     environment = _detect_environment(asked)
     if environment is not None:
         size = environment.world_size()

@@ -51,6 +51,7 @@ def find_batch_size(
     device: torch.device,
     dtype: torch.dtype,
     ranks: Ranks = ALONE,
+    free_bytes: int | None = None,
 ) -> int:
     """Find how many groups a step can take, by steps of each process on batches that double.
 
@@ -60,13 +61,15 @@ def find_batch_size(
         device: where the training will compute.
         dtype: type of the network's layers, lower than float32 in mixed precision.
         ranks: the place of this process; each takes its part of a batch.
+        free_bytes: memory of the machine that may be used; by default what is free at the moment. That of a GPU is
+            tried out.
 
     Raises:
         ConfigError: not even one group fits.
     """
     most = -(-data.groups_per_epoch // ranks.size)
     size = min(-(-data.batch_size // ranks.size), most)
-    usable = _USABLE_SHARE * find_free_memory() / ranks.devices
+    usable = _USABLE_SHARE * (free_bytes or find_free_memory()) / ranks.devices
     module.to(device)
 
     def fits(groups: int) -> bool:
