@@ -56,6 +56,16 @@ def read_npz(path: Path | str, settings: DataSettings | None = None, *, probe: N
     return read_with(open_npz)(Path(path), settings, probe=probe)
 
 
+def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Load every array of a file into memory.
+
+    Raises:
+        ScanFileError: the file is missing or contains no arrays.
+    """
+    with open_arrays(path) as table:
+        return {key: table.read(key) for key in table.shapes}
+
+
 @contextlib.contextmanager
 def open_npz(path: Path) -> Iterator[Recording]:
     """Open an NPZ file in one of the layouts; one in another layout is searched for arrays of usual names.
