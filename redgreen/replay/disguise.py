@@ -17,6 +17,7 @@ from redgreen.replay.clone import Clone
 __all__ = ["find_disguise", "list_new_names", "names_module"]
 
 ASKING = frozenset({"hasattr", "getattr", "find_spec", "import_module", "__import__"})
+IMPORTING = frozenset({"import_module", "__import__", "importorskip", "find_spec", "run_module"})
 CATCHING = frozenset(
     {"ImportError", "ModuleNotFoundError", "AttributeError", "NameError", "Exception", "BaseException"}
 )
@@ -72,8 +73,12 @@ def _list_modules(node: ast.AST) -> list[str]:
             found = [alias.name for alias in node.names]
         case ast.ImportFrom():
             found = [f"{node.module or ''}.{alias.name}".strip(".") for alias in node.names]
-        case ast.Constant(value=str() as text) if MODULE.fullmatch(text):
+        case ast.Constant(value=str() as text) if MODULE.fullmatch(text) and {*"./"} & {*text}:
             found = [text.removesuffix(".py").replace("/", ".").strip(".")]
+        case ast.Call() if _name(node.func) in IMPORTING:
+            found = _list_texts(node.args)
+        case ast.Assign(targets=[ast.Name(id="pytest_plugins")]):
+            found = _list_texts([node.value])
         case _:
             return []
     return [".".join(parts[:end]) for name in found for parts in [name.split(".")] for end in range(1, len(parts) + 1)]
@@ -153,6 +158,11 @@ def _list_used(node: ast.AST) -> Iterator[str]:
 def _list_words(nodes: Sequence[ast.expr]) -> list[str]:
     texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     return [word for text in texts for word in text.split(".")]
+
+
+def _list_texts(nodes: Sequence[ast.expr]) -> list[str]:
+    leaves = [leaf for node in nodes for leaf in ast.walk(node)]
+    return [leaf.value for leaf in leaves if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str)]
 
 
 def _catches(kind: ast.expr | None) -> bool:

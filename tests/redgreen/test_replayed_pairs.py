@@ -634,7 +634,9 @@ def test_processes_take_longer_with_the_budget_of_a_later_replay(tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["tests/bench.py", "tools/answer.py"])
 def test_files_that_a_test_does_not_import_hide_nothing(tmp_path: Path, name: str) -> None:
-    sandbox = make(tmp_path)
+    test = "from product import answer\n\n\ndef test_answer():\n    found = {'bench': answer()}\n"
+    test += "    assert found['bench'] == 42, 'the answer is not there yet'\n"
+    sandbox = make(tmp_path, files={"tests/test_demo.py": test})
 
     def change(box: Sandbox) -> None:
         box.write("product.py", FIXED + "\n\ndef error():\n    return 0\n")
