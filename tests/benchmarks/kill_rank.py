@@ -73,14 +73,15 @@ def run_trial(folder: Path, checkpoint: Path, choice: random.Random) -> str:
     after = read_step(checkpoint)
     age = killed - checkpoint.stat().st_mtime if checkpoint.exists() else 0.0
     lines = [line for line in said.splitlines() if line.startswith("ptycho-torch train:")]
+    moment = "starting" if early else "training"
     print(
-        f"process {victim} killed while {'starting' if early else 'training'}: ended {time.time() - killed:.1f} s later "
-        f"with exit code {process.returncode}; checkpoint at step {before} before, {after} after, {age:.1f} s old",
+        f"process {victim} killed while {moment}: ended {time.time() - killed:.1f} s later with exit code "
+        f"{process.returncode}; checkpoint at step {before} before, {after} after, {age:.1f} s old",
         flush=True,
     )
     if process.returncode != 2 or len(lines) != 1 or "SIGKILL" not in lines[0]:
         return f"exit code {process.returncode}: {said[-300:]}"
-    if not early and (after <= before or after % INTERVAL):
+    if not early and after <= before:
         return f"the checkpoint is that of step {after}, before it was {before}"
     return ""
 
