@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,9 +22,13 @@ TORCH_OPTIONAL_MODULES = [
 
 @pytest.fixture(scope="session", autouse=True)
 def isolated_environment() -> Iterator[None]:
-    """Force the CPU and keep MLflow in memory; the caller's environment is restored afterwards."""
+    """Force the CPU and keep MLflow in memory; the caller's environment is restored afterwards.
+
+    `nox -s gpu` sets PTYCHO_TORCH_GPU, so that its tests find the GPUs.
+    """
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("CUDA_VISIBLE_DEVICES", "")
+        if "PTYCHO_TORCH_GPU" not in os.environ:
+            environment.setenv("CUDA_VISIBLE_DEVICES", "")
         environment.setenv("MLFLOW_TRACKING_URI", "memory")
         yield
 
