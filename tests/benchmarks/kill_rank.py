@@ -1,8 +1,9 @@
 """Kill a process of a distributed training at random moments, resume, and count what was lost.
 
-Each trial resumes the training of the one before with two processes, waits until both run, and kills one of them
-after a random time with SIGKILL. It succeeds if the command ends by itself with exit code 2 and one line that says why,
-and if the next trial goes on from a checkpoint that is no older than one interval.
+Each trial resumes the training of the one before with two processes and kills one of them with SIGKILL: one trial in
+four while they start, the others a random time after they have gone on from the last checkpoint and written the next.
+A trial succeeds if the command ends by itself with exit code 2 and one line that says why, and the last checkpoint is
+no older than one interval.
 
     python tests/benchmarks/kill_rank.py [TRIALS]
 """
@@ -16,11 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-INTERVAL, STEPS, PATIENCE_S, LONGEST_S = 20, 100_000, 60.0, 15.0
+INTERVAL, STEPS, PATIENCE_S, LONGEST_S = 20, 100_000, 60.0, 6.0
 NETWORK = ("--width=4", "--depth=1", "--group_size=4", "--batch_size=2", "--bootstrap_epochs=0", "--schedule=constant")
 
 
@@ -42,57 +44,67 @@ def read_step(checkpoint: Path) -> int:
     return int(torch.load(checkpoint, weights_only=True)["global_step"]) if checkpoint.exists() else 0
 
 
+def wait_for(process: subprocess.Popen[str], *, condition: Callable[[], bool]) -> bool:
+    """Wait until a condition holds; False if the process ended before."""
+    while process.poll() is None:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
 def run_trial(folder: Path, checkpoint: Path, choice: random.Random) -> str:
     """Run one trial; returns what went wrong, or an empty string."""
+    before, early = read_step(checkpoint), choice.random() < 0.25
     process = start(folder, checkpoint, STEPS, 2)
-    while len(find_children(process.pid)) < 2:
-        time.sleep(0.05)
+    wait_for(process, condition=lambda: len(find_children(process.pid)) == 2)
+    wrote = time.time()
+    if not early and not wait_for(process, condition=lambda: is_newer(checkpoint, wrote)):
+        return f"ended before it went on: {process.communicate()[1][-300:]}"
     time.sleep(choice.uniform(0, LONGEST_S))
-    before = read_step(checkpoint)
     victim = choice.randrange(2)
-    written = time.time() - checkpoint.stat().st_mtime if checkpoint.exists() else 0.0
-    pid = find_children(process.pid)[victim]
-    os.kill(pid, signal.SIGKILL)
-    killed = time.monotonic()
+    os.kill(find_children(process.pid)[victim], signal.SIGKILL)
+    killed = time.time()
     try:
         _, said = process.communicate(timeout=PATIENCE_S)
     except subprocess.TimeoutExpired:
         process.kill()
         return f"the others still ran after {PATIENCE_S:.0f} s"
     after = read_step(checkpoint)
+    age = killed - checkpoint.stat().st_mtime if checkpoint.exists() else 0.0
     lines = [line for line in said.splitlines() if line.startswith("ptycho-torch train:")]
+    moment = "starting" if early else "training"
     print(
-        f"process {victim} killed {written:5.1f} s after a checkpoint; ended {time.monotonic() - killed:4.1f} s later, "
-        f"exit code {process.returncode}, last checkpoint at step {after}"
+        f"process {victim} killed while {moment}: ended {time.time() - killed:.1f} s later with exit code "
+        f"{process.returncode}; checkpoint at step {before} before, {after} after, {age:.1f} s old",
+        flush=True,
     )
     if process.returncode != 2 or len(lines) != 1 or "SIGKILL" not in lines[0]:
         return f"exit code {process.returncode}: {said[-300:]}"
-    return "" if after >= before else f"the checkpoint went back from step {before} to {after}"
+    if not early and after <= before:
+        return f"the checkpoint is that of step {after}, before it was {before}"
+    return ""
+
+
+def is_newer(path: Path, moment: float) -> bool:
+    return path.exists() and path.stat().st_mtime > moment
 
 
 def main(trials: int) -> None:
+    """Run the trials, then finish the training with one process."""
     choice = random.Random(7)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         scan = ("simulate", f"--output={folder / 'scan.npz'}", "--object_px=96", "--patch_px=32", "--step_px=6")
         subprocess.run([sys.executable, "-m", "ptycho_torch", *scan, "--quiet"], check=True)
         checkpoint = folder / "out" / "checkpoints" / "last.ckpt"
-        problems, resumed = [], 0
-        for number in range(trials):
-            problem = run_trial(folder, checkpoint, choice)
-            if problem:
-                problems.append(f"trial {number + 1}: {problem}")
-            # the next start goes on from here, with one process, and ends at the next checkpoint
-            step = read_step(checkpoint)
-            if step:
-                process = start(folder, checkpoint, step + 1, 1)
-                _, said = process.communicate()
-                resumed += process.returncode == 0 and read_step(checkpoint) == step + 1
-                if process.returncode:
-                    problems.append(f"trial {number + 1}: cannot be resumed: {said[-300:]}")
-            else:
-                resumed += 1
-        print(f"{resumed} of {trials} resumed, {trials - len(problems)} of {trials} ended with a message")
+        found = {number: run_trial(folder, checkpoint, choice) for number in range(1, trials + 1)}
+        problems = [f"trial {number}: {problem}" for number, problem in found.items() if problem]
+        last = read_step(checkpoint)
+        process = start(folder, checkpoint, last + INTERVAL, 1)
+        said = process.communicate()[1]
+        print(f"finished by one process from step {last}: exit code {process.returncode} {said[-300:]}")
+        print(f"{trials - len(problems)} of {trials} ended with a message and lost at most {INTERVAL} steps")
         print(*problems, sep="\n")
 
 

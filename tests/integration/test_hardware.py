@@ -34,9 +34,9 @@ from ptycho_torch.workflows.training import train_network
 
 # spelt out, since the variable that hides GPUs from other tests is set after this module was imported
 GPUS = torch.cuda.device_count() if "PTYCHO_TORCH_GPU" in os.environ and torch.cuda.is_available() else 0
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(GPUS == 0, reason="torch finds no GPU"))]
 needs_gpu = pytest.mark.skipif(GPUS == 0, reason="torch finds no GPU")
-pytestmark = [pytest.mark.integration, pytest.mark.gpu]
+DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, needs_gpu])]
+pytestmark = pytest.mark.integration
 _STEPS = 4
 
 
@@ -97,6 +97,7 @@ def measure_difference(first: dict[str, Any], second: dict[str, Any]) -> float:
     return float(np.linalg.norm(both[0] - both[1]) / np.linalg.norm(both[0]))
 
 
+@pytest.mark.gpu
 @needs_gpu
 def test_gpu_training(train: Callable[..., Any], figures: dict[str, Any]) -> None:
     result, weights = train("cuda", accelerator="cuda")
@@ -178,6 +179,7 @@ def test_distributed_data_parallel_training(train: Callable[..., Any], figures: 
     figures[f"{device}_two_processes_speedup"] = result.patterns_per_second / whole.patterns_per_second
 
 
+@pytest.mark.gpu
 @needs_gpu
 def test_cpu_vs_gpu_performance(train: Callable[..., Any], figures: dict[str, Any]) -> None:
     result, weights = train("cuda")
@@ -186,6 +188,7 @@ def test_cpu_vs_gpu_performance(train: Callable[..., Any], figures: dict[str, An
     figures["gpu_over_cpu_speed"] = result.patterns_per_second / slow.patterns_per_second
 
 
+@pytest.mark.gpu
 @needs_gpu
 def test_gpu_memory_profiling(scan: Scan, figures: dict[str, Any]) -> None:
     module, batch = take_batch(scan, "cuda")
