@@ -59,7 +59,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def runners(session: nox.Session) -> None:
-    """Run every console script briefly with every configuration, each in a process of its own; arguments go to pytest."""
+    """Run every console script briefly, in a process of its own, with every configuration; arguments go to pytest."""
     session.run(
         "python", "-m", "pytest", "-m", "slow", "tests/test_runner_integration.py", "tests/run", *session.posargs
     )
