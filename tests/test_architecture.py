@@ -42,7 +42,7 @@ LIBRARIES: dict[str, set[str]] = {
     "evaluate": {"torch", "numpy", "scipy", "matplotlib"},
     "models": {"torch", "numpy", "scipy"},
     "training": {"torch", "numpy", "jaxtyping", "lightning"},
-    "workflows": {"torch", "numpy"},
+    "workflows": {"numpy"},
     "contracts": {"torch", "numpy"},
     "cli": {"argcomplete", "numpy", "tqdm", "yaml"},
     "run": {"hydra", "omegaconf", "optuna", "sqlalchemy", "yaml"},

@@ -57,4 +57,4 @@ def _call(*words: str, folder: Path, capture: bool = False) -> subprocess.Comple
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
