@@ -8,15 +8,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ptycho_torch.config import Experiment
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import CheckpointError
 from ptycho_torch.models.bundle import save_bundle
 from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
-from ptycho_torch.networks.build import build_network
-from ptycho_torch.runtime.device import find_rank_device
 from ptycho_torch.runtime.launch import launch
 from ptycho_torch.runtime.progress import Stages
 from ptycho_torch.runtime.ranks import Ranks, describe_scan, find_ranks, is_launched, join_ranks
@@ -24,9 +20,10 @@ from ptycho_torch.runtime.run_record import RunRecord, check_run
 from ptycho_torch.storage.locking import lock_folder
 from ptycho_torch.storage.writing import check_folder, prepare_folder
 from ptycho_torch.training.bootstrap import bootstrap_probes
+from ptycho_torch.training.check import check_settings
 from ptycho_torch.training.datamodule import ScanDataModule
 from ptycho_torch.training.fit import LAST_NAME, TrainingResult, fit
-from ptycho_torch.training.hardware import check_groups, check_hardware
+from ptycho_torch.training.hardware import check_groups
 
 # function of the network, the folder of the results and the files of the scans that returns the parameters of a bundle
 Params = Callable[[TrainedNetwork, Path, Sequence[Path]], Mapping[str, Any]]
@@ -111,22 +108,6 @@ def train_network(
             values = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(result).items()}
             record.finish(results=values)
     return result
-
-
-def check_settings(experiment: Experiment, patch_px: int, device: str) -> torch.device:
-    """Check that a network can be trained on patterns of a size, on a device, as the settings say.
-
-    Returns:
-        The device.
-
-    Raises:
-        ConfigError: it cannot, or the device does not exist.
-    """
-    ranks = find_ranks(experiment.trainer)
-    place = find_rank_device(device, experiment.trainer, ranks)
-    check_hardware(experiment, place, ranks)
-    build_network(experiment, patch_px)
-    return place
 
 
 def _check(scans: Sequence[Scan], experiment: Experiment, device: str, ranks: Ranks) -> torch.device:
