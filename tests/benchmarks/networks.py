@@ -9,6 +9,7 @@ settings and learning rate; the steps that fill the time are found from a short 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -79,7 +80,9 @@ def _measure_speed(scan: Scan, name: str, model: ModelSettings) -> float:
 
 def _measure_quality(scan: Scan, model: ModelSettings, steps: int, seed: int) -> dict[str, float]:
     network = _train(scan, model, steps, seed)
-    return compare(scan, _make_predictor(scan, network).predict(scan, 64).canvas)
+    figures = compare(scan, _make_predictor(scan, network).predict(scan, 64).canvas)
+    print(model.network, steps, seed, figures, file=sys.stderr, flush=True)
+    return figures
 
 
 def _train(scan: Scan, model: ModelSettings, steps: int, seed: int) -> TrainedNetwork:
