@@ -79,7 +79,7 @@ class Predictor:
     def predict_patches(self, scan: Scan, patterns: slice | NDArray[np.int64]) -> Tensor:
         """Predict the complex object patches of some patterns, (pattern, h, w), on the device."""
         good = torch.from_numpy(scan.good_pixels.astype(np.float32)).to(self._device)
-        counts = torch.from_numpy(scan.counts[patterns]).to(self._device) * good
+        counts = torch.from_numpy(scan.counts[patterns] * scan.good_pixels).to(self._device)
         background = None if scan.background is None else torch.from_numpy(scan.background.copy()).to(self._device)
         sample_counts = subtract_background(counts, background)
         result: Tensor = self._generator(make_network_input(sample_counts, self._photons), self._wave[None], good[None])
