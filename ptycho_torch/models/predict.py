@@ -81,10 +81,11 @@ class Predictor:
     @torch.inference_mode()
     def predict_patches(self, scan: Scan, patterns: slice | NDArray[np.int64]) -> Tensor:
         """Predict the complex object patches of some patterns, (pattern, h, w), on the device."""
+        good = torch.from_numpy(scan.good_pixels.astype(np.float32)).to(self._device)
         counts = torch.from_numpy(scan.counts[patterns] * scan.good_pixels).to(self._device)
         background = None if scan.background is None else torch.from_numpy(scan.background.copy()).to(self._device)
         sample_counts = subtract_background(counts, background)
-        result: Tensor = self._generator(make_network_input(sample_counts, self._photons), self._wave[None])
+        result: Tensor = self._generator(make_network_input(sample_counts, self._photons), self._wave[None], good[None])
         return result
 
     def predict(self, scan: Scan, batch_size: int, progress: Progress | None = None) -> Prediction:

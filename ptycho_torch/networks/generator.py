@@ -53,28 +53,32 @@ class Generator(nn.Module):
         return [self.body, *self.corrections]
 
     def forward(
-        self, amplitude: Float[Tensor, "pattern h w"], probes: Complex[Tensor, "#pattern mode h w"]
+        self,
+        amplitude: Float[Tensor, "pattern h w"],
+        probes: Complex[Tensor, "#pattern mode h w"],
+        good: Float[Tensor, "#pattern h w"] | None = None,
     ) -> Complex[Tensor, "pattern h w"]:
         """Make patches: vacuum everywhere before any training, and always where the probe is dark.
 
         Args:
             amplitude: patterns, normalised by `physics.scale.make_network_input`.
             probes: one probe or one for each pattern, in any unit.
+            good: 1 on good detector pixels, 0 on bad ones, where the amplitudes are 0 too; None if all are good.
         """
         weight = self._weigh_pixels(sum_intensities(probes))
-        channels = self.body(self._crop(self._make_input(amplitude, probes)))
+        channels = self.body(self._crop(self._make_input(amplitude, probes, good)))
         patches = self._make_patches(channels, weight)
         for correction in self.corrections:
-            update = self._crop(_make_update(patches, amplitude, probes))
+            update = self._crop(_make_update(patches, amplitude, probes, good))
             channels = channels + correction(torch.cat([channels, update], dim=1))
             patches = self._make_patches(channels, weight)
         return patches
 
-    def _make_input(self, amplitude: Tensor, probes: Tensor) -> Tensor:
+    def _make_input(self, amplitude: Tensor, probes: Tensor, good: Tensor | None) -> Tensor:
         pattern = amplitude.unsqueeze(1)
         if self._seen == "pattern":
             return pattern
-        update = _make_update(torch.ones_like(probes[:, 0]), amplitude, probes)
+        update = _make_update(torch.ones_like(probes[:, 0]), amplitude, probes, good)
         return update if self._seen == "update" else torch.cat([pattern, update], dim=1)
 
     def _make_patches(self, channels: Tensor, weight: Tensor) -> Tensor:
@@ -98,9 +102,9 @@ def crops_input(seen: str, *, centred: bool) -> bool:
     return centred and seen == "update"
 
 
-def _make_update(patches: Tensor, amplitude: Tensor, probes: Tensor) -> Tensor:
+def _make_update(patches: Tensor, amplitude: Tensor, probes: Tensor, good: Tensor | None) -> Tensor:
     """Real and imaginary part of an update as two channels."""
-    update = _UPDATE_SCALE * update_patches(patches, amplitude, probes)
+    update = _UPDATE_SCALE * update_patches(patches, amplitude, probes, good)
     return torch.stack([update.real, update.imag], dim=1)
 
 

@@ -20,6 +20,7 @@ def update_patches(
     patches: Complex[Tensor, "#pattern h w"],
     amplitude: Float[Tensor, "pattern h w"],
     probes: Complex[Tensor, "#pattern mode h w"],
+    good: Float[Tensor, "#pattern h w"] | None = None,
 ) -> Complex[Tensor, "pattern h w"]:
     """Least-squares update of each patch by its own pattern.
 
@@ -30,12 +31,15 @@ def update_patches(
         patches: the object so far.
         amplitude: patterns, normalised by `scale.make_network_input`.
         probes: one probe, or one for each pattern, in any unit.
+        good: 1 on good detector pixels, 0 on bad ones, which change nothing; None if all are good.
     """
     illumination = sum_intensities(probes)
     waves = propagate_patches(patches, probes)
     # the probe's power in the unit of the patterns, whose mean square is 1
     expected = sum_intensities(waves) / illumination.mean(dim=(-2, -1), keepdim=True)
-    ratio = (amplitude / (expected + _FLOOR).sqrt()).clamp_max(_MOST)
-    change = propagate_back(waves * (ratio - 1)[:, None])
+    excess = (amplitude / (expected + _FLOOR).sqrt()).clamp_max(_MOST) - 1
+    if good is not None:
+        excess = excess * good
+    change = propagate_back(waves * excess[:, None])
     damping = _DAMPING * illumination.amax(dim=(-2, -1), keepdim=True)
     return (probes.conj() * change).sum(-3) / (illumination + damping)

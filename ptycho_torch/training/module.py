@@ -79,7 +79,8 @@ class ReconstructionModule(lightning.LightningModule):
         background = None if self.background is None else self.background[scan_index][:, None]
         sample_counts = subtract_background(counts, background)
         amplitude = make_network_input(sample_counts, self.photons[scan_index][:, None, None, None]).flatten(0, 1)
-        patches: Tensor = self.generator(amplitude, self.probes[scan_index].repeat_interleave(size, dim=0))
+        probes, good = (part[scan_index].repeat_interleave(size, dim=0) for part in (self.probes, self.good))
+        patches: Tensor = self.generator(amplitude, probes, good)
         return patches.unflatten(0, (groups, size))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:

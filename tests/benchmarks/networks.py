@@ -3,15 +3,17 @@
 python tests/benchmarks/networks.py [--object_px 320] [--cpu_seconds 60] [--steps 100] [--seeds 3]
 
 Each network is trained from each seed for an equal processor time, and for an equal number of steps, with its default
-settings and learning rate; the steps that fill the time are found from a short run before. Two tables in Markdown.
+settings and learning rate; the steps that fill the time are found from a short run before. Tables in Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +41,7 @@ _PROBING_STEPS = 8
 
 
 def main() -> None:
-    """Print the table of sizes and speeds, then that of quality."""
+    """Print the table of sizes and speeds, then those of quality."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--object_px", type=int, default=320)
     parser.add_argument("--cpu_seconds", type=float, default=60)
@@ -50,14 +52,19 @@ def main() -> None:
     header(f"{len(scan)} patterns of {scan.patch_px} px, dead leaves, {scan.photons_per_pattern:.0e} photons")
     print("| network | parameters | training, patterns per CPU s | inference, patterns per CPU s |\n|---|---|---|---|")
     costs = {name: _measure_speed(scan, name, model) for name, model in CONTENDERS.items()}
-    columns = [f"{limit}: {figure}" for limit in ("equal time", "equal steps") for figure in ("steps", *FIGURES)]
-    print(f"\n| network | {' | '.join(columns)} |\n|---{'|---' * len(columns)}|")
-    for name, model in CONTENDERS.items():
-        cells = []
-        for steps in (round(arguments.cpu_seconds / costs[name]), arguments.steps):
-            found = [_measure_quality(scan, model, steps, seed) for seed in range(arguments.seeds)]
-            cells += [str(steps), *(_spread([figures[figure] for figures in found]) for figure in FIGURES)]
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    steps = {name: (round(arguments.cpu_seconds / costs[name]), arguments.steps) for name in CONTENDERS}
+    found: dict[tuple[str, int], list[dict[str, float]]] = {}
+    # seed after seed, so that a run that is cut short has compared all networks
+    for seed, name, limit in product(range(arguments.seeds), CONTENDERS, range(2)):
+        figures = _measure_quality(scan, CONTENDERS[name], steps[name][limit], seed)
+        found.setdefault((name, limit), []).append(figures)
+        values = ", ".join(f"{figure} {value:.3f}" for figure, value in figures.items())
+        print(f"seed {seed}, {name}, {steps[name][limit]} steps: {values}", file=sys.stderr, flush=True)
+    for limit, title in enumerate((f"{arguments.cpu_seconds:g} CPU s", f"{arguments.steps} steps")):
+        print(f"\n| {title} | steps | {' | '.join(FIGURES)} |\n|---|---{'|---' * len(FIGURES)}|")
+        for name in CONTENDERS:
+            cells = [_spread([figures[figure] for figures in found[name, limit]]) for figure in FIGURES]
+            print(f"| {name} | {steps[name][limit]} | {' | '.join(cells)} |")
 
 
 def _measure_speed(scan: Scan, name: str, model: ModelSettings) -> float:

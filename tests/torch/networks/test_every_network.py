@@ -111,6 +111,16 @@ def test_a_pattern_does_not_know_its_batch(network: str, stages: int) -> None:
 
 
 @every_network
+def test_bad_pixels_do_not_count_as_dark_ones(network: str) -> None:
+    generator, patterns, probe = awake(network, input="update", stages=2), patterns_of(SIDE), probe_of(SIDE)
+    good = torch.ones(1, SIDE, SIDE)
+    good[0, 14:18, 15:19] = 0
+    patches = generator(patterns * good, probe, good)
+    torch.testing.assert_close(generator(patterns * (2 - good), probe, good), patches)
+    assert (generator(patterns * good, probe) - patches).abs().max() > 1e-3
+
+
+@every_network
 @pytest.mark.parametrize("stages", [1, 2])
 def test_every_weight_learns(network: str, stages: int) -> None:
     generator = awake(network, stages=stages)

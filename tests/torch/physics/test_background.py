@@ -83,7 +83,7 @@ class Echo(Generator):
     def __init__(self) -> None:
         super().__init__(torch.nn.Identity(), torch.nn.Identity())
 
-    def forward(self, amplitude: Tensor, light: Tensor) -> Tensor:
+    def forward(self, amplitude: Tensor, probes: Tensor, good: Tensor | None = None) -> Tensor:
         """The input."""
         return amplitude + 0j
 

@@ -76,3 +76,17 @@ def test_units_of_the_probe_do_not_matter(rng: np.random.Generator) -> None:
     amplitude = shown(counts_of(samples(rng, 1), probe), probe)
     found = [update_patches(start, amplitude, factor * tensor(probe)[None]) for factor in (1.0, 1e-2)]
     torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-4)
+
+
+def test_bad_pixels_change_nothing(rng: np.random.Generator) -> None:
+    probe, start = compact_probe(SIDE, photons=1e4), samples(rng, 2)
+    counts = counts_of(samples(rng, 2), probe)
+    good = torch.ones(1, SIDE, SIDE)
+    good[0, 10:14, 11:15] = 0
+    found = [
+        update_patches(tensor(start), shown(np.where(good[0] > 0, counts, value), probe), tensor(probe)[None], good)
+        for value in (0, 1e3)
+    ]
+    torch.testing.assert_close(found[0], found[1])
+    without = update_patches(tensor(start), shown(np.where(good[0] > 0, counts, 0), probe), tensor(probe)[None])
+    assert (without - found[0]).abs().max() > 1e-2

@@ -29,7 +29,7 @@ class Recited(Generator):
         self.patches = torch.from_numpy(patches.astype(np.complex64))
         self.shown = torch.from_numpy(np.sqrt(scan.counts)).flatten(1)
 
-    def forward(self, amplitude: Tensor, probes: Tensor) -> Tensor:
+    def forward(self, amplitude: Tensor, probes: Tensor, good: Tensor | None = None) -> Tensor:
         """The patches of the patterns that look like these."""
         likeness = torch.nn.functional.normalize(amplitude.flatten(1)) @ torch.nn.functional.normalize(self.shown).mT
         return self.patches[likeness.argmax(dim=1)]
@@ -184,7 +184,7 @@ class Listening(Generator):
         super().__init__(nn.Identity(), nn.Identity())
         self.heard: list[Tensor] = []
 
-    def forward(self, amplitude: Tensor, probes: Tensor) -> Tensor:
+    def forward(self, amplitude: Tensor, probes: Tensor, good: Tensor | None = None) -> Tensor:
         """Ones."""
         self.heard.append(amplitude)
         return torch.ones_like(amplitude) + 0j

@@ -29,7 +29,7 @@ class Known(Generator):
         self.patches = torch.from_numpy((patches.conj() if wrong else patches).astype(np.complex64))
         self.shown = nn.functional.normalize(torch.from_numpy(np.sqrt(scan.counts)).flatten(1))
 
-    def forward(self, amplitude: Tensor, probes: Tensor) -> Tensor:
+    def forward(self, amplitude: Tensor, probes: Tensor, good: Tensor | None = None) -> Tensor:
         """The patches of the patterns that look like these."""
         return self.patches[(nn.functional.normalize(amplitude.flatten(1)) @ self.shown.mT).argmax(dim=1)]
 

@@ -34,7 +34,7 @@ class Lookup(Generator):
         self.table = nn.Parameter(table)
         self.numbers = torch.zeros(0, dtype=torch.long)
 
-    def forward(self, amplitude: Tensor, probes: Tensor) -> Tensor:
+    def forward(self, amplitude: Tensor, probes: Tensor, good: Tensor | None = None) -> Tensor:
         """The rows of the table that `numbers` names."""
         return torch.view_as_complex(self.table)[self.numbers]
 
@@ -223,7 +223,7 @@ class Listening(Generator):
         super().__init__(nn.Identity(), nn.Identity())
         self.amplitude, self.probes = torch.zeros(0), torch.zeros(0)
 
-    def forward(self, amplitude: Tensor, probes: Tensor) -> Tensor:
+    def forward(self, amplitude: Tensor, probes: Tensor, good: Tensor | None = None) -> Tensor:
         """Ones."""
         self.amplitude, self.probes = amplitude, probes
         return torch.ones_like(amplitude) + 0j
