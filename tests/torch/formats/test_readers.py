@@ -93,6 +93,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path, Dat
 
 
 def test_the_scan_is_the_one_that_was_written(case: tuple[str, Path, DataSettings]) -> None:
+    """[DC-7.2]"""
     name, path, settings = case
     wanted, found = make_written(), read_one_scan(path, settings)
     np.testing.assert_allclose(found.counts, wanted.counts, rtol=1e-5, atol=1e-3)
@@ -105,6 +106,7 @@ def test_the_scan_is_the_one_that_was_written(case: tuple[str, Path, DataSetting
 
 
 def test_what_a_reader_finds_does_not_depend_on_the_name(case: tuple[str, Path, DataSettings]) -> None:
+    """[DC-7.1]"""
     _, path, settings = case
     if path.is_dir() or path.suffix == ".raw" or len(list_scan_files(path)) > 1:
         pytest.skip("its files find each other by their names")
