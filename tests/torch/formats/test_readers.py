@@ -1,0 +1,135 @@
+"""What every reader keeps to: the same scan, written as other programs write it, reads as the same scan."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from foreign_files import (
+    GEOMETRY,
+    PIXEL_M,
+    RASTER,
+    SIDE,
+    STEP_PX,
+    Written,
+    make_written,
+    write_block,
+    write_cxi,
+    write_cxi_compressed,
+    write_cxi_turned,
+    write_dectris,
+    write_emd,
+    write_empad,
+    write_fold_slice,
+    write_hdf5,
+    write_matlab_5,
+    write_matlab_7,
+    write_merlin,
+    write_nxcxi,
+    write_nxptycho,
+    write_ptychonn,
+    write_ptychopinn,
+    write_ptychopinn_old,
+    write_ptyd,
+    write_tiffs,
+    write_workflow_folder,
+)
+
+from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.errors import DataError
+from ptycho_torch.formats import list_scan_files, read_one_scan
+
+STEM: dict[str, Any] = {"step_m": STEP_PX * PIXEL_M, "pixel_m": PIXEL_M}
+
+
+# how each is written, the settings that the README tells to add, and whether the file contains a probe
+CASES: dict[str, tuple[Callable[[Written, Path], Path], dict[str, Any], bool]] = {
+    "CXI": (write_cxi, {}, True),
+    "CXI, compressed": (write_cxi_compressed, {}, True),
+    "CXI, turned detector": (write_cxi_turned, {}, True),
+    "NXcxi_ptycho": (write_nxcxi, {}, False),
+    "NXptycho": (write_nxptycho, {}, False),
+    "Ptychodus": (write_workflow_folder, {}, True),
+    "ptyd": (write_ptyd, {}, False),
+    "PtychoPINN": (write_ptychopinn, {}, True),
+    "PtychoPINN, old": (write_ptychopinn_old, {}, True),
+    "PtychoNN": (write_ptychonn, {}, True),
+    "MATLAB 5": (write_matlab_5, {}, True),
+    "MATLAB 7.3": (write_matlab_7, {}, True),
+    "fold_slice": (write_fold_slice, {}, False),
+    "HDF5 by names": (
+        write_hdf5,
+        {"patterns": "measurement/eiger/images", "positions": "measurement/stage"} | GEOMETRY,
+        True,
+    ),
+    "TIFF folder": (write_tiffs, {"positions": "{folder}/positions.csv"}, False),
+    "Dectris": (write_dectris, {"raster_columns": RASTER[1], "step_m": STEP_PX * PIXEL_M}, False),
+    "EMPAD": (
+        write_empad,
+        STEM | {"raster_columns": RASTER[1], "crop_px": SIDE, "pixel_m": PIXEL_M * SIDE / 128},
+        False,
+    ),
+    "Merlin": (write_merlin, STEM | {"raster_columns": RASTER[1]}, False),
+    "block file": (write_block, {"pixel_m": PIXEL_M}, False),
+    "EMD": (write_emd, {}, False),
+}
+NEEDS = {"Merlin": "rsciio", "CXI, compressed": "hdf5plugin"}
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path, DataSettings]:
+    """Name of a format, the path of a scan in it, and the settings with which it is read."""
+    package = NEEDS.get(request.param)
+    if package and importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    write, settings, _ = CASES[request.param]
+    path = write(make_written(), tmp_path)
+    if str(settings.get("positions", "")).startswith("{folder}"):
+        settings = settings | {"positions": settings["positions"].format(folder=tmp_path)}
+    return request.param, path, DataSettings(**settings)
+
+
+def attempt(path: Path, settings: DataSettings) -> Scan | str:
+    """The scan, or why it cannot be read."""
+    try:
+        return read_one_scan(path, settings)
+    except DataError as error:
+        return str(error)
+
+
+def test_the_scan_is_the_one_that_was_written(case: tuple[str, Path, DataSettings]) -> None:
+    """[DC-7.2]"""
+    name, path, settings = case
+    wanted, found = make_written(), attempt(path, settings)
+    assert isinstance(found, Scan), f"the file was not read: {found}"
+    np.testing.assert_allclose(found.counts, wanted.counts, rtol=1e-5, atol=1e-3)
+    moved = found.positions_px - found.positions_px[0]
+    np.testing.assert_allclose(moved, wanted.positions_px - wanted.positions_px[0], atol=2e-3)
+    assert found.good_pixels.all()
+    if CASES[name][2]:
+        assert found.probe is not None
+        np.testing.assert_allclose(found.probe[0], wanted.probe, rtol=1e-5)
+
+
+def test_what_a_reader_finds_does_not_depend_on_the_name(case: tuple[str, Path, DataSettings]) -> None:
+    """[DC-7.1]"""
+    _, path, settings = case
+    if path.is_dir() or path.suffix == ".raw" or len(list_scan_files(path)) > 1:
+        pytest.skip("its files find each other by their names")
+    wanted = read_one_scan(path, settings)
+    found = read_one_scan(path.rename(path.with_name("other.dat")), settings)
+    np.testing.assert_array_equal(found.counts, wanted.counts)
+    np.testing.assert_array_equal(found.positions_px, wanted.positions_px)
+
+
+def test_the_object_pixel_follows_from_the_geometry(tmp_path: Path) -> None:
+    for name in ("CXI", "NXcxi_ptycho", "NXptycho", "ptyd"):
+        folder = tmp_path / name
+        folder.mkdir()
+        found = read_one_scan(CASES[name][0](make_written(), folder))
+        assert found.pixel_m == pytest.approx(PIXEL_M, rel=1e-4), name
