@@ -13,6 +13,7 @@ from ptycho_torch.cli.main import main
 
 @pytest.mark.parametrize("case", BAD_FILES)
 def test_a_file_that_is_no_scan_is_refused(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """[DC-7.4]"""
     make, wanted = BAD_FILES[case]
     path = make(tmp_path)
     before = sorted(tmp_path.rglob("*"))

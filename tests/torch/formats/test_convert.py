@@ -47,6 +47,7 @@ def assert_same(found: Scan, wanted: Scan) -> None:
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("write", [write_cxi, write_ptyd, write_matlab_7])
 def test_a_scan_survives_each_format(ending: str, write: object, tmp_path: Path) -> None:
+    """[DC-7.3]"""
     source = write(make_written(), tmp_path)  # type: ignore[operator]
     wanted = read_one_scan(source)
     found = convert(source, tmp_path / f"out{ending}")

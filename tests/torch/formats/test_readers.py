@@ -40,6 +40,8 @@ from foreign_files import (
 )
 
 from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.errors import DataError
 from ptycho_torch.formats import list_scan_files, read_one_scan
 
 STEM: dict[str, Any] = {"step_m": STEP_PX * PIXEL_M, "pixel_m": PIXEL_M}
@@ -92,9 +94,19 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path, Dat
     return request.param, path, DataSettings(**settings)
 
 
+def attempt(path: Path, settings: DataSettings) -> Scan | str:
+    """The scan, or why it cannot be read."""
+    try:
+        return read_one_scan(path, settings)
+    except DataError as error:
+        return str(error)
+
+
 def test_the_scan_is_the_one_that_was_written(case: tuple[str, Path, DataSettings]) -> None:
+    """[DC-7.2]"""
     name, path, settings = case
-    wanted, found = make_written(), read_one_scan(path, settings)
+    wanted, found = make_written(), attempt(path, settings)
+    assert isinstance(found, Scan), f"the file was not read: {found}"
     np.testing.assert_allclose(found.counts, wanted.counts, rtol=1e-5, atol=1e-3)
     moved = found.positions_px - found.positions_px[0]
     np.testing.assert_allclose(moved, wanted.positions_px - wanted.positions_px[0], atol=2e-3)
@@ -105,6 +117,7 @@ def test_the_scan_is_the_one_that_was_written(case: tuple[str, Path, DataSetting
 
 
 def test_what_a_reader_finds_does_not_depend_on_the_name(case: tuple[str, Path, DataSettings]) -> None:
+    """[DC-7.1]"""
     _, path, settings = case
     if path.is_dir() or path.suffix == ".raw" or len(list_scan_files(path)) > 1:
         pytest.skip("its files find each other by their names")
