@@ -184,12 +184,15 @@ def record_result(
         The exit code: 3 if the reconstruction failed, otherwise 0.
     """
     from ptycho_torch.formats import list_scan_files
+    from ptycho_torch.runtime.device import find_rank_device
     from ptycho_torch.runtime.ranks import find_ranks
     from ptycho_torch.storage.locking import lock_folder
     from ptycho_torch.workflows.outputs import write_result
     from ptycho_torch.workflows.refinement import Refinement
 
-    if not find_ranks(trainer).is_first:
+    ranks = find_ranks(trainer)
+    find_rank_device(arguments.device, trainer, ranks)  # before a folder is made
+    if not ranks.is_first:
         return 3 if reconstruct().verdict.word == "failed" else 0
     stored = {name: section.to_dict() for name, section in {**settings, "trainer": trainer}.items()}
     with lock_folder(arguments.output_dir):

@@ -158,7 +158,8 @@ def test_flash_attention_integration(figures: dict[str, Any], device: str) -> No
         torch.manual_seed(1)
         for weight in network.parameters():
             torch.nn.init.normal_(weight, std=0.05)
-        patterns, probe = torch.rand(8, 64, 64, device=device), torch.rand(1, 64, 64, device=device)
+        patterns = torch.rand(8, 64, 64, device=device)
+        probe = torch.rand(1, 1, 64, 64, device=device).to(torch.complex64)
         with sdpa_kernel(SDPBackend.MATH):
             wanted = network(patterns, probe)
         with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]):
