@@ -10,13 +10,13 @@ from ptycho_torch.physics.propagate import propagate, propagate_wrapped, sum_int
 
 
 def propagate_patches(
-    patches: Complex[Tensor, "pattern h w"], probes: Complex[Tensor, "pattern mode h w"], *, wrapped: bool = False
+    patches: Complex[Tensor, "#pattern h w"], probes: Complex[Tensor, "#pattern mode h w"], *, wrapped: bool = False
 ) -> Complex[Tensor, "pattern mode h w"]:
     """Far field of object patches under probes that are already shifted to each position.
 
     Args:
         patches: object patches.
-        probes: probe at each position.
+        probes: probe at each position, or one for all.
         wrapped: patches, probes and waves are in wrapped order.
     """
     return (propagate_wrapped if wrapped else propagate)(patches.unsqueeze(-3) * probes)

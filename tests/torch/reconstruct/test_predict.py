@@ -183,10 +183,13 @@ class Listening(Generator):
     def __init__(self) -> None:
         super().__init__(nn.Identity(), nn.Identity())
         self.heard: list[Tensor] = []
+        self.good: list[Tensor] = []
 
     def forward(self, amplitude: Tensor, probes: Tensor, good: Tensor | None = None) -> Tensor:
         """Ones."""
         self.heard.append(amplitude)
+        assert good is not None
+        self.good.append(good)
         return torch.ones_like(amplitude) + 0j
 
 
@@ -202,6 +205,16 @@ def test_the_network_is_shown_amplitudes_of_order_one_at_any_dose(small_scan: Sc
         for images in (small_scan.counts / small_scan.counts.max(), shown**2 / shown.max() ** 2)
     )
     np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_the_network_is_told_which_pixels_are_bad(small_scan: Scan) -> None:
+    good = np.ones((32, 32), bool)
+    good[3, 4:7] = False
+    generator = Listening()
+    predicted(generator, replace(small_scan, good_pixels=good), 20)
+    assert generator.good
+    for shown in generator.good:
+        np.testing.assert_array_equal(shown.numpy(), good[None])
 
 
 def test_a_flat_probe_is_refused(small_scan: Scan) -> None:

@@ -221,11 +221,12 @@ class Listening(Generator):
 
     def __init__(self) -> None:
         super().__init__(nn.Identity(), nn.Identity())
-        self.amplitude, self.probes = torch.zeros(0), torch.zeros(0)
+        self.amplitude, self.probes, self.good = torch.zeros(0), torch.zeros(0), torch.zeros(0)
 
     def forward(self, amplitude: Tensor, probes: Tensor, good: Tensor | None = None) -> Tensor:
         """Ones."""
-        self.amplitude, self.probes = amplitude, probes
+        assert good is not None
+        self.amplitude, self.probes, self.good = amplitude, probes, good
         return torch.ones_like(amplitude) + 0j
 
 
@@ -244,6 +245,7 @@ def test_each_pattern_is_shown_with_the_dose_and_probe_of_its_own_scan(
         shown = generator.amplitude[number].numpy()
         np.testing.assert_allclose(shown, np.sqrt(counts) * SIDE / np.sqrt((900, 1300)[scan]), rtol=1e-5, atol=1e-6)
         np.testing.assert_array_equal(generator.probes[number].numpy(), PROBES[scan].astype(np.complex64))
+        np.testing.assert_array_equal(generator.good[number].numpy(), GOOD[scan])
 
 
 def test_steps_lower_the_loss(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
