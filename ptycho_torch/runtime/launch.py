@@ -13,6 +13,7 @@ import pickle
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -22,6 +23,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.multiprocessing import _prctl_pr_set_pdeathsig  # type: ignore[attr-defined]
 from torch.multiprocessing.spawn import ProcessExitedException, start_processes
 
 from ptycho_torch import errors
@@ -66,8 +68,9 @@ def launch(ranks: Ranks, function: Callable[..., T], *arguments: Any, **options:
         )
         relay = _Relay(receiver, progress)
         try:
-            while not started.join(timeout=0.05, grace_period=_GRACE_SECONDS):
-                relay.forward()
+            with _interrupt_on_sigterm():
+                while not started.join(timeout=0.05, grace_period=_GRACE_SECONDS):
+                    relay.forward()
         except ProcessExitedException:
             raise _find_error(folder, started.processes) from None
         finally:
@@ -79,7 +82,8 @@ def launch(ranks: Ranks, function: Callable[..., T], *arguments: Any, **options:
 
 
 def _run(rank: int, folder: Path, size: int, threads: int, level: int, sender: Connection | None) -> None:
-    """Body of each process."""
+    """Body of each process; it ends with the process that started it, also if the terminal's signals are ignored."""
+    _prctl_pr_set_pdeathsig(signal.SIGKILL)
     # Lightning reads the local rank
     os.environ |= {"LOCAL_RANK": str(rank), LAUNCH_VARIABLE: f"{rank} {size} {folder / 'store'}"}
     torch.set_num_threads(threads)
@@ -96,6 +100,19 @@ def _run(rank: int, folder: Path, size: int, threads: int, level: int, sender: C
         sys.exit(_REFUSED)
     if rank == 0:
         _store(result, folder, "result")
+
+
+@contextmanager
+def _interrupt_on_sigterm() -> Iterator[None]:
+    """Treat a request to end as an interruption, which ends the started processes as well."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _find_error(folder: Path, processes: list[Any]) -> PtychoError:

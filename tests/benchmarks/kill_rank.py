@@ -10,6 +10,7 @@ no older than one interval.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -28,8 +29,15 @@ NETWORK = ("--width=4", "--depth=1", "--group_size=4", "--batch_size=2", "--boot
 
 def find_children(parent: int) -> list[int]:
     """Processes that a process started with multiprocessing, in the order of their start."""
-    text = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="utf-8")
-    return [child for child in map(int, text.split()) if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    found = []
+    # each of them may end at any moment
+    with contextlib.suppress(OSError):
+        text = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="utf-8")
+        for child in map(int, text.split()):
+            with contextlib.suppress(OSError):
+                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(child)
+    return found
 
 
 def start(folder: Path, checkpoint: Path, steps: int, devices: int) -> subprocess.Popen[str]:

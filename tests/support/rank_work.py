@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +112,12 @@ def fail_alone() -> None:
         if ranks.rank == 1:
             raise RankError("process 1 has its reasons")
         ranks.gather(0)
+
+
+def wait_long(folder: Path) -> None:
+    """Write the number of this process and wait for a signal that ends it."""
+    ranks = find_ranks(TrainerSettings(devices=2))
+    with join_ranks(ranks, {}):
+        (folder / f"{ranks.rank}.pid").write_text(str(os.getpid()))
+        ranks.gather(0)
+        time.sleep(600)

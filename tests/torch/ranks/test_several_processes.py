@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,6 +128,39 @@ def test_a_process_that_is_killed_ends_the_others_with_a_message(lost: int) -> N
 def test_the_error_of_one_process_is_that_of_all() -> None:
     with pytest.raises(RankError, match="process 1 has its reasons"):
         launch(find_ranks(TrainerSettings(devices=2)), fail_alone)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_processes_end_with_the_one_that_started_them(tmp_path: Path, how: signal.Signals) -> None:
+    program = (
+        "from pathlib import Path; from rank_work import wait_long; from ptycho_torch.config import TrainerSettings\n"
+        "from ptycho_torch.runtime.launch import launch; from ptycho_torch.runtime.ranks import find_ranks\n"
+        f"launch(find_ranks(TrainerSettings(devices=2)), wait_long, Path({str(tmp_path)!r}))\n"
+    )
+    paths = os.pathsep.join([str(Path(__file__).parents[2] / "support"), str(Path(__file__).parents[3])])
+    # as in a job in the background, whose processes ignore the terminal's signals
+    command = ["sh", "-c", 'trap "" INT; exec "$0" -c "$1"', sys.executable, program]
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": paths}, stderr=subprocess.DEVNULL)
+    numbers = [tmp_path / f"{rank}.pid" for rank in (0, 1)]
+    wait_until(lambda: all(path.exists() and path.read_text() for path in numbers))
+    started = [Path("/proc") / path.read_text() for path in numbers]
+    process.send_signal(how)
+    process.wait(60)
+    wait_until(lambda: not any(is_running(folder) for folder in started))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process still does something; nobody may have collected the remains of one that ended."""
+    with contextlib.suppress(OSError):
+        return ") Z" not in (folder / "stat").read_text(encoding="utf-8")
+    return False
 
 
 @pytest.mark.parametrize("starter", ["torchrun", "slurm"])
