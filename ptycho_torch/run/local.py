@@ -20,11 +20,13 @@ class LocalLauncher(Settings):
     processes: int = setting(1, at_least=1, at_most=1024, help="runs at the same time")
 
     def launch(self, jobs: Sequence[dict[str, Any]]) -> list[int]:
-        """Run configurations, given as plain values, and return their exit codes."""
+        """Run configurations, given as plain values, and return their exit codes; standard error names each run."""
+
+        def run(number: int) -> int:
+            place = jobs[number].get("run", {}).get("output_dir", "")
+            print(f"run {number + 1} of {len(jobs)}: {place}", file=sys.stderr, flush=True)
+            command = [sys.executable, "-m", f"{__package__}.job"]
+            return subprocess.run(command, input=json.dumps(jobs[number]), text=True, check=False).returncode
+
         with ThreadPoolExecutor(self.processes) as pool:
-            return list(pool.map(_run, jobs))
-
-
-def _run(values: dict[str, Any]) -> int:
-    command = [sys.executable, "-m", f"{__package__}.job"]
-    return subprocess.run(command, input=json.dumps(values), text=True, check=False).returncode
+            return list(pool.map(run, range(len(jobs))))

@@ -64,10 +64,11 @@ def test_a_sweep_goes_on_with_the_runs_that_have_not_finished() -> None:
 
 
 @pytest.mark.slow
-def test_runs_in_processes_of_their_own_give_the_same(folder: Path) -> None:
+def test_runs_in_processes_of_their_own_give_the_same(capfd: pytest.CaptureFixture[str]) -> None:
     sweep("refine.seed=0,1")
     words = [*REFINE, "refine.seed=0,1", "run.output_dir=other", "launcher.processes=2", "-m"]
     assert main("refine", words) in (0, 3)
+    assert {"run 1 of 2: other/0", "run 2 of 2: other/1"} <= set(capfd.readouterr().err.splitlines())
     for number in ("0", "1"):
         figures = [json.loads(Path(root, number, "metrics.json").read_text())["R"] for root in ("sweep", "other")]
         assert figures[0] == pytest.approx(figures[1], rel=1e-5)
@@ -115,6 +116,7 @@ def test_a_search_in_another_space_is_refused() -> None:
     assert len(table()) == 1
 
 
+@pytest.mark.slow
 def test_a_seed_repeats_a_search_and_another_one_does_not() -> None:
     seen = []
     for seed in (0, 0, 1):
@@ -124,6 +126,7 @@ def test_a_seed_repeats_a_search_and_another_one_does_not() -> None:
     assert seen[0] == seen[1] != seen[2]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_ended_from_outside_counts_as_failed() -> None:
     search(RATES, trials=1)
     load().ask()
@@ -131,6 +134,7 @@ def test_a_run_that_was_ended_from_outside_counts_as_failed() -> None:
     assert [trial.state.name for trial in load().trials] == ["COMPLETE", "FAIL", "COMPLETE"]
 
 
+@pytest.mark.slow
 def test_whole_numbers_choices_and_options_of_groups_are_searched() -> None:
     search("refine.probe_modes=interval(1,2)", "refine.seed=range(0,3)", "data=default,counts", trials=2)
     assert all(row["overrides"]["refine.probe_modes"] in ("1", "2") for row in table())
