@@ -164,7 +164,7 @@ class Window:
 
 
 def _make_resampling(length: int, wanted: int) -> NDArray[np.complex128]:
-    """The matrix (wanted, length) that resamples a periodic function by its frequencies; pixel n//2 stays the middle."""
+    """The matrix (wanted, length) that resamples a periodic function by its frequencies about pixel n//2."""
     frequencies = np.arange(min(length, wanted)) - min(length, wanted) // 2
     of, to = ((np.arange(number) - number // 2) / number for number in (length, wanted))
     return np.exp(2j * np.pi * np.outer(to, frequencies)) @ np.exp(-2j * np.pi * np.outer(frequencies, of)) / length

@@ -213,7 +213,7 @@ BAD_FILES: dict[str, tuple[Maker, str]] = {
         npz(a=np.ones(3)),
         r"contain patterns, .* but contains a \(3,\); name them by --patterns",
     ),
-    "NPZ without positions": (npz(diffraction=COUNTS), "no positions; name them by --positions"),
+    "NPZ without positions": (npz(diffraction=COUNTS), "no positions; .*name them by --positions"),
     "complex patterns": (npz(data=COUNTS * 1j, scan=POSITIONS), "of type complex"),
     "more patterns than positions": (npz(data=COUNTS, scan=POSITIONS[1:]), "positions have shape"),
     "a lost position": (npz(data=COUNTS, scan=np.where(POSITIONS.max() == POSITIONS, np.nan, POSITIONS)), "NaN"),
