@@ -104,9 +104,11 @@ def survey(stack: PatternStack, masked: NDArray[np.bool_], saturation: float | N
     kept = np.concatenate(tally.kept)
     if not len(kept):
         raise ScanFileError(f"{name}: all {len(stack)} patterns consist of NaN, negative or saturated values")
-    is_marked = bool(tally.marks) and (
-        tally.is_integer or (len(tally.marks) <= _MOST_MARKS and all(mark == round(mark) for mark in tally.marks))
-    )
+    # a few whole values are marks; many different ones are noise around zero, as after subtraction of dark frames
+    is_marked = 0 < len(tally.marks) <= _MOST_MARKS and all(mark == round(mark) for mark in tally.marks)
+    if is_marked and (tally.negative > 0).mean() > _MANY_SHARE:
+        # so many pixels are a gap only if they are negative in most patterns
+        is_marked = float(tally.negative[tally.negative > 0].mean()) > len(kept) / 2
     bad = (tally.not_finite > 0) | (tally.saturated > 0) | ((tally.negative > 0) & is_marked)
     bad &= ~masked
     _report(tally, bad, is_marked, len(stack), kept, name)

@@ -8,7 +8,6 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample
 
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.data.scan import SMALLEST_PATCH_PX
@@ -149,10 +148,9 @@ class Window:
         """
         if self.is_whole or probe.shape[-2:] != self.stored or probe.dtype.kind not in "iufc":
             return probe
-        for axis in (-2, -1):
-            if probe.shape[axis] != self.side_px:
-                from_corner = np.fft.ifftshift(probe.astype(np.complex128), axis)
-                probe = np.fft.fftshift(resample(from_corner, self.side_px, axis=axis), axis)
+        if self.stored != (self.side_px, self.side_px):
+            rows, columns = (_make_resampling(length, self.side_px) for length in self.stored)
+            probe = rows @ probe @ columns.T
         if self.bin == 1:
             return probe
         offset = np.arange(self.side_px) - self.side_px // 2
@@ -163,3 +161,10 @@ class Window:
         if lost > _NOTICEABLE_SHARE:
             _log.warning("%s: %.0f %% of the probe lie outside of the field of view after binning", name, 100 * lost)
         return kept
+
+
+def _make_resampling(length: int, wanted: int) -> NDArray[np.complex128]:
+    """The matrix (wanted, length) that resamples a periodic function by its frequencies about pixel n//2."""
+    frequencies = np.arange(min(length, wanted)) - min(length, wanted) // 2
+    of, to = ((np.arange(number) - number // 2) / number for number in (length, wanted))
+    return np.exp(2j * np.pi * np.outer(to, frequencies)) @ np.exp(-2j * np.pi * np.outer(frequencies, of)) / length

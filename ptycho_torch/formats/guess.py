@@ -105,13 +105,13 @@ def guess_recording(table: ArrayTable, patterns: str | None = None) -> Recording
     _log.info(
         "%s: %s %s are read as %d patterns of %d × %d px", name, chosen, tuple(source.shape), len(stack), *stack.frame
     )
-    shape = source.shape[::-1] if table.is_column_major else source.shape
+    shape = stack.source.shape
     masks = _find_masks(table)
     return Recording(
         name=name,
         patterns=stack,
         positions=positions,
-        raster=(shape[0], shape[1]) if len(shape) == 4 and shape[0] > 1 and not table.is_column_major else None,
+        raster=(shape[0], shape[1]) if len(shape) == 4 and shape[0] > 1 else None,
         geometry=read_geometry(table),
         probe=_find_probe(table, stack.frame),
         contents=table.describe(),
@@ -147,6 +147,9 @@ def _orient(source: Any, name: str, count: int | None, table: ArrayTable) -> Pat
     """Tell which axis counts the patterns: by the number of positions, or else by the sides of the patterns."""
     shape = source.shape
     is_transposed = table.is_column_major or (table.kind == "HDF5 file" and name == _FOLD_SLICE)
+    if len(shape) == 4 and table.kind == "MATLAB file" and not table.is_column_major:
+        # (row, column, raster column, raster row): the third axis counts first
+        return PatternStack(np.asarray(source).transpose(3, 2, 0, 1))
     if len(shape) != 3:
         return PatternStack(source, is_transposed=is_transposed)
     if count is not None and (shape[0] == count) != (shape[2] == count):

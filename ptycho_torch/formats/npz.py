@@ -114,7 +114,7 @@ def _open_canonical(table: ArrayTable, patterns: str) -> Recording:
     if is_last:
         _log.info("%s: the pattern axis is the last one, as in old files; it is moved to the front", name)
     stack = PatternStack(stored, is_last=is_last)
-    shift_px = measure_export_shift(table.shapes, len(stored.shape), stack.frame[-1], name)
+    shift_px = measure_export_shift(table.shapes, stored.shape, name)
     return Recording(
         name=name,
         patterns=stack,
@@ -143,19 +143,18 @@ def to_coordinates(values: NDArray[Any], key: str, path: Path) -> NDArray[np.flo
     return values.astype(np.float64)
 
 
-def measure_export_shift(arrays: Container[str], axes: int, patch_px: int, name: str) -> float:
+def measure_export_shift(arrays: Container[str], shape: tuple[int, ...], name: str) -> float:
     """Distance in pixels by which positions must be shifted along both axes: half a pixel in exports of the client.
 
     Args:
         arrays: the arrays of the file, by whose names an export is recognised.
-        axes: number of axes of its patterns; with others than three the distance is 0.
-        patch_px: side of its patterns.
+        shape: shape of its patterns, (pattern, N, N) or (N, N, pattern); with other axes the distance is 0.
         name: name of the scan in the log.
     """
-    if axes != 3 or not all(key in arrays for key in _ONLY_TOGETHER_IN_EXPORTS):
+    if len(shape) != 3 or not all(key in arrays for key in _ONLY_TOGETHER_IN_EXPORTS):
         return 0.0
     _log.info("%s: is an export of Ptychodus; positions are shifted by half a pixel, to patch pixel N//2", name)
-    return half_pixel(patch_px)
+    return half_pixel(shape[1])
 
 
 def write_scan(scan: Scan, path: Path) -> None:

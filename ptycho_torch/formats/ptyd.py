@@ -72,13 +72,21 @@ def _find_bad_pixels(tree: Hdf5Tree, chunks: list[str]) -> NDArray[np.bool_] | N
         weights = tree.find(name)
         if weights is None or len(weights.shape) not in (2, 3) or weights.dtype.kind not in "biuf":
             continue
-        stack = PatternStack(weights)
-        for _, values in stack.read_parts():
+        for values in _read_weights(weights):
             found = (values == 0).any(axis=0)
             if bad is not None and bad.shape != found.shape:
                 raise tree.make_error(f"{name!r} has shape {weights.shape}, other weights {bad.shape}")
             bad = found if bad is None else bad | found
     return bad
+
+
+def _read_weights(weights: LazyArray) -> Iterator[NDArray[Any]]:
+    """Read weights (row, column), or (pattern, row, column) in parts, without those of patterns that have none."""
+    if len(weights.shape) == 2:
+        yield np.asarray(weights[()])[None]
+        return
+    for _, values in PatternStack(weights).read_parts():
+        yield values[values.any(axis=(1, 2))]
 
 
 def _read_geometry(tree: Hdf5Tree) -> Geometry:

@@ -220,7 +220,7 @@ class MemmapDatasetBridge:
             )
         name = self.npz_path.name
         stored = move_patterns_first(arrays.pop("diff3d"), arrays["xcoords"].size, name)
-        shift_px = measure_export_shift(arrays, stored.ndim, stored.shape[-1], name)
+        shift_px = measure_export_shift(arrays, stored.shape, name)
         if shift_px:
             arrays |= {key: to_coordinates(arrays[key], key, self.npz_path) + shift_px for key in _POSITIONS}
         if "bad_pixels" in arrays:

@@ -267,7 +267,7 @@ HOSTILE = {
     "fewer": (client_diffraction(counts(3), INDEXES), "3 patterns and 5 indexes"),
     "mask": (SOUND.changed(bad_pixels=np.zeros((8, 8), bool)), "mask has shape"),
     "NaN": (client_diffraction(np.full((5, 16, 16), np.nan), INDEXES), "consist of NaN"),
-    "negative": (client_diffraction(-counts().astype(int), INDEXES), "negative or saturated"),
+    "negative": (client_diffraction(-counts().astype(int), INDEXES), "no photons"),
 }
 
 

@@ -68,6 +68,14 @@ def test_a_lost_pattern_is_left_out_and_masks_nothing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scan.counts, np.delete(counts(), 4, axis=0))
 
 
+def test_whole_noise_around_zero_is_no_mark(tmp_path: Path) -> None:
+    for spread in (1, 4):
+        stored = counts() + np.random.default_rng(0).integers(-spread, spread + 1, counts().shape)
+        scan = read(tmp_path, stored)
+        assert scan.good_pixels.all()
+        np.testing.assert_array_equal(scan.counts, np.maximum(stored, 0))
+
+
 def test_noise_around_zero_is_set_to_zero_and_not_masked(tmp_path: Path) -> None:
     stored = counts() + np.random.default_rng(0).normal(0, 0.3, counts().shape)
     scan = read(tmp_path, stored, units="counts")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from foreign_files import (
+    DETECTOR_PIXEL_M,
     GEOMETRY,
     PIXEL_M,
     RASTER,
@@ -38,11 +41,12 @@ from foreign_files import (
     write_tiffs,
     write_workflow_folder,
 )
+from scipy.io import savemat
 
 from ptycho_torch.config.schema import DataSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DataError
-from ptycho_torch.formats import list_scan_files, read_one_scan
+from ptycho_torch.formats import list_scan_files, read_one_scan, read_scans
 
 STEM: dict[str, Any] = {"step_m": STEP_PX * PIXEL_M, "pixel_m": PIXEL_M}
 
@@ -133,3 +137,102 @@ def test_the_object_pixel_follows_from_the_geometry(tmp_path: Path) -> None:
         folder.mkdir()
         found = read_one_scan(CASES[name][0](make_written(), folder))
         assert found.pixel_m == pytest.approx(PIXEL_M, rel=1e-4), name
+
+
+def change_hdf5(path: Path, **changed: Any) -> Path:
+    """Replace datasets of a file; `None` removes one. The names have two underscores for a slash."""
+    with h5py.File(path, "a") as file:
+        for name, value in changed.items():
+            del file[name.replace("__", "/")]
+            if value is not None:
+                file[name.replace("__", "/")] = value
+    return path
+
+
+def raster_of_matlab(scan: Written, folder: Path) -> Path:
+    patterns = scan.counts.reshape(*RASTER, SIDE, SIDE).transpose(2, 3, 1, 0)
+    savemat(folder / "cbed.mat", {"cbed": patterns.astype(np.uint16)})
+    return folder / "cbed.mat"
+
+
+def raster_of_cxi(scan: Written, folder: Path) -> Path:
+    path = write_cxi(scan, folder)
+    with h5py.File(path) as file:
+        translation = file["entry_1/sample_1/geometry_1/translation"][()].reshape(*RASTER, 3)
+    patterns = scan.counts.reshape(*RASTER, SIDE, SIDE).astype(np.uint16)
+    return change_hdf5(
+        path,
+        entry_1__instrument_1__detector_1__data=patterns,
+        entry_1__sample_1__geometry_1__translation=translation,
+    )
+
+
+def virtual_dataset(scan: Written, folder: Path) -> Path:
+    write_dectris(scan, folder)
+    half, count = len(scan.counts) // 2, len(scan.counts)
+    layout = h5py.VirtualLayout(scan.counts.shape, "u4")
+    for part, number in ((slice(0, half), 1), (slice(half, count), 2)):
+        shape = (part.stop - part.start, SIDE, SIDE)
+        layout[part] = h5py.VirtualSource(f"scan_data_{number:06}.h5", "entry/data/data", shape)
+    with h5py.File(folder / "whole.h5", "w") as file:
+        file.create_virtual_dataset("data", layout)
+        file["positions"] = np.ascontiguousarray(scan.positions_px.T)
+    return folder / "whole.h5"
+
+
+def ptyd_in_parts(scan: Written, folder: Path) -> Path:
+    """Chunks in files of their own, one mask for all patterns, one pixel size for both axes."""
+    path = write_ptyd(scan, folder)
+    with h5py.File(path, "a") as file:
+        for name in list(file["chunks"]):
+            del file[f"chunks/{name}/weights"]
+            with h5py.File(folder / f"scan.ptyd.part{name}", "w") as part:
+                file.copy(f"chunks/{name}", part, "chunk")
+            del file[f"chunks/{name}"]
+            file[f"chunks/{name}"] = h5py.ExternalLink(f"scan.ptyd.part{name}", "chunk")
+        file["info/weight2d"] = np.ones((SIDE, SIDE))
+        del file["meta/psize"]
+        file["meta/psize"] = DETECTOR_PIXEL_M
+    return path
+
+
+VARIANTS: dict[str, tuple[Callable[[Written, Path], Path], dict[str, Any]]] = {
+    "CXI in electronvolts": (
+        lambda scan, folder: change_hdf5(write_cxi(scan, folder), entry_1__instrument_1__source_1__energy=8800.0),
+        {},
+    ),
+    "CXI without data_1": (lambda scan, folder: change_hdf5(write_cxi(scan, folder), entry_1__data_1=None), {}),
+    "CXI as a raster": (raster_of_cxi, {}),
+    "a virtual dataset": (virtual_dataset, {}),
+    "ptyd in parts": (ptyd_in_parts, {}),
+    "a raster of MATLAB": (raster_of_matlab, {"step_px": STEP_PX, "units": "counts"}),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variants_that_are_in_use(variant: str, tmp_path: Path) -> None:
+    write, settings = VARIANTS[variant]
+    wanted, found = make_written(), read_one_scan(write(make_written(), tmp_path), DataSettings(**settings))
+    np.testing.assert_allclose(found.counts, wanted.counts)
+    moved = found.positions_px - found.positions_px[0]
+    np.testing.assert_allclose(moved, wanted.positions_px - wanted.positions_px[0], atol=5e-3)
+
+
+def test_a_folder_of_scans_with_probes_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    first = make_written()
+    second = replace(first, probe=first.probe * 2j)
+    for name, written in (("a", first), ("b", second)):
+        write_cxi(written, tmp_path).rename(tmp_path / "scans" / f"{name}.cxi")
+    scans = read_scans(tmp_path / "scans")
+    assert [scan.name for scan in scans] == ["a.cxi", "b.cxi"]
+    for scan, wanted in zip(scans, (first, second), strict=True):
+        np.testing.assert_allclose(scan.require_probe()[0], wanted.probe)
+
+
+def test_files_that_belong_to_another_are_no_scans(tmp_path: Path) -> None:
+    for name, write in (("dectris", write_dectris), ("fold_slice", write_fold_slice)):
+        (tmp_path / name).mkdir()
+        path = write(make_written(), tmp_path / name)
+        found = read_scans(tmp_path / name, DataSettings(raster_columns=RASTER[1], step_px=STEP_PX))
+        assert [scan.name for scan in found] == [path.name]
