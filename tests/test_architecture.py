@@ -35,7 +35,7 @@ LIBRARIES: dict[str, set[str]] = {
     "networks": {"torch", "jaxtyping"},
     "data": {"numpy", "scipy"},
     "formats": {"numpy"},
-    "runtime": {"torch", "lightning"},
+    "runtime": {"torch", "numpy", "lightning", "filelock", "mlflow", "wandb"},
     "solve": {"torch", "numpy"},
     "simulate": {"torch", "numpy", "scipy"},
     "evaluate": {"torch", "numpy", "scipy", "matplotlib"},

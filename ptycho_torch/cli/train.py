@@ -23,11 +23,13 @@ from ptycho_torch.config import (
     InferenceSettings,
     ModelSettings,
     RefineSettings,
+    TrackingSettings,
     TrainingSettings,
 )
 from ptycho_torch.errors import ConfigError, require_torch
 from ptycho_torch.runtime.logs import quiet_lightning
 from ptycho_torch.runtime.threads import set_threads
+from ptycho_torch.runtime.trackers import require_trackers
 
 if TYPE_CHECKING:
     from ptycho_torch.data.scan import Scan
@@ -35,13 +37,14 @@ if TYPE_CHECKING:
 # the other settings of this section concern the polish, or have the name of a training setting
 _REFINE = ("probe_modes",)
 # of a settings file
-SECTIONS = ("data", "model", "training", "inference", "refine")
+SECTIONS = ("data", "model", "training", "inference", "refine", "tracking")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     add_run_options(parser, "training_outputs")
     parser.add_argument("--resume", action="store_true", help="continue the run in the output folder")
+    add_settings(parser, TrackingSettings)
     parser.add_argument(
         "--disable_mlflow", action="store_true", help="do not log to MLflow, even if MLFLOW_TRACKING_URI is set"
     )
@@ -65,10 +68,12 @@ def run(arguments: argparse.Namespace) -> None:
         training=collect_settings(arguments, TrainingSettings, base=base.training),
         inference=collect_settings(arguments, InferenceSettings, only=(), base=base.inference),
         refine=collect_settings(arguments, RefineSettings, only=_REFINE),
+        tracking=collect_settings(arguments, TrackingSettings),
     )
     if arguments.print_config:
         print_config(**{section.name: getattr(experiment, section.name) for section in fields(experiment)})
         return
+    require_trackers(experiment.tracking, mlflow=not arguments.disable_mlflow)
     require_torch("lightning")
     scans = read_input(arguments, experiment.data, several=True)
     _check_run(arguments, experiment, scans)

@@ -19,6 +19,7 @@ from ptycho_torch.networks.build import build_network
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Stages
 from ptycho_torch.runtime.run_record import RunRecord, check_run
+from ptycho_torch.runtime.trackers import require_trackers
 from ptycho_torch.storage.writing import prepare_folder
 from ptycho_torch.training.bootstrap import bootstrap_probes
 from ptycho_torch.training.fit import LAST_NAME, TrainingResult, fit
@@ -49,7 +50,7 @@ def train_network(
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         overwrite: whether to replace an earlier run in the folder.
         resume: whether to resume an interrupted or shorter run in the folder from its last checkpoint.
-        track: whether to log to MLflow as well, if MLFLOW_TRACKING_URI is set.
+        track: whether MLflow may be used; MLFLOW_TRACKING_URI can ask for it as well as the settings.
         inputs: the scans' files, for the record.
         progress: shows the refinement of each probe; if given, Lightning shows its own bar as well.
         params: the flat parameters of the bundle, or a function of the network, the folder and the inputs.
@@ -58,14 +59,16 @@ def train_network(
         ConfigError: a setting or the device is unusable.
         DataError: a scan has no probe, or no true object although that is the target.
         OutputError: the folder is in use or cannot be written.
+        MissingExtraError: a tracker is not installed.
         CheckpointError: there is no run to resume, or it has other settings or scans.
         DivergenceError: the loss became non-finite.
     """
     experiment = experiment or Experiment()
     folder, place = Path(output_dir), find_device(device)
     checkpoint = folder / "checkpoints" / LAST_NAME if resume else None
-    for section in (experiment.model, experiment.training):
+    for section in (experiment.model, experiment.training, experiment.tracking):
         section.warn_unused()
+    require_trackers(experiment.tracking, mlflow=track)
     build_network(experiment, scans[0].patch_px)
     for scan in scans:
         scan.require_probe()

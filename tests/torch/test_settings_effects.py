@@ -23,6 +23,7 @@ from ptycho_torch.config import (
     ModelSettings,
     RefineSettings,
     SimulationSettings,
+    TrackingSettings,
     TrainingSettings,
 )
 from ptycho_torch.config.fields import Settings
@@ -30,6 +31,7 @@ from ptycho_torch.data.make_scan import make_scan
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.models.checkpoint import TrainedNetwork
 from ptycho_torch.networks.build import Generator, build_network
+from ptycho_torch.runtime.background_logger import BackgroundLogger
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve.solve import refine
 from ptycho_torch.training.bootstrap import bootstrap_probes
@@ -37,6 +39,7 @@ from ptycho_torch.training.build import build_module, build_objective
 from ptycho_torch.training.datamodule import ScanDataModule
 from ptycho_torch.training.fit import build_trainer
 from ptycho_torch.training.module import ReconstructionModule, scale_rate
+from ptycho_torch.training.pictures import PictureWriter
 from ptycho_torch.workflows.reconstruction import reconstruct_scan
 
 Values = dict[str, Any]
@@ -69,6 +72,10 @@ TRIED: dict[str, Any] = {
     "probe_start": 0.9,
     "max_minutes": 1.0,
     "validation_share": 0.4,
+    "tracker": "wandb+tensorboard",
+    "picture_every_epochs": 2,
+    "project": "siemens",
+    "mlflow_uri": "sqlite:///other.db",
 }
 # other settings with which a conditional setting has an effect, and with which it has none
 BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
@@ -91,6 +98,9 @@ BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
     (TrainingSettings, "amplitude_penalty_weight"): ({"amplitude_penalty": "total_variation"}, {}),
     (TrainingSettings, "phase_penalty_weight"): ({"phase_penalty": "mean_deviation"}, {}),
     (InferenceSettings, "control"): ({}, {"polish": False}),
+    (TrackingSettings, "project"): ({"tracker": "wandb"}, {"tracker": "tensorboard"}),
+    (TrackingSettings, "mlflow_uri"): ({"tracker": "csv+mlflow"}, {}),
+    (TrackingSettings, "wandb_online"): ({"tracker": "wandb"}, {"tracker": "mlflow"}),
 }
 
 
@@ -220,6 +230,15 @@ def read(settings: DataSettings, scan: Scan, folder: Path) -> list[Any]:
     return [made.counts, made.positions_px, made.good_pixels, made.pixel_m]
 
 
+def tracked(settings: TrackingSettings, scan: Scan, folder: Path) -> list[Any]:
+    """Where a training would be logged, and how often it would be drawn; nothing is logged."""
+    experiment = Experiment(tracking=settings, training=TrainingSettings(group_size=4, epochs=30))
+    data = ScanDataModule([scan], experiment.training)
+    trainer = build_trainer(data, experiment, folder, device=torch.device("cpu"), track=True, bar=False)
+    pictures = [callback.every_epochs for callback in trainer.callbacks if isinstance(callback, PictureWriter)]  # type: ignore[attr-defined]
+    return [*(str(logger.tracker) for logger in trainer.loggers if isinstance(logger, BackgroundLogger)), *pictures]
+
+
 TRACES: dict[type[Settings], Trace] = {
     SimulationSettings: simulated,
     RefineSettings: refined,
@@ -227,6 +246,7 @@ TRACES: dict[type[Settings], Trace] = {
     TrainingSettings: trained,
     InferenceSettings: inferred,
     DataSettings: read,
+    TrackingSettings: tracked,
 }
 
 
