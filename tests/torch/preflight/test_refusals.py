@@ -57,8 +57,8 @@ def test_a_sound_training_passes_and_leaves_nothing(run: Run, tmp_path: Path) ->
     [
         (["--depth", "6"], "model.depth", "32 px cannot be halved that often"),
         (["--group_size", "60"], "training.group_size", "49 patterns"),
-        (["--neighbours", "3"], "training.neighbours", "3"),
-        (["--neighbour_choice", "within", "--least_distance_px", "900"], "training.least_distance_px", "900"),
+        (["--devices", "64"], "trainer.devices", "an epoch has only 2 groups"),
+        (["--gradient_checkpointing", "--normalisation", "batch"], "trainer.gradient_checkpointing", "use group"),
         (["--data", "missing.npz"], "data", "does not exist"),
         (["--data", "damaged.npz"], "data", "is not a readable NPZ file"),
         (["--data", "no_probe.npz"], "probe", "there is no probe"),
