@@ -24,6 +24,7 @@ LAYERS = (
     ("workflows",),
     ("contracts.ptychodus",),
     ("contracts.legacy",),
+    ("preflight",),
     ("cli",),
 )
 # import paths that other programs know; they only re-export
@@ -43,6 +44,7 @@ LIBRARIES: dict[str, set[str]] = {
     "training": {"torch", "numpy", "jaxtyping", "lightning"},
     "workflows": {"numpy"},
     "contracts": {"torch", "numpy"},
+    "preflight": {"torch", "numpy", "packaging"},
     "cli": {"tqdm", "yaml"},
 }
 TORCH_FREE = ("errors", "storage", "config", "data", "formats", "models.archive", "models.record")

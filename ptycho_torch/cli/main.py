@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 import ptycho_torch
-from ptycho_torch.cli import demo, infer, refine, simulate, train
+from ptycho_torch.cli import demo, infer, preflight, refine, simulate, train
 from ptycho_torch.cli.config_file import read_config
 from ptycho_torch.cli.options import Parser, normalise_options, restore_names
 from ptycho_torch.cli.shared import set_up_logging
@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 _COMMANDS = {
     "simulate": (simulate, "simulate a scan"),
     "train": (train, "train a network on scans"),
+    "preflight": (preflight, "check a training without starting it"),
     "infer": (infer, "reconstruct a scan with a trained network and polish the result"),
     "refine": (refine, "reconstruct a scan with the solver alone, without a network"),
     "demo": (demo, "run all steps on simulated scans"),

@@ -7,12 +7,13 @@ files and the warning about a setting that has no effect are derived from that d
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import math
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 from ptycho_torch.config.conditions import Condition
@@ -114,10 +115,11 @@ class Settings:
         return problem and f"is {_show(value)}; it {problem}"
 
     @classmethod
-    def find_types(cls) -> dict[str, FieldType]:
+    @functools.cache
+    def find_types(cls) -> Mapping[str, FieldType]:
         """Find the type of every setting by name, in the order of declaration."""
         hints = get_type_hints(cls)
-        return {field.name: FieldType.of(hints[field.name]) for field in dataclasses.fields(cls)}
+        return MappingProxyType({field.name: FieldType.of(hints[field.name]) for field in dataclasses.fields(cls)})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -80,7 +80,7 @@ def _fits(
     if device.type == "cpu":
         # the kernel promises more memory than there is and ends a process that uses it: predict, from a small batch
         sample = max(1, min(size, 4))
-        needed = _measure_kept_bytes(module, _take_groups(data, sample), dtype) * size / sample
+        needed = measure_kept_bytes(module, _take_groups(data, sample), dtype) * size / sample
         return needed <= _USABLE_SHARE * find_free_memory()
     try:
         batch = Batch(*(part.to(device) for part in _take_groups(data, size)))
@@ -100,7 +100,7 @@ def _take_groups(data: ScanDataModule, size: int) -> Batch:
     return batch
 
 
-def _measure_kept_bytes(module: ReconstructionModule, batch: Batch, dtype: torch.dtype) -> int:
+def measure_kept_bytes(module: ReconstructionModule, batch: Batch, dtype: torch.dtype) -> int:
     """Bytes that the forward pass of a training step keeps for the gradient, each storage counted once."""
     kept: dict[int, int] = {}
 
