@@ -25,7 +25,9 @@ LAYERS = (
     ("contracts.ptychodus",),
     ("contracts.legacy",),
     ("preflight",),
+    ("launch",),
     ("cli",),
+    ("run",),
 )
 # import paths that other programs know; they only re-export
 CLIENT_PATHS = ("api", "config.legacy", "config_params", "lightning_utils", "model", "train", "inference")
@@ -42,10 +44,12 @@ LIBRARIES: dict[str, set[str]] = {
     "evaluate": {"torch", "numpy", "scipy", "matplotlib"},
     "models": {"torch", "numpy", "scipy"},
     "training": {"torch", "numpy", "jaxtyping", "lightning"},
-    "workflows": {"numpy"},
+    "workflows": {"torch", "numpy"},
     "contracts": {"torch", "numpy"},
     "preflight": {"torch", "numpy", "packaging"},
-    "cli": {"tqdm", "yaml"},
+    "launch": {"submitit", "modal", "packaging"},
+    "cli": {"argcomplete", "numpy", "tqdm", "yaml"},
+    "run": {"hydra", "omegaconf", "optuna", "sqlalchemy", "yaml"},
 }
 TORCH_FREE = ("errors", "storage", "config", "data", "formats", "models.archive", "models.record")
 

@@ -18,7 +18,17 @@ _LARGEST_BYTES = 2**20
 
 SECTIONS: dict[str, type[Settings]] = {
     name: getattr(config, f"{name.capitalize()}Settings")
-    for name in ("data", "simulation", "model", "training", "trainer", "inference", "refine", "tracking")
+    for name in (
+        "data",
+        "simulation",
+        "pretraining",
+        "model",
+        "training",
+        "trainer",
+        "inference",
+        "refine",
+        "tracking",
+    )
 }
 
 
@@ -54,7 +64,10 @@ def read_config(path: Path) -> dict[str, dict[str, Any]]:
     Raises:
         ConfigError: the file is unreadable, or a section, a key or a value is unknown or unusable.
     """
-    content = _parse(path)
+    content = parse_yaml(path)
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: must be a mapping of sections: {', '.join(SECTIONS)}")
+    content = {name: {} if values is None else values for name, values in content.items()}
     for name, values in content.items():
         if name not in SECTIONS:
             raise ConfigError(f"{path}: {name!r} is not a section; the sections are {', '.join(SECTIONS)}")
@@ -75,7 +88,12 @@ def print_config(**sections: Settings) -> None:
     print(yaml.safe_dump({name: settings.to_dict() for name, settings in sections.items()}, sort_keys=False), end="")
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def parse_yaml(path: Path) -> Any:  # noqa: ANN401 - whatever the file contains
+    """Read a file of plain values: without references, tags of Python and repeated keys; an empty mapping if empty.
+
+    Raises:
+        ConfigError: the file is too large, unreadable or not such YAML.
+    """
     try:
         with explain_damage(path, "YAML file", ConfigError), path.open("rb") as file:
             text = file.read(_LARGEST_BYTES + 1)
@@ -87,8 +105,4 @@ def _parse(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: {line}{error.problem}; the file must be YAML with a mapping by section") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: is not a readable YAML file ({type(error).__name__})") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: must be a mapping of sections: {', '.join(SECTIONS)}")
-    return {name: {} if values is None else values for name, values in content.items()}
+    return {} if content is None else content

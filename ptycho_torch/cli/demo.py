@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     folder: Path = arguments.output_dir
     check_folder(folder, overwrite=arguments.overwrite)
-    record = start_record(arguments, {"steps": arguments.steps, "device": arguments.device}, [])
+    record = start_record(arguments, {}, [])
     started = time.perf_counter()
     scans, network = {name: folder / f"{name}.npz" for name in SCANS}, folder / "network"
     for name, options in SCANS.items():

@@ -22,6 +22,8 @@ from ptycho_torch.errors import ConfigError
 if TYPE_CHECKING:
     from ptycho_torch.models.checkpoint import TrainedNetwork
 
+# the figure of the run record that compares runs
+METRIC = "network.R"
 # of a settings file
 SECTIONS = ("data", "inference", "refine")
 
@@ -64,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_size(trained, scan)
     return record_result(
         arguments,
-        {"data": reading, "inference": inference, "polish": polish},
+        {"data": reading, "inference": inference, "refine": polish},
         [source],
         lambda: reconstruct_scan(
             trained,

@@ -9,7 +9,10 @@ import sys
 from collections.abc import Sequence
 
 import ptycho_torch
-from ptycho_torch.cli import demo, infer, preflight, refine, simulate, train
+from ptycho_torch.cli import completion, preflight, repeat
+from ptycho_torch.cli.command import Command
+from ptycho_torch.cli.commands import COMMANDS
+from ptycho_torch.cli.completion import complete
 from ptycho_torch.cli.config_file import read_config
 from ptycho_torch.cli.options import Parser, normalise_options, restore_names
 from ptycho_torch.cli.shared import set_up_logging
@@ -18,12 +21,10 @@ from ptycho_torch.errors import PtychoError, explain_missing_torch
 _log = logging.getLogger(__name__)
 
 _COMMANDS = {
-    "simulate": (simulate, "simulate a scan"),
-    "train": (train, "train a network on scans"),
-    "preflight": (preflight, "check a training without starting it"),
-    "infer": (infer, "reconstruct a scan with a trained network and polish the result"),
-    "refine": (refine, "reconstruct a scan with the solver alone, without a network"),
-    "demo": (demo, "run all steps on simulated scans"),
+    **COMMANDS,
+    "preflight": Command("preflight", preflight, "check a training without starting it"),
+    "repeat": Command("repeat", repeat, "run again what a record describes, and compare"),
+    "completion": Command("completion", completion, "print the lines that complete commands in a shell"),
 }
 
 
@@ -48,26 +49,42 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
         parser = Parser(prog="ptycho-torch", description="Ptychographic reconstruction with physics-informed networks.")
         parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
         choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-        for name, (module, summary) in _COMMANDS.items():
-            module.add_arguments(choices.add_parser(name, help=summary, description=summary))
+        for name, known in _COMMANDS.items():
+            known.module.add_arguments(choices.add_parser(name, help=known.summary, description=known.summary))
     else:
-        parser = Parser(prog=f"ptycho-torch {command}", description=_COMMANDS[command][1])
-        _COMMANDS[command][0].add_arguments(parser)
+        parser = Parser(prog=f"ptycho-torch {command}", description=_COMMANDS[command].summary)
+        _COMMANDS[command].module.add_arguments(parser)
+    complete(parser)
     namespace = parser.parse_args(given)
-    namespace.command = chosen = command or namespace.command
+    namespace.command = command or namespace.command
+    return run_command(namespace, f"ptycho-torch {namespace.command}")
+
+
+def run_command(namespace: argparse.Namespace, program: str) -> int:
+    """Run the command of parsed options.
+
+    Args:
+        namespace: parsed options, with the name of the command.
+        program: name at the beginning of error messages.
+
+    Returns:
+        The exit code, as `main` does.
+    """
     set_up_logging(namespace)
+    chosen = _COMMANDS[namespace.command]
+    namespace.asked = chosen.describe_options(namespace)
     try:
         _read_config(namespace)
         with explain_missing_torch():
-            return _COMMANDS[chosen][0].run(namespace) or 0
+            return chosen.module.run(namespace) or 0
     except PtychoError as error:
-        print(f"ptycho-torch {chosen}: {restore_names(str(error), namespace)}", file=sys.stderr)
+        print(f"{program}: {restore_names(str(error), namespace)}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # the reader of the output has ended, as `head` does; all results are written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
-        print(f"ptycho-torch {chosen}: interrupted", file=sys.stderr)
+        print(f"{program}: interrupted", file=sys.stderr)
         return 130
     return 0
 
@@ -78,5 +95,5 @@ def _read_config(namespace: argparse.Namespace) -> None:
         return
     namespace.stored = read_config(namespace.config)
     for name in namespace.stored:
-        if name not in _COMMANDS[namespace.command][0].SECTIONS:
+        if name not in _COMMANDS[namespace.command].sections:
             _log.warning("%s: section %s has no effect on %s", namespace.config, name, namespace.command)

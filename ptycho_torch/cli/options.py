@@ -16,7 +16,7 @@ S = TypeVar("S", bound=Settings)
 
 _ALIASES = {"epochs": ["max_epochs"], "steps": ["max_steps"]}
 _EMPTY = "none"
-_LABEL = re.compile(r"\b\w+Settings\.\w+")
+_LABEL = re.compile(r"\b\w+Settings\.\w+|--\w+")
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,6 +52,21 @@ def normalise_options(arguments: Iterable[str]) -> list[str]:
     return result
 
 
+def parse_share(text: str) -> float:
+    """Parse a number from 0 to 1.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
+
+
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add the options for settings files."""
     group = parser.add_argument_group("Settings")
@@ -59,6 +74,16 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         "--config", type=Path, metavar="FILE", help="YAML file with settings by section; options override it"
     )
     group.add_argument("--print_config", action="store_true", help="print all settings as such a file and exit")
+
+
+def find_options(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    """Find the options of a command that are neither settings nor about files of settings, by name."""
+    about = ("help", "config", "print_config")
+    return {
+        action.dest: action
+        for action in parser._actions  # argparse has no public list
+        if action.option_strings and action.dest not in about and not isinstance(action, _Keep)
+    }
 
 
 def add_settings(
@@ -77,7 +102,7 @@ def add_settings(
         if only is not None and name not in only:
             continue
         declared = section.__dataclass_fields__[name]
-        text = _describe(declared.metadata, prefix)
+        text = _describe(declared.metadata, prefix).replace("%", "%%")
         names = [f"--{prefix}{name}", *(f"--{alias}" for alias in ([] if prefix else _ALIASES.get(name, [])))]
         if kind.base is bool:
             _add_switch(group, prefix + name, text, on=bool(declared.default))
@@ -98,7 +123,21 @@ def _describe(metadata: Mapping[str, Any], prefix: str) -> str:
     unit = f" [{metadata['unit']}]" if metadata["unit"] else ""
     condition = metadata["acts_when"]
     needs = f"; only if {condition.words.format(section=prefix)}" if condition else ""
-    return f"{metadata['help']}{needs}{unit}".replace("%", "%%")
+    return f"{metadata['help']}{needs}{unit}"
+
+
+def describe_setting(settings: Settings, name: str, *, prefix: str) -> str:
+    """Describe a setting: meaning, condition, unit, choices and default.
+
+    Args:
+        settings: the section with its defaults.
+        name: name of the setting.
+        prefix: prefix of the names of other settings in the condition.
+    """
+    kind, default = settings.find_types()[name], getattr(settings, name)
+    choices = f"; one of {', '.join(map(str, kind.choices))}" if kind.choices else ""
+    shown = "none" if default is None else _format(default)
+    return f"{_describe(settings.__dataclass_fields__[name].metadata, prefix)}{choices} (default: {shown})"
 
 
 def _add_switch(group: Any, name: str, text: str, *, on: bool) -> None:  # noqa: ANN401 - argparse hides the class
@@ -155,12 +194,13 @@ def collect_settings(
             option = given.option
         elif name in stored:
             values[name] = stored[name]
-            option = f"{namespace.config}: {name_in_file}.{name}"
+            # a composed configuration lies in no file
+            option = f"{f'{namespace.config}: ' if namespace.config else ''}{name_in_file}.{name}"
         names[f"{section.__name__}.{name}"] = option
     return section.from_dict(values)
 
 
 def restore_names(text: str, namespace: argparse.Namespace) -> str:
-    """Name the settings in a message as the user gave them: by option, or by file and key."""
+    """Name settings and options in a message as the user gave them: by option, or by file and key."""
     names = getattr(namespace, "names", {})
     return _LABEL.sub(lambda found: names.get(found[0], found[0]), text)

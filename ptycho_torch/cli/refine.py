@@ -15,6 +15,8 @@ from ptycho_torch.cli.shared import (
 )
 from ptycho_torch.config import DataSettings, RefineSettings
 
+# the figure of the run record that compares runs
+METRIC = "R"
 # of a settings file
 SECTIONS = ("data", "refine")
 

@@ -46,6 +46,12 @@ def add_run_options(parser: argparse.ArgumentParser, output_dir: str) -> None:
     )
     add_settings(parser, DataSettings)
     add_output(parser, output_dir)
+    add_machine(parser)
+    add_config(parser)
+
+
+def add_machine(parser: argparse.ArgumentParser) -> None:
+    """Add the options of where and how to compute."""
     group = parser.add_argument_group("Machine")
     add_device(group)
     group.add_argument(
@@ -56,7 +62,6 @@ def add_run_options(parser: argparse.ArgumentParser, output_dir: str) -> None:
         "last bits of a result (default: torch's choice)",
     )
     add_quiet(group)
-    add_config(parser)
 
 
 def locate_model(data: Path) -> Path:
@@ -142,7 +147,7 @@ def start_record(arguments: argparse.Namespace, settings: Mapping[str, Any], inp
 
     find_device(arguments.device)
     prepare_folder(arguments.output_dir, overwrite=arguments.overwrite)
-    return RunRecord(arguments.output_dir, arguments.command, settings, inputs)
+    return RunRecord(arguments.output_dir, arguments.command, settings, inputs, options=arguments.asked)
 
 
 def record_result(

@@ -41,13 +41,15 @@ def run(arguments: argparse.Namespace) -> None:
     require_torch()
     from ptycho_torch.contracts.ptychodus.settings import folder_files, write_folder
     from ptycho_torch.formats.npz import write_scan
+    from ptycho_torch.runtime.run_record import RunRecord
     from ptycho_torch.storage.writing import check_writable
 
     output: Path = arguments.output
     is_file = output.suffix == ".npz"
     if not is_file and output.is_file():
         raise OutputError(f"{output}: is a file; the name must end in .npz, or be that of a folder")
-    for path in [output] if is_file else folder_files(output):
+    place = output.with_suffix(".run.json") if is_file else output / "simulation.run.json"
+    for path in [*([output] if is_file else folder_files(output)), place]:
         if path.exists() and not arguments.overwrite:
             raise OutputError(f"{path}: already exists; name another file or folder, or add --overwrite")
     check_writable(output)
@@ -55,7 +57,10 @@ def run(arguments: argparse.Namespace) -> None:
     from ptycho_torch.simulate.scan import simulate_scan
 
     scan = simulate_scan(settings)
+    stored = {"simulation": settings.to_dict()}
+    record = RunRecord(place.parent, "simulate", stored, [], options=arguments.asked, name=place.name)
     (write_scan if is_file else write_folder)(scan, output)
+    record.finish(results={"patterns": len(scan), "photons_per_pattern": scan.photons_per_pattern})
     print(
         f"{len(scan)} patterns of {scan.patch_px} px, {scan.photons_per_pattern:.4g} photons each: {arguments.output}"
     )

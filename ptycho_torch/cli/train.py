@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 # the other settings of this section concern the polish, or have the name of a training setting
 _REFINE = ("probe_modes",)
+# the figure of the run record that compares runs
+METRIC = "validation_loss"
 # of a settings file
 SECTIONS = ("data", "model", "training", "trainer", "inference", "refine", "tracking")
 
@@ -96,6 +98,7 @@ def run(arguments: argparse.Namespace) -> None:
         resume=arguments.resume,
         track=not arguments.disable_mlflow,
         inputs=[*list_scan_files(arguments.data), *([settings_file] if settings_file else [])],
+        options=arguments.asked,
         progress=None if arguments.quiet else show_progress,
     )
     folder = arguments.output_dir

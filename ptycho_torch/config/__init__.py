@@ -4,6 +4,7 @@ from ptycho_torch.config.schema import DataSettings as DataSettings
 from ptycho_torch.config.schema import Experiment as Experiment
 from ptycho_torch.config.schema import InferenceSettings as InferenceSettings
 from ptycho_torch.config.schema import ModelSettings as ModelSettings
+from ptycho_torch.config.schema import PretrainingSettings as PretrainingSettings
 from ptycho_torch.config.schema import RefineSettings as RefineSettings
 from ptycho_torch.config.schema import SimulationSettings as SimulationSettings
 from ptycho_torch.config.schema import TrackingSettings as TrackingSettings

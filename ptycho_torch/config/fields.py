@@ -115,11 +115,9 @@ class Settings:
         return problem and f"is {_show(value)}; it {problem}"
 
     @classmethod
-    @functools.cache
     def find_types(cls) -> Mapping[str, FieldType]:
         """Find the type of every setting by name, in the order of declaration."""
-        hints = get_type_hints(cls)
-        return MappingProxyType({field.name: FieldType.of(hints[field.name]) for field in dataclasses.fields(cls)})
+        return _read_types(cls)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -159,6 +157,12 @@ class Settings:
         """Warn of each setting that `find_unused` finds."""
         for name, condition in self.find_unused(base, needs=needs).items():
             _log.warning(NO_EFFECT, f"{type(self).__name__}.{name}", getattr(self, name), condition)
+
+
+@functools.cache
+def _read_types(section: type[Settings]) -> Mapping[str, FieldType]:
+    hints = get_type_hints(section)
+    return MappingProxyType({field.name: FieldType.of(hints[field.name]) for field in dataclasses.fields(section)})
 
 
 def _show(value: object) -> str:

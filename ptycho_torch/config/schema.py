@@ -25,6 +25,7 @@ _POISSON = one_of("method", "poisson", undecided="auto")
 _AMPLITUDE_PHASE = one_of("output", "amplitude_phase")
 _GROUPED = above("group_size", 1)
 _BY_DISTANCE = one_of("neighbour_choice", "within", "quadrants") & _GROUPED
+_SEARCH = one_of("sampler", "random", "tpe")
 _BY_PIXEL = ("cbam", "spatial")
 
 
@@ -309,6 +310,44 @@ class DataSettings(Settings):
     )
     pixel_m: float | None = setting(
         None, unit="m", above=0, at_most=1, help="side of an object pixel, stored with the result"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSettings(Settings):
+    """How to search through several configurations."""
+
+    sampler: Literal["grid", "random", "tpe"] = setting(
+        "grid",
+        help="what chooses the configurations: every combination of the values, random ones, or the sampler of Optuna "
+        "that learns from finished runs",
+    )
+    trials: int = setting(
+        20,
+        at_least=1,
+        at_most=1_000_000,
+        acts_when=_SEARCH,
+        help="configurations to try, those of a resumed search included",
+    )
+    metric: str | None = setting(
+        None,
+        acts_when=_SEARCH,
+        help="figure of the run record to optimise, such as network.R; by default that of the stage",
+    )
+    direction: Literal["minimize", "maximize"] = setting(
+        "minimize", acts_when=_SEARCH, help="whether the best figure is the lowest or the highest"
+    )
+    seed: int = setting(0, at_least=0, at_most=2**32 - 1, acts_when=_SEARCH, help="seed of the sampler")
+    resume: bool = setting(False, help="go on with the search in the output folder")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingSettings(Settings):
+    """The simulated scans that a network is trained on before it sees measured ones."""
+
+    scans: int = setting(8, at_least=1, at_most=100_000, help="number of simulated scans, each with a seed of its own")
+    objects: Literal["mixed", "one"] = setting(
+        "mixed", help="samples: all kinds in turn, or only the one that the simulation names"
     )
 
 

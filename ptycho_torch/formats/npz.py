@@ -157,6 +157,25 @@ def write_object(canvas: Canvas, path: Path) -> None:
         )
 
 
+def read_object(path: Path) -> Canvas:
+    """Read an object that `write_object` wrote.
+
+    Raises:
+        ScanFileError: the file is missing, is not an NPZ file, or contains no such object.
+    """
+    arrays = load_arrays(path)
+    missing = [key for key in ("object", "origin_px") if key not in arrays]
+    if missing:
+        raise ScanFileError(f"{path}: {missing[0]!r} is missing; the file contains {join_names(arrays)}")
+    origin, pixel_m = arrays["origin_px"], arrays.get("pixel_m", np.float64(np.nan))
+    if origin.shape != (2,) or origin.dtype.kind not in "iuf" or not np.isfinite(origin).all():
+        raise ScanFileError(f"{path}: origin_px must be two numbers, row and column")
+    if np.shape(pixel_m) != () or pixel_m.dtype.kind != "f" or not arrays["object"].dtype.kind == "c":
+        raise ScanFileError(f"{path}: object must be complex, and pixel_m a number")
+    known = float(pixel_m) if np.isfinite(pixel_m) else None
+    return Canvas(arrays["object"], (float(origin[0]), float(origin[1])), known)
+
+
 FORMAT = Format(
     name="an NPZ file",
     recognises=lambda path: starts_with(path, *_SIGNATURES),

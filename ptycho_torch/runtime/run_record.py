@@ -1,21 +1,30 @@
-"""The record of a run: inputs, settings, versions and results, from which it can be repeated."""
+"""The record of a run: inputs, options, settings, versions and results, from which it can be repeated."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
+import os
 import platform
+import re
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
 from ptycho_torch.errors import OutputError
+from ptycho_torch.storage.untrusted import explain_damage
 from ptycho_torch.storage.writing import write_json
 
 RECORD_NAME = "run.json"
-_PACKAGES = ("ptycho-torch", "torch", "lightning", "numpy", "scipy")
+_LARGEST_BYTES = 2**26
+_DISTRIBUTION = "ptycho-torch"
+# variables on which the last bits of a result, or its place, depend
+_VARIABLES = re.compile(r"(OMP|MKL|OPENBLAS|GOMP|KMP|CUDA|CUBLAS|NVIDIA_TF32|TORCH|PYTORCH|SLURM)_\w+|RANK|WORLD_SIZE")
 
 
 class RunRecord:
@@ -28,11 +37,22 @@ class RunRecord:
         command: name of the command.
         settings: all settings as plain values.
         inputs: the files read.
+        options: the options of the command that are not settings, as plain values.
+        name: name of the file.
     """
 
-    def __init__(self, folder: Path, command: str, settings: Mapping[str, Any], inputs: Iterable[Path]) -> None:
-        self._path = folder / RECORD_NAME
-        if self._path.exists():
+    def __init__(
+        self,
+        folder: Path,
+        command: str,
+        settings: Mapping[str, Any],
+        inputs: Iterable[Path],
+        *,
+        options: Mapping[str, Any] | None = None,
+        name: str = RECORD_NAME,
+    ) -> None:
+        self._path = folder / name
+        if name == RECORD_NAME and self._path.exists():
             # a resumed run keeps the record of its earlier part
             earlier = sum(1 for _ in folder.glob("run*.json"))
             self._path.rename(folder / f"run-{earlier}.json")
@@ -42,7 +62,12 @@ class RunRecord:
             "status": "running",
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "python": platform.python_version(),
-            "versions": {name: version(name) for name in _PACKAGES},
+            "versions": find_versions(),
+            "git": find_commit(Path(__file__)),
+            "environment": describe_environment(),
+            "folder": str(Path.cwd()),
+            "threads": count_threads(),
+            "options": dict(options or {}),
             "settings": dict(settings),
             "inputs": [{"path": str(path), "sha256": hash_file(path)} for path in inputs],
         }
@@ -53,6 +78,78 @@ class RunRecord:
         finished = datetime.now(UTC).isoformat(timespec="seconds")
         self._values |= {"status": "finished", "finished": finished, **results}
         write_json(self._values, self._path)
+
+
+def read_record(folder: Path, name: str = RECORD_NAME) -> dict[str, Any]:
+    """Read the record of a run.
+
+    Raises:
+        OutputError: there is none, or it is damaged.
+    """
+    path = folder / name
+    with explain_damage(path, "record of a run", OutputError), path.open("rb") as file:
+        text = file.read(_LARGEST_BYTES + 1)
+        record = json.loads(text) if len(text) <= _LARGEST_BYTES else None
+    if not isinstance(record, dict):
+        raise OutputError(f"{path}: is not the record of a run")
+    return record
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """The results in the record of a run; empty if it has not finished, or there is none."""
+    try:
+        record = read_record(folder)
+    except OutputError:
+        return {}
+    results = record.get("results") if record.get("status") == "finished" else None
+    return results if isinstance(results, dict) else {}
+
+
+def find_versions() -> dict[str, str]:
+    """Versions of this package and of those that it needs, as far as they are installed."""
+    try:
+        wanted = [re.split(r"[^\w.-]", text)[0] for text in requires(_DISTRIBUTION) or [] if "extra ==" not in text]
+    except PackageNotFoundError:  # run from a folder that is not installed
+        wanted = ["torch", "lightning", "numpy", "scipy"]
+    found = {}
+    for name in [_DISTRIBUTION, *wanted]:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def find_commit(file: Path) -> dict[str, Any] | None:
+    """The commit of the git repository that contains a file, and whether files differ from it.
+
+    None if git is missing or no repository contains the file, as when the package is installed.
+    """
+
+    def ask(*words: str) -> str:
+        options = ["git", "-C", str(file.parent), "--no-optional-locks", *words]
+        return subprocess.run(options, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+
+    try:
+        ask("ls-files", "--error-unmatch", file.name)
+        changed = ask("status", "--porcelain", "--untracked-files=no")
+        return {"commit": ask("rev-parse", "HEAD"), "changed": bool(changed)}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def count_threads() -> int | None:
+    """Threads that torch computes with; None if it is not loaded."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch else None
+
+
+def describe_environment() -> dict[str, Any]:
+    """The machine and the variables on which results can depend."""
+    return {
+        "system": platform.platform(),
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "variables": {name: value for name, value in sorted(os.environ.items()) if _VARIABLES.fullmatch(name)},
+    }
 
 
 def check_run(folder: Path) -> None:

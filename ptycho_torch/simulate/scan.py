@@ -22,14 +22,18 @@ from ptycho_torch.simulate.probes import PROBES
 _BATCH = 64
 
 
-def simulate_scan(settings: SimulationSettings) -> Scan:
-    """Simulate a scan; the same settings give the same scan.
+def simulate_scan(settings: SimulationSettings, probe: NDArray[np.complex64] | None = None) -> Scan:
+    """Simulate a scan; the same settings and the same probe give the same scan.
 
     Pixel [0, 0] of the true object lies at position (0, 0). `photons` is the mean over the patterns of what passed the
     sample, before noise is drawn; `background_counts` are added to it and stored in the scan.
 
+    Args:
+        settings: object, path, dose and, without a given probe, the probe.
+        probe: (mode, h, w) probe in any unit, h = w = `patch_px`; None for the one of the settings.
+
     Raises:
-        ConfigError: the object is too small for patterns of this size.
+        ConfigError: the object is too small for patterns of this size, or the probe has another size.
     """
     object_rng, path_rng, noise_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(settings.seed).spawn(3))
     side, patch = settings.object_px, settings.patch_px
@@ -42,8 +46,11 @@ def simulate_scan(settings: SimulationSettings) -> Scan:
         )
     middle = extent + patch // 2 + 1
     positions = PATHS[settings.path](extent, settings.step_px, path_rng) + middle
-    probe = torch.from_numpy(PROBES[settings.probe](patch, settings.probe_diameter_px))
-    expected = _expect_patterns(truth, positions, probe)
+    if probe is not None and probe.shape[1:] != (patch, patch):
+        raise ConfigError(f"SimulationSettings.patch_px is {patch}; the probe has shape {probe.shape}")
+    own = PROBES[settings.probe](patch, settings.probe_diameter_px) if probe is None else probe.astype(np.complex64)
+    modes = torch.from_numpy(own)
+    expected = _expect_patterns(truth, positions, modes)
     scale = settings.photons / float(expected.sum(dim=(1, 2)).mean())
     level = settings.background_counts
     background = torch.full((patch, patch), level) if level else None
@@ -51,7 +58,7 @@ def simulate_scan(settings: SimulationSettings) -> Scan:
     return Scan(
         counts=draw_counts(add_background(expected * scale, background), generator).numpy(),
         positions_px=positions,
-        probe=(probe * scale**0.5).numpy(),
+        probe=(modes * scale**0.5).numpy(),
         background=None if background is None else background.numpy(),
         truth=truth,
         name=f"simulated {settings.object}",

@@ -7,6 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ptycho_torch.config import Experiment
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import CheckpointError
@@ -36,6 +38,7 @@ def train_network(
     resume: bool = False,
     track: bool = True,
     inputs: Sequence[Path] = (),
+    options: Mapping[str, Any] | None = None,
     progress: Stages | None = None,
     params: Mapping[str, Any] | Params | None = None,
 ) -> TrainingResult:
@@ -50,6 +53,7 @@ def train_network(
         resume: whether to resume an interrupted or shorter run in the folder from its last checkpoint.
         track: whether MLflow may be used; MLFLOW_TRACKING_URI can ask for it as well as the settings.
         inputs: the scans' files, for the record.
+        options: how the run was asked for, as plain values, for the record.
         progress: shows the refinement of each probe; if given, Lightning shows its own bar as well.
         params: the flat parameters of the bundle, or a function of the network, the folder and the inputs.
 
@@ -62,20 +66,19 @@ def train_network(
         DivergenceError: the loss became non-finite.
     """
     experiment = experiment or Experiment()
-    folder, place = Path(output_dir), find_device(device, experiment.trainer.accelerator)
+    folder = Path(output_dir)
     checkpoint = folder / "checkpoints" / LAST_NAME if resume else None
     for section in (experiment.model, experiment.training, experiment.trainer, experiment.tracking):
         section.warn_unused()
     require_trackers(experiment.tracking, mlflow=track)
-    check_hardware(experiment, place)
-    build_network(experiment, scans[0].patch_px)
+    place = check_settings(experiment, scans[0].patch_px, device)
     for scan in scans:
         scan.require_probe()
         if experiment.training.target == "object":
             scan.require_object()
     if checkpoint is None:
         prepare_folder(folder, overwrite=overwrite)
-        record = RunRecord(folder, "train", experiment.to_dict(), inputs)
+        record = RunRecord(folder, "train", experiment.to_dict(), inputs, options=options)
         probes = bootstrap_probes(scans, experiment, place, progress)
     else:
         check_run(folder)
@@ -84,7 +87,7 @@ def train_network(
         size = trained.experiment.training.batch_size
         experiment = replace(experiment, training=replace(experiment.training, batch_size=size))
         probes = list(trained.probes)
-        record = RunRecord(folder, "train", experiment.to_dict(), inputs)
+        record = RunRecord(folder, "train", experiment.to_dict(), inputs, options=options)
     result = fit(
         scans, probes, experiment, folder, device=place, resume=checkpoint, track=track, bar=progress is not None
     )
@@ -94,6 +97,23 @@ def train_network(
         results={key: str(value) if isinstance(value, Path) else value for key, value in asdict(result).items()}
     )
     return result
+
+
+def check_settings(experiment: Experiment, patch_px: int, device: str) -> torch.device:
+    """Check that a network can be trained on patterns of a size, on a device, as the settings say.
+
+    Returns:
+        The device.
+
+    Raises:
+        ConfigError: it cannot, or the device does not exist.
+        MissingExtraError: a tracker is not installed.
+    """
+    require_trackers(experiment.tracking)
+    place = find_device(device, experiment.trainer.accelerator)
+    check_hardware(experiment, place)
+    build_network(experiment, patch_px)
+    return place
 
 
 def _load_earlier(checkpoint: Path, scans: Sequence[Scan], experiment: Experiment) -> TrainedNetwork:

@@ -16,11 +16,13 @@ import pytest
 import torch
 
 from ptycho_torch import config
+from ptycho_torch.cli.pretrain import plan_scans
 from ptycho_torch.config import (
     DataSettings,
     Experiment,
     InferenceSettings,
     ModelSettings,
+    PretrainingSettings,
     RefineSettings,
     SimulationSettings,
     TrackingSettings,
@@ -161,6 +163,10 @@ def simulated(settings: SimulationSettings, scan: Scan, folder: Path) -> list[An
     return [made.counts, made.positions_px, made.probe, made.truth.pixels]
 
 
+def planned(settings: PretrainingSettings, scan: Scan, folder: Path) -> list[Any]:
+    return [dataclasses.asdict(one) for one in plan_scans(SimulationSettings(), settings)]
+
+
 def refined(settings: RefineSettings, scan: Scan, folder: Path) -> list[Any]:
     found = refine(scan, settings)
     return [found.canvas.pixels, found.probe]
@@ -278,6 +284,7 @@ def tracked(settings: TrackingSettings, scan: Scan, folder: Path) -> list[Any]:
 
 TRACES: dict[type[Settings], Trace] = {
     SimulationSettings: simulated,
+    PretrainingSettings: planned,
     RefineSettings: refined,
     ModelSettings: answered,
     TrainingSettings: trained,
