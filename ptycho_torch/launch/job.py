@@ -9,17 +9,17 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from ptycho_torch.errors import ConfigError
+from ptycho_torch.runtime import run_record
+from ptycho_torch.storage.writing import write_atomically
 
 # options of a run that name files to read
 _INPUTS = ("data", "probe", "checkpoint", "model_path")
-# libraries on whose versions results depend
-_LIBRARIES = ("ptycho-torch", "torch", "lightning", "numpy", "scipy")
-_RECORD = "run.json"
+# its files reach the machine with the run, or lie on a disk that both see
+_OWN = "ptycho-torch"
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,8 @@ class Expectation:
 
 def find_versions() -> dict[str, str]:
     """Find the versions on which results depend; builds of one version for different hardware count as equal."""
-    found = {"python": ".".join(platform.python_version_tuple()[:2])}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name).partition("+")[0]
-        except PackageNotFoundError:
-            continue
-    return found
+    libraries = {name: number.partition("+")[0] for name, number in run_record.find_versions().items() if name != _OWN}
+    return {"python": ".".join(platform.python_version_tuple()[:2]), **libraries}
 
 
 def run_job(values: Mapping[str, Any], expected: Expectation) -> int:
@@ -92,13 +87,16 @@ def run_job(values: Mapping[str, Any], expected: Expectation) -> int:
 def run_and_return_record(values: Mapping[str, Any], expected: Expectation) -> tuple[int, str]:
     """Run a configuration where its results stay; returns the exit code and its run record, empty if there is none."""
     code = run_job(values, expected)
-    record = Path(str(values.get("run", {}).get("output_dir", ""))) / _RECORD
+    record = _find_record(values)
     return code, record.read_text(encoding="utf-8") if record.is_file() else ""
 
 
 def store_record(values: Mapping[str, Any], record: str) -> None:
-    """Store the record of a run in the folder that the run has on another machine."""
-    folder = Path(str(values["run"]["output_dir"]))
+    """Store the record of a run here, in a folder of the name that its results have on the other machine."""
     if record:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _RECORD).write_text(record, encoding="utf-8")
+        with write_atomically(_find_record(values)) as file:
+            file.write(record.encode())
+
+
+def _find_record(values: Mapping[str, Any]) -> Path:
+    return Path(str(values["run"]["output_dir"])) / run_record.RECORD_NAME

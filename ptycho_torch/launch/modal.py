@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import contextlib
 import logging
 import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ptycho_torch.config.fields import Settings, setting
 from ptycho_torch.errors import PtychoError, require_extra
 from ptycho_torch.launch.job import Expectation, run_and_return_record, store_record
+from ptycho_torch.runtime.requirements import find_requirements
 
 _log = logging.getLogger(__name__)
 
 # where the volume is mounted, and where relative paths of a run begin
 MOUNT = "/data"
 _PACKAGE = "ptycho_torch"
-_DISTRIBUTION = "ptycho-torch"
+_APP = "ptycho-torch"
+# whose libraries a run may need
+_EXTRAS = ("run", "track")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +75,7 @@ class ModalLauncher(Settings):
             .workdir(MOUNT)
             .add_local_python_source(_PACKAGE)
         )
-        app = modal.App(_DISTRIBUTION, image=image)
+        app = modal.App(_APP, image=image)
         volume = modal.Volume.from_name(self.volume, create_if_missing=True)
         wrap = app.function(serialized=True, volumes={MOUNT: volume}, **self.describe_resources())
         return app, wrap(run_and_return_record)
@@ -108,9 +112,9 @@ class ModalLauncher(Settings):
 
 
 def list_requirements() -> list[str]:
-    """The libraries of this package in the versions that are installed here, without those of extras."""
-    from packaging.requirements import Requirement  # noqa: PLC0415 - only to launch
-
-    needed = [Requirement(text) for text in importlib.metadata.requires(_DISTRIBUTION) or []]
-    names = [one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
-    return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in names]
+    """The libraries of a run, with those of extras as far as they are here, in the versions that are installed here."""
+    found = set()
+    for name in (wanted.name for wanted in find_requirements(*_EXTRAS)):
+        with contextlib.suppress(PackageNotFoundError):
+            found.add(f"{name}=={version(name).partition('+')[0]}")
+    return sorted(found)

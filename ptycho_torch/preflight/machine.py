@@ -1,20 +1,15 @@
-"""What this machine has: versions, memory, disk."""
+"""What this machine has: memory, disk, and whether a job runs on it."""
 
 from __future__ import annotations
 
 import os
-import platform
 import shutil
-from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import torch
-from packaging.requirements import Requirement
 
-from ptycho_torch.errors import ConfigError
 from ptycho_torch.training.memory import find_free_memory
 
-_DISTRIBUTION = "ptycho-torch"
 # variables of jobs that a scheduler or a service has started
 _OF_JOBS = ("SLURM_JOB_ID", "MODAL_TASK_ID")
 
@@ -22,32 +17,6 @@ _OF_JOBS = ("SLURM_JOB_ID", "MODAL_TASK_ID")
 def is_job() -> bool:
     """Whether a cluster or a service has started this process."""
     return any(os.environ.get(name) for name in _OF_JOBS)
-
-
-def find_requirements() -> list[Requirement]:
-    """Find the libraries that this package needs, without those of extras."""
-    found = (Requirement(text) for text in requires(_DISTRIBUTION) or [])
-    return [wanted for wanted in found if wanted.marker is None or wanted.marker.evaluate({"extra": ""})]
-
-
-def check_versions() -> dict[str, str]:
-    """Compare the installed libraries with those that this package needs; returns their versions and Python's.
-
-    Raises:
-        ConfigError: one is missing or has another version.
-    """
-    versions = {"python": platform.python_version()}
-    for wanted in find_requirements():
-        try:
-            versions[wanted.name] = version(wanted.name)
-        except PackageNotFoundError as error:
-            raise ConfigError(f"{wanted} is not installed; `python -m pip install '{wanted}'` installs it") from error
-        if not wanted.specifier.contains(versions[wanted.name], prereleases=True):
-            raise ConfigError(
-                f"{wanted.name} {versions[wanted.name]} is installed, but {wanted} is needed; "
-                f"`python -m pip install '{wanted}'` replaces it"
-            )
-    return versions
 
 
 def measure_memory(device: torch.device) -> int:

@@ -12,10 +12,10 @@ import torch
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import PtychoError
 from ptycho_torch.formats import read_scans
-from ptycho_torch.preflight.machine import check_versions
 from ptycho_torch.preflight.plan import Plan
 from ptycho_torch.preflight.trial import TrialStep, leave_out_course, take_trial_step
 from ptycho_torch.runtime.device import find_device
+from ptycho_torch.runtime.requirements import check_versions
 
 T = TypeVar("T")
 

@@ -18,7 +18,11 @@ _SCHEMA = {
 # what may stand under `_target_`, by the part of the configuration in which it may stand
 ALLOWED: dict[str, tuple[str, ...]] = {
     **{name: (target,) for name, target in _SCHEMA.items()},
-    "launcher": ("ptycho_torch.run.local.LocalLauncher",),
+    "launcher": (
+        "ptycho_torch.run.local.LocalLauncher",
+        "ptycho_torch.launch.slurm.SlurmLauncher",
+        "ptycho_torch.launch.modal.ModalLauncher",
+    ),
 }
 
 

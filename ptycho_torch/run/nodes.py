@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,16 @@ DEFAULT, LAUNCHER, SWEEP, EXPERIMENT = "default", "launcher", "sweep", "experime
 _WHOLE = "experiment"
 
 
-def make_node(name: str, settings: Settings) -> dict[str, Any]:
-    """Make the node of a section: the class to build, and a default for each setting."""
+def make_node(target: str, settings: Settings) -> dict[str, Any]:
+    """Make a node: the class to build, and a default for each setting."""
     values = {key: str(value) if isinstance(value, Path) else value for key, value in settings.to_dict().items()}
-    return {TARGET: ALLOWED[name][0], **values}
+    return {TARGET: target, **values}
+
+
+def make_launchers() -> dict[str, Settings]:
+    """Make the launchers with their default settings, by the names of their modules."""
+    kinds = (target.rpartition(".") for target in ALLOWED[LAUNCHER])
+    return {module.rpartition(".")[2]: getattr(importlib.import_module(module), name)() for module, _, name in kinds}
 
 
 def store_schema(stage: Command) -> None:
@@ -31,7 +38,9 @@ def store_schema(stage: Command) -> None:
     """
     store = ConfigStore.instance()
     for name, settings in {**stage.defaults, SWEEP: SweepSettings()}.items():
-        store.store(group=name, name=DEFAULT, node=make_node(name, settings))
+        store.store(group=name, name=DEFAULT, node=make_node(ALLOWED[name][0], settings))
+    for target, (name, launcher) in zip(ALLOWED[LAUNCHER], make_launchers().items(), strict=True):
+        store.store(group=LAUNCHER, name=name, node=make_node(target, launcher))
     for name, known in STAGES.items():
         store.store(group=RUN, name=name, node={"stage": name, **known.option_defaults})
     store.store(name=stage.name, node={"defaults": list_groups(stage)})

@@ -16,7 +16,8 @@ from ptycho_torch.config import Experiment, ModelSettings, TrainerSettings, Trai
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.networks.build import NETWORKS, build_network
-from ptycho_torch.preflight import Plan, check_all, machine, require_passed
+from ptycho_torch.preflight import Plan, check_all, require_passed
+from ptycho_torch.runtime import requirements
 from ptycho_torch.training.fit import prepare
 from ptycho_torch.training.memory import measure_kept_bytes
 
@@ -147,7 +148,7 @@ def test_a_network_is_counted_without_being_built(network: str) -> None:
 
 
 def test_a_library_of_another_version_is_named(make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "requires", lambda name: ["numpy>=99", "nothing; extra == 'dev'"])
+    monkeypatch.setattr(requirements, "requires", lambda name: ["numpy>=99", "nothing; extra == 'dev'"])
     [report] = check_all([make_plan()])
     [refusal] = report.refusals
     assert refusal.key == "versions"
