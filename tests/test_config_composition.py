@@ -16,7 +16,7 @@ from ptycho_torch.config.fields import Settings
 from ptycho_torch.run.compose import CONFIGURATIONS, open_composer
 from ptycho_torch.run.stages import STAGES
 
-pytestmark = [pytest.mark.integration, pytest.mark.config]
+pytestmark = pytest.mark.config
 
 CASES = list_cases()
 BASE_CONFIGS = [case for case in CASES if case.override is None]
@@ -34,6 +34,7 @@ def check(case: Case, folder: Path, output: Path) -> None:
     assert not any(output.iterdir())
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_configuration_builds_what_it_describes(case: Case, tmp_path: Path) -> None:
     check(case, CONFIGURATIONS, tmp_path)
@@ -46,6 +47,7 @@ def test_every_file_of_the_groups_is_tried() -> None:
     assert len(BASE_CONFIGS) == len(STAGES)
 
 
+@pytest.mark.integration
 def test_a_new_option_is_tried_without_a_list(tmp_path: Path) -> None:
     (tmp_path / "groups" / "model").mkdir(parents=True)
     new = tmp_path / "groups" / "model" / "narrow.yaml"

@@ -26,7 +26,7 @@ from ptycho_torch.cli.commands import COMMANDS
 from ptycho_torch.run.compose import open_composer
 from ptycho_torch.run.stages import STAGES
 
-pytestmark = [pytest.mark.integration, pytest.mark.runner, pytest.mark.slow]
+pytestmark = pytest.mark.runner
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT_S = 120
@@ -152,6 +152,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
+@pytest.mark.integration
+@pytest.mark.slow
 class TestExperimentRunners:
     """Every console script with every configuration that it can run."""
 
@@ -184,6 +186,8 @@ def test_every_script_of_the_project_is_run() -> None:
     assert len(EXPERIMENT_RUNNERS) > len(STAGE_RUNNERS) > 0
 
 
+@pytest.mark.integration
+@pytest.mark.slow
 def test_a_new_script_is_run_without_a_list(tmp_path: Path, inputs: dict[str, Path]) -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     line = 'ptycho-polish = "ptycho_torch.run.scripts:refine"'

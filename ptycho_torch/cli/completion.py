@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
 def complete(parser: argparse.ArgumentParser) -> None:
     """Answer and exit if a shell asks for completions, which takes no torch."""
     if _VARIABLE in os.environ:
-        _load().autocomplete(parser, always_complete_options="long")
+        _load().autocomplete(parser, always_complete_options=False)
 
 
 def _load() -> ModuleType:

@@ -106,6 +106,8 @@ def _place_options(
 def _check_inputs(record: Mapping[str, Any], path: Path) -> None:
     """Refuse to repeat a run whose input files have changed."""
     for entry in record.get("inputs", []):
+        if not isinstance(entry, dict) or not {"path", "sha256"} <= set(entry):
+            raise OutputError(f"{path}: its inputs are not files with their checksums")
         file = Path(str(record.get("folder", ""))) / str(entry["path"])
         if not file.is_file():
             raise OutputError(f"{file}: does not exist any more; {path} needs it")

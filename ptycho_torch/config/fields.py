@@ -7,13 +7,12 @@ files and the warning about a setting that has no effect are derived from that d
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
 import math
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType, NoneType, UnionType
+from types import NoneType, UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 from ptycho_torch.config.conditions import Condition
@@ -87,6 +86,10 @@ class FieldType:
         return "" if fits else f"must be of type {self.base.__name__}"
 
 
+# the types of the settings of each section, which take long to read from the annotations
+_TYPES: dict[type, dict[str, FieldType]] = {}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
     """Base of all sections of the schema: frozen, keyword-only, checked on construction."""
@@ -115,9 +118,12 @@ class Settings:
         return problem and f"is {_show(value)}; it {problem}"
 
     @classmethod
-    def find_types(cls) -> Mapping[str, FieldType]:
+    def find_types(cls) -> dict[str, FieldType]:
         """Find the type of every setting by name, in the order of declaration."""
-        return _read_types(cls)
+        if cls not in _TYPES:
+            hints = get_type_hints(cls)
+            _TYPES[cls] = {field.name: FieldType.of(hints[field.name]) for field in dataclasses.fields(cls)}
+        return dict(_TYPES[cls])
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -157,12 +163,6 @@ class Settings:
         """Warn of each setting that `find_unused` finds."""
         for name, condition in self.find_unused(base, needs=needs).items():
             _log.warning(NO_EFFECT, f"{type(self).__name__}.{name}", getattr(self, name), condition)
-
-
-@functools.cache
-def _read_types(section: type[Settings]) -> Mapping[str, FieldType]:
-    hints = get_type_hints(section)
-    return MappingProxyType({field.name: FieldType.of(hints[field.name]) for field in dataclasses.fields(section)})
 
 
 def _show(value: object) -> str:

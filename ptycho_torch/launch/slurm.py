@@ -98,6 +98,8 @@ def _wait(job: Any) -> int:  # noqa: ANN401 - a job of submitit
 
     try:
         return int(job.result())
-    except UncompletedJobError as error:
-        _log.warning("job %s: %s (log: %s)", job.job_id, str(error).splitlines()[0], job.paths.stderr)
+    except UncompletedJobError:
+        _log.warning(
+            "job %s ended without a result, in state %s; its log is %s", job.job_id, job.state, job.paths.stderr
+        )
         return 1

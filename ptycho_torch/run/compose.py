@@ -109,7 +109,7 @@ class Composer:
     def _check_key(self, override: Override) -> None:
         """Refuse a key that its section does not have, naming the one that may be meant."""
         section, _, name = override.get_key_element().partition(".")
-        kinds = {**self.stage.sections, SWEEP: SweepSettings}
+        kinds: dict[str, type[Settings]] = {**self.stage.sections, SWEEP: SweepSettings}
         known: Collection[str] | None = self.stage.options if section == RUN else None
         if section in kinds:
             known = kinds[section].find_types()

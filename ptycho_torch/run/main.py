@@ -6,11 +6,14 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from ptycho_torch.cli.completion import complete
 from ptycho_torch.cli.options import Parser
 from ptycho_torch.config.schema import SweepSettings
 from ptycho_torch.errors import ConfigError, PtychoError
+from ptycho_torch.run.completer import complete_override
 from ptycho_torch.run.stages import STAGES
 
 
@@ -23,7 +26,8 @@ def make_parser(stage: str) -> Parser:
         usage=f"ptycho-{stage} [OPTION...] [KEY=VALUE | GROUP=NAME]...",
         add_help=False,
     )
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="a setting, or an option of a group")
+    words = parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="a setting, or an option of a group")
+    words.completer = partial(complete_override, stage)  # type: ignore[attr-defined] # argcomplete reads it
     parser.add_argument("-h", "--help", action="store_true", help="show this help, all groups and all keys, and exit")
     parser.add_argument("--cfg", choices=["job"], help="print the composed configuration and exit")
     parser.add_argument("--resolve", action="store_true", help="resolve interpolations in what --cfg prints")
@@ -45,6 +49,7 @@ def main(stage: str, arguments: Sequence[str] | None = None) -> int:
         The exit code: 0; 2 for an error that the user can correct; 3 if a reconstruction failed; 130 if interrupted.
     """
     parser = make_parser(stage)
+    complete(parser)
     given = parser.parse_intermixed_args(sys.argv[1:] if arguments is None else arguments)
     try:
         return _run(parser, stage, given)
@@ -52,7 +57,7 @@ def main(stage: str, arguments: Sequence[str] | None = None) -> int:
         print(f"ptycho-{stage}: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        if error.name not in ("hydra", "omegaconf", "optuna"):
+        if error.name not in ("hydra", "omegaconf", "optuna", "sqlalchemy"):
             raise
         print(
             f"ptycho-{stage}: {error.name} is not installed; python -m pip install 'ptycho-torch[run]'", file=sys.stderr

@@ -6,13 +6,18 @@ from collections.abc import Sequence
 
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.run.compose import Composer, Configuration, parse_overrides
-from ptycho_torch.run.launch import check_trainings, make_launcher, require_launcher
+from ptycho_torch.run.launch import Launcher, check_trainings, make_launcher, require_launcher
 from ptycho_torch.run.nodes import LAUNCHER, SWEEP
 from ptycho_torch.run.sweep import find_root, make_trials, print_sweep, run_grid
 
 
-def run_several(composer: Composer, overrides: Sequence[str]) -> int:
+def run_several(composer: Composer, overrides: Sequence[str], launcher: Launcher | None = None) -> int:
     """Run every combination of the values that overrides list, or search among them; returns the exit code.
+
+    Args:
+        composer: composes the configurations.
+        overrides: those with several values distinguish the runs.
+        launcher: where they run; by default where the configuration says.
 
     Raises:
         MissingExtraError: the launcher is not installed.
@@ -22,8 +27,10 @@ def run_several(composer: Composer, overrides: Sequence[str]) -> int:
     configuration = _resolve_unswept(composer, overrides)
     if configuration.options.get("overwrite"):
         raise ConfigError("run.overwrite is true; a sweep replaces no results, name another folder")
-    settings, launcher, root = configuration.sweep, make_launcher(configuration), find_root(configuration)
+    settings, root = configuration.sweep, find_root(configuration)
+    launcher = launcher or make_launcher(configuration)
     require_launcher(launcher)
+    settings.warn_unused()
     if settings.sampler == "grid":
         trials = make_trials(composer, overrides)
         check_trainings([trial.values for trial in trials if not trial.read_results()], launcher)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from hydra.core.config_store import ConfigStore
 from ptycho_torch.cli.command import RUN, Command
 from ptycho_torch.config.fields import Settings
 from ptycho_torch.config.schema import SweepSettings
-from ptycho_torch.run.allowed import ALLOWED, TARGET
+from ptycho_torch.run.allowed import LAUNCHERS, TARGET
 from ptycho_torch.run.stages import STAGES
 
 DEFAULT, LAUNCHER, SWEEP, EXPERIMENT = "default", "launcher", "sweep", "experiment"
@@ -19,16 +18,11 @@ DEFAULT, LAUNCHER, SWEEP, EXPERIMENT = "default", "launcher", "sweep", "experime
 _WHOLE = "experiment"
 
 
-def make_node(target: str, settings: Settings) -> dict[str, Any]:
-    """Make a node: the class to build, and a default for each setting."""
+def make_node(settings: Settings) -> dict[str, Any]:
+    """Make the node of settings: the class to build, and a default for each setting."""
+    kind = type(settings)
     values = {key: str(value) if isinstance(value, Path) else value for key, value in settings.to_dict().items()}
-    return {TARGET: target, **values}
-
-
-def make_launchers() -> dict[str, Settings]:
-    """Make the launchers with their default settings, by the names of their modules."""
-    kinds = (target.rpartition(".") for target in ALLOWED[LAUNCHER])
-    return {module.rpartition(".")[2]: getattr(importlib.import_module(module), name)() for module, _, name in kinds}
+    return {TARGET: f"{kind.__module__}.{kind.__name__}", **values}
 
 
 def store_schema(stage: Command) -> None:
@@ -38,9 +32,9 @@ def store_schema(stage: Command) -> None:
     """
     store = ConfigStore.instance()
     for name, settings in {**stage.defaults, SWEEP: SweepSettings()}.items():
-        store.store(group=name, name=DEFAULT, node=make_node(ALLOWED[name][0], settings))
-    for target, (name, launcher) in zip(ALLOWED[LAUNCHER], make_launchers().items(), strict=True):
-        store.store(group=LAUNCHER, name=name, node=make_node(target, launcher))
+        store.store(group=name, name=DEFAULT, node=make_node(settings))
+    for name, launcher in LAUNCHERS.items():
+        store.store(group=LAUNCHER, name=name, node=make_node(launcher()))
     for name, known in STAGES.items():
         store.store(group=RUN, name=name, node={"stage": name, **known.option_defaults})
     store.store(name=stage.name, node={"defaults": list_groups(stage)})

@@ -25,7 +25,16 @@ from ptycho_torch.errors import ConfigError, OutputError
 from ptycho_torch.run.compose import Composer, Configuration, parse_overrides
 from ptycho_torch.run.launch import Launcher, check_trainings
 from ptycho_torch.run.nodes import LAUNCHER
-from ptycho_torch.run.sweep import SWEEP_NAME, Trial, check_root, find_root, flatten, make_trial, write_sweep
+from ptycho_torch.run.sweep import (
+    SWEEP_NAME,
+    Trial,
+    check_root,
+    find_root,
+    flatten,
+    make_trial,
+    read_sweep,
+    write_sweep,
+)
 from ptycho_torch.storage.writing import write_json
 
 STUDY_NAME = "study.sqlite"
@@ -70,15 +79,17 @@ def run_study(composer: Composer, overrides: Sequence[str], configuration: Confi
         check_trainings(corners, launcher)
     study = _open_study(root, settings, _describe(configuration, space, metric))
     trials = [compose(trial.number, trial.params) for trial in study.trials]
-    write_sweep(root, trials, {})
+    codes = {row["folder"]: row["exit_code"] for row in read_sweep(root)}
+    write_sweep(root, trials, codes)
     while len(study.trials) < settings.trials:
         asked = [study.ask(space) for _ in range(min(launcher.processes, settings.trials - len(study.trials)))]
         batch = [compose(found.number, found.params) for found in asked]
-        launcher.launch([trial.values for trial in batch])
+        for trial, code in zip(batch, launcher.launch([trial.values for trial in batch]), strict=True):
+            codes[trial.folder.name] = code
         for found, trial in zip(asked, batch, strict=True):
             _tell(study, found.number, trial, metric)
         trials += batch
-        write_sweep(root, trials, {})
+        write_sweep(root, trials, codes)
     done = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
     if done:
         print(f"best of {len(done)} runs: {metric} {study.best_value:.6g} in {root / str(study.best_trial.number)}")

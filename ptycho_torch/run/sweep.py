@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ def expand(overrides: Sequence[str]) -> Iterator[tuple[list[str], dict[str, str]
 
 def _list_values(override: Override, text: str) -> list[str]:
     if not override.is_discrete_sweep():
-        raise ConfigError(f"{text!r} has no list of values; choose sweep.sampler=tpe or random to draw from intervals")
+        raise ConfigError(f"{text!r} has no list of values; sweep.sampler=tpe or random draws from intervals")
     return list(override.sweep_string_iterator())
 
 
@@ -144,16 +144,19 @@ def run_grid(trials: Sequence[Trial], root: Path, launch: Launch, *, resume: boo
         OutputError: the folder is in use, or contains another sweep.
     """
     check_root(root, resume=resume)
+    codes: dict[str, int | None] = {}
     if resume:
-        stored = [row["overrides"] for row in read_sweep(root)]
+        rows = read_sweep(root)
+        codes = {row["folder"]: row["exit_code"] for row in rows}
+        stored = [row["overrides"] for row in rows]
         if stored != [trial.overrides for trial in trials]:
             raise OutputError(f"{root}: contains a sweep over other values; name another folder for this one")
-    write_sweep(root, trials, {})
+    write_sweep(root, trials, codes)
     waiting = [trial for trial in trials if not trial.read_results()]
     found = launch([trial.values for trial in waiting])
-    codes = {trial.folder.name: code for trial, code in zip(waiting, found, strict=True)}
+    codes |= {trial.folder.name: code for trial, code in zip(waiting, found, strict=True)}
     write_sweep(root, trials, codes)
-    return max(codes.values(), default=0)
+    return max((code for code in codes.values() if code is not None), default=0)
 
 
 def read_sweep(root: Path) -> list[dict[str, Any]]:
@@ -165,12 +168,15 @@ def read_sweep(root: Path) -> list[dict[str, Any]]:
     path = root / SWEEP_NAME
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["runs"]
-        return [{"folder": str(row["folder"]), "overrides": dict(row["overrides"])} for row in rows]
+        return [
+            {"folder": str(row["folder"]), "overrides": dict(row["overrides"]), "exit_code": row["exit_code"]}
+            for row in rows
+        ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError(f"{path}: is not the table of a sweep; name another folder") from error
 
 
-def write_sweep(root: Path, trials: Sequence[Trial], codes: dict[str, int]) -> None:
+def write_sweep(root: Path, trials: Sequence[Trial], codes: Mapping[str, int | None]) -> None:
     """Write the table of a sweep: folder, overrides, exit code and results of each run."""
     rows = [
         {

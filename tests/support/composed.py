@@ -19,7 +19,7 @@ from ptycho_torch.models.predict import Predictor
 from ptycho_torch.networks.build import build_network
 from ptycho_torch.run.compose import CONFIGURATIONS, Composer, Configuration, open_composer
 from ptycho_torch.run.launch import make_launcher
-from ptycho_torch.run.nodes import list_groups
+from ptycho_torch.run.nodes import DEFAULT, list_groups
 from ptycho_torch.run.stages import STAGES
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve.solve import refine
@@ -65,10 +65,11 @@ def list_options(composer: Composer) -> Iterator[tuple[str, str]]:
 def list_cases(folder: Path | None = None) -> list[Case]:
     """The base configuration of every stage, and every option of every group once, in a stage that has the group."""
     cases, seen = [Case(stage) for stage in STAGES], set()
-    for stage in sorted(STAGES, key=lambda name: -len(STAGES[name].sections)):
+    for stage in sorted(STAGES, key=lambda name: len(STAGES[name].sections)):
         with open_composer(STAGES[stage], folder=folder) as composer:
             for group, option in list_options(composer):
-                if (group, option) not in seen:
+                # the defaults are those of the base configurations
+                if (group, option) not in seen and option != DEFAULT:
                     seen.add((group, option))
                     cases.append(Case(stage, f"{group}={option}"))
     return cases
