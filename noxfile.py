@@ -20,7 +20,7 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 
 PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 PTYCHODUS_SELECTORS = ("client.released_fields", "client.acceptance", "client.acceptance_defaults")
-BENCHMARKS = ("startup", "network_speed", "network_harm", "refine_known_probe", "low_dose", "siemens_star")
+BENCHMARKS = ("startup", "network_speed", "network_harm", "refine_known_probe", "low_dose", "siemens_star", "preflight")
 
 
 @nox.session

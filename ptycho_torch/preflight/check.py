@@ -54,7 +54,7 @@ def _check_one(subject: Subject) -> Report:
         if report.findings[-1].status == "good":
             _apply(_OF_THE_SCANS, subject, report)
         if report.passed:
-            _apply({"model": _check_step}, subject, report)
+            _apply({"trial step": _check_step}, subject, report)
         if report.passed:
             report.needs = subject.step.estimate_needs(subject.plan.experiment)
             _apply(_OF_THE_STEP, subject, report)
@@ -132,6 +132,11 @@ def _check_target(subject: Subject) -> str:
     return target
 
 
+def _check_network(subject: Subject) -> str:
+    parameters = subject.count_weights()
+    return f"{subject.plan.experiment.model.network}, {parameters:,} weights"
+
+
 def _check_group_size(subject: Subject) -> str:
     smallest, size = min(subject.scans, key=len), subject.plan.experiment.training.group_size
     if size > len(smallest):
@@ -143,8 +148,8 @@ def _check_group_size(subject: Subject) -> str:
 
 
 def _check_step(subject: Subject) -> str:
-    size = "counted only" if subject.step.pattern_bytes is None else "computed for a few patterns: shapes kept, finite"
-    return f"{subject.plan.experiment.model.network}, {subject.step.parameters:,} weights; {size}"
+    tried = subject.step.pattern_bytes is not None
+    return "shapes are kept and values finite, for a few patterns" if tried else "too large to be tried here"
 
 
 def _check_processes(subject: Subject) -> str:
@@ -187,6 +192,7 @@ _OF_THE_SCANS: dict[str, Check] = {
     "probe": _check_probe,
     "training.target": _check_target,
     "training.group_size": _check_group_size,
+    "model": _check_network,
 }
 _OF_THE_STEP: dict[str, Check] = {"trainer.devices": _check_processes, "memory": _check_memory}
 

@@ -13,7 +13,7 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import PtychoError
 from ptycho_torch.formats import read_scans
 from ptycho_torch.preflight.plan import Plan
-from ptycho_torch.preflight.trial import TrialStep, leave_out_course, take_trial_step
+from ptycho_torch.preflight.trial import TrialStep, count_weights, leave_out_course, take_trial_step
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.requirements import check_versions
 
@@ -73,6 +73,11 @@ class Subject:
         plan, simple = self.plan, leave_out_course(self.plan.experiment)
         key = ("step", plan.data, plan.probe, plan.experiment.data, simple)
         return self.shared.find(key, lambda: take_trial_step(self.scans, simple))
+
+    def count_weights(self) -> int:
+        """Count the weights of its network; raises PtychoError if the network does not fit the patterns."""
+        side, simple = self.scans[0].patch_px, leave_out_course(self.plan.experiment)
+        return self.shared.find(("weights", side, simple), lambda: count_weights(simple, side))
 
     @property
     def versions(self) -> dict[str, str]:

@@ -117,8 +117,7 @@ def take_trial_step(scans: Sequence[Scan], experiment: Experiment) -> TrialStep:
         PtychoError: network, groups or loss cannot be built as the settings specify.
         ConfigError: the network has outputs of the wrong shape, or a value that is not finite.
     """
-    with torch.device("meta"):
-        parameters = sum(weight.numel() for weight in build_network(experiment, scans[0].patch_px).parameters())
+    parameters = count_weights(experiment, scans[0].patch_px)
     patterns, training = sum(map(len, scans)), experiment.training
     if parameters > _MOST_WEIGHTS:
         return TrialStep(parameters, None, patterns * training.groups_per_pattern, training.group_size)
@@ -132,6 +131,16 @@ def take_trial_step(scans: Sequence[Scan], experiment: Experiment) -> TrialStep:
     kept = measure_kept_bytes(module, two, kind) - measure_kept_bytes(module, one, kind)
     groups = round(len(data.training) * patterns / sum(map(len, sample)))
     return TrialStep(parameters, kept / one.counts.shape[1], groups, data.group_size)
+
+
+def count_weights(experiment: Experiment, patch_px: int) -> int:
+    """Count the weights of a network without making them.
+
+    Raises:
+        ConfigError: the network does not fit patterns of patch_px × patch_px.
+    """
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in build_network(experiment, patch_px).parameters())
 
 
 def _take_middle(scan: Scan, most: int) -> Scan:

@@ -104,6 +104,22 @@ def test_one_word_submits_a_sweep_to_slurm(folder: Path, monkeypatch: pytest.Mon
         assert f"#SBATCH --{line}\n" in script
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "name", "wanted"),
+    [
+        ("minutes", 0.5, "timeout_min", 1),
+        ("account", "beamline", "slurm_account", "beamline"),
+        ("memory_gb", 12.0, "mem_gb", 12.0),
+        ("gpus", 0, "gpus_per_node", None),
+        ("setup", "module load cuda", "slurm_setup", ["module load cuda"]),
+        ("processes", 7, "slurm_array_parallelism", 7),
+    ],
+)
+def test_a_setting_reaches_slurm(setting: str, value: Any, name: str, wanted: Any) -> None:
+    assert SlurmLauncher.from_dict({setting: value}).describe_resources().get(name) == wanted
+    assert SlurmLauncher().describe_resources().get(name) != wanted
+
+
 def test_without_slurm_a_sweep_is_refused_before_anything_is_written(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

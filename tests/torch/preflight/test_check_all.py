@@ -106,7 +106,7 @@ def test_what_only_the_other_machine_can_show_is_listed(make_plan: MakePlan, tmp
         open_keys = [finding.key for finding in report.findings if finding.status == "there"]
         assert open_keys == ["data", "output_dir", "device", "versions"]
     assert seen.needs
-    assert any(finding.key == "model" and finding.status == "good" for finding in seen.findings)
+    assert any(finding.key == "trial step" and finding.status == "good" for finding in seen.findings)
     assert unseen.needs is None
     assert any("on_the_cluster.npz, which does not exist here" in finding.text for finding in unseen.findings)
 
@@ -179,3 +179,9 @@ class TestTrainingInAJob:
     def test_the_way_round_trains(self, tmp_path: Path) -> None:
         assert self.train("--group_size", "60", "--no-preflight") == 0
         assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_every_reason_is_told_at_once(make_plan: MakePlan) -> None:
+    broken = replace(adapt(group_size=50, target="object"), model=ModelSettings(depth=5))
+    [report] = check_all([make_plan(experiment=broken, output_dir=Path(__file__))])
+    assert [finding.key for finding in report.refusals] == ["output_dir", "training.group_size", "model.depth"]
