@@ -20,7 +20,16 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 
 PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 PTYCHODUS_SELECTORS = ("client.released_fields", "client.acceptance", "client.acceptance_defaults")
-BENCHMARKS = ("startup", "network_speed", "network_harm", "refine_known_probe", "low_dose", "siemens_star", "preflight")
+BENCHMARKS = (
+    "startup",
+    "configurations",
+    "network_speed",
+    "network_harm",
+    "refine_known_probe",
+    "low_dose",
+    "siemens_star",
+    "preflight",
+)
 
 
 @nox.session
@@ -47,6 +56,14 @@ def tests(session: nox.Session) -> None:
     # those of the harness mostly wait for processes of one thread; those of the package use every core by themselves
     session.run(*pytest, "--numprocesses=2", "tests/redgreen")
     session.run(*pytest, shapes, "--ignore=tests/redgreen", "tests")
+
+
+@nox.session
+def runners(session: nox.Session) -> None:
+    """Run every console script briefly, in a process of its own, with every configuration; arguments go to pytest."""
+    session.run(
+        "python", "-m", "pytest", "-m", "slow", "tests/test_runner_integration.py", "tests/run", *session.posargs
+    )
 
 
 @nox.session
@@ -136,6 +153,8 @@ def package(session: nox.Session) -> None:
     session.chdir(session.create_tmp())  # outside the checkout, so that the wheel is imported
     session.run("python", "-c", "import ptycho_torch; assert 'site-packages' in ptycho_torch.__file__")
     session.run("ptycho-torch", "--help", silent=True)
+    session.run(*install, f"{wheel}[run]")
+    session.run("ptycho-experiment", "experiment=lines", "model=small", "--cfg", "job", silent=True)
     session.run("ptycho-torch", "simulate", "--output", "scan.npz", "--object_px", "128", "--overwrite", "--quiet")
     refine = ("refine", "--data", "scan.npz", "--output_dir", "refined", "--epochs", "3", "--overwrite", "--quiet")
     session.run("ptycho-torch", *refine)

@@ -44,7 +44,7 @@ LIBRARIES: dict[str, set[str]] = {
     "evaluate": {"torch", "numpy", "scipy", "matplotlib"},
     "models": {"torch", "numpy", "scipy"},
     "training": {"torch", "numpy", "jaxtyping", "lightning"},
-    "workflows": {"torch", "numpy"},
+    "workflows": {"numpy"},
     "contracts": {"torch", "numpy"},
     "preflight": {"torch", "numpy"},
     "launch": {"submitit", "modal"},

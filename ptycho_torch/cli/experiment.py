@@ -14,6 +14,7 @@ from ptycho_torch.cli.shared import prepare_run, read_input, start_record
 from ptycho_torch.config import Experiment, InferenceSettings, RefineSettings, SimulationSettings
 from ptycho_torch.errors import ConfigError, require_torch
 from ptycho_torch.runtime.run_record import read_results
+from ptycho_torch.simulate.positions import find_extent
 
 METRIC = infer.METRIC
 # of a settings file
@@ -44,13 +45,16 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--resume has no effect on an experiment; resume the training in its folder network")
     require_torch("lightning")
     scan = read_input(arguments, experiment.data)[0] if arguments.data else None
+    if scan is None:
+        find_extent(simulation)
     prepare_run(arguments)
     from ptycho_torch.formats import list_scan_files
     from ptycho_torch.formats.npz import write_scan
-    from ptycho_torch.simulate.scan import simulate_scan
-    from ptycho_torch.workflows.training import check_settings
+    from ptycho_torch.training.check import check_settings
 
     check_settings(experiment, scan.patch_px if scan else simulation.patch_px, arguments.device)
+    from ptycho_torch.simulate.scan import simulate_scan
+
     if scan is None:
         scan, inputs = simulate_scan(simulation), []
     else:

@@ -15,6 +15,7 @@ from ptycho_torch.cli.shared import prepare_run, read_input, start_record
 from ptycho_torch.config import Experiment, PretrainingSettings, SimulationSettings, TrainingSettings
 from ptycho_torch.errors import ConfigError, require_torch
 from ptycho_torch.runtime.run_record import read_results
+from ptycho_torch.simulate.positions import find_extent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,10 +55,11 @@ def run(arguments: argparse.Namespace) -> None:
     probe, inputs = _find_probe(arguments, experiment)
     if probe is not None:
         simulation = _fit(simulation, probe)
+    find_extent(simulation)
     prepare_run(arguments)
     from ptycho_torch.formats.npz import write_scan
     from ptycho_torch.simulate.scan import simulate_scan
-    from ptycho_torch.workflows.training import check_settings
+    from ptycho_torch.training.check import check_settings
 
     check_settings(experiment, simulation.patch_px, arguments.device)
     folder: Path = arguments.output_dir

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ptycho_torch.config.schema import SimulationSettings
+from ptycho_torch.errors import ConfigError
+
 PathName = Literal["raster", "spiral"]
+
+
+def find_extent(settings: SimulationSettings) -> float:
+    """How far from the middle of the object, in pixels, patterns fit onto it.
+
+    Raises:
+        ConfigError: not even for one step.
+    """
+    side, patch, step = settings.object_px, settings.patch_px, settings.step_px
+    extent = (side - patch) / 2 - 1
+    if extent < step:
+        raise ConfigError(
+            f"SimulationSettings.object_px is {side}; with patterns of {patch} px and steps of {step:g} px "
+            f"it must be at least {patch + 2 * math.ceil(step) + 2}"
+        )
+    return extent
 
 
 def raster(extent_px: float, step_px: float, rng: np.random.Generator) -> NDArray[np.float64]:

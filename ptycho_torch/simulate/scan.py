@@ -16,7 +16,7 @@ from ptycho_torch.physics.noise import draw_counts
 from ptycho_torch.physics.patches import gather, index_patches
 from ptycho_torch.physics.probe import shift_probe
 from ptycho_torch.simulate.objects import OBJECTS, make_transmission
-from ptycho_torch.simulate.positions import PATHS
+from ptycho_torch.simulate.positions import PATHS, find_extent
 from ptycho_torch.simulate.probes import PROBES
 
 _BATCH = 64
@@ -38,12 +38,7 @@ def simulate_scan(settings: SimulationSettings, probe: NDArray[np.complex64] | N
     object_rng, path_rng, noise_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(settings.seed).spawn(3))
     side, patch = settings.object_px, settings.patch_px
     truth = Canvas(make_transmission(OBJECTS[settings.object]((side, side), object_rng)))
-    extent = (side - patch) / 2 - 1
-    if extent < settings.step_px:
-        raise ConfigError(
-            f"SimulationSettings.object_px is {side}; with patterns of {patch} px and steps of {settings.step_px:g} px "
-            f"it must be at least {patch + 2 * int(np.ceil(settings.step_px)) + 2}"
-        )
+    extent = find_extent(settings)
     middle = extent + patch // 2 + 1
     positions = PATHS[settings.path](extent, settings.step_px, path_rng) + middle
     if probe is not None and probe.shape[1:] != (patch, patch):

@@ -7,22 +7,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ptycho_torch.config import Experiment
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import CheckpointError
 from ptycho_torch.models.bundle import save_bundle
 from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
-from ptycho_torch.networks.build import build_network
-from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.progress import Stages
 from ptycho_torch.runtime.run_record import RunRecord, check_run
 from ptycho_torch.runtime.trackers import require_trackers
 from ptycho_torch.storage.writing import prepare_folder
 from ptycho_torch.training.bootstrap import bootstrap_probes
+from ptycho_torch.training.check import check_settings
 from ptycho_torch.training.fit import LAST_NAME, TrainingResult, fit
-from ptycho_torch.training.hardware import check_hardware
 
 # function of the network, the folder of the results and the files of the scans that returns the parameters of a bundle
 Params = Callable[[TrainedNetwork, Path, Sequence[Path]], Mapping[str, Any]]
@@ -97,23 +93,6 @@ def train_network(
         results={key: str(value) if isinstance(value, Path) else value for key, value in asdict(result).items()}
     )
     return result
-
-
-def check_settings(experiment: Experiment, patch_px: int, device: str) -> torch.device:
-    """Check that a network can be trained on patterns of a size, on a device, as the settings say.
-
-    Returns:
-        The device.
-
-    Raises:
-        ConfigError: it cannot, or the device does not exist.
-        MissingExtraError: a tracker is not installed.
-    """
-    require_trackers(experiment.tracking)
-    place = find_device(device, experiment.trainer.accelerator)
-    check_hardware(experiment, place)
-    build_network(experiment, patch_px)
-    return place
 
 
 def _load_earlier(checkpoint: Path, scans: Sequence[Scan], experiment: Experiment) -> TrainedNetwork:
