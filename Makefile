@@ -7,7 +7,7 @@ NOX := $(VENV)/bin/python -m nox
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test runners integration red green evidence site lint types ptychodus ptychodus_short track torch_free coverage package changelog hooks clean
+.PHONY: help demo test runners integration red green evidence site lint types ptychodus ptychodus_short torch_free coverage package changelog hooks clean
 
 help: ## show this list
 	@grep -hE '^[a-z_]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z_]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -55,9 +55,6 @@ ptychodus: $(STAMP) ## train and reconstruct through Ptychodus, which this insta
 
 ptychodus_short: $(STAMP) ## the same without the runs of several minutes
 	@TORCH_INDEX=$(TORCH_INDEX) $(NOX) -s ptychodus -- -m "ptychodus and not slow"
-
-track: $(STAMP) ## log a run to a real MLflow, which this installs into .nox/track
-	@$(NOX) -s track
 
 torch_free: $(STAMP) ## what must work without torch, in .nox/torch_free, which has none (0.4 GB)
 	@$(NOX) -s torch_free

@@ -28,6 +28,7 @@ BENCHMARKS = (
     "refine_known_probe",
     "low_dose",
     "siemens_star",
+    "preflight",
 )
 
 
@@ -47,7 +48,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the default test suite and check array shapes; arguments go to pytest."""
-    pytest = ("python", "-m", "pytest", "-m", "not slow and not track and not ptychodus")
+    pytest = ("python", "-m", "pytest", "-m", "not slow and not ptychodus")
     shapes = "--jaxtyping-packages=ptycho_torch.physics,ptycho_torch.networks,beartype.beartype"
     if session.posargs:
         session.run(*pytest, shapes, *session.posargs)
@@ -69,7 +70,7 @@ def runners(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Run the default test suite and print its coverage of the package; arguments go to pytest."""
     arguments = ["--cov", "--cov-report=term", *session.posargs]
-    session.run("python", "-m", "pytest", "-m", "not slow and not track and not ptychodus", *arguments)
+    session.run("python", "-m", "pytest", "-m", "not slow and not ptychodus", *arguments)
 
 
 @nox.session
@@ -82,18 +83,6 @@ def changelog(session: nox.Session) -> None:
 def demo(session: nox.Session) -> None:
     """Simulate, train, save, load, infer, polish; arguments go to `ptycho-torch demo`."""
     session.run("python", "-m", "ptycho_torch", "demo", "--overwrite", *session.posargs)
-
-
-@nox.session
-def track(session: nox.Session) -> None:
-    """Log a run to MLflow, which is large and therefore installed outside the shared environment."""
-    folder = Path(".nox") / "track"
-    complete = folder / "complete"
-    if not complete.is_file():
-        requirements = PROJECT["optional-dependencies"]["track"]
-        session.run("python", "-m", "pip", "install", "--quiet", "--upgrade", "--target", str(folder), *requirements)
-        complete.touch()
-    session.run("python", "-m", "pytest", "-m", "track", "tests/torch/training", env={"PYTHONPATH": str(folder)})
 
 
 def _install(session: nox.Session, marker: str, *packages: str, constraints: tuple[str, ...]) -> None:

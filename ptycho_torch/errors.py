@@ -45,6 +45,10 @@ class MissingTorchError(PtychoError, ImportError):
     """Torch, or what is built on it, is not installed."""
 
 
+class MissingExtraError(PtychoError, ImportError):
+    """The library that a setting needs belongs to an extra that is not installed."""
+
+
 class OutputError(PtychoError, OSError):
     """A result cannot be written to its file or folder."""
 
@@ -63,6 +67,19 @@ def require_torch(*others: str) -> None:
         for name in ("torch", *others):
             if find_spec(name) is None:
                 raise ModuleNotFoundError(name=name)
+
+
+def require_extra(what: str, library: str, extra: str) -> None:
+    """Check without importing it that the library which `what` needs is installed.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    if find_spec(library) is None:
+        raise MissingExtraError(
+            f"{what} needs {library}, which is not installed; "
+            f"`python -m pip install 'ptycho-torch[{extra}]'` installs it"
+        )
 
 
 @contextmanager

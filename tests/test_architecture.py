@@ -25,6 +25,8 @@ LAYERS = (
     ("workflows",),
     ("contracts.ptychodus",),
     ("contracts.legacy",),
+    ("preflight",),
+    ("launch",),
     ("cli",),
     ("run",),
 )
@@ -37,7 +39,7 @@ LIBRARIES: dict[str, set[str]] = {
     "networks": {"torch", "jaxtyping"},
     "data": {"numpy", "scipy"},
     "formats": {"numpy", "scipy", "PIL"},
-    "runtime": {"torch", "lightning", "numpy"},
+    "runtime": {"torch", "numpy", "lightning", "filelock", "mlflow", "packaging", "wandb"},
     "solve": {"torch", "numpy"},
     "simulate": {"torch", "numpy", "scipy"},
     "evaluate": {"torch", "numpy", "scipy", "matplotlib"},
@@ -45,6 +47,8 @@ LIBRARIES: dict[str, set[str]] = {
     "training": {"torch", "numpy", "jaxtyping", "lightning"},
     "workflows": {"numpy", "torch"},
     "contracts": {"torch", "numpy"},
+    "preflight": {"torch", "numpy"},
+    "launch": {"submitit", "modal"},
     "cli": {"argcomplete", "numpy", "tqdm", "yaml"},
     "run": {"hydra", "omegaconf", "optuna", "sqlalchemy", "yaml"},
 }

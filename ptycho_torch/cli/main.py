@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 import ptycho_torch
-from ptycho_torch.cli import completion, convert, repeat
+from ptycho_torch.cli import completion, convert, preflight, repeat
 from ptycho_torch.cli.command import Command
 from ptycho_torch.cli.commands import COMMANDS
 from ptycho_torch.cli.completion import complete
@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 _COMMANDS = {
     **COMMANDS,
     "convert": Command("convert", convert, "write a scan of any format as NPZ, CXI or NeXus"),
+    "preflight": Command("preflight", preflight, "check a training without starting it"),
     "repeat": Command("repeat", repeat, "run again what a record describes, and compare"),
     "completion": Command("completion", completion, "print the lines that complete commands in a shell"),
 }

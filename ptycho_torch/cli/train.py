@@ -23,30 +23,37 @@ from ptycho_torch.config import (
     InferenceSettings,
     ModelSettings,
     RefineSettings,
+    TrackingSettings,
     TrainerSettings,
     TrainingSettings,
 )
 from ptycho_torch.errors import ConfigError, require_torch
 from ptycho_torch.runtime.logs import quiet_lightning
 from ptycho_torch.runtime.threads import set_threads
+from ptycho_torch.runtime.trackers import require_trackers
 
 if TYPE_CHECKING:
     from ptycho_torch.data.scan import Scan
+    from ptycho_torch.preflight import Plan
 
 # the other settings of this section concern the polish, or have the name of a training setting
 _REFINE = ("probe_modes",)
 # the figure of the run record that compares runs
 METRIC = "validation_loss"
 # of a settings file
-SECTIONS = ("data", "model", "training", "trainer", "inference", "refine")
+SECTIONS = ("data", "model", "training", "trainer", "inference", "refine", "tracking")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     add_run_options(parser, "training_outputs")
     parser.add_argument("--resume", action="store_true", help="continue the run in the output folder")
+    add_settings(parser, TrackingSettings)
     parser.add_argument(
         "--disable_mlflow", action="store_true", help="do not log to MLflow, even if MLFLOW_TRACKING_URI is set"
+    )
+    parser.add_argument(
+        "--no_preflight", action="store_true", help="do not check a training on a GPU or a cluster before it starts"
     )
     add_settings(parser, TrainingSettings)
     add_settings(parser, TrainerSettings)
@@ -66,6 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.print_config:
         print_config(**{section.name: getattr(experiment, section.name) for section in fields(experiment)})
         return
+    require_trackers(experiment.tracking, mlflow=not arguments.disable_mlflow)
     require_torch("lightning")
     scans = read_input(arguments, experiment.data, several=True)
     _check_run(arguments, experiment, scans)
@@ -80,6 +88,7 @@ def run(arguments: argparse.Namespace) -> None:
         # --warmup_steps replaces the file's epochs of warm-up
         epochs = asked.warmup_epochs if arguments.warmup_steps is None else 0
         scans, experiment = prepare(scans, replace(asked, experiment=experiment, warmup_epochs=epochs))
+    _check_first(arguments, experiment, scans)
     result = train_network(
         scans,
         arguments.output_dir,
@@ -118,7 +127,51 @@ def collect_experiment(arguments: argparse.Namespace, base: Experiment) -> Exper
         trainer=collect_settings(arguments, TrainerSettings, base=base.trainer),
         inference=collect_settings(arguments, InferenceSettings, only=(), base=base.inference),
         refine=collect_settings(arguments, RefineSettings, only=_REFINE),
+        tracking=collect_settings(arguments, TrackingSettings),
     )
+
+
+def make_plan(arguments: argparse.Namespace, experiment: Experiment, *, elsewhere: bool = False) -> Plan:
+    """Describe the training of some options to the checks that are made before it starts.
+
+    Args:
+        arguments: the parsed options.
+        experiment: the settings collected from them.
+        elsewhere: whether it runs on another machine.
+
+    Raises:
+        ConfigError: no data were named.
+    """
+    from ptycho_torch.preflight import Plan
+
+    if arguments.data is None:
+        raise ConfigError("--data is missing; it must name a file or a folder of measured data")
+    return Plan(
+        experiment=experiment,
+        data=arguments.data,
+        probe=arguments.probe,
+        output_dir=arguments.output_dir,
+        device=arguments.device,
+        overwrite=arguments.overwrite,
+        resume=arguments.resume,
+        mlflow=not arguments.disable_mlflow,
+        elsewhere=elsewhere,
+    )
+
+
+def _check_first(arguments: argparse.Namespace, experiment: Experiment, scans: Sequence[Scan]) -> None:
+    """Check a training on a GPU, or in a job, before it computes anything.
+
+    Raises:
+        ConfigError: it cannot work.
+    """
+    from ptycho_torch.preflight import check_all, require_passed
+    from ptycho_torch.preflight.machine import is_job
+    from ptycho_torch.runtime.device import find_device
+
+    device = find_device(arguments.device, experiment.trainer.accelerator)
+    if not arguments.no_preflight and (device.type == "cuda" or is_job()):
+        require_passed(check_all([make_plan(arguments, experiment)], scans))
 
 
 def _check_run(arguments: argparse.Namespace, experiment: Experiment, scans: Sequence[Scan]) -> None:

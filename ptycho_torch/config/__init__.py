@@ -7,5 +7,6 @@ from ptycho_torch.config.schema import ModelSettings as ModelSettings
 from ptycho_torch.config.schema import PretrainingSettings as PretrainingSettings
 from ptycho_torch.config.schema import RefineSettings as RefineSettings
 from ptycho_torch.config.schema import SimulationSettings as SimulationSettings
+from ptycho_torch.config.schema import TrackingSettings as TrackingSettings
 from ptycho_torch.config.schema import TrainerSettings as TrainerSettings
 from ptycho_torch.config.schema import TrainingSettings as TrainingSettings

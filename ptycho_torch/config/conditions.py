@@ -48,3 +48,11 @@ def without(name: str) -> Condition:
 def given(name: str) -> Condition:
     """A setting is not None."""
     return Condition(f"{{section}}{name} is set", lambda section: getattr(section, name) is not None)
+
+
+def includes(name: str, *words: str) -> Condition:
+    """A setting that consists of words joined by `+` has at least one of these."""
+    return Condition(
+        f"{{section}}{name} includes {' or '.join(words)}",
+        lambda section: not set(words).isdisjoint(getattr(section, name).split("+")),
+    )

@@ -34,6 +34,7 @@ def setting(
     at_least: float | None = None,
     at_most: float | None = None,
     above: float | None = None,
+    words: tuple[str, ...] = (),
     acts_when: Condition | None = None,
 ) -> Any:  # noqa: ANN401
     """Declare one setting of a `Settings` class.
@@ -45,10 +46,12 @@ def setting(
         at_least: lowest allowed value.
         at_most: highest allowed value.
         above: exclusive lower limit.
+        words: the words that a text may consist of, joined by `+`; empty for any text.
         acts_when: condition on other settings of the section under which this one has an effect; None for always.
     """
     limits = {"at_least": at_least, "at_most": at_most, "above": above}
-    return dataclasses.field(default=default, metadata={"help": help, "unit": unit, "acts_when": acts_when, **limits})
+    metadata = {"help": help, "unit": unit, "words": words, "acts_when": acts_when, **limits}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +86,10 @@ class FieldType:
         return "" if fits else f"must be of type {self.base.__name__}"
 
 
+# the types of the settings of each section, which take long to read from the annotations
+_TYPES: dict[type, dict[str, FieldType]] = {}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
     """Base of all sections of the schema: frozen, keyword-only, checked on construction."""
@@ -107,14 +114,16 @@ class Settings:
         limits = cls.__dataclass_fields__[name].metadata
         problem = cls.find_types()[name].find_problem(value)
         if not problem and value is not None:
-            problem = _find_range_problem(value, limits)
+            problem = _find_range_problem(value, limits) or _find_word_problem(value, limits["words"])
         return problem and f"is {_show(value)}; it {problem}"
 
     @classmethod
     def find_types(cls) -> dict[str, FieldType]:
         """Find the type of every setting by name, in the order of declaration."""
-        hints = get_type_hints(cls)
-        return {field.name: FieldType.of(hints[field.name]) for field in dataclasses.fields(cls)}
+        if cls not in _TYPES:
+            hints = get_type_hints(cls)
+            _TYPES[cls] = {field.name: FieldType.of(hints[field.name]) for field in dataclasses.fields(cls)}
+        return dict(_TYPES[cls])
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -182,3 +191,9 @@ def _find_range_problem(value: Any, limits: Mapping[str, Any]) -> str:  # noqa: 
     if limits["above"] is not None and value <= limits["above"]:
         return f"must be above {limits['above']:g}"
     return ""
+
+
+def _find_word_problem(value: Any, words: tuple[str, ...]) -> str:  # noqa: ANN401 - any setting that consists of words
+    if not words or set(value.split("+")) <= set(words):
+        return ""
+    return f"must be one of {', '.join(words)}, or several joined by +"

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from ptycho_torch.config.conditions import above, below, one_of, without
+from ptycho_torch.config.conditions import above, below, includes, one_of, without
 from ptycho_torch.config.fields import Settings, setting
 from ptycho_torch.errors import ConfigError
 
 Attention = Literal["none", "cbam", "eca", "spatial"]
 Normalisation = Literal["group", "batch"]
 Penalty = Literal["none", "total_variation", "mean_deviation"]
+TRACKERS = ("csv", "tensorboard", "mlflow", "wandb")
 
 # the largest that torch accepts
 _LARGEST_SEED = 2**63 - 1
@@ -268,6 +269,38 @@ class TrainingSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrackingSettings(Settings):
+    """Where the losses and pictures of a training are logged."""
+
+    tracker: str = setting(
+        "csv",
+        words=TRACKERS,
+        help="where losses are logged: csv, tensorboard, mlflow, wandb, or several joined by +; "
+        "the CSV file is always written",
+    )
+    picture_every_epochs: int | None = setting(
+        None,
+        at_least=0,
+        at_most=_MOST_EPOCHS,
+        help="epochs between pictures of the reconstruction, 0 for none; "
+        "by default about ten pictures, or none if the tracker is csv",
+    )
+    project: str = setting(
+        "ptycho_torch", acts_when=includes("tracker", "mlflow", "wandb"), help="experiment of MLflow, project of W&B"
+    )
+    mlflow_uri: str | None = setting(
+        None,
+        acts_when=includes("tracker", "mlflow"),
+        help="server or database of MLflow; by default MLFLOW_TRACKING_URI, or mlflow.db beside the output folder",
+    )
+    wandb_online: bool = setting(
+        False,
+        acts_when=includes("tracker", "wandb"),
+        help="send the run to the server of W&B; otherwise it is written to files for `wandb sync`",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainerSettings(Settings):
     """On what hardware a network is trained, and how the hardware is used."""
 
@@ -442,6 +475,7 @@ class Experiment:
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     inference: InferenceSettings = field(default_factory=InferenceSettings)
     refine: RefineSettings = field(default_factory=RefineSettings)
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

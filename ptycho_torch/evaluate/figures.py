@@ -52,6 +52,23 @@ def save_object(image: NDArray[np.complexfloating], folder: Path, mask: NDArray[
     return amplitude, phase
 
 
+def draw_object(image: NDArray[np.complexfloating], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Draw amplitude and, to its right, phase in grey, (height, width, 3), scaled and cropped as by `save_object`."""
+    part, drawn = _find_extent(mask), []
+    for values in (np.abs(image), _measure_phase(_remove_own_ramp(image, mask), mask)):
+        low, high = _find_range(values, mask)
+        drawn.append(np.uint8(np.clip((values[part] - low) / (high - low), 0, 1) * 255))
+    return np.repeat(np.hstack(drawn)[..., None], 3, axis=2)
+
+
+def save_drawing(pixels: NDArray[np.uint8], path: Path) -> None:
+    """Write what `draw_object` has drawn as a PNG file."""
+    buffer = io.BytesIO()
+    matplotlib_image.imsave(buffer, pixels, format="png")
+    with write_atomically(path) as file:
+        file.write(buffer.getvalue())
+
+
 def save_comparison(
     panels: Sequence[Panel], coverage: NDArray[np.float32], mask: NDArray[np.bool_], title: str, path: Path
 ) -> None:

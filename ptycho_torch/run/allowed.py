@@ -10,6 +10,8 @@ from ptycho_torch.cli.config_file import SECTIONS
 from ptycho_torch.config.fields import Settings
 from ptycho_torch.config.schema import SweepSettings
 from ptycho_torch.errors import ConfigError
+from ptycho_torch.launch.modal import ModalLauncher
+from ptycho_torch.launch.slurm import SlurmLauncher
 from ptycho_torch.run.local import LocalLauncher
 
 TARGET = "_target_"
@@ -17,7 +19,7 @@ _SCHEMA = {
     name: f"{section.__module__}.{section.__name__}" for name, section in {**SECTIONS, "sweep": SweepSettings}.items()
 }
 # the options of the group of launchers, each with its settings
-LAUNCHERS: dict[str, type[Settings]] = {"local": LocalLauncher}
+LAUNCHERS: dict[str, type[Settings]] = {"local": LocalLauncher, "slurm": SlurmLauncher, "modal": ModalLauncher}
 # what may stand under `_target_`, by the part of the configuration in which it may stand
 ALLOWED: dict[str, tuple[str, ...]] = {
     **{name: (target,) for name, target in _SCHEMA.items()},

@@ -8,8 +8,9 @@ from ptycho_torch.cli.command import RUN
 from ptycho_torch.cli.options import Parser, describe_setting
 from ptycho_torch.config.fields import Settings
 from ptycho_torch.config.schema import SweepSettings
+from ptycho_torch.run.allowed import LAUNCHERS
 from ptycho_torch.run.compose import Composer
-from ptycho_torch.run.nodes import SWEEP, list_groups
+from ptycho_torch.run.nodes import LAUNCHER, SWEEP, list_groups
 
 
 def print_help(parser: Parser, composer: Composer) -> None:
@@ -30,6 +31,11 @@ def print_help(parser: Parser, composer: Composer) -> None:
         print(f"  {name}: {(settings.__doc__ or '').splitlines()[0]}")
         for key in type(settings).find_types():
             print(f"    {name}.{key}: {describe_setting(settings, key, prefix=f'{name}.')}")
+    for name, kind in LAUNCHERS.items():
+        launcher = kind()
+        print(f"  {LAUNCHER}, with {LAUNCHER}={name}: {(launcher.__doc__ or '').splitlines()[0]}")
+        for key in type(launcher).find_types():
+            print(f"    {LAUNCHER}.{key}: {describe_setting(launcher, key, prefix=f'{LAUNCHER}.')}")
 
 
 def _unescape(action: argparse.Action) -> str:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 
+from ptycho_torch.cli import train
+from ptycho_torch.config import Experiment
+from ptycho_torch.launch.modal import ModalLauncher
+from ptycho_torch.launch.slurm import SlurmLauncher
 from ptycho_torch.run.allowed import build
 from ptycho_torch.run.compose import Configuration
 from ptycho_torch.run.job import run_configuration
 from ptycho_torch.run.local import LocalLauncher
 from ptycho_torch.run.nodes import LAUNCHER
+
+if TYPE_CHECKING:
+    from ptycho_torch.preflight import Plan
 
 
 class Launcher(Protocol):
@@ -27,15 +35,60 @@ def make_launcher(configuration: Configuration) -> Launcher:
     """Make the launcher that a configuration names.
 
     Raises:
-        ConfigError: it is not installed, or one of its settings is unusable.
+        ConfigError: one of its settings is unusable.
     """
     launcher: Launcher = build(configuration.values[LAUNCHER], LAUNCHER)
     return launcher
 
 
+def require_launcher(launcher: Launcher) -> None:
+    """Check that a launcher can be used from here.
+
+    Raises:
+        MissingExtraError: its library is not installed.
+        ConfigError: it cannot be used on this machine.
+    """
+    if isinstance(launcher, SlurmLauncher | ModalLauncher):
+        launcher.require()
+
+
 def run_one(configuration: Configuration) -> int:
-    """Run one configuration, on this machine in this process; returns the exit code."""
+    """Run one configuration, on this machine in this process unless another launcher is named; returns the exit code.
+
+    Raises:
+        MissingExtraError: the launcher is not installed.
+        ConfigError: the launcher cannot be used here, or the configuration cannot work elsewhere.
+    """
     launcher = make_launcher(configuration)
     if isinstance(launcher, LocalLauncher):
         return run_configuration(configuration)
+    require_launcher(launcher)
+    check_trainings([configuration.values], launcher)
     return max(launcher.launch([configuration.values]))
+
+
+def check_trainings(jobs: Sequence[dict[str, Any]], launcher: Launcher) -> None:
+    """Check trainings before the first one is launched; other stages are checked when they run.
+
+    Args:
+        jobs: configurations of one stage, as plain values.
+        launcher: where they will run.
+
+    Raises:
+        ConfigError: one of them cannot work; the message names its folder, the key and the reason.
+    """
+    configurations = [Configuration(values) for values in jobs]
+    checked = [one for one in configurations if one.stage.module is train and not one.options["no_preflight"]]
+    if not checked:
+        return
+    from ptycho_torch.preflight import check_all, require_passed
+
+    elsewhere = isinstance(launcher, SlurmLauncher | ModalLauncher) and launcher.elsewhere
+    require_passed(check_all([_make_plan(one, elsewhere=elsewhere) for one in checked]))
+
+
+def _make_plan(configuration: Configuration, *, elsewhere: bool) -> Plan:
+    settings = {name: section.to_dict() for name, section in configuration.sections.items()}
+    arguments = configuration.stage.make_namespace(configuration.options, settings)
+    experiment = train.collect_experiment(arguments, Experiment())
+    return replace(train.make_plan(arguments, experiment, elsewhere=elsewhere), name=str(arguments.output_dir))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.run.compose import Composer, Configuration, parse_overrides
-from ptycho_torch.run.launch import Launcher, make_launcher
+from ptycho_torch.run.launch import Launcher, check_trainings, make_launcher, require_launcher
 from ptycho_torch.run.nodes import LAUNCHER, SWEEP
 from ptycho_torch.run.sweep import find_root, make_trials, print_sweep, run_grid
 
@@ -20,7 +20,8 @@ def run_several(composer: Composer, overrides: Sequence[str], launcher: Launcher
         launcher: where they run; by default where the configuration says.
 
     Raises:
-        ConfigError: a configuration is unusable.
+        MissingExtraError: the launcher is not installed.
+        ConfigError: a configuration is unusable, or the launcher cannot be used here.
         OutputError: the output folder is in use.
     """
     configuration = _resolve_unswept(composer, overrides)
@@ -28,9 +29,11 @@ def run_several(composer: Composer, overrides: Sequence[str], launcher: Launcher
         raise ConfigError("run.overwrite is true; a sweep replaces no results, name another folder")
     settings, root = configuration.sweep, find_root(configuration)
     launcher = launcher or make_launcher(configuration)
+    require_launcher(launcher)
     settings.warn_unused()
     if settings.sampler == "grid":
         trials = make_trials(composer, overrides)
+        check_trainings([trial.values for trial in trials if not trial.read_results()], launcher)
         code = run_grid(trials, root, launcher.launch, resume=settings.resume)
     else:
         from ptycho_torch.run.study import run_study

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ptycho_torch.config.schema import SweepSettings
 from ptycho_torch.errors import ConfigError, OutputError
 from ptycho_torch.run.compose import Composer, Configuration, parse_overrides
-from ptycho_torch.run.launch import Launcher
+from ptycho_torch.run.launch import Launcher, check_trainings
 from ptycho_torch.run.nodes import LAUNCHER
 from ptycho_torch.run.sweep import (
     SWEEP_NAME,
@@ -73,9 +73,10 @@ def run_study(composer: Composer, overrides: Sequence[str], configuration: Confi
         distinct = {key: str(value) for key, value in params.items()}
         return make_trial(composer, [*fixed, *(f"{key}={value}" for key, value in distinct.items())], distinct, number)
 
-    for corner in _list_corners(space):
-        compose(0, corner)
+    corners = [compose(number, corner).values for number, corner in enumerate(_list_corners(space))]
     check_root(root, resume=settings.resume)
+    if not settings.resume:
+        check_trainings(corners, launcher)
     study = _open_study(root, settings, _describe(configuration, space, metric))
     trials = [compose(trial.number, trial.params) for trial in study.trials]
     codes = {row["folder"]: row["exit_code"] for row in read_sweep(root)}

@@ -8,6 +8,7 @@ from ptycho_torch.config import Experiment
 from ptycho_torch.networks.build import build_network
 from ptycho_torch.runtime.device import find_rank_device
 from ptycho_torch.runtime.ranks import find_ranks
+from ptycho_torch.runtime.trackers import require_trackers
 from ptycho_torch.training.hardware import check_hardware
 
 
@@ -19,7 +20,9 @@ def check_settings(experiment: Experiment, patch_px: int, device: str) -> torch.
 
     Raises:
         ConfigError: it cannot, or the device does not exist.
+        MissingExtraError: a tracker is not installed.
     """
+    require_trackers(experiment.tracking)
     ranks = find_ranks(experiment.trainer)
     place = find_rank_device(device, experiment.trainer, ranks)
     check_hardware(experiment, place, ranks)

@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 from ptycho_torch.config import Experiment, TrainerSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.runtime.ranks import ALONE, TIMEOUT, Ranks, explain_loss
-from ptycho_torch.runtime.tracking import make_mlflow_logger
+from ptycho_torch.runtime.trackers import choose_trackers
+from ptycho_torch.runtime.tracking import make_trackers
 from ptycho_torch.training.build import build_module
 from ptycho_torch.training.checkpointing import AtomicCheckpoints, IntervalCheckpoint
 from ptycho_torch.training.datamodule import ScanDataModule
 from ptycho_torch.training.memory import checkpoint_activations, find_batch_size
 from ptycho_torch.training.module import ReconstructionModule
+from ptycho_torch.training.pictures import PictureWriter, choose_interval
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +96,7 @@ def fit(
         device: where to compute.
         ranks: the place of this process, which is connected with the others already.
         resume: checkpoint to resume from.
-        track: whether to log to MLflow as well, if the environment specifies a server.
+        track: whether MLflow may be used; the environment can ask for it as well as the settings.
         bar: whether to show a progress bar.
 
     Raises:
@@ -111,6 +113,8 @@ def fit(
     if ranks.is_first:
         data.write_index(index)
     trainer = build_trainer(data, experiment, output_dir, device=device, track=track, bar=bar, ranks=ranks)
+    for logger in trainer.loggers[1:]:
+        logger.log_hyperparams(experiment.to_dict())
     with explain_loss(ranks):
         run(trainer, module, data, folder, resume=resume)
     stopwatch = next(callback for callback in trainer.callbacks if isinstance(callback, _Stopwatch))  # type: ignore[attr-defined]
@@ -184,6 +188,9 @@ def build_trainer(
         enable_version_counter=False,
     )
     callbacks: list[Callback] = [_Stopwatch(), keeper]
+    every_epochs = choose_interval(experiment.tracking, data.total_steps / data.steps_per_epoch)
+    if every_epochs:
+        callbacks.append(PictureWriter(data.scans[0], every_epochs, output_dir))
     if chosen.checkpoint_steps or chosen.checkpoint_minutes:
         callbacks.append(IntervalCheckpoint(output_dir / CHECKPOINT_FOLDER / LAST_NAME, chosen))
     if settings.max_minutes:
@@ -206,7 +213,7 @@ def build_trainer(
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.gradient_clip,
         callbacks=callbacks,
-        logger=_make_loggers(output_dir, track=track),
+        logger=_make_loggers(output_dir, experiment, track=track),
         log_every_n_steps=1,
         num_sanity_val_steps=0,
         enable_model_summary=False,
@@ -270,10 +277,10 @@ def _warn_out_of_time(steps: int, total_steps: int, max_minutes: float | None) -
     return True
 
 
-def _make_loggers(output_dir: Path, *, track: bool) -> list[Logger]:
+def _make_loggers(output_dir: Path, experiment: Experiment, *, track: bool) -> list[Logger]:
     # a resumed run gets its own folder, since the logger deletes the files of an earlier run
     earlier = sum(1 for path in output_dir.glob("logs*") if path.is_dir())
     version = f"logs-{earlier + 1}" if earlier else "logs"
     loggers: list[Logger] = [CSVLogger(output_dir, name="", version=version)]
-    tracker = make_mlflow_logger("ptycho_torch") if track else None
-    return [*loggers, tracker] if tracker else loggers
+    names = choose_trackers(experiment.tracking, mlflow=track)
+    return [*loggers, *make_trackers(names, output_dir, experiment.tracking)]

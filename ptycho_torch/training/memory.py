@@ -77,7 +77,7 @@ def find_batch_size(
             return _fits_on_gpu(module, _take_groups(data, groups), device, dtype)
         # the kernel promises more memory than there is and ends a process that uses it: predict, from a small batch
         sample = min(groups, _SAMPLE)
-        return _measure_kept_bytes(module, _take_groups(data, sample), dtype) * groups / sample <= usable
+        return measure_kept_bytes(module, _take_groups(data, sample), dtype) * groups / sample <= usable
 
     while not fits(size):
         if size == 1:
@@ -113,7 +113,7 @@ def _take_groups(data: ScanDataModule, size: int) -> Batch:
     return batch
 
 
-def _measure_kept_bytes(module: ReconstructionModule, batch: Batch, dtype: torch.dtype) -> int:
+def measure_kept_bytes(module: ReconstructionModule, batch: Batch, dtype: torch.dtype) -> int:
     """Bytes that the forward pass of a training step keeps for the gradient, each storage counted once."""
     kept: dict[int, int] = {}
 

@@ -19,6 +19,7 @@ from ptycho_torch.runtime.launch import launch
 from ptycho_torch.runtime.progress import Stages
 from ptycho_torch.runtime.ranks import Ranks, describe_scan, find_ranks, is_launched, join_ranks
 from ptycho_torch.runtime.run_record import RunRecord, check_run
+from ptycho_torch.runtime.trackers import require_trackers
 from ptycho_torch.storage.locking import lock_folder
 from ptycho_torch.storage.writing import check_folder, prepare_folder
 from ptycho_torch.training.bootstrap import bootstrap_probes
@@ -57,7 +58,7 @@ def train_network(
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         overwrite: whether to replace an earlier run in the folder.
         resume: whether to resume an interrupted or shorter run in the folder from its last checkpoint.
-        track: whether to log to MLflow as well, if MLFLOW_TRACKING_URI is set.
+        track: whether MLflow may be used; MLFLOW_TRACKING_URI can ask for it as well as the settings.
         inputs: the scans' files, for the record.
         options: how the run was asked for, as plain values, for the record.
         progress: shows the refinement of each probe; if given, Lightning shows its own bar as well.
@@ -67,6 +68,7 @@ def train_network(
         ConfigError: a setting or the device is unusable.
         DataError: a scan has no probe, or no true object although that is the target.
         OutputError: the folder is in use or cannot be written.
+        MissingExtraError: a tracker is not installed.
         CheckpointError: there is no run to resume, or it has other settings or scans.
         DivergenceError: the loss became non-finite.
         RankError: a process was lost, or differs from the others.
@@ -74,7 +76,7 @@ def train_network(
     experiment = experiment or Experiment()
     folder, ranks = Path(output_dir), find_ranks(experiment.trainer)
     checkpoint = folder / "checkpoints" / LAST_NAME if resume else None
-    place = _check(scans, experiment, device, ranks)
+    place = _check(scans, experiment, device, ranks, track=track)
     if checkpoint is None:
         if ranks.is_first:
             check_folder(folder, overwrite=overwrite)
@@ -112,11 +114,12 @@ def train_network(
     return result
 
 
-def _check(scans: Sequence[Scan], experiment: Experiment, device: str, ranks: Ranks) -> torch.device:
+def _check(scans: Sequence[Scan], experiment: Experiment, device: str, ranks: Ranks, *, track: bool) -> torch.device:
     """Check scans, settings and hardware before anything is computed; return the device."""
     if not is_launched():
-        for section in (experiment.model, experiment.training, experiment.trainer):
+        for section in (experiment.model, experiment.training, experiment.trainer, experiment.tracking):
             section.warn_unused()
+        require_trackers(experiment.tracking, mlflow=track)
     place = check_settings(experiment, scans[0].patch_px, device)
     for scan in scans:
         scan.require_probe()

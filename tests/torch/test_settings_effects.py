@@ -25,6 +25,7 @@ from ptycho_torch.config import (
     PretrainingSettings,
     RefineSettings,
     SimulationSettings,
+    TrackingSettings,
     TrainerSettings,
     TrainingSettings,
 )
@@ -34,6 +35,7 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import PtychoError
 from ptycho_torch.models.checkpoint import TrainedNetwork
 from ptycho_torch.networks.build import Generator, build_network
+from ptycho_torch.runtime.background_logger import BackgroundLogger
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve.solve import refine
@@ -43,6 +45,7 @@ from ptycho_torch.training.datamodule import ScanDataModule
 from ptycho_torch.training.fit import build_trainer, prepare
 from ptycho_torch.training.hardware import check_hardware
 from ptycho_torch.training.module import ReconstructionModule, scale_rate
+from ptycho_torch.training.pictures import PictureWriter
 from ptycho_torch.workflows.reconstruction import reconstruct_scan
 
 Values = dict[str, Any]
@@ -82,6 +85,10 @@ TRIED: dict[str, Any] = {
     "stages": 3,
     "fold_px": 2,
     "spectral_modes": 2,
+    "tracker": "wandb+tensorboard",
+    "picture_every_epochs": 2,
+    "project": "siemens",
+    "mlflow_uri": "sqlite:///other.db",
     "devices": 2,
     "checkpoint_steps": 5,
     "checkpoint_minutes": 0.5,
@@ -114,6 +121,9 @@ BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
     (TrainingSettings, "amplitude_penalty_weight"): ({"amplitude_penalty": "total_variation"}, {}),
     (TrainingSettings, "phase_penalty_weight"): ({"phase_penalty": "mean_deviation"}, {}),
     (InferenceSettings, "control"): ({}, {"polish": False}),
+    (TrackingSettings, "project"): ({"tracker": "wandb"}, {"tracker": "tensorboard"}),
+    (TrackingSettings, "mlflow_uri"): ({"tracker": "csv+mlflow"}, {}),
+    (TrackingSettings, "wandb_online"): ({"tracker": "wandb"}, {"tracker": "mlflow"}),
 }
 
 
@@ -277,6 +287,15 @@ def read(settings: DataSettings, scan: Scan, folder: Path) -> list[Any]:
     return [made.counts, made.positions_px, made.good_pixels, made.pixel_m]
 
 
+def tracked(settings: TrackingSettings, scan: Scan, folder: Path) -> list[Any]:
+    """Where a training would be logged, and how often it would be drawn; nothing is logged."""
+    experiment = Experiment(tracking=settings, training=TrainingSettings(group_size=4, epochs=30))
+    data = ScanDataModule([scan], experiment.training)
+    trainer = build_trainer(data, experiment, folder, device=torch.device("cpu"), track=True, bar=False)
+    pictures = [callback.every_epochs for callback in trainer.callbacks if isinstance(callback, PictureWriter)]  # type: ignore[attr-defined]
+    return [*(str(logger.tracker) for logger in trainer.loggers if isinstance(logger, BackgroundLogger)), *pictures]
+
+
 TRACES: dict[type[Settings], Trace] = {
     SimulationSettings: simulated,
     PretrainingSettings: planned,
@@ -286,6 +305,7 @@ TRACES: dict[type[Settings], Trace] = {
     TrainerSettings: equipped,
     InferenceSettings: inferred,
     DataSettings: read,
+    TrackingSettings: tracked,
 }
 
 
