@@ -57,7 +57,23 @@ class RefineSettings(Settings):
         "auto",
         help="solver; auto uses poisson below 350,000 photons per pattern, fewer where patterns overlap little",
     )
-    epochs: int = setting(30, at_least=1, at_most=_MOST_EPOCHS, help="passes over all patterns")
+    epochs: int = setting(
+        30, at_least=1, at_most=_MOST_EPOCHS, help="passes over all patterns; fewer if held-out pixels tell to stop"
+    )
+    held_out: float = setting(
+        0.02,
+        at_least=0,
+        at_most=0.5,
+        help="share of the good detector pixels, chosen at random in each pattern, that are not fitted but tell "
+        "whether noise is; 0 for none",
+    )
+    patience: int = setting(
+        8,
+        at_least=1,
+        at_most=_MOST_EPOCHS,
+        acts_when=above("held_out", 0),
+        help="epochs in a row that may predict held-out pixels worse before the solver stops",
+    )
     batches: int = setting(16, at_least=1, help="random mini-batches per epoch")
     probe_start: float = setting(
         0.1, at_least=0, at_most=1, help="share of the epochs after which the probe is refined too; 1 keeps it fixed"

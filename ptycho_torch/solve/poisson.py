@@ -11,7 +11,7 @@ from ptycho_torch.config.schema import RefineSettings
 from ptycho_torch.physics.losses import LEAST_COUNTS, poisson_deviance, total_variation
 from ptycho_torch.physics.propagate import sum_intensities
 from ptycho_torch.solve.defaults import find_variation
-from ptycho_torch.solve.scan_model import ScanModel
+from ptycho_torch.solve.scan_model import Misfit, ScanModel
 from ptycho_torch.solve.solver import Epoch, Solver, State
 
 _LAST_RATE = 0.05
@@ -22,6 +22,8 @@ class PoissonAdam(Solver):
 
     # Adam's first steps are as long as its rate, however good the object was; the objective falls again after them
     tolerance = 1.0
+    # while the rate is high, its steps and not a fit of noise raise the held-out deviance
+    watch_from = 0.5
 
     def __init__(self, model: ScanModel, canvas: Tensor, probe: Tensor, settings: RefineSettings) -> None:
         super().__init__(model, probe, settings)
@@ -46,13 +48,13 @@ class PoissonAdam(Solver):
     def measure(self) -> Epoch:
         """Measure deviance with total variation, the objective, and R."""
         canvas, probe, model = self.canvas, self.probe, self.model
-        deviance, squared = 0.0, torch.zeros((), device=canvas.device)
+        deviance, misfits = 0.0, []
         for patterns in self._partition:
             expected = model.expected(canvas, probe, patterns)
             deviance += float(poisson_deviance(expected, model.counts[patterns], model.good)) * len(patterns)
-            squared += model.squared_misfit(expected, patterns)
+            misfits.append(model.misfit(expected, patterns))
         objective = deviance / len(model.counts) + self._variation * float(total_variation(canvas))
-        return Epoch(objective, float(squared / model.counts.sum()) ** 0.5)
+        return Epoch(objective, Misfit.of_batches(misfits))
 
     def state(self) -> State:
         """Return copies of object and probe."""
@@ -67,16 +69,15 @@ class PoissonAdam(Solver):
         """Visit every pattern once."""
         moves_probe = number >= self._probe_from
         self._set_rates(number)
-        objective = 0.0
-        squared = torch.zeros((), device=self._canvas.device)
+        objective, misfits = 0.0, []
         for batch in self._shuffle():
             patterns = self._partition[batch]
             loss, misfit = self._visit(patterns, moves_probe=moves_probe)
             objective += loss * len(patterns) / len(self.model.counts)
-            squared += misfit
+            misfits.append(misfit)
         if moves_probe:
             self._set(*self._constrain(self.canvas, self.probe))
-        return Epoch(objective, float(squared / self.model.counts.sum()) ** 0.5)
+        return Epoch(objective, Misfit.of_batches(misfits))
 
     def _set_rates(self, number: int) -> None:
         """Decrease both rates along a cosine to a twentieth of the object's first; the probe's first is a tenth."""
@@ -85,13 +86,14 @@ class PoissonAdam(Solver):
         for group, start in zip(self._adam.param_groups, (first, first / 10), strict=True):
             group["lr"] = self._step_factor * (last + (start - last) * falling)
 
-    def _visit(self, patterns: Tensor, *, moves_probe: bool) -> tuple[float, Tensor]:
+    def _visit(self, patterns: Tensor, *, moves_probe: bool) -> tuple[float, Misfit]:
         model, canvas, probe = self.model, self.canvas, self.probe
         waves = model.waves(canvas, model.shifted(probe, patterns), patterns)
-        counts = model.counts[patterns]
+        counts, misfit = model.counts[patterns], model.misfit(waves.expected, patterns)
         loss = poisson_deviance(waves.expected, counts, model.good)
         # the derivative of the mean deviance, 2(1 − n/λ) for a pixel, back through waves whose intensity λ is
         excess = model.good - counts / waves.expected.clamp_min(LEAST_COUNTS)
+        model.held_out.clear(excess, patterns)
         exits = model.exit_waves(waves, excess * (4 / (model.good.sum() * len(patterns))))
         gradient = torch.view_as_real(model.to_object(waves, exits))
         if self._variation:
@@ -103,7 +105,7 @@ class PoissonAdam(Solver):
         if moves_probe:
             self._probe.grad = torch.view_as_real(model.to_probe(waves, exits, patterns)) * self._unit
         self._adam.step()
-        return float(loss), model.squared_misfit(waves.expected, patterns)
+        return float(loss), misfit
 
     @torch.no_grad()
     def _set(self, canvas: Tensor, probe: Tensor) -> None:

@@ -5,6 +5,8 @@ Solvers, evaluation and verdict all predict patterns by this model; the operator
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,18 +14,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import mse_loss
 from torch.utils.dlpack import from_dlpack
 
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.physics.forward import compute_counts, propagate_patches
+from ptycho_torch.physics.losses import deviate_poisson
 from ptycho_torch.physics.patches import gather, index_patches, scatter
 from ptycho_torch.physics.probe import shift_probe, unshift_sum
 from ptycho_torch.physics.propagate import propagate_back_wrapped, sum_intensities, unwrap, wrap
 from ptycho_torch.physics.scale import calibrate_probe
+from ptycho_torch.solve.held_out import HeldOut
 
 _LARGEST_CACHE_BYTES = 2**30
 _LEAST_BATCH = 6
+_BY_PATTERN = ("patterns", "free_deviance")
+_SUMS = ("squared", "free_squared", "photons", "free_photons")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +42,54 @@ class Solution:
         probe: (mode, h, w) complex64, in √photons, centred at [h//2, w//2].
         errors: R = √(Σ(√λ−√n)² / Σn) during each epoch, while object and probe still moved.
         method: the solver that found it.
+        free_errors: R over held-out pixels during each epoch; empty if none are held out.
+        remarks: what else there is to know of the run, one sentence each.
     """
 
     canvas: Canvas
     probe: NDArray[np.complex64]
     errors: tuple[float, ...]
     method: str
+    free_errors: tuple[float, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Misfit:
+    """How far expected counts of some patterns are from the measured ones.
+
+    Attributes:
+        patterns: which patterns.
+        free_deviance: (pattern,) Poisson deviance of each over its held-out pixels.
+        squared: Σ(√λ−√n)².
+        free_squared: the same over held-out pixels.
+        photons: Σn.
+        free_photons: Σn over held-out pixels.
+    """
+
+    patterns: Tensor
+    free_deviance: Tensor
+    squared: Tensor
+    free_squared: Tensor
+    photons: Tensor
+    free_photons: Tensor
+
+    @classmethod
+    def of_batches(cls, batches: Iterable[Misfit]) -> Misfit:
+        """The misfit of all patterns of several batches."""
+        parts = list(batches)
+        patterns, deviances = (torch.cat([getattr(part, name) for part in parts]) for name in _BY_PATTERN)
+        return cls(patterns, deviances, *(torch.stack([getattr(p, name) for p in parts]).sum() for name in _SUMS))
+
+    @property
+    def error(self) -> float:
+        """R = √(Σ(√λ−√n)² / Σn) over all good pixels."""
+        return float(self.squared / self.photons) ** 0.5
+
+    @property
+    def free_error(self) -> float:
+        """R over held-out pixels; NaN if none of them has a photon."""
+        return float(self.free_squared / self.free_photons) ** 0.5 if self.free_photons > 0 else math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +119,16 @@ class ScanModel:
         frame: position of its patterns on the canvas.
         good: (h, w) 1 on good pixels, 0 on bad ones.
         background: (h, w) photons that each pattern contains in addition to those from the sample, or None.
+        held_out: detector pixels that solvers do not fit.
         shifts_px: (pattern, 2) sub-pixel part of the positions.
     """
 
-    def __init__(self, scan: Scan, device: torch.device) -> None:
+    def __init__(self, scan: Scan, device: torch.device, held_out_share: float = 0.0, seed: int = 0) -> None:
         self.scan = scan
         self.device = device
         self.frame = Frame(scan.positions_px, scan.patch_px)
         self.good = wrap(from_dlpack(scan.good_pixels)).float().to(device)
+        self.held_out = HeldOut(self.good, len(scan), held_out_share, seed)
         self.background = None if scan.background is None else wrap(torch.from_numpy(scan.background.copy())).to(device)
         self.shifts_px = torch.from_numpy(self.frame.shifts_px).to(device)
         self._corners_px = torch.from_numpy(self.frame.corners_px).to(device)
@@ -171,11 +222,22 @@ class ScanModel:
         """Σ(√λ − √n)² of some patterns, whose expected counts are given."""
         return (expected.sqrt() - self.counts[patterns].sqrt()).square().sum()
 
-    def solution(self, canvas: Tensor, probe: Tensor, errors: list[float], method: str) -> Solution:
-        """Convert tensors to arrays and centre the probe."""
-        pixels = canvas.detach().cpu().numpy()
-        centred = unwrap(probe.detach()).cpu().numpy()
-        return Solution(Canvas(pixels, self.frame.origin_px, self.scan.pixel_m), centred, tuple(errors), method)
+    def misfit(self, expected: Tensor, patterns: Tensor) -> Misfit:
+        """How far the given expected counts of some patterns are from the measured ones."""
+        counts = self.counts[patterns]
+        free, free_counts = (self.held_out.take(images, patterns) for images in (expected, counts))
+        return Misfit(
+            patterns,
+            deviate_poisson(free, free_counts).sum(1),
+            mse_loss(expected.sqrt(), counts.sqrt(), reduction="sum"),
+            mse_loss(free.sqrt(), free_counts.sqrt(), reduction="sum"),
+            counts.sum(),
+            free_counts.sum(),
+        )
+
+    def to_canvas(self, canvas: Tensor) -> Canvas:
+        """An object of this scan, with its place."""
+        return Canvas(canvas.detach().cpu().numpy(), self.frame.origin_px, self.scan.pixel_m)
 
 
 def calibrate_start_probe(scan: Scan, probe: NDArray[np.complex64] | None, modes: int) -> NDArray[np.complex64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import Literal
 
@@ -13,13 +14,18 @@ from torch import Tensor
 from ptycho_torch.config.schema import RefineSettings
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.physics.propagate import unwrap
 from ptycho_torch.runtime.progress import Progress
 from ptycho_torch.solve.constraints import keep_ramp, level_phase
 from ptycho_torch.solve.defaults import find_damping, find_method, find_probe_share
 from ptycho_torch.solve.least_squares import LeastSquares
 from ptycho_torch.solve.poisson import PoissonAdam
 from ptycho_torch.solve.safeguard import run_safeguarded
-from ptycho_torch.solve.scan_model import ScanModel, Solution
+from ptycho_torch.solve.scan_model import Misfit, ScanModel, Solution
+from ptycho_torch.solve.solver import Solver
+from ptycho_torch.solve.watch import is_significantly_worse
+
+_log = logging.getLogger(__name__)
 
 _WARM_UP_SHARE = 1 / 3
 
@@ -66,33 +72,75 @@ def refine(
     Raises:
         DataError: there is no probe to start from.
     """
-    model = ScanModel(scan, torch.device(device))
+    model = ScanModel(scan, torch.device(device), settings.held_out, settings.seed)
     canvas, given = model.start_object(guess), model.start_probe(probe, settings.probe_modes)
     method = find_method(model, given) if settings.method == "auto" else settings.method
-    errors: list[float] = []
-
-    def report(error: float) -> None:
-        errors.append(error)
-        if progress:
-            progress(len(errors), error)
-
+    history = _History(settings, progress)
     # long-range phase converges much faster by least squares
     quick = settings.epochs if method == "least_squares" else round(settings.epochs * _WARM_UP_SHARE)
     start = given
     if quick:
         usual = settings if method == "least_squares" else _warm_up(settings, quick, model, given)
         first = LeastSquares(model, canvas, given, usual)
-        run_safeguarded(first, quick, report)
+        last = quick == settings.epochs
+        history.run(first, quick, watched=last)
         canvas, start = first.canvas, first.probe
     if quick < settings.epochs:
         rest = replace(settings, epochs=settings.epochs - quick)
         second = PoissonAdam(model, canvas, start, rest)
-        run_safeguarded(second, rest.epochs, report)
-        canvas, start = second.canvas, second.probe
+        history.run(second, rest.epochs, watched=True)
+        if settings.method == "auto" and history.prefers(first, second):
+            method = "least_squares"
+        else:
+            canvas, start = second.canvas, second.probe
     if settings.probe_start < 1:
         canvas, start = keep_ramp(canvas, start, given)
         canvas, start = level_phase(canvas, start, model.illumination(start, model.patterns))
-    return model.solution(canvas, start, errors, method)
+    return Solution(
+        model.to_canvas(canvas),
+        unwrap(start).cpu().numpy(),
+        tuple(misfit.error for misfit in history.misfits),
+        method,
+        tuple(misfit.free_error for misfit in history.misfits) if settings.held_out else (),
+        tuple(history.remarks),
+    )
+
+
+class _History:
+    """The misfit of each epoch of a run, perhaps by several solvers, and what there is to say of them."""
+
+    def __init__(self, settings: RefineSettings, progress: Progress | None) -> None:
+        self.misfits: list[Misfit] = []
+        self.remarks: list[str] = []
+        self._settings = settings
+        self._progress = progress
+
+    def run(self, solver: Solver, epochs: int, *, watched: bool) -> None:
+        before, settings = len(self.misfits), self._settings
+        watch = run_safeguarded(solver, epochs, self._see, settings.patience if watched and settings.held_out else None)
+        if watch.is_over:
+            best = before + watch.best_number + 1
+            self.remarks.append(
+                f"stopped after epoch {len(self.misfits)} of {settings.epochs}: epochs after {best} fit noise"
+            )
+            _log.info(self.remarks[-1])
+            if self._progress:
+                self._progress(settings.epochs, None)
+
+    def prefers(self, first: Solver, second: Solver) -> bool:
+        """Whether the first of two solvers predicts held-out pixels better, by more than chance."""
+        if not self._settings.held_out:
+            return False
+        better = is_significantly_worse(*(solver.measure().misfit.free_deviance for solver in (second, first)))
+        if better:
+            self.remarks.append("least squares predicts held-out pixels better than poisson, whose epochs are dropped")
+            _log.info(self.remarks[-1])
+        return better
+
+    def _see(self, misfit: Misfit) -> None:
+        self.misfits.append(misfit)
+        if self._progress:
+            self._progress(len(self.misfits), misfit.error)
 
 
 def _warm_up(settings: RefineSettings, epochs: int, model: ScanModel, probe: Tensor) -> RefineSettings:

@@ -46,9 +46,17 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
 
 def _collect_metrics(result: Reconstruction | Refinement) -> dict[str, Any]:
     if isinstance(result, Reconstruction):
-        judged = {"verdict": str(result.verdict), "diagnostics": result.verdict.figures}
+        judged: dict[str, Any] = {"verdict": str(result.verdict), "diagnostics": result.verdict.figures}
+        judged["remarks"] = result.solution.remarks
         return result.metrics | judged | ({"start": result.start} if result.polished else {})
-    values: dict[str, Any] = {**result.metrics, "R_by_epoch": result.solution.errors, "verdict": str(result.verdict)}
+    solution = result.solution
+    values: dict[str, Any] = {
+        **result.metrics,
+        "R_by_epoch": solution.errors,
+        "R_free_by_epoch": solution.free_errors,
+        "remarks": solution.remarks,
+        "verdict": str(result.verdict),
+    }
     if result.resolution:
         values["frc"] = {
             "frequency_nyquist": result.resolution.frequency.tolist(),
@@ -80,7 +88,8 @@ def _make_panels(result: Reconstruction | Refinement) -> list[Panel]:
 
 
 def _format_note(figures: dict[str, float]) -> str:
-    lines = [f"R {figures['R']:.4f} (floor {figures['R_floor']:.4f})"]
+    free = f", free {figures['R_free']:.4f}" if "R_free" in figures else ""
+    lines = [f"R {figures['R']:.4f}{free} (floor {figures['R_floor']:.4f})"]
     if "complex_error" in figures:
         lines.append(f"error {figures['complex_error']:.3f}, phase corr. {figures['phase_correlation']:.3f}")
     return "\n".join(lines)

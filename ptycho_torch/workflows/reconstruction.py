@@ -136,7 +136,7 @@ def reconstruct_scan(
     def solve(name: str, title: str, guess: Canvas | None) -> Solution:
         stage = progress(title, polish.epochs, "epoch") if progress else None
         solution = refine(scan, polish, guess=guess, probe=used, device=place, progress=stage)
-        metrics[name] = evaluate(scan, solution.canvas, solution.probe, device=place)
+        metrics[name] = evaluate(scan, solution.canvas, solution.probe, device=place, held_out=polish)
         return solution
 
     polished = solve("network_polish", "network + polish", prediction.canvas) if inference.polish else None

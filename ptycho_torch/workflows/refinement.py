@@ -65,7 +65,7 @@ def refine_scan(
     started = time.perf_counter()
     solution = refine(scan, settings, device=place, progress=progress)
     metrics = {"seconds": time.perf_counter() - started}
-    metrics |= evaluate(scan, solution.canvas, solution.probe, device=place)
+    metrics |= evaluate(scan, solution.canvas, solution.probe, device=place, held_out=settings)
     verdict = judge(scan, solution.probe, Residual(metrics["R"], metrics["R_floor"]), None)
     metrics |= verdict.figures
     resolution = None
