@@ -78,7 +78,7 @@ def refine(
     history = _History(settings, progress)
     # long-range phase converges much faster by least squares
     quick = settings.epochs if method == "least_squares" else round(settings.epochs * _WARM_UP_SHARE)
-    start = given
+    start, first = given, None
     if quick:
         usual = settings if method == "least_squares" else _warm_up(settings, quick, model, given)
         first = LeastSquares(model, canvas, given, usual)
@@ -89,7 +89,7 @@ def refine(
         rest = replace(settings, epochs=settings.epochs - quick)
         second = PoissonAdam(model, canvas, start, rest)
         history.run(second, rest.epochs, watched=True)
-        if settings.method == "auto" and history.prefers(first, second):
+        if first and settings.method == "auto" and history.prefers(first, second):
             method = "least_squares"
         else:
             canvas, start = second.canvas, second.probe

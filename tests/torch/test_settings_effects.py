@@ -68,10 +68,16 @@ TRIED: dict[str, Any] = {
     "least_distance_px": 5.0,
     "probe_start": 0.9,
     "max_minutes": 1.0,
+    "patience": 1,
     "validation_share": 0.4,
 }
 # other settings with which a conditional setting has an effect, and with which it has none
 BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
+    # steps so long that held-out pixels are predicted worse from time to time
+    (RefineSettings, "patience"): (
+        {"learning_rate": 0.5, "total_variation": 0.0, "epochs": 30, "held_out": 0.5},
+        {"held_out": 0},
+    ),
     (RefineSettings, "probe_rate"): ({"method": "least_squares"}, {"probe_start": 1}),
     (RefineSettings, "learning_rate"): ({}, {"method": "least_squares"}),
     (RefineSettings, "total_variation"): ({}, {"method": "least_squares"}),
