@@ -21,6 +21,7 @@ _MOST_EPOCHS = 1_000_000
 
 # conditions that several settings share
 _POISSON = one_of("method", "poisson", undecided="auto")
+_HELD_OUT = above("held_out", 0)
 _AMPLITUDE_PHASE = one_of("output", "amplitude_phase")
 _GROUPED = above("group_size", 1)
 _BY_DISTANCE = one_of("neighbour_choice", "within", "quadrants") & _GROUPED
@@ -71,8 +72,22 @@ class RefineSettings(Settings):
         8,
         at_least=1,
         at_most=_MOST_EPOCHS,
-        acts_when=above("held_out", 0),
+        acts_when=_HELD_OUT,
         help="epochs in a row that may predict held-out pixels worse before the solver stops",
+    )
+    positions: Literal["given", "affine", "each"] = setting(
+        "given",
+        acts_when=_HELD_OUT,
+        help="refine the scale, rotation and shear of the positions, or each of them too; kept only if held-out pixels "
+        "are predicted better",
+    )
+    position_limit_px: float = setting(
+        10.0,
+        unit="px",
+        above=0,
+        at_most=1000,
+        acts_when=one_of("positions", "affine", "each") & _HELD_OUT,
+        help="longest way that a position may be moved",
     )
     batches: int = setting(16, at_least=1, help="random mini-batches per epoch")
     probe_start: float = setting(

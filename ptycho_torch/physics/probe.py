@@ -47,6 +47,16 @@ def shift_probe(
     return _shift_spectrum(fft2(probe)[None], shift_px)
 
 
+def differentiate_shift(
+    probe: Complex[Tensor, "mode patch patch"], shift_px: Float[Tensor, "pattern 2"]
+) -> tuple[Complex[Tensor, "pattern mode patch patch"], Complex[Tensor, "pattern mode patch patch"]]:
+    """Derivatives of `shift_probe` by the row and the column of the shift: −2πi q times the spectrum."""
+    factor = -2j * torch.pi * torch.fft.fftfreq(probe.shape[-1], device=probe.device)
+    spectrum = fft2(probe)[None]
+    rows, columns = _shift_spectrum(spectrum * factor[:, None], shift_px), _shift_spectrum(spectrum * factor, shift_px)
+    return rows, columns
+
+
 def shift_pairs(
     probes: Complex[Tensor, "pattern mode patch patch"], shift_px: Float[Tensor, "pattern 2"]
 ) -> Complex[Tensor, "pattern mode patch patch"]:

@@ -104,6 +104,12 @@ class LeastSquares(Solver):
             self._update_gains()
         return self._summarise(Misfit.of_batches(misfits))
 
+    def follow(self) -> None:
+        """Take over positions or background that have changed in the model."""
+        for batch in self._batches:
+            batch.index = self.model.index(batch.patterns)
+        self._update_gains()
+
     def _update_gains(self) -> None:
         for batch in self._batches:
             batch.gain, batch.share = self._gain(batch.patterns)

@@ -33,6 +33,31 @@ _BY_PATTERN = ("patterns", "free_deviance")
 _SUMS = ("squared", "free_squared", "photons", "free_photons")
 
 
+@dataclass(frozen=True)
+class Correction:
+    """A correction of the scan, and whether held-out pixels are predicted better with it.
+
+    Attributes:
+        name: of what was corrected.
+        free_before: R over held-out pixels without it.
+        free_after: the same with it.
+        is_kept: whether the result contains it.
+        figures: what it changed, by name.
+    """
+
+    name: str
+    free_before: float
+    free_after: float
+    is_kept: bool
+    figures: dict[str, float]
+
+    def __str__(self) -> str:
+        """One sentence."""
+        verdict = "kept" if self.is_kept else "dropped, as held-out pixels are not predicted better"
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in self.figures.items())
+        return f"{self.name}: R free {self.free_before:.4f} before, {self.free_after:.4f} after; {verdict}; {figures}"
+
+
 @dataclass(frozen=True, eq=False)
 class Solution:
     """A reconstruction.
@@ -44,6 +69,9 @@ class Solution:
         method: the solver that found it.
         free_errors: R over held-out pixels during each epoch; empty if none are held out.
         remarks: what else there is to know of the run, one sentence each.
+        free_error: R over held-out pixels of the result; NaN if none are held out.
+        corrections: what was tried to correct of the scan.
+        scan: the scan as corrected; None if it is the one given.
     """
 
     canvas: Canvas
@@ -52,6 +80,9 @@ class Solution:
     method: str
     free_errors: tuple[float, ...] = ()
     remarks: tuple[str, ...] = ()
+    free_error: float = math.nan
+    corrections: tuple[Correction, ...] = ()
+    scan: Scan | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +116,11 @@ class Misfit:
     def error(self) -> float:
         """R = √(Σ(√λ−√n)² / Σn) over all good pixels."""
         return float(self.squared / self.photons) ** 0.5
+
+    @property
+    def by_pattern(self) -> Tensor:
+        """The held-out deviance of each pattern, in the order of the scan."""
+        return self.free_deviance[self.patterns.argsort()]
 
     @property
     def free_error(self) -> float:
@@ -123,10 +159,12 @@ class ScanModel:
         shifts_px: (pattern, 2) sub-pixel part of the positions.
     """
 
-    def __init__(self, scan: Scan, device: torch.device, held_out_share: float = 0.0, seed: int = 0) -> None:
+    def __init__(
+        self, scan: Scan, device: torch.device, held_out_share: float = 0.0, seed: int = 0, margin_px: int = 0
+    ) -> None:
         self.scan = scan
         self.device = device
-        self.frame = Frame(scan.positions_px, scan.patch_px)
+        self.frame = Frame(scan.positions_px, scan.patch_px, margin_px)
         self.good = wrap(from_dlpack(scan.good_pixels)).float().to(device)
         self.held_out = HeldOut(self.good, len(scan), held_out_share, seed)
         self.background = None if scan.background is None else wrap(torch.from_numpy(scan.background.copy())).to(device)
@@ -142,6 +180,13 @@ class ScanModel:
     def patterns(self) -> Tensor:
         """Numbers of all patterns."""
         return torch.arange(len(self.scan), device=self.device)
+
+    def move(self, positions_px: Tensor) -> None:
+        """Put the patterns at other positions (pattern, 2), on the same canvas, at most its margin away."""
+        centres_px = positions_px.round()
+        origin_px = torch.tensor(self.frame.origin_px, dtype=positions_px.dtype) + self.scan.patch_px // 2
+        self._corners_px = (centres_px - origin_px).long().to(self.device)
+        self.shifts_px = (positions_px - centres_px).float().to(self.device)
 
     def index(self, patterns: Tensor) -> Tensor:
         """Flat canvas index of the wrapped patches of some patterns."""
@@ -221,6 +266,10 @@ class ScanModel:
     def squared_misfit(self, expected: Tensor, patterns: Tensor) -> Tensor:
         """Σ(√λ − √n)² of some patterns, whose expected counts are given."""
         return (expected.sqrt() - self.counts[patterns].sqrt()).square().sum()
+
+    def fitted(self, patterns: Tensor) -> Tensor:
+        """(pattern, h, w) 1 on good pixels that are not held out, 0 on others."""
+        return self.held_out.clear(self.good.repeat(len(patterns), 1, 1), patterns)
 
     def misfit(self, expected: Tensor, patterns: Tensor) -> Misfit:
         """How far the given expected counts of some patterns are from the measured ones."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -20,14 +21,17 @@ from ptycho_torch.solve.constraints import keep_ramp, level_phase
 from ptycho_torch.solve.defaults import find_damping, find_method, find_probe_share
 from ptycho_torch.solve.least_squares import LeastSquares
 from ptycho_torch.solve.poisson import PoissonAdam
+from ptycho_torch.solve.positions import refine_positions
 from ptycho_torch.solve.safeguard import run_safeguarded
-from ptycho_torch.solve.scan_model import Misfit, ScanModel, Solution
+from ptycho_torch.solve.scan_model import Correction, Misfit, ScanModel, Solution
 from ptycho_torch.solve.solver import Solver
 from ptycho_torch.solve.watch import is_significantly_worse
 
 _log = logging.getLogger(__name__)
 
 _WARM_UP_SHARE = 1 / 3
+
+Correct = Callable[[Scan, RefineSettings, torch.device], tuple[Scan, dict[str, float]]]
 
 
 def choose_method(
@@ -59,51 +63,88 @@ def refine(
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> Solution:
-    """Reconstruct object and probe from a scan.
+    """Reconstruct object and probe from a scan, and correct the scan as far as the settings ask for it.
+
+    Each correction is followed by a reconstruction of its own, and kept if that predicts held-out pixels significantly
+    better.
 
     Args:
         scan: patterns and positions.
-        settings: solver, epochs, step sizes, seed.
+        settings: solver, epochs, step sizes, corrections, seed.
         guess: object to start from; vacuum without one.
         probe: (mode, h, w) probe to start from; the scan's own without one.
         device: where to compute.
-        progress: called after each epoch with its number from 1 and R over it.
+        progress: called after each epoch of the first reconstruction with its number from 1 and R over it.
 
     Raises:
         DataError: there is no probe to start from.
     """
-    model = ScanModel(scan, torch.device(device), settings.held_out, settings.seed)
-    canvas, given = model.start_object(guess), model.start_probe(probe, settings.probe_modes)
+    place = torch.device(device)
+    scan = scan if probe is None else replace(scan, probe=probe)
+    found, deviance = _reconstruct(scan, settings, guess, place, progress)
+    for name, correct in _choose_corrections(settings).items():
+        _log.info("refining %s", name)
+        corrected, figures = correct(found.scan or scan, settings, place)
+        tried, other = _reconstruct(corrected, settings, None, place, None)
+        is_kept = is_significantly_worse(deviance, other)
+        correction = Correction(name, found.free_error, tried.free_error, is_kept, figures)
+        _log.info("%s", correction)
+        corrections = (*found.corrections, correction)
+        if is_kept:
+            found, deviance = replace(tried, scan=corrected), other
+        found = replace(found, corrections=corrections)
+    return found
+
+
+def _choose_corrections(settings: RefineSettings) -> dict[str, Correct]:
+    """The corrections that the settings ask for, by name, in their order."""
+    if not settings.held_out:
+        return {}
+    asked: dict[str, tuple[bool, Correct]] = {
+        "positions": (settings.positions != "given", refine_positions),
+    }
+    return {name: correct for name, (is_asked, correct) in asked.items() if is_asked}
+
+
+def _reconstruct(
+    scan: Scan, settings: RefineSettings, guess: Canvas | None, device: torch.device, progress: Progress | None
+) -> tuple[Solution, Tensor]:
+    """Reconstruct object and probe; also returns the deviance (pattern,) of held-out pixels."""
+    model = ScanModel(scan, device, settings.held_out, settings.seed)
+    canvas, given = model.start_object(guess), model.start_probe(None, settings.probe_modes)
     method = find_method(model, given) if settings.method == "auto" else settings.method
     history = _History(settings, progress)
     # long-range phase converges much faster by least squares
     quick = settings.epochs if method == "least_squares" else round(settings.epochs * _WARM_UP_SHARE)
-    start, first = given, None
+    last: Solver | None = None
     if quick:
         usual = settings if method == "least_squares" else _warm_up(settings, quick, model, given)
-        first = LeastSquares(model, canvas, given, usual)
-        last = quick == settings.epochs
-        history.run(first, quick, watched=last)
-        canvas, start = first.canvas, first.probe
+        last = LeastSquares(model, canvas, given, usual)
+        history.run(last, quick, watched=quick == settings.epochs)
     if quick < settings.epochs:
         rest = replace(settings, epochs=settings.epochs - quick)
-        second = PoissonAdam(model, canvas, start, rest)
+        second = PoissonAdam(model, *(last.state() if last else (canvas, given)), rest)
         history.run(second, rest.epochs, watched=True)
-        if first and settings.method == "auto" and history.prefers(first, second):
+        if last and settings.method == "auto" and history.prefers(last, second):
             method = "least_squares"
         else:
-            canvas, start = second.canvas, second.probe
+            last = second
+    assert last is not None
+    misfit = last.measure().misfit
+    canvas, probe = last.state()
     if settings.probe_start < 1:
-        canvas, start = keep_ramp(canvas, start, given)
-        canvas, start = level_phase(canvas, start, model.illumination(start, model.patterns))
-    return Solution(
+        canvas, probe = keep_ramp(canvas, probe, given)
+        canvas, probe = level_phase(canvas, probe, model.illumination(probe, model.patterns))
+    solution = Solution(
         model.to_canvas(canvas),
-        unwrap(start).cpu().numpy(),
+        unwrap(probe).cpu().numpy(),
         tuple(misfit.error for misfit in history.misfits),
         method,
         tuple(misfit.free_error for misfit in history.misfits) if settings.held_out else (),
         tuple(history.remarks),
+        free_error=misfit.free_error,
     )
+    return solution, misfit.by_pattern
 
 
 class _History:
@@ -131,7 +172,7 @@ class _History:
         """Whether the first of two solvers predicts held-out pixels better, by more than chance."""
         if not self._settings.held_out:
             return False
-        better = is_significantly_worse(*(solver.measure().misfit.free_deviance for solver in (second, first)))
+        better = is_significantly_worse(*(solver.measure().misfit.by_pattern for solver in (second, first)))
         if better:
             self.remarks.append("least squares predicts held-out pixels better than poisson, whose epochs are dropped")
             _log.info(self.remarks[-1])

@@ -51,7 +51,7 @@ class Watch:
         """Take note of an epoch that ended at a state."""
         if number < self._start:
             return
-        deviance = misfit.free_deviance[misfit.patterns.argsort()]
+        deviance = misfit.by_pattern
         if self._least is None or deviance.sum() < self._least.sum():
             self._least, self.best, self.best_number = deviance, state, number
         self.is_worse = is_significantly_worse(deviance, self._least)

@@ -60,8 +60,8 @@ class Reconstruction:
     @cached_property
     def verdict(self) -> Verdict:
         """Whether to trust the result."""
-        found = self.metrics[self.name]
-        return judge(self.scan, self.solution.probe, Residual(found["R"], found["R_floor"]), self.probe)
+        found, scan = self.metrics[self.name], self.solution.scan or self.scan
+        return judge(scan, self.solution.probe, Residual(found["R"], found["R_floor"]), self.probe)
 
     @property
     def name(self) -> str:
@@ -136,7 +136,7 @@ def reconstruct_scan(
     def solve(name: str, title: str, guess: Canvas | None) -> Solution:
         stage = progress(title, polish.epochs, "epoch") if progress else None
         solution = refine(scan, polish, guess=guess, probe=used, device=place, progress=stage)
-        metrics[name] = evaluate(scan, solution.canvas, solution.probe, device=place, held_out=polish)
+        metrics[name] = evaluate(solution.scan or scan, solution.canvas, solution.probe, device=place, held_out=polish)
         return solution
 
     polished = solve("network_polish", "network + polish", prediction.canvas) if inference.polish else None

@@ -25,7 +25,7 @@ class Refinement:
     """A scan with its reconstruction.
 
     Attributes:
-        scan: the scan.
+        scan: the scan as it was given; `solution.scan` is the corrected one, if anything was corrected.
         solution: object, probe and R by epoch.
         metrics: figures of merit by name.
         verdict: whether to trust the result.
@@ -64,6 +64,7 @@ def refine_scan(
     replace(settings, method=choose_method(settings, scan)).warn_unused()
     started = time.perf_counter()
     solution = refine(scan, settings, device=place, progress=progress)
+    given, scan = scan, solution.scan or scan
     metrics = {"seconds": time.perf_counter() - started}
     metrics |= evaluate(scan, solution.canvas, solution.probe, device=place, held_out=settings)
     verdict = judge(scan, solution.probe, Residual(metrics["R"], metrics["R_floor"]), None)
@@ -72,10 +73,11 @@ def refine_scan(
     if halves:
         order = np.random.default_rng(settings.seed).permutation(len(scan))
         parts = [scan.take(np.sort(order[start::2])) for start in (0, 1)]
-        solutions = [refine(part, settings, device=place) for part in parts]
+        alone = replace(settings, positions="given")
+        solutions = [refine(part, alone, device=place) for part in parts]
         resolution = ring_correlation(*(_cut_middle(scan, half) for half in solutions))
         metrics["frc_half_bit_nyquist"] = resolution.crossing
-    return Refinement(scan, solution, metrics, verdict, resolution)
+    return Refinement(given, solution, metrics, verdict, resolution)
 
 
 def _cut_middle(scan: Scan, solution: Solution) -> NDArray[np.complex64]:

@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Callable
 from itertools import product
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from report import header
@@ -18,14 +19,15 @@ from ptycho_torch.data.canvas import Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.evaluate.objects import complex_error, remove_ramp
 from ptycho_torch.evaluate.scores import find_illuminated_area, sum_illumination
+from ptycho_torch.simulate.objects import ObjectName
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve import solve
+from ptycho_torch.solve.safeguard import run_safeguarded
 
 DOSES = (1e3, 1e4, 1e5, 1e6, 1e7)
-OBJECTS = ("dead_leaves", "lines")
+OBJECTS: tuple[ObjectName, ...] = ("dead_leaves", "lines")
 STEPS_PX = (8.0, 12.0)
 EPOCHS = 40
-_run_safeguarded = solve.run_safeguarded
 
 
 def measure_error(scan: Scan) -> Callable[[np.ndarray], float]:
@@ -41,15 +43,15 @@ def run(scan: Scan, settings: RefineSettings) -> tuple[float, list[float], tuple
     """Error of the result, error after each epoch, and remarks."""
     error_of, errors = measure_error(scan), list[float]()
 
-    def recorded(solver: Any, epochs: int, report: Callable[[Any], None], patience: int | None) -> Any:  # noqa: ANN401
-        def see(misfit: Any) -> None:  # noqa: ANN401
+    def recorded(solver: Any, epochs: int, report: Callable[[Any], None], patience: int | None) -> Any:
+        def see(misfit: Any) -> None:
             errors.append(error_of(solver.state()[0].numpy()))
             report(misfit)
 
-        return _run_safeguarded(solver, epochs, see, patience)
+        return run_safeguarded(solver, epochs, see, patience)
 
-    solve.run_safeguarded = recorded
-    found = solve.refine(scan, settings)
+    with patch.object(solve, "run_safeguarded", recorded):
+        found = solve.refine(scan, settings)
     return error_of(found.canvas.pixels), errors, found.remarks
 
 

@@ -73,6 +73,11 @@ TRIED: dict[str, Any] = {
 }
 # other settings with which a conditional setting has an effect, and with which it has none
 BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
+    (RefineSettings, "positions"): ({}, {"held_out": 0}),
+    (RefineSettings, "position_limit_px"): (
+        {"method": "least_squares", "positions": "each", "position_limit_px": 0.02},
+        {"positions": "affine", "held_out": 0},
+    ),
     # steps so long that held-out pixels are predicted worse from time to time
     (RefineSettings, "patience"): (
         {"learning_rate": 0.5, "total_variation": 0.0, "epochs": 30, "held_out": 0.5},
@@ -152,7 +157,8 @@ def simulated(settings: SimulationSettings, scan: Scan, folder: Path) -> list[An
 
 def refined(settings: RefineSettings, scan: Scan, folder: Path) -> list[Any]:
     found = refine(scan, settings)
-    return [found.canvas.pixels, found.probe]
+    figures = [value for correction in found.corrections for value in correction.figures.values()]
+    return [found.canvas.pixels, found.probe, figures]
 
 
 def answered(settings: ModelSettings, scan: Scan, folder: Path) -> list[Any]:
