@@ -89,6 +89,18 @@ class RefineSettings(Settings):
         acts_when=one_of("positions", "affine", "each") & _HELD_OUT,
         help="longest way that a position may be moved",
     )
+    background: Literal["given", "constant", "smooth"] = setting(
+        "given",
+        acts_when=_HELD_OUT,
+        help="find the photons that do not come from the sample, the same in every pixel or smooth over the detector; "
+        "kept only if held-out pixels are predicted better",
+    )
+    detector_centre: bool = setting(
+        False,
+        acts_when=_HELD_OUT,
+        help="find by how many pixels the patterns are displaced on the detector; kept only if held-out pixels are "
+        "predicted better",
+    )
     batches: int = setting(16, at_least=1, help="random mini-batches per epoch")
     probe_start: float = setting(
         0.1, at_least=0, at_most=1, help="share of the epochs after which the probe is refined too; 1 keeps it fixed"

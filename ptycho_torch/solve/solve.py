@@ -17,6 +17,8 @@ from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.physics.propagate import unwrap
 from ptycho_torch.runtime.progress import Progress
+from ptycho_torch.solve.background import refine_background
+from ptycho_torch.solve.centre import refine_centre
 from ptycho_torch.solve.constraints import keep_ramp, level_phase
 from ptycho_torch.solve.defaults import find_damping, find_method, find_probe_share
 from ptycho_torch.solve.least_squares import LeastSquares
@@ -101,6 +103,8 @@ def _choose_corrections(settings: RefineSettings) -> dict[str, Correct]:
     if not settings.held_out:
         return {}
     asked: dict[str, tuple[bool, Correct]] = {
+        "detector centre": (settings.detector_centre, refine_centre),
+        "background": (settings.background != "given", refine_background),
         "positions": (settings.positions != "given", refine_positions),
     }
     return {name: correct for name, (is_asked, correct) in asked.items() if is_asked}

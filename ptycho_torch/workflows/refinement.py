@@ -73,7 +73,7 @@ def refine_scan(
     if halves:
         order = np.random.default_rng(settings.seed).permutation(len(scan))
         parts = [scan.take(np.sort(order[start::2])) for start in (0, 1)]
-        alone = replace(settings, positions="given")
+        alone = replace(settings, positions="given", background="given", detector_centre=False)
         solutions = [refine(part, alone, device=place) for part in parts]
         resolution = ring_correlation(*(_cut_middle(scan, half) for half in solutions))
         metrics["frc_half_bit_nyquist"] = resolution.crossing

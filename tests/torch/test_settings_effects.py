@@ -73,6 +73,8 @@ TRIED: dict[str, Any] = {
 }
 # other settings with which a conditional setting has an effect, and with which it has none
 BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
+    (RefineSettings, "background"): ({}, {"held_out": 0}),
+    (RefineSettings, "detector_centre"): ({}, {"held_out": 0}),
     (RefineSettings, "positions"): ({}, {"held_out": 0}),
     (RefineSettings, "position_limit_px"): (
         {"method": "least_squares", "positions": "each", "position_limit_px": 0.02},
