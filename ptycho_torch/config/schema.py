@@ -105,6 +105,12 @@ class RefineSettings(Settings):
     probe_start: float = setting(
         0.1, at_least=0, at_most=1, help="share of the epochs after which the probe is refined too; 1 keeps it fixed"
     )
+    probe_guess: Literal["given", "patterns"] = setting(
+        "given",
+        acts_when=_HELD_OUT,
+        help="probe to start from: the given one, or one found from the patterns, which a scan without a probe always "
+        "takes; kept only if held-out pixels are predicted better",
+    )
     probe_modes: int = setting(1, at_least=1, at_most=32, help="incoherent probe modes to refine")
     regularisation: float | None = setting(
         None,

@@ -1,7 +1,7 @@
 """Detector centre: patterns that are displaced by some pixels look like a phase ramp of the probe.
 
-A ramp of the object explains the same patterns, so that a displacement by part of a pixel is no error: it only tilts the
-object's phase. By several pixels, the ramp is so steep that a solver does not find it from a flat object.
+A ramp of the object explains the same patterns, so that a displacement by part of a pixel is no error: it only tilts
+the object's phase. By several pixels, the ramp is so steep that a solver does not find it from a flat object.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from ptycho_torch.solve.defaults import find_damping, find_method, find_probe_sh
 from ptycho_torch.solve.least_squares import LeastSquares
 from ptycho_torch.solve.poisson import PoissonAdam
 from ptycho_torch.solve.positions import refine_positions
+from ptycho_torch.solve.probe_guess import guess_probe
 from ptycho_torch.solve.safeguard import run_safeguarded
 from ptycho_torch.solve.scan_model import Correction, Misfit, ScanModel, Solution
 from ptycho_torch.solve.solver import Solver
@@ -74,17 +75,21 @@ def refine(
         scan: patterns and positions.
         settings: solver, epochs, step sizes, corrections, seed.
         guess: object to start from; vacuum without one.
-        probe: (mode, h, w) probe to start from; the scan's own without one.
+        probe: (mode, h, w) probe to start from; without one the scan's own, or one found from the patterns.
         device: where to compute.
         progress: called after each epoch of the first reconstruction with its number from 1 and R over it.
-
-    Raises:
-        DataError: there is no probe to start from.
     """
     place = torch.device(device)
     scan = scan if probe is None else replace(scan, probe=probe)
+    is_guessed, remarks = scan.probe is None, []
+    if is_guessed:
+        remarks.append("no probe was given; it was found from the patterns")
+        _log.info(remarks[0])
+        scan, _ = guess_probe(scan, settings, place)
     found, deviance = _reconstruct(scan, settings, guess, place, progress)
-    for name, correct in _choose_corrections(settings).items():
+    if is_guessed:
+        found = replace(found, scan=scan)
+    for name, correct in _choose_corrections(settings, is_guessed=is_guessed).items():
         _log.info("refining %s", name)
         corrected, figures = correct(found.scan or scan, settings, place)
         tried, other = _reconstruct(corrected, settings, None, place, None)
@@ -95,14 +100,15 @@ def refine(
         if is_kept:
             found, deviance = replace(tried, scan=corrected), other
         found = replace(found, corrections=corrections)
-    return found
+    return replace(found, remarks=(*remarks, *found.remarks))
 
 
-def _choose_corrections(settings: RefineSettings) -> dict[str, Correct]:
-    """The corrections that the settings ask for, by name, in their order."""
+def _choose_corrections(settings: RefineSettings, *, is_guessed: bool) -> dict[str, Correct]:
+    """The corrections that the settings ask for, by name, in their order; no probe is guessed twice."""
     if not settings.held_out:
         return {}
     asked: dict[str, tuple[bool, Correct]] = {
+        "probe": (settings.probe_guess == "patterns" and not is_guessed, guess_probe),
         "detector centre": (settings.detector_centre, refine_centre),
         "background": (settings.background != "given", refine_background),
         "positions": (settings.positions != "given", refine_positions),

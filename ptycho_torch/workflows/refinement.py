@@ -47,7 +47,7 @@ def refine_scan(
     halves: bool = False,
     progress: Progress | None = None,
 ) -> Refinement:
-    """Reconstruct a scan from a flat object and its own probe.
+    """Reconstruct a scan from a flat object and its own probe, or one found from the patterns if it has none.
 
     Args:
         scan: the scan.
@@ -57,11 +57,11 @@ def refine_scan(
         progress: called after each epoch of the whole scan.
 
     Raises:
-        DataError: the scan has no probe.
         ConfigError: the device does not exist.
     """
     settings, place = settings or RefineSettings(), find_device(device)
-    replace(settings, method=choose_method(settings, scan)).warn_unused()
+    if scan.probe is not None:
+        replace(settings, method=choose_method(settings, scan)).warn_unused()
     started = time.perf_counter()
     solution = refine(scan, settings, device=place, progress=progress)
     given, scan = scan, solution.scan or scan
@@ -73,7 +73,7 @@ def refine_scan(
     if halves:
         order = np.random.default_rng(settings.seed).permutation(len(scan))
         parts = [scan.take(np.sort(order[start::2])) for start in (0, 1)]
-        alone = replace(settings, positions="given", background="given", detector_centre=False)
+        alone = replace(settings, positions="given", background="given", detector_centre=False, probe_guess="given")
         solutions = [refine(part, alone, device=place) for part in parts]
         resolution = ring_correlation(*(_cut_middle(scan, half) for half in solutions))
         metrics["frc_half_bit_nyquist"] = resolution.crossing

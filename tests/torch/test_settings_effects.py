@@ -73,6 +73,7 @@ TRIED: dict[str, Any] = {
 }
 # other settings with which a conditional setting has an effect, and with which it has none
 BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
+    (RefineSettings, "probe_guess"): ({}, {"held_out": 0}),
     (RefineSettings, "background"): ({}, {"held_out": 0}),
     (RefineSettings, "detector_centre"): ({}, {"held_out": 0}),
     (RefineSettings, "positions"): ({}, {"held_out": 0}),

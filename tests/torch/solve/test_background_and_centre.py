@@ -13,7 +13,8 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.evaluate.objects import complex_error, remove_ramp
 from ptycho_torch.evaluate.scores import find_illuminated_area, sum_illumination
 from ptycho_torch.simulate.scan import simulate_scan
-from ptycho_torch.solve.solve import Solution, choose_method, refine
+from ptycho_torch.solve.scan_model import Solution
+from ptycho_torch.solve.solve import choose_method, refine
 
 SETTINGS = RefineSettings(epochs=15, probe_start=1)
 SIMULATION = SimulationSettings(object_px=96, patch_px=32, probe_diameter_px=14, step_px=7, photons=1e6)
