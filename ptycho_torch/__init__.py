@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ptycho_torch.config import ModelSettings as ModelSettings
     from ptycho_torch.config import RefineSettings as RefineSettings
     from ptycho_torch.config import SimulationSettings as SimulationSettings
+    from ptycho_torch.config import TrainerSettings as TrainerSettings
     from ptycho_torch.config import TrainingSettings as TrainingSettings
     from ptycho_torch.data.canvas import Canvas as Canvas
     from ptycho_torch.data.scan import Scan as Scan
@@ -48,6 +49,7 @@ _HOMES = {
     "RefineSettings": "config",
     "Scan": "data.scan",
     "SimulationSettings": "config",
+    "TrainerSettings": "config",
     "TrainingSettings": "config",
     "read_scans": "formats",
     "reconstruct_scan": "workflows.reconstruction",

@@ -142,7 +142,8 @@ def _replay(project: Project, arguments: argparse.Namespace) -> Answer:
     def show(text: str) -> None:
         print(text, file=stream, flush=True)
 
-    return replays.replay(project, arguments.reference, everything=arguments.all, show=show, key=key)
+    everything, budget_s = arguments.all, arguments.budget
+    return replays.replay(project, arguments.reference, everything=everything, show=show, key=key, budget_s=budget_s)
 
 
 def _run_ledger(project: Project, arguments: argparse.Namespace) -> Answer:
@@ -225,6 +226,8 @@ def _make_parser() -> Parser:
     again = verb("replay", text, _replay)
     again.add_argument("reference", nargs="?", default="", metavar="RUN", help="run id or folder of a GREEN")
     again.add_argument("--all", action="store_true", help="every pair")
+    text = "wall seconds for each pair, and in proportion for its processes (replay.budget_s)"
+    again.add_argument("--budget", type=_parse_count, metavar="S", help=text)
     again.add_argument("--attest", action="store_true", help="sign what that shows; the one record that CI=true keeps")
     text = "ssh key, or the .pub file of one in an agent (git's user.signingKey)"
     again.add_argument("--key", type=Path, metavar="FILE", help=text)

@@ -18,7 +18,7 @@ _LARGEST_BYTES = 2**20
 
 SECTIONS: dict[str, type[Settings]] = {
     name: getattr(config, f"{name.capitalize()}Settings")
-    for name in ("data", "simulation", "model", "training", "inference", "refine")
+    for name in ("data", "simulation", "model", "training", "trainer", "inference", "refine")
 }
 
 

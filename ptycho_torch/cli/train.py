@@ -23,6 +23,7 @@ from ptycho_torch.config import (
     InferenceSettings,
     ModelSettings,
     RefineSettings,
+    TrainerSettings,
     TrainingSettings,
 )
 from ptycho_torch.errors import ConfigError, require_torch
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 # the other settings of this section concern the polish, or have the name of a training setting
 _REFINE = ("probe_modes",)
 # of a settings file
-SECTIONS = ("data", "model", "training", "inference", "refine")
+SECTIONS = ("data", "model", "training", "trainer", "inference", "refine")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--disable_mlflow", action="store_true", help="do not log to MLflow, even if MLFLOW_TRACKING_URI is set"
     )
     add_settings(parser, TrainingSettings)
+    add_settings(parser, TrainerSettings)
     add_settings(parser, ModelSettings)
     add_settings(parser, RefineSettings, only=_REFINE)
 
@@ -63,6 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
         data=collect_settings(arguments, DataSettings),
         model=collect_settings(arguments, ModelSettings, base=base.model),
         training=collect_settings(arguments, TrainingSettings, base=base.training),
+        trainer=collect_settings(arguments, TrainerSettings, base=base.trainer),
         inference=collect_settings(arguments, InferenceSettings, only=(), base=base.inference),
         refine=collect_settings(arguments, RefineSettings, only=_REFINE),
     )

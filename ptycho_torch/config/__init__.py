@@ -6,4 +6,5 @@ from ptycho_torch.config.schema import InferenceSettings as InferenceSettings
 from ptycho_torch.config.schema import ModelSettings as ModelSettings
 from ptycho_torch.config.schema import RefineSettings as RefineSettings
 from ptycho_torch.config.schema import SimulationSettings as SimulationSettings
+from ptycho_torch.config.schema import TrainerSettings as TrainerSettings
 from ptycho_torch.config.schema import TrainingSettings as TrainingSettings

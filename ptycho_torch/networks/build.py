@@ -43,7 +43,9 @@ class Generator(nn.Module):
             amplitude: patterns, normalised by `physics.scale.make_network_input`.
             illumination: probe intensity, of one probe or one for each pattern, in any unit.
         """
-        patches: Tensor = self.head(self.body(amplitude.unsqueeze(1)))
+        # in mixed precision the body computes with fewer bits; complex numbers need all of them
+        channels = self.body(amplitude.unsqueeze(1)).to(amplitude.dtype)
+        patches: Tensor = self.head(channels)
         weight = illumination / (illumination + _HALF_VACUUM * illumination.amax(dim=(-2, -1), keepdim=True))
         if self._centred:
             weight = weight * _mask_middle_half(illumination)

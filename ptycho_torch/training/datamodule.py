@@ -88,15 +88,16 @@ class ScanDataModule(lightning.LightningDataModule):
     Args:
         scans: scans with patterns of one size.
         settings: size of groups and batches, share for validation, seed, target.
+        workers: processes that prepare batches; 0 for none beside the training itself.
 
     Raises:
         DataError: the target is the true object, and a scan has none.
     """
 
-    def __init__(self, scans: Sequence[Scan], settings: TrainingSettings) -> None:
+    def __init__(self, scans: Sequence[Scan], settings: TrainingSettings, workers: int = 0) -> None:
         super().__init__()
         self.scans = tuple(scans)
-        self._settings = settings
+        self._settings, self._workers = settings, workers
         size = min(settings.group_size, *(len(scan) for scan in scans))
         if size < settings.group_size:
             _log.warning("groups shrink from %d to %d patterns, those of the smallest scan", settings.group_size, size)
@@ -121,12 +122,17 @@ class ScanDataModule(lightning.LightningDataModule):
         self.validation = GroupDataset(scans, [split.validation for split in self.splits], labelled=labelled)
         self.group_size = size
         once = max(1, round(len(self.training) / settings.groups_per_pattern / size))
-        self._per_epoch = min(settings.groups_per_epoch or once, len(self.training))
+        self.groups_per_epoch = min(settings.groups_per_epoch or once, len(self.training))
 
     @property
     def batches_per_epoch(self) -> int:
         """Training batches per epoch."""
-        return -(-self._per_epoch // self._settings.batch_size)
+        return -(-self.groups_per_epoch // self.batch_size)
+
+    @property
+    def batch_size(self) -> int:
+        """Groups per batch."""
+        return self._settings.batch_size
 
     @property
     def steps_per_epoch(self) -> int:
@@ -145,12 +151,23 @@ class ScanDataModule(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Load random groups without repetition, in an order that differs from epoch to epoch."""
-        sampler = GroupSampler(len(self.training), self._per_epoch, self._settings.seed)
-        return DataLoader(self.training, batch_size=self._settings.batch_size, sampler=sampler)
+        sampler = GroupSampler(len(self.training), self.groups_per_epoch, self._settings.seed)
+        return self._load(self.training, sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Load all validation groups in order."""
-        return DataLoader(self.validation, batch_size=self._settings.batch_size)
+        return self._load(self.validation)
+
+    def _load(self, groups: GroupDataset, sampler: GroupSampler | None = None) -> DataLoader[Batch]:
+        return DataLoader(
+            groups,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self._workers,
+            persistent_workers=self._workers > 0,
+            # a fork of a process with threads may stop for ever
+            multiprocessing_context="spawn" if self._workers else None,
+        )
 
     def write_index(self, path: Path) -> None:
         """Write which patterns are grouped, as NPZ.

@@ -6,7 +6,7 @@ import logging
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ from ptycho_torch.config import Experiment
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.runtime.tracking import make_mlflow_logger
 from ptycho_torch.training.build import build_module
+from ptycho_torch.training.checkpointing import AtomicCheckpoints, IntervalCheckpoint
 from ptycho_torch.training.datamodule import ScanDataModule
+from ptycho_torch.training.memory import checkpoint_activations, find_batch_size
 from ptycho_torch.training.module import ReconstructionModule
 
 _log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ INDEX_NAME = "index_state.npz"
 CHECKPOINT_FOLDER = "checkpoints"
 LAST_NAME = "last.ckpt"
 BEST_NAME = "best-checkpoint.ckpt"
+_LAYER_TYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 # where a run deliberately differs from what Lightning recommends
 _EXPECTED_WARNINGS = (
     ".*does not have many workers.*",
@@ -93,12 +96,11 @@ def fit(
         ConfigError: the network does not fit the patterns.
         DivergenceError: the loss became non-finite.
     """
+    if resume is not None:
+        # a batch size that was searched for is part of the settings by now
+        experiment = replace(experiment, trainer=replace(experiment.trainer, find_batch_size=False))
+    data, module = prepare(scans, probes, experiment, device)
     settings = experiment.training
-    data = ScanDataModule(scans, settings)
-    photons, good = [scan.sample_photons_per_pattern for scan in scans], [scan.good_pixels for scan in scans]
-    module: ReconstructionModule = build_module(
-        experiment, probes, photons, good, data.main_steps, backgrounds=[scan.background for scan in scans]
-    )
     index, folder = output_dir / INDEX_NAME, output_dir / CHECKPOINT_FOLDER
     data.write_index(index)
     trainer = build_trainer(data, experiment, output_dir, device=device, track=track, bar=bar)
@@ -112,10 +114,40 @@ def fit(
         index=index,
         steps=trainer.global_step,
         seconds=stopwatch.seconds,
-        patterns_per_second=stopwatch.batches * settings.batch_size * data.group_size / max(stopwatch.seconds, 1e-9),
+        patterns_per_second=stopwatch.batches * data.batch_size * data.group_size / max(stopwatch.seconds, 1e-9),
         validation_loss=None if loss is None else float(loss),
         out_of_time=_warn_out_of_time(trainer.global_step, data.total_steps, settings.max_minutes),
     )
+
+
+def prepare(
+    scans: Sequence[Scan], probes: Sequence[NDArray[np.complex64]], experiment: Experiment, device: torch.device
+) -> tuple[ScanDataModule, ReconstructionModule]:
+    """Make groups and module as the settings of training and trainer say; see `fit` for the arguments."""
+    data, module = _build(scans, probes, experiment)
+    if experiment.trainer.find_batch_size:
+        size = find_batch_size(module, data, device, _LAYER_TYPES[experiment.trainer.precision])
+        _log.info("batches of %d groups", size)
+        # the schedule of the learning rate depends on the number of batches
+        experiment = replace(experiment, training=replace(experiment.training, batch_size=size))
+        data, module = _build(scans, probes, experiment)
+    if experiment.trainer.compile:
+        module.generator.body.compile()
+    return data, module
+
+
+def _build(
+    scans: Sequence[Scan], probes: Sequence[NDArray[np.complex64]], experiment: Experiment
+) -> tuple[ScanDataModule, ReconstructionModule]:
+    data = ScanDataModule(scans, experiment.training, experiment.trainer.workers)
+    photons, good = [scan.sample_photons_per_pattern for scan in scans], [scan.good_pixels for scan in scans]
+    backgrounds = [scan.background for scan in scans]
+    module: ReconstructionModule = build_module(
+        experiment, probes, photons, good, data.main_steps, backgrounds=backgrounds
+    )
+    if experiment.trainer.gradient_checkpointing:
+        checkpoint_activations(module.generator.body)
+    return data, module
 
 
 def build_trainer(
@@ -128,7 +160,7 @@ def build_trainer(
     bar: bool,
 ) -> lightning.Trainer:
     """Build the trainer of a run, which uses one device and writes checkpoints and losses under a folder."""
-    settings = experiment.training
+    settings, chosen = experiment.training, experiment.trainer
     keeper = ModelCheckpoint(
         output_dir / CHECKPOINT_FOLDER,
         filename=Path(BEST_NAME).stem,
@@ -137,14 +169,19 @@ def build_trainer(
         enable_version_counter=False,
     )
     callbacks: list[Callback] = [_Stopwatch(), keeper]
+    if chosen.checkpoint_steps or chosen.checkpoint_minutes:
+        callbacks.append(IntervalCheckpoint(output_dir / CHECKPOINT_FOLDER / LAST_NAME, chosen))
     if settings.max_minutes:
         callbacks.append(Timer(timedelta(minutes=settings.max_minutes), verbose=False))
     return lightning.Trainer(
         default_root_dir=output_dir,
         # one process on one device, even in a job to which a scheduler gave several tasks
-        plugins=[LightningEnvironment()],
+        plugins=[LightningEnvironment(), AtomicCheckpoints()],
         accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=[device.index or 0] if device.type == "cuda" else 1,
+        devices=chosen.devices or ([device.index or 0] if device.type == "cuda" else 1),
+        num_nodes=chosen.nodes,
+        strategy=chosen.strategy,
+        precision=chosen.precision,
         max_steps=data.total_steps,
         # by batches, not by epochs, so that a run shorter than an epoch is validated at its end
         val_check_interval=min(data.batches_per_epoch, data.total_steps * settings.accumulate),

@@ -90,7 +90,7 @@ class ReconstructionModule(lightning.LightningModule):
         Raises:
             DivergenceError: it is not finite.
         """
-        loss = self._batch_loss(batch)
+        loss = self.compute_loss(batch)
         if not torch.isfinite(loss):
             raise DivergenceError(
                 f"the training loss is {float(loss.detach())} at step {self.global_step}; use a smaller learning_rate"
@@ -100,11 +100,13 @@ class ReconstructionModule(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Log the loss of groups that training does not use."""
-        self.log("val_loss", self._batch_loss(batch), prog_bar=True, batch_size=len(batch.counts))
+        self.log("val_loss", self.compute_loss(batch), prog_bar=True, batch_size=len(batch.counts))
 
-    def _batch_loss(self, batch: Batch) -> Tensor:
+    def compute_loss(self, batch: Batch) -> Tensor:
+        """Predict the patches of a batch and compute its loss, which is never done in mixed precision."""
         patches = self(batch.counts, batch.scan_index).flatten(0, 1)
-        return self._objective(batch, patches, self.probes, self.good, self.background)
+        with torch.autocast(patches.device.type, enabled=False):
+            return self._objective(batch, patches, self.probes, self.good, self.background)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of shapes
         """Make AdamW and its schedule."""

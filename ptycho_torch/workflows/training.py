@@ -7,9 +7,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ptycho_torch.config import Experiment
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import CheckpointError
@@ -22,6 +19,7 @@ from ptycho_torch.runtime.run_record import RunRecord, check_run
 from ptycho_torch.storage.writing import prepare_folder
 from ptycho_torch.training.bootstrap import bootstrap_probes
 from ptycho_torch.training.fit import LAST_NAME, TrainingResult, fit
+from ptycho_torch.training.hardware import check_hardware
 
 # function of the network, the folder of the results and the files of the scans that returns the parameters of a bundle
 Params = Callable[[TrainedNetwork, Path, Sequence[Path]], Mapping[str, Any]]
@@ -62,10 +60,11 @@ def train_network(
         DivergenceError: the loss became non-finite.
     """
     experiment = experiment or Experiment()
-    folder, place = Path(output_dir), find_device(device)
+    folder, place = Path(output_dir), find_device(device, experiment.trainer.accelerator)
     checkpoint = folder / "checkpoints" / LAST_NAME if resume else None
-    for section in (experiment.model, experiment.training):
+    for section in (experiment.model, experiment.training, experiment.trainer):
         section.warn_unused()
+    check_hardware(experiment, place)
     build_network(experiment, scans[0].patch_px)
     for scan in scans:
         scan.require_probe()
@@ -77,7 +76,11 @@ def train_network(
         probes = bootstrap_probes(scans, experiment, place, progress)
     else:
         check_run(folder)
-        probes = list(_load_probes(checkpoint, scans, experiment))
+        trained = _load_earlier(checkpoint, scans, experiment)
+        # a batch size that was searched for is kept
+        size = trained.experiment.training.batch_size
+        experiment = replace(experiment, training=replace(experiment.training, batch_size=size))
+        probes = list(trained.probes)
         record = RunRecord(folder, "train", experiment.to_dict(), inputs)
     result = fit(
         scans, probes, experiment, folder, device=place, resume=checkpoint, track=track, bar=progress is not None
@@ -90,10 +93,12 @@ def train_network(
     return result
 
 
-def _load_probes(checkpoint: Path, scans: Sequence[Scan], experiment: Experiment) -> NDArray[np.complex64]:
-    """Load the probes of a run to resume, which must have the same scans and settings."""
+def _load_earlier(checkpoint: Path, scans: Sequence[Scan], experiment: Experiment) -> TrainedNetwork:
+    """Load the network of a run to resume, which must have the same scans and settings."""
     trained = load_network(checkpoint)
     asked = replace(experiment.training, epochs=1, steps=None, max_minutes=None)
+    if experiment.trainer.find_batch_size:
+        asked = replace(asked, batch_size=trained.experiment.training.batch_size)
     before = replace(trained.experiment.training, epochs=1, steps=None, max_minutes=None)
     if trained.experiment.model != experiment.model or asked != before:
         raise CheckpointError(
@@ -101,4 +106,4 @@ def _load_probes(checkpoint: Path, scans: Sequence[Scan], experiment: Experiment
         )
     if len(trained.probes) != len(scans) or trained.patch_px != scans[0].patch_px:
         raise CheckpointError(f"{checkpoint}: was trained on other scans")
-    return trained.probes
+    return trained

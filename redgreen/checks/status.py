@@ -8,7 +8,8 @@ from redgreen.codes import RED, Mode, Verdict
 from redgreen.errors import RepositoryError
 from redgreen.evidence.freshness import find_freshness, list_newest, read_head
 from redgreen.evidence.guards import Recorded, load_recorded
-from redgreen.evidence.replays import find_proof, load_replays
+from redgreen.evidence.replayed import ReplayRecord
+from redgreen.evidence.replays import count_hunks, find_proof, load_replays
 from redgreen.evidence.sealed import SealedRun
 from redgreen.project import Project
 from redgreen.registry.model import Registry, Selector
@@ -51,20 +52,33 @@ def list_standings(project: Project, registry: Registry) -> list[Standing]:
 
 def list_proofs(project: Project) -> dict[str, str]:
     """Say by selector what its newest GREEN proves, and whether that holds for the files at HEAD."""
-    newest = list_newest(run for run in load_recorded(project) if isinstance(run, SealedRun))
     try:
         _, head = read_head(project)
     except RepositoryError:
         return {}
     told = {}
-    for name, run in newest.items():
-        try:
-            replayed = find_proof(run, load_replays(project, run.initiative))
-        except ValueError:
-            replayed = None  # verify names the line
+    for name, (run, replayed) in _load_newest(project).items():
         verdict = replayed.verdict.value if replayed is not None else "not replayed"
         told[name] = f"{verdict}, {find_freshness(project, run, replayed, head)}"
     return told
+
+
+def describe_hunks(project: Project) -> str:
+    """Say how much of the proven changes tests notice; empty where nothing is proven."""
+    noticed, total = count_hunks(filter(None, (replayed for _, replayed in _load_newest(project).values())))
+    return f"proven changes: tests notice {noticed} of {total} hunks" if total else ""
+
+
+def _load_newest(project: Project) -> dict[str, tuple[SealedRun, ReplayRecord | None]]:
+    """Load the newest GREEN of each selector that showed what was asked of it, with its newest replay."""
+    newest = list_newest(run for run in load_recorded(project) if isinstance(run, SealedRun))
+    found: dict[str, tuple[SealedRun, ReplayRecord | None]] = {}
+    for name, run in newest.items():
+        try:
+            found[name] = run, find_proof(run, load_replays(project, run.initiative))
+        except ValueError:
+            found[name] = run, None  # verify names the line
+    return found
 
 
 def list_waiting(project: Project, registry: Registry, mode: Mode, initiative: str = "") -> list[Selector]:

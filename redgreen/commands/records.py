@@ -65,6 +65,8 @@ def show_status(project: Project) -> Answer:
                 told += f"  last: {row.last}" if row.last else ""
                 told += f"  ({row.invalid} of {row.attempts} invalid)" if row.invalid else ""
                 lines.append(f" {mark} {row.phase:3} {row.selector:{width}}  {row.state}{told}")
+    hunks = status.describe_hunks(project)
+    lines += [hunks] if hunks else []
     lines += [f"unfinished: {project.relativize(folder)}{' (running)' if alive else ''}" for folder, alive in open_runs]
     steps = [row.next for row in rows if row.active and row.next]
     if any(not alive for _, alive in open_runs):
@@ -72,6 +74,7 @@ def show_status(project: Project) -> Answer:
     lines += ["", *(f"next: {step}" for step in steps)] if steps else ["", "next: nothing waits in the active phases"]
     values = {
         "selectors": to_json(rows),
+        "hunks": hunks,
         "unfinished": [{"folder": project.relativize(folder), "running": alive} for folder, alive in open_runs],
         "next": steps,
     }

@@ -42,7 +42,13 @@ def prove(project: Project, arguments: Namespace) -> Answer:
 
 
 def replay(
-    project: Project, reference: str, *, everything: bool, show: Callable[[str], object], key: Key | None = None
+    project: Project,
+    reference: str,
+    *,
+    everything: bool,
+    show: Callable[[str], object],
+    key: Key | None = None,
+    budget_s: float | None = None,
 ) -> Answer:
     """Replay recorded pairs again, and keep what that shows beside their reports, signed where there is a key."""
     if everything == bool(reference):
@@ -54,7 +60,8 @@ def replay(
         for run in runs:
             if conditions.interrupts.name:
                 break
-            seen, _ = replay_sealed(project, run, conditions, datetime.now(UTC).isoformat(timespec="seconds"))
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            seen, _ = replay_sealed(project, run, conditions, now, budget_s)
             record = scrub_replay(project, seen)
             if not conditions.interrupts.name and not project.scratch:
                 append_replay(project, run.initiative, record)

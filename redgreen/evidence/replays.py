@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from redgreen.codec import from_json, to_json, to_text
+from redgreen.codes import ProofVerdict
 from redgreen.evidence import journal
 from redgreen.evidence.replayed import LATER, ReplayRecord, read_replay
 from redgreen.evidence.scrub import GENERIC_PATHS, Scrubber
@@ -17,6 +19,7 @@ __all__ = [
     "append_replay",
     "check_replays",
     "choose_newest",
+    "count_hunks",
     "find_proof",
     "load_replays",
     "locate_replays",
@@ -70,6 +73,20 @@ def find_proof(run: SealedRun, later: dict[str, ReplayRecord]) -> ReplayRecord |
 def choose_newest(*records: ReplayRecord | None) -> ReplayRecord | None:
     """Choose the newest of several replays of a run, the last of one second; None where there is none."""
     return max(filter(None, reversed(records)), key=lambda record: record.when, default=None)
+
+
+def count_hunks(records: Iterable[ReplayRecord]) -> tuple[int, int]:
+    """Count the hunks that tests of proven changes notice when they are undone, and all that can be undone.
+
+    Several pairs may prove one change: a hunk that one of them notices counts as noticed, and each counts once.
+    """
+    noticed: dict[tuple[str, str, str, int], bool] = {}
+    for record in records:
+        for hunk in record.hunks if record.verdict is ProofVerdict.PROVEN else ():
+            if hunk.state in ("witnessed", "unwitnessed"):
+                place = record.base, record.head, hunk.file, hunk.line
+                noticed[place] = noticed.get(place, False) or hunk.state == "witnessed"
+    return sum(noticed.values()), len(noticed)
 
 
 def check_replays(project: Project) -> list[str]:

@@ -45,8 +45,9 @@ class Conditions:
 
     `start` runs a process to its end, as `run_child` does. `roots` are further folders on the import path, and
     `packages` must not be imported from anywhere else. With a `selector` the tests run as its entry of the registry
-    says, and else with whatever plugins the environment has. No process starts after `deadline`, a moment of the
-    monotonic clock, and none runs past it. Temporary folders lie in `place`, by default beside the files.
+    says, and else with whatever plugins the environment has; each process may take `stretch` times its seconds. None
+    starts after `deadline`, a moment of the monotonic clock, or runs past it. Temporary folders lie in `place`, by
+    default beside the files.
     """
 
     budget_s: float = 60.0
@@ -59,6 +60,7 @@ class Conditions:
     roots: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     selector: Selector | None = None
+    stretch: float = 1.0
     deadline: float = float("inf")
     place: Path | None = None
 
@@ -166,7 +168,7 @@ def _run_once(root: Path, tests: Sequence[str], conditions: Conditions) -> _Run:
         argv,
         env=env,
         cwd=root,
-        budget_s=min(selector.budget_s, remaining_s),
+        budget_s=min(conditions.stretch * selector.budget_s, remaining_s),
         outputs=[output.append],
         interrupts=conditions.interrupts,
         folder=folder,

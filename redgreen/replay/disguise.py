@@ -14,12 +14,13 @@ from pathlib import PurePosixPath
 from redgreen.replay.change import Change
 from redgreen.replay.clone import Clone
 
-__all__ = ["find_disguise", "list_new_names"]
+__all__ = ["find_disguise", "list_new_names", "names_module"]
 
 ASKING = frozenset({"hasattr", "getattr", "find_spec", "import_module", "__import__"})
 CATCHING = frozenset(
     {"ImportError", "ModuleNotFoundError", "AttributeError", "NameError", "Exception", "BaseException"}
 )
+MODULE = re.compile(r"[\w./]*\w")  # a dotted name or the path of a file
 COMMAND = re.compile(r"\bimport\b|^-m\b")
 
 
@@ -52,6 +53,30 @@ def find_disguise(source: str, nodeid: str, names: frozenset[str]) -> str:
             if name in names:
                 return name
     return ""
+
+
+def names_module(source: str, path: str) -> bool:
+    """Whether a module imports another, or names it or its file in a text; `path` is that of the other's file."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return False
+    module = f".{path.replace('/', '.')}".removesuffix(".py").removesuffix(".__init__")
+    return any(module.endswith(f".{name}") for node in ast.walk(tree) for name in _list_modules(node))
+
+
+def _list_modules(node: ast.AST) -> list[str]:
+    """List the dotted names in a node that may be those of modules, without the dots of a relative import."""
+    match node:
+        case ast.Import():
+            found = [alias.name for alias in node.names]
+        case ast.ImportFrom():
+            found = [f"{node.module or ''}.{alias.name}".strip(".") for alias in node.names]
+        case ast.Constant(value=str() as text) if MODULE.fullmatch(text):
+            found = [text.removesuffix(".py").replace("/", ".").strip(".")]
+        case _:
+            return []
+    return [".".join(parts[:end]) for name in found for parts in [name.split(".")] for end in range(1, len(parts) + 1)]
 
 
 def _list_names(source: str) -> set[str]:

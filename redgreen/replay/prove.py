@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from redgreen.gitrepo import git
 from redgreen.replay.cell import Cell, Conditions, run_cell
 from redgreen.replay.change import Ask, Change, describe_change, resolve_range
 from redgreen.replay.clone import Clone
-from redgreen.replay.disguise import find_disguise, list_new_names
+from redgreen.replay.disguise import find_disguise, list_new_names, names_module
 from redgreen.replay.hunks import Hunk, list_changed_code, try_hunks
 from redgreen.replay.proof import Cells, Proof, check_settings, confirm, judge_replay
 from redgreen.replay.reasons import ACCEPTED, Rules
@@ -123,7 +122,7 @@ def make_rules(clone: Clone, change: Change, accept: Sequence[str]) -> Rules:
     def look(nodeid: str) -> str:
         sources = [clone.read(change.head, name) or "" for name in (nodeid.partition("::")[0], *conftests)]
         for name in helpers * 2:  # twice, since one may be named by another that comes later
-            if any(re.search(rf"\b{re.escape(PurePosixPath(name).stem)}\b", source) for source in sources):
+            if any(names_module(source, name) for source in sources):
                 sources.append(clone.read(change.head, name) or "")
         return next(filter(None, (find_disguise(source, nodeid, names) for source in sources)), "")
 

@@ -44,8 +44,12 @@ def list_guards(run: SealedRun) -> list[Selector]:
     return [guard for name, guard in run.intent.load_guards().items() if name in run.result.guards]
 
 
-def replay_sealed(project: Project, run: SealedRun, conditions: Conditions, when: str) -> tuple[ReplayRecord, bytes]:
-    """Replay the pair of a sealed GREEN.
+def replay_sealed(
+    project: Project, run: SealedRun, conditions: Conditions, when: str, budget_s: float | None = None
+) -> tuple[ReplayRecord, bytes]:
+    """Replay the pair of a sealed GREEN; `budget_s` is for all of it instead of what its entry allows.
+
+    Its processes get longer in proportion, and never less than their entry says.
 
     Raises:
         PairError: It is no GREEN that answers a RED, or what it needs is gone.
@@ -56,6 +60,9 @@ def replay_sealed(project: Project, run: SealedRun, conditions: Conditions, when
     try:
         red = load_run(project.root / pair.folder)
         selector, guards = run.intent.load_selector(), list_guards(run)
+        if budget_s is not None:
+            conditions = replace(conditions, stretch=max(1.0, budget_s / selector.replay_budget_s))
+            selector = replace(selector, replay_budget_s=budget_s)
     except ValueError as error:
         raise PairError(f"{run.result.run_id}: {error}") from None
     return replay_pair(
@@ -64,7 +71,7 @@ def replay_sealed(project: Project, run: SealedRun, conditions: Conditions, when
         load_side(run),
         selector,
         red.result.declared,
-        replace(conditions, budget_s=selector.budget_s),
+        conditions,
         guards=guards,
         when=when,
     )

@@ -16,7 +16,7 @@ from redgreen.codes import Mode, ProofVerdict, Verdict
 from redgreen.errors import PairError
 from redgreen.evidence.packed import read_contents
 from redgreen.evidence.replayed import ReplayRecord
-from redgreen.evidence.replays import append_replay, find_proof
+from redgreen.evidence.replays import append_replay, count_hunks, find_proof
 from redgreen.evidence.sealed import SealedRun, load_replay, load_run
 from redgreen.registry.load import find_selector
 from redgreen.replay.cell import Conditions
@@ -144,6 +144,10 @@ def test_a_hunk_that_no_test_notices_is_named(tmp_path: Path) -> None:
     record = replayed(record_pair(sandbox, lambda box: box.write("product.py", FIXED + more.format(2))))
     assert record.verdict == "PROVEN"
     assert [(hunk.file, hunk.line) for hunk in record.unwitnessed] == [("product.py", 10)]
+    assert "proven changes: tests notice 1 of 2 hunks" in sandbox.run("status").out
+    other = replace(record, hunks=tuple(replace(hunk, state="witnessed") for hunk in record.unwitnessed))
+    assert count_hunks([record, other]) == (2, 2)  # another pair of the same change notices the other hunk
+    assert count_hunks([record, replace(other, head="another"), replace(record, verdict=ProofVerdict.FLAKY)]) == (2, 3)
 
 
 HELPED = "from {name} import check\nfrom product import answer\n\n\ndef test_answer():\n    check(answer())\n"
@@ -614,14 +618,27 @@ def test_a_replay_keeps_its_budget(tmp_path: Path) -> None:
     run = record_pair(sandbox, fix_product)
     assert_unproven(run, "UNPROVEN")
     assert "budget of 1 s was used up" in replayed(run).reasons[0]
+    again = sandbox.run("replay", run.result.run_id, "--budget", "300")
+    assert (again.code, "1 PROVEN" in again.out) == (0, True), again.out + again.err
 
 
-def test_files_that_a_test_does_not_name_hide_nothing(tmp_path: Path) -> None:
+def test_processes_take_longer_with_the_budget_of_a_later_replay(tmp_path: Path) -> None:
+    slow = "import os, time\nfrom product import answer\n\n\ndef test_answer():\n"
+    slow += "    time.sleep(8 if 'rg-replay' in os.getcwd() else 0)\n    assert answer() == 42, 'answer'\n"
+    sandbox = make(tmp_path, extra=f"{PRODUCT}\n    budget_s: 7", files={"tests/test_demo.py": slow})
+    run = record_pair(sandbox, fix_product)
+    assert "TIMEOUT" in replayed(run).reasons[0]
+    again = sandbox.run("replay", run.result.run_id, "--budget", "2400")
+    assert (again.code, "1 PROVEN" in again.out) == (0, True), again.out + again.err
+
+
+@pytest.mark.parametrize("name", ["tests/bench.py", "tools/answer.py"])
+def test_files_that_a_test_does_not_import_hide_nothing(tmp_path: Path, name: str) -> None:
     sandbox = make(tmp_path)
 
     def change(box: Sandbox) -> None:
         box.write("product.py", FIXED + "\n\ndef error():\n    return 0\n")
-        box.write("tests/bench.py", 'def show(found):\n    return "error" in found\n')
+        box.write(name, 'def show(found):\n    return "error" in found\n')
 
     record = replayed(record_pair(sandbox, change))
     assert record.verdict == "PROVEN", record.reasons

@@ -23,19 +23,23 @@ from ptycho_torch.config import (
     ModelSettings,
     RefineSettings,
     SimulationSettings,
+    TrainerSettings,
     TrainingSettings,
 )
 from ptycho_torch.config.fields import Settings
 from ptycho_torch.data.make_scan import make_scan
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.errors import PtychoError
 from ptycho_torch.models.checkpoint import TrainedNetwork
 from ptycho_torch.networks.build import Generator, build_network
+from ptycho_torch.runtime.device import find_device
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve.solve import refine
 from ptycho_torch.training.bootstrap import bootstrap_probes
 from ptycho_torch.training.build import build_module, build_objective
 from ptycho_torch.training.datamodule import ScanDataModule
-from ptycho_torch.training.fit import build_trainer
+from ptycho_torch.training.fit import build_trainer, prepare
+from ptycho_torch.training.hardware import check_hardware
 from ptycho_torch.training.module import ReconstructionModule, scale_rate
 from ptycho_torch.workflows.reconstruction import reconstruct_scan
 
@@ -70,6 +74,9 @@ TRIED: dict[str, Any] = {
     "max_minutes": 1.0,
     "patience": 1,
     "validation_share": 0.4,
+    "devices": 2,
+    "checkpoint_steps": 5,
+    "checkpoint_minutes": 0.5,
 }
 # other settings with which a conditional setting has an effect, and with which it has none
 BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
@@ -205,6 +212,36 @@ def trained(settings: TrainingSettings, scan: Scan, folder: Path) -> list[Any]:
     ]
 
 
+def equipped(settings: TrainerSettings, scan: Scan, folder: Path) -> list[Any]:
+    """What prepares a training: device, trainer, loader, layers kept for the gradient, batch size, compiled or not."""
+    experiment = Experiment(
+        trainer=settings,
+        training=TrainingSettings(group_size=4, steps=2, bootstrap_epochs=0),
+        model=ModelSettings(width=4, depth=1),
+    )
+    try:
+        find_device("cuda", settings.accelerator)
+    except PtychoError as error:
+        conflict = str(error)
+    try:
+        device = find_device("auto", settings.accelerator)
+        check_hardware(experiment, device)
+        data, module = prepare([scan], [scan.require_probe()], experiment, device)
+        trainer = build_trainer(data, experiment, folder, device=device, track=False, bar=False)
+    except PtychoError as error:
+        return [str(error)]
+    layer: Any = module.generator.body
+    return [
+        conflict,
+        str(device),
+        [trainer.num_devices, trainer.num_nodes, trainer.precision, type(trainer.strategy).__name__],
+        [vars(call) for call in trainer.callbacks if type(call).__name__ == "IntervalCheckpoint"],  # type: ignore[attr-defined]
+        [data.train_dataloader().num_workers, data.batch_size],
+        "partial" in type(layer.body[1].forward).__name__,
+        layer._compiled_call_impl is not None,
+    ]
+
+
 def inferred(settings: InferenceSettings, scan: Scan, folder: Path) -> list[Any]:
     experiment = Experiment(model=ModelSettings(width=4, depth=2))
     assert scan.probe is not None
@@ -240,6 +277,7 @@ TRACES: dict[type[Settings], Trace] = {
     RefineSettings: refined,
     ModelSettings: answered,
     TrainingSettings: trained,
+    TrainerSettings: equipped,
     InferenceSettings: inferred,
     DataSettings: read,
 }
