@@ -74,9 +74,14 @@ def _collect_corrections(solution: Solution) -> dict[str, Any]:
 def _collect_metrics(result: Reconstruction | Refinement) -> dict[str, Any]:
     if isinstance(result, Reconstruction):
         judged: dict[str, Any] = {"verdict": str(result.verdict), "diagnostics": result.verdict.figures}
-        judged["remarks"] = result.solution.remarks
-        judged["corrections"] = _collect_corrections(result.solution)
-        return result.metrics | judged | ({"start": result.start} if result.polished else {})
+        if result.polished:
+            solution = result.solution
+            judged |= {
+                "start": result.start,
+                "remarks": solution.remarks,
+                "corrections": _collect_corrections(solution),
+            }
+        return result.metrics | judged
     solution = result.solution
     values: dict[str, Any] = {
         **result.metrics,
