@@ -158,7 +158,7 @@ def test_a_run_can_be_replaced_when_asked(scan_path: Path, trained: Path, tmp_pa
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)
     (folder / "stale.txt").touch()
-    run("refine", "--data", scan_path, "--output_dir", folder, "--epochs", "2", "--overwrite")
+    run("refine", "--data", scan_path, "--output_dir", folder, "--epochs", "6", "--overwrite")
     assert not (folder / "stale.txt").exists()
     assert not (folder / "checkpoints").exists()
     assert (folder / "object.npz").is_file()

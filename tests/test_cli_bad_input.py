@@ -116,7 +116,6 @@ BROKEN_SCANS: dict[str, tuple[Callable[[Arrays], None], str]] = {
     "far away": (_set("ycoords", lambda array: array * 1e9), "outside the object|check their unit"),
     "probe of another size": (_set("probeGuess", lambda array: array[:, :-2, :-2]), "the probe has shape"),
     "dark probe": (_set("probeGuess", lambda array: 0 * array), "the probe is zero"),
-    "no probe": (_drop("probeGuess"), "there is no probe"),
     "mask of another size": (
         lambda arrays: arrays.update(bad_pixels=np.zeros((16, 16), bool)),
         "the mask has shape",
@@ -135,6 +134,11 @@ def test_broken_scan(case: str, scan_path: Path, tmp_path: Path, complain: Calla
         assert re.search(message, line), line
         assert not (output / "object.npz").exists()
         assert not (output / "checkpoints").exists()
+
+
+def test_training_needs_a_probe(scan_path: Path, tmp_path: Path, complain: Callable[..., str]) -> None:
+    broken = _changed(scan_path, tmp_path / "broken.npz", _drop("probeGuess"))
+    assert "there is no probe" in complain("train", "--data", broken, "--output_dir", tmp_path / "o", "--quiet")
 
 
 def test_empty_scan(scan_path: Path, tmp_path: Path, complain: Callable[..., str]) -> None:

@@ -41,7 +41,6 @@ def run(arguments: argparse.Namespace) -> int:
         print_config(data=reading, refine=settings, trainer=trainer)
         return 0
     (scan,) = read_input(arguments, reading)
-    scan.require_probe()
     prepare_run(arguments)
     from ptycho_torch.workflows.refinement import Refinement, refine_scan
 

@@ -202,6 +202,8 @@ def record_result(
         record.finish(results=result.metrics, outputs=files)
     figures = {"refined": result.metrics} if isinstance(result, Refinement) else result.metrics
     print_results(arguments.output_dir, files, figures)
+    for remark in (*result.solution.corrections, *result.solution.remarks):
+        print(f"remark: {remark}")
     print(f"verdict: {result.verdict}")
     return 3 if result.verdict.word == "failed" else 0
 

@@ -80,10 +80,12 @@ class Frame:
     Attributes:
         positions_px: (pattern, 2) float64 positions (row, column).
         patch_px: side of the patches.
+        margin_px: further pixels on each side of the canvas, for positions that may move.
     """
 
     positions_px: NDArray[np.float64]
     patch_px: int
+    margin_px: int = 0
 
     def __post_init__(self) -> None:
         """Raise DataError if the canvas would exceed the largest size."""
@@ -101,13 +103,13 @@ class Frame:
     @cached_property
     def origin_px(self) -> tuple[float, float]:
         """Position (row, column) of canvas pixel [0, 0]."""
-        row, column = (self.centres_px.min(axis=0) - self.patch_px // 2).astype(float).tolist()
+        row, column = (self.centres_px.min(axis=0) - self.patch_px // 2 - self.margin_px).astype(float).tolist()
         return row, column
 
     @cached_property
     def shape_px(self) -> tuple[int, int]:
         """Height and width of the canvas."""
-        height, width = (np.ptp(self.centres_px, axis=0) + self.patch_px).tolist()
+        height, width = (np.ptp(self.centres_px, axis=0) + self.patch_px + 2 * self.margin_px).tolist()
         return height, width
 
     def cut_from(self, canvas: Canvas) -> NDArray[np.complex64]:
@@ -122,7 +124,7 @@ class Frame:
     @cached_property
     def corners_px(self) -> NDArray[np.int64]:
         """Canvas pixel (row, column) under pixel [0, 0] of each patch."""
-        return self.centres_px - self.centres_px.min(axis=0)
+        return self.centres_px - self.centres_px.min(axis=0) + self.margin_px
 
     @cached_property
     def shifts_px(self) -> NDArray[np.float32]:

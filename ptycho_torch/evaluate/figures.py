@@ -104,6 +104,25 @@ def save_comparison(
         figure.savefig(file, format="png", dpi=110)
 
 
+def save_displacements(given_px: NDArray[np.float64], found_px: NDArray[np.float64], path: Path) -> None:
+    """Draw an arrow from each given position (row, column) in the direction of the refined one, coloured by length."""
+    moved = found_px - given_px
+    length = np.linalg.norm(moved, axis=1)
+    figure = Figure(figsize=(2.2 * _PANEL_INCH, 2 * _PANEL_INCH), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    rows, columns = given_px.T
+    arrows = axis.quiver(columns, rows, moved[:, 1], moved[:, 0], length, angles="xy", cmap="viridis")
+    axis.scatter(columns, rows, s=2, color="grey")
+    figure.colorbar(arrows, ax=axis, shrink=0.8, label="displacement / px")
+    axis.set(aspect="equal", xlabel="column / px", ylabel="row / px")
+    axis.invert_yaxis()
+    root_mean_square = float((length**2).mean() ** 0.5)
+    axis.set_title(f"refined positions: {root_mean_square:.3g} px rms; arrows are scaled", fontsize=11)
+    with write_atomically(path) as file:
+        figure.savefig(file, format="png", dpi=110)
+
+
 def _remove_own_ramp(image: NDArray[np.complexfloating], mask: NDArray[np.bool_]) -> NDArray[np.complexfloating]:
     return remove_ramp(image, np.ones_like(image), mask)
 

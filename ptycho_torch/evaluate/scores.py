@@ -9,13 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ptycho_torch.config.schema import RefineSettings
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.evaluate.objects import amplitude_correlation, complex_correlation, complex_error, phase_correlation
 from ptycho_torch.evaluate.residual import residual
 from ptycho_torch.physics.propagate import wrap
 from ptycho_torch.runtime.ranks import ALONE, Ranks
-from ptycho_torch.solve.scan_model import ScanModel
+from ptycho_torch.solve.scan_model import Misfit, ScanModel
 
 LIT_SHARE = 0.05
 _BATCH = 64
@@ -34,12 +35,18 @@ def find_illuminated_area(illumination: NDArray[np.float32]) -> NDArray[np.bool_
 
 
 def evaluate(
-    scan: Scan, canvas: Canvas, probe: NDArray[np.complex64], *, device: torch.device, ranks: Ranks = ALONE
+    scan: Scan,
+    canvas: Canvas,
+    probe: NDArray[np.complex64],
+    *,
+    device: torch.device,
+    ranks: Ranks = ALONE,
+    held_out: RefineSettings | None = None,
 ) -> dict[str, float]:
     """Figures of merit by name.
 
-    `R` and `R_floor`; if the scan has a true object also `complex_error`, `complex_correlation`, `phase_correlation`
-    and `amplitude_correlation` over the illuminated area.
+    `R` and `R_floor`; `R_free` if detector pixels were held out; if the scan has a true object also `complex_error`,
+    `complex_correlation`, `phase_correlation` and `amplitude_correlation` over the illuminated area.
 
     Args:
         scan: the data.
@@ -47,8 +54,10 @@ def evaluate(
         probe: (mode, h, w) the probe reconstructed with it, in √photons.
         device: where to compute.
         ranks: the place of this process; all of them must call this.
+        held_out: settings of the solver that held out pixels; None if none did.
     """
-    model = ScanModel(scan, device, ranks)
+    share, seed = (held_out.held_out, held_out.seed) if held_out else (0.0, 0)
+    model = ScanModel(scan, device, ranks, held_out_share=share, seed=seed)
     image = model.start_object(canvas)
     wrapped = wrap(torch.from_numpy(np.array(probe))).to(device)
     batches = list(enumerate(model.patterns.split(_BATCH)))[ranks.rank :: ranks.size]
@@ -59,15 +68,20 @@ def evaluate(
     background_photons = scan.photons_per_pattern - photons
     image = image * (photons / (expected_photons - background_photons)) ** 0.5
     noise = torch.Generator(device)
+    misfits: list[Misfit] = []
 
     def compare() -> Iterator[tuple[Tensor, Tensor]]:
         for number, batch in batches:
             # the same noise for a batch, whichever process computes it
             noise.manual_seed(number)
-            yield model.expected(image, wrapped, batch), model.load_counts(batch)
+            expected, counts = model.expected(image, wrapped, batch), model.load_counts(batch)
+            misfits.append(model.misfit(expected, counts.sqrt(), batch))
+            yield expected, counts
 
     misfit = residual(compare(), noise, ranks)
     figures = {"R": misfit.value, "R_floor": misfit.floor}
+    if model.held_out.per_pattern:
+        figures["R_free"] = model.sum_misfits(misfits).free_error
     if scan.truth is not None:
         truth = scan.truth.cut_window(model.frame.origin_px, model.frame.shape_px)
         found, mask = image.cpu().numpy(), find_illuminated_area(sum_illumination(scan, probe, ranks))

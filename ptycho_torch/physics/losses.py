@@ -27,15 +27,17 @@ def _average_pixels(values: Tensor, good: Tensor) -> Tensor:
     return (values * weight).sum() / weight.sum()
 
 
+def deviate_poisson(expected: Float[Tensor, "*shape"], counts: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Poisson deviance 2[λ − n + n·ln(n/λ)] of each pixel; 2λ where n = 0."""
+    lam = expected.clamp_min(LEAST_COUNTS)
+    return 2 * (lam - counts + torch.xlogy(counts, counts) - counts * lam.log())
+
+
 def poisson_deviance(
     expected: Float[Tensor, "*batch h w"], counts: Float[Tensor, "*batch h w"], good: Float[Tensor, "*#batch h w"]
 ) -> Float[Tensor, ""]:
-    """Reduced Poisson deviance, mean of 2[λ − n + n·ln(n/λ)]; about 1 when fitted down to the noise, at any dose.
-
-    Where n = 0 the term is 2λ.
-    """
-    lam = expected.clamp_min(LEAST_COUNTS)
-    return _average_pixels(2 * (lam - counts + torch.xlogy(counts, counts) - counts * lam.log()), good)
+    """Reduced Poisson deviance, the mean of `deviate_poisson`; about 1 when fitted down to the noise, at any dose."""
+    return _average_pixels(deviate_poisson(expected, counts), good)
 
 
 def amplitude_mae(

@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
-from torch.fft import fft2, ifft2
 
 from ptycho_torch.errors import DataError
+from ptycho_torch.physics.fourier import fft2, ifft2
 
 
 def check_probe(probe: Tensor, patch_px: int) -> None:
@@ -45,6 +45,16 @@ def shift_probe(
 ) -> Complex[Tensor, "pattern mode patch patch"]:
     """The probe at each sub-pixel position by a Fourier shift, which is exact for a band-limited probe."""
     return _shift_spectrum(fft2(probe)[None], shift_px)
+
+
+def differentiate_shift(
+    probe: Complex[Tensor, "mode patch patch"], shift_px: Float[Tensor, "pattern 2"]
+) -> tuple[Complex[Tensor, "pattern mode patch patch"], Complex[Tensor, "pattern mode patch patch"]]:
+    """Derivatives of `shift_probe` by the row and the column of the shift: −2πi q times the spectrum."""
+    factor = -2j * torch.pi * torch.fft.fftfreq(probe.shape[-1], device=probe.device)
+    spectrum = fft2(probe)[None]
+    rows, columns = _shift_spectrum(spectrum * factor[:, None], shift_px), _shift_spectrum(spectrum * factor, shift_px)
+    return rows, columns
 
 
 def shift_pairs(

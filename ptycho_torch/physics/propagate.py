@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from jaxtyping import Complex, Float, Shaped
 from torch import Tensor
-from torch.fft import fft2, fftshift, ifft2, ifftshift
+from torch.fft import fftshift, ifftshift
+
+from ptycho_torch.physics.fourier import fft2, ifft2
 
 _PLANE = (-2, -1)
 

@@ -100,6 +100,12 @@ class Ranks:
         """Take this process's part of items that all processes know."""
         return items[self.rank :: self.size]
 
+    def unite(self, values: Tensor, number: int) -> Tensor:
+        """Bring together what each process computed for its `share` of a number of items."""
+        whole = values.new_zeros(number, *values.shape[1:])
+        self.share(whole).copy_(values)
+        return self.sum(whole)
+
 
 ALONE = Ranks()
 

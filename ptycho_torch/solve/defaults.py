@@ -19,6 +19,7 @@ _WARM_UP_DAMPING = 0.29
 _VARIATION = 0.18
 _FEW_PHOTONS = 3.5e5
 _PROBE_PHOTONS = 1e4
+_BACKGROUND = 0.005
 
 
 def measure_overlap(model: ScanModel, probe: Tensor) -> float:
@@ -30,9 +31,13 @@ def measure_overlap(model: ScanModel, probe: Tensor) -> float:
 def find_method(model: ScanModel, probe: Tensor) -> Literal["least_squares", "poisson"]:
     """Find the solver for a scan.
 
-    Poisson if noise limits the result; least squares if long-range phase does, which converges more slowly on sparse
-    scans, or if photons are so many that probe and geometry limit the fit.
+    Poisson if noise limits the result, as the noise of a background does on dim detector pixels; least squares if
+    long-range phase does, which converges more slowly on sparse scans, or if photons are so many that probe and
+    geometry limit the fit.
     """
+    scan = model.scan
+    if scan.photons_per_pattern - scan.sample_photons_per_pattern > _BACKGROUND * scan.photons_per_pattern:
+        return "poisson"
     few = model.scan.sample_photons_per_pattern < _FEW_PHOTONS * min(1.0, measure_overlap(model, probe)) ** 0.5
     return "poisson" if few else "least_squares"
 

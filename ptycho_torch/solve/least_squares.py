@@ -17,15 +17,15 @@ diverge. Over the last third of the epochs the step decreases, which averages ou
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import mse_loss
 
 from ptycho_torch.config.schema import RefineSettings
 from ptycho_torch.solve.defaults import find_damping
-from ptycho_torch.solve.scan_model import ScanModel
+from ptycho_torch.solve.scan_model import Misfit, ScanModel
 from ptycho_torch.solve.solver import Epoch, Solver, State
 
 _MOMENTUM = 0.3
@@ -53,6 +53,7 @@ class LeastSquares(Solver):
 
     # mini-batches are evaluated while the object changes: the objective of an epoch may rise so much by chance
     tolerance = 0.2
+    watch_from = 0.0
 
     def __init__(self, model: ScanModel, canvas: Tensor, probe: Tensor, settings: RefineSettings) -> None:
         super().__init__(model, probe, settings)
@@ -64,8 +65,8 @@ class LeastSquares(Solver):
         for part in self._partition:
             patterns = part.patterns
             counts, index = model.load_counts(patterns), model.index(patterns)
-            amplitudes = counts.sqrt(), (counts + _OFFSET_COUNTS).sqrt()
             probes = model.shifted(probe, patterns) if cached else None
+            amplitudes = counts.sqrt(), (counts + _OFFSET_COUNTS).sqrt()
             self._batches.append(_Batch(patterns, index, *amplitudes, *self._gain(patterns), probes))
 
     def _gain(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,19 +76,18 @@ class LeastSquares(Solver):
         return gain, illumination * gain
 
     def measure(self) -> Epoch:
-        """Measure R², the objective, and R."""
-        squared = torch.zeros((), device=self.canvas.device)
-        for batch in self._batches:
-            expected = self.model.expected(self.canvas, self.probe, batch.patterns)
-            squared += mse_loss(expected.sqrt(), batch.amplitude, reduction="sum")
-        return self._summarise(squared)
+        """Measure R², the objective, and the misfit."""
+        canvas, probe, model = self.canvas, self.probe, self.model
+        return self._summarise(
+            model.misfit(model.expected(canvas, probe, batch.patterns), batch.amplitude, batch.patterns)
+            for batch in self._batches
+        )
 
-    def _summarise(self, squared: Tensor) -> Epoch:
-        """R², the objective, and R, from the misfit of this process's patterns."""
+    def _summarise(self, misfits: Iterable[Misfit]) -> Epoch:
+        """R², the objective, and the misfit of all patterns, from that of this process's batches."""
+        misfit = self.model.sum_misfits(misfits)
         finite = torch.isfinite(torch.view_as_real(self.canvas)).all()
-        total = float(self.model.ranks.sum(squared))
-        mean = total / self.model.total_counts if finite else math.inf
-        return Epoch(mean, mean**0.5)
+        return Epoch(misfit.error**2 if finite else math.inf, misfit)
 
     def state(self) -> State:
         """Return object and probe."""
@@ -104,24 +104,27 @@ class LeastSquares(Solver):
         moves_probe = number >= self._probe_from
         progress = (number + 1) / self._settings.epochs
         step = 1.0 if progress <= _SHRINK_FROM else _LAST_STEP ** ((progress - _SHRINK_FROM) / (1 - _SHRINK_FROM))
-        squared = torch.zeros((), device=self.canvas.device)
-        for batch in self._shuffle():
-            squared += self._visit(self._batches[batch], step * self._step_factor, moves_probe=moves_probe)
+        misfits = [
+            self._visit(self._batches[batch], step * self._step_factor, moves_probe=moves_probe)
+            for batch in self._shuffle()
+        ]
         if moves_probe:
             self.canvas, self.probe = self._constrain(self.canvas, self.probe)
             self._update_gains()
-        return self._summarise(squared)
+        return self._summarise(misfits)
 
     def _update_gains(self) -> None:
         for batch in self._batches:
             batch.gain, batch.share = self._gain(batch.patterns)
 
-    def _visit(self, batch: _Batch, step: float, *, moves_probe: bool) -> Tensor:
+    def _visit(self, batch: _Batch, step: float, *, moves_probe: bool) -> Misfit:
         model, patterns = self.model, batch.patterns
         probes = model.shifted(self.probe, patterns) if batch.probes is None else batch.probes
         waves = model.waves(self.canvas, probes, patterns, batch.index)
+        misfit = model.misfit(waves.expected, batch.amplitude, patterns)
         # bad pixels hold 0 photons, measured as well as expected: their ratio is 1
         ratio = (waves.expected + _OFFSET_COUNTS).rsqrt_().mul_(batch.offset_amplitude).sub_(1)
+        model.held_out.clear(ratio, patterns)
         exits = model.exit_waves(waves, ratio)
         wanted = model.ranks.sum(model.to_object(waves, exits)) * batch.gain
         if moves_probe:
@@ -130,4 +133,4 @@ class LeastSquares(Solver):
             self.probe = self.probe + rate * model.ranks.sum(model.to_probe(waves, exits, patterns))
         self._velocity = self._velocity * (1 - _FRICTION * batch.share) + wanted
         self.canvas = self.canvas + step * (wanted + self._step_factor * _MOMENTUM * batch.share * self._velocity)
-        return mse_loss(waves.expected.sqrt(), batch.amplitude, reduction="sum")
+        return misfit

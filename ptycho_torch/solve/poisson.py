@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from ptycho_torch.config.schema import RefineSettings
-from ptycho_torch.physics.losses import LEAST_COUNTS, poisson_deviance, total_variation
+from ptycho_torch.physics.losses import LEAST_COUNTS, deviate_poisson, total_variation
 from ptycho_torch.physics.propagate import sum_intensities
 from ptycho_torch.solve.defaults import find_variation
-from ptycho_torch.solve.scan_model import ScanModel
+from ptycho_torch.solve.scan_model import Misfit, ScanModel
 from ptycho_torch.solve.solver import Epoch, Part, Solver, State
 
 _LAST_RATE = 0.05
@@ -22,6 +22,8 @@ class PoissonAdam(Solver):
 
     # Adam's first steps are as long as its rate, however good the object was; the objective falls again after them
     tolerance = 1.0
+    # while the rate is high, its steps and not a fit of noise raise the held-out deviance
+    watch_from = 0.5
 
     def __init__(self, model: ScanModel, canvas: Tensor, probe: Tensor, settings: RefineSettings) -> None:
         super().__init__(model, probe, settings)
@@ -47,22 +49,23 @@ class PoissonAdam(Solver):
     def measure(self) -> Epoch:
         """Measure deviance with total variation, the objective, and R."""
         canvas, probe, model = self.canvas, self.probe, self.model
-        sums = torch.zeros(2, device=canvas.device)
-        for part, counts in zip(self._partition, self._counts, strict=True):
-            sums += self._compare(model.expected(canvas, probe, part.patterns), counts)
-        return self._summarise(sums, self._variation * float(total_variation(canvas)))
+        found = [
+            self._compare(model.expected(canvas, probe, part.patterns), counts, part)
+            for part, counts in zip(self._partition, self._counts, strict=True)
+        ]
+        return self._summarise(found, self._variation * float(total_variation(canvas)))
 
-    def _compare(self, expected: Tensor, counts: Tensor) -> Tensor:
-        """Deviance times patterns, and squared misfit of amplitudes, over patterns of this process."""
-        if not len(counts):
-            return torch.zeros(2, device=expected.device)
-        deviance = poisson_deviance(expected, counts, self.model.good) * len(counts)
-        return torch.stack([deviance, (expected.sqrt() - counts.sqrt()).square().sum()])
+    def _compare(self, expected: Tensor, counts: Tensor, part: Part) -> tuple[Tensor, Misfit]:
+        """Deviance, summed over this process's patterns of a mini-batch, and their misfit."""
+        good = self.model.good
+        deviance = (deviate_poisson(expected, counts) * good).sum() / good.sum()
+        return deviance, self.model.misfit(expected, counts.sqrt(), part.patterns)
 
-    def _summarise(self, sums: Tensor, roughness: float) -> Epoch:
-        """Deviance with total variation, the objective, and R, from the sums of this process."""
-        deviance, squared = self.model.ranks.sum(sums).tolist()
-        return Epoch(deviance / len(self.model.scan) + roughness, (squared / self.model.total_counts) ** 0.5)
+    def _summarise(self, found: list[tuple[Tensor, Misfit]], roughness: float) -> Epoch:
+        """Deviance with total variation, the objective, and the misfit of all patterns, from those of this process."""
+        deviance = self.model.ranks.sum(torch.stack([value for value, _ in found]).sum())
+        misfit = self.model.sum_misfits(misfit for _, misfit in found)
+        return Epoch(float(deviance) / len(self.model.scan) + roughness, misfit)
 
     def state(self) -> State:
         """Return copies of object and probe."""
@@ -77,15 +80,15 @@ class PoissonAdam(Solver):
         """Visit every pattern once."""
         moves_probe = number >= self._probe_from
         self._set_rates(number)
-        sums, roughness = torch.zeros(2, device=self._canvas.device), 0.0
+        found, roughness = [], 0.0
         for batch in self._shuffle():
             part = self._partition[batch]
-            found, variation = self._visit(part, self._counts[batch], moves_probe=moves_probe)
-            sums += found
+            compared, variation = self._visit(part, self._counts[batch], moves_probe=moves_probe)
+            found.append(compared)
             roughness += variation * part.whole / len(self.model.scan)
         if moves_probe:
             self._set(*self._constrain(self.canvas, self.probe))
-        return self._summarise(sums, roughness)
+        return self._summarise(found, roughness)
 
     def _set_rates(self, number: int) -> None:
         """Decrease both rates along a cosine to a twentieth of the object's first; the probe's first is a tenth."""
@@ -94,12 +97,14 @@ class PoissonAdam(Solver):
         for group, start in zip(self._adam.param_groups, (first, first / 10), strict=True):
             group["lr"] = self._step_factor * (last + (start - last) * falling)
 
-    def _visit(self, part: Part, counts: Tensor, *, moves_probe: bool) -> tuple[Tensor, float]:
-        """Move by the gradient of a mini-batch; returns the sums of this process, and the total variation."""
+    def _visit(self, part: Part, counts: Tensor, *, moves_probe: bool) -> tuple[tuple[Tensor, Misfit], float]:
+        """Move by the gradient of a mini-batch; returns what `_compare` finds before, and the total variation."""
         model, canvas, probe, patterns = self.model, self.canvas, self.probe, part.patterns
         waves = model.waves(canvas, model.shifted(probe, patterns), patterns)
+        compared = self._compare(waves.expected, counts, part)
         # the derivative of the mean deviance, 2(1 − n/λ) for a pixel, back through waves whose intensity λ is
         excess = model.good - counts / waves.expected.clamp_min(LEAST_COUNTS)
+        model.held_out.clear(excess, patterns)
         exits = model.exit_waves(waves, excess * (4 / (model.good.sum() * part.whole)))
         gradient = torch.view_as_real(model.ranks.sum(model.to_object(waves, exits)))
         variation = 0.0
@@ -114,7 +119,7 @@ class PoissonAdam(Solver):
             toward = model.ranks.sum(model.to_probe(waves, exits, patterns))
             self._probe.grad = torch.view_as_real(toward) * self._unit
         self._adam.step()
-        return self._compare(waves.expected, counts), variation
+        return compared, variation
 
     @torch.no_grad()
     def _set(self, canvas: Tensor, probe: Tensor) -> None:

@@ -1,4 +1,8 @@
-"""Epochs that cannot diverge: one that raises the objective is undone, and the next takes smaller steps."""
+"""Epochs that cannot diverge and stop in time.
+
+An epoch that raises the objective is undone, and the next takes smaller steps. When held-out pixels are predicted worse
+and worse, further epochs would fit noise: the run stops and returns to the epoch that predicted them best.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ptycho_torch.errors import DivergenceError
+from ptycho_torch.solve.scan_model import Misfit
 from ptycho_torch.solve.solver import Epoch, Solver, State
+from ptycho_torch.solve.watch import Watch
 
 _SHRINK, _GROW = 0.5, 1.2
 
 
-def run_safeguarded(solver: Solver, epochs: int, report: Callable[[float], None]) -> None:
+def run_safeguarded(
+    solver: Solver, epochs: int, report: Callable[[Misfit], None], patience: int | None = None
+) -> Watch:
     """Run a solver; it never ends at a state that is worse than its start.
 
     An epoch whose objective exceeds the least so far by more than the solver's tolerance is undone: the better one of
@@ -22,7 +30,11 @@ def run_safeguarded(solver: Solver, epochs: int, report: Callable[[float], None]
     Args:
         solver: it is moved in place.
         epochs: number of epochs.
-        report: called after each epoch with R over it, or with R of the restored state if it was undone.
+        report: called after each epoch with its misfit, or with that of the restored state if it was undone.
+        patience: epochs to go on while held-out pixels are predicted worse than before; None to run all epochs.
+
+    Returns:
+        What held-out pixels tell of the epochs.
 
     Raises:
         DivergenceError: the state to start from predicts values that are not finite.
@@ -32,6 +44,7 @@ def run_safeguarded(solver: Solver, epochs: int, report: Callable[[float], None]
         raise DivergenceError("the object to start from predicts patterns that are not finite; start from another one")
     least, share = measured.epoch.objective, 1.0
     recent: list[State] = []
+    watch = Watch(patience or epochs, round(solver.watch_from * epochs))
     for number in range(epochs):
         epoch = solver.epoch(number)
         if epoch.objective <= least * (1 + solver.tolerance):
@@ -42,9 +55,15 @@ def run_safeguarded(solver: Solver, epochs: int, report: Callable[[float], None]
             solver.restore(measured.state)
             epoch, least, share, recent = measured.epoch, measured.epoch.objective, share * _SHRINK, []
         solver.scale_steps(share)
-        report(epoch.error)
+        report(epoch.misfit)
+        watch.see(number, epoch.misfit, solver.state())
+        if watch.is_over:
+            break
     if share < 1:
         solver.restore(_find_best(solver, recent, measured).state)
+    elif patience and watch.is_worse:
+        solver.restore(watch.best)
+    return watch
 
 
 @dataclass(frozen=True)

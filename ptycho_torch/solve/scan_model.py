@@ -5,6 +5,8 @@ Solvers, evaluation and verdict all predict patterns by this model; the operator
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,19 +14,48 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import mse_loss
 from torch.utils.dlpack import from_dlpack
 
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.physics.forward import compute_counts, propagate_patches
+from ptycho_torch.physics.losses import deviate_poisson
 from ptycho_torch.physics.patches import gather, index_patches, scatter
 from ptycho_torch.physics.probe import shift_probe, unshift_sum
 from ptycho_torch.physics.propagate import propagate_back_wrapped, sum_intensities, unwrap, wrap
 from ptycho_torch.physics.scale import calibrate_probe
 from ptycho_torch.runtime.ranks import ALONE, Ranks
+from ptycho_torch.solve.held_out import HeldOut
 
 _LARGEST_CACHE_BYTES = 2**30
 _LEAST_BATCH = 6
+_SUMS = ("squared", "free_squared", "photons", "free_photons")
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A correction of the scan, and whether held-out pixels are predicted better with it.
+
+    Attributes:
+        name: of what was corrected.
+        free_before: R over held-out pixels without it.
+        free_after: the same with it.
+        is_kept: whether the result contains it.
+        figures: what it changed, by name.
+    """
+
+    name: str
+    free_before: float
+    free_after: float
+    is_kept: bool
+    figures: dict[str, float]
+
+    def __str__(self) -> str:
+        """One sentence."""
+        verdict = "kept" if self.is_kept else "dropped, as held-out pixels are not predicted better"
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in self.figures.items())
+        return f"{self.name}: R free {self.free_before:.4f} before, {self.free_after:.4f} after; {verdict}; {figures}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +67,53 @@ class Solution:
         probe: (mode, h, w) complex64, in √photons, centred at [h//2, w//2].
         errors: R = √(Σ(√λ−√n)² / Σn) during each epoch, while object and probe still moved.
         method: the solver that found it.
+        free_errors: R over held-out pixels during each epoch; empty if none are held out.
+        remarks: what else there is to know of the run, one sentence each.
+        free_error: R over held-out pixels of the result; NaN if none are held out.
+        corrections: what was tried to correct of the scan.
+        scan: the scan as corrected; None if it is the one given.
     """
 
     canvas: Canvas
     probe: NDArray[np.complex64]
     errors: tuple[float, ...]
     method: str
+    free_errors: tuple[float, ...] = ()
+    remarks: tuple[str, ...] = ()
+    free_error: float = math.nan
+    corrections: tuple[Correction, ...] = ()
+    scan: Scan | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Misfit:
+    """How far expected counts of some patterns are from the measured ones.
+
+    Attributes:
+        patterns: which patterns.
+        free_deviance: (pattern,) Poisson deviance of each over its held-out pixels.
+        squared: Σ(√λ−√n)².
+        free_squared: the same over held-out pixels.
+        photons: Σn.
+        free_photons: Σn over held-out pixels.
+    """
+
+    patterns: Tensor
+    free_deviance: Tensor
+    squared: Tensor
+    free_squared: Tensor
+    photons: Tensor
+    free_photons: Tensor
+
+    @property
+    def error(self) -> float:
+        """R = √(Σ(√λ−√n)² / Σn) over all good pixels."""
+        return float(self.squared / self.photons) ** 0.5
+
+    @property
+    def free_error(self) -> float:
+        """R over held-out pixels; NaN if none of them has a photon."""
+        return float(self.free_squared / self.free_photons) ** 0.5 if self.free_photons > 0 else math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +142,9 @@ class ScanModel:
         scan: see below.
         device: where to compute.
         ranks: see below.
+        held_out_share: share of the good pixels of each pattern that solvers do not fit.
+        seed: of the choice of those pixels, which does not depend on the number of processes.
+        margin_px: further pixels on each side of the canvas, for positions that may move.
 
     Attributes:
         scan: the scan that the model describes.
@@ -77,15 +152,26 @@ class ScanModel:
         frame: position of its patterns on the canvas.
         good: (h, w) 1 on good pixels, 0 on bad ones.
         background: (h, w) photons that each pattern contains in addition to those from the sample, or None.
+        held_out: detector pixels that solvers do not fit.
         shifts_px: (pattern, 2) sub-pixel part of the positions.
     """
 
-    def __init__(self, scan: Scan, device: torch.device, ranks: Ranks = ALONE) -> None:
+    def __init__(
+        self,
+        scan: Scan,
+        device: torch.device,
+        ranks: Ranks = ALONE,
+        *,
+        held_out_share: float = 0.0,
+        seed: int = 0,
+        margin_px: int = 0,
+    ) -> None:
         self.scan = scan
         self.device = device
         self.ranks = ranks
-        self.frame = Frame(scan.positions_px, scan.patch_px)
+        self.frame = Frame(scan.positions_px, scan.patch_px, margin_px)
         self.good = wrap(from_dlpack(scan.good_pixels)).float().to(device)
+        self.held_out = HeldOut(self.good, len(scan), held_out_share, seed)
         self.background = None if scan.background is None else wrap(torch.from_numpy(scan.background.copy())).to(device)
         self.shifts_px = torch.from_numpy(self.frame.shifts_px).to(device)
         self._corners_px = torch.from_numpy(self.frame.corners_px).to(device)
@@ -113,6 +199,13 @@ class ScanModel:
     def own(self) -> Tensor:
         """Numbers of the patterns that this process looks after where no mini-batches are divided."""
         return self.ranks.share(self.patterns)
+
+    def move(self, positions_px: Tensor) -> None:
+        """Put the patterns at other positions (pattern, 2), on the same canvas, at most its margin away."""
+        centres_px = positions_px.round()
+        origin_px = torch.tensor(self.frame.origin_px, dtype=positions_px.dtype) + self.scan.patch_px // 2
+        self._corners_px = (centres_px - origin_px).long().to(self.device)
+        self.shifts_px = (positions_px - centres_px).float().to(self.device)
 
     def index(self, patterns: Tensor) -> Tensor:
         """Flat canvas index of the wrapped patches of some patterns."""
@@ -193,11 +286,38 @@ class ScanModel:
         """Adjoint of probe to exit waves: Σ unshift(O* χ)."""
         return unshift_sum(waves.patches.conj().unsqueeze(1) * exits, self.shifts_px[patterns])
 
-    def solution(self, canvas: Tensor, probe: Tensor, errors: list[float], method: str) -> Solution:
-        """Convert tensors to arrays and centre the probe."""
-        pixels = canvas.detach().cpu().numpy()
-        centred = unwrap(probe.detach()).cpu().numpy()
-        return Solution(Canvas(pixels, self.frame.origin_px, self.scan.pixel_m), centred, tuple(errors), method)
+    def fitted(self, patterns: Tensor) -> Tensor:
+        """(pattern, h, w) 1 on good pixels that are not held out, 0 on others."""
+        return self.held_out.clear(self.good.repeat(len(patterns), 1, 1), patterns)
+
+    def misfit(self, expected: Tensor, amplitude: Tensor, patterns: Tensor) -> Misfit:
+        """How far expected counts of some patterns, zero on bad pixels, are from the measured ones, given as √n."""
+        index = self.held_out.index(patterns)
+        free, free_amplitude = (images.flatten(1).gather(1, index) for images in (expected, amplitude))
+        free_counts = free_amplitude.square()
+        return Misfit(
+            patterns,
+            deviate_poisson(free, free_counts).sum(1),
+            mse_loss(expected.sqrt(), amplitude, reduction="sum"),
+            mse_loss(free.sqrt(), free_amplitude, reduction="sum"),
+            torch.dot(amplitude.flatten(), amplitude.flatten()),
+            free_counts.sum(),
+        )
+
+    def sum_misfits(self, batches: Iterable[Misfit]) -> Misfit:
+        """The misfit of all patterns of all processes, from batches that contain each of them once."""
+        number = len(self.scan)
+        # in one tensor, so that processes exchange it at once
+        values = torch.zeros(number + len(_SUMS), dtype=torch.float64, device=self.device)
+        for batch in batches:
+            values[batch.patterns] = batch.free_deviance.double()
+            values[number:] += torch.stack([getattr(batch, name) for name in _SUMS])
+        deviance, sums = self.ranks.sum(values).tensor_split([number])
+        return Misfit(self.patterns, deviance, *sums)
+
+    def to_canvas(self, canvas: Tensor) -> Canvas:
+        """An object of this scan, with its place."""
+        return Canvas(canvas.detach().cpu().numpy(), self.frame.origin_px, self.scan.pixel_m)
 
 
 def calibrate_start_probe(scan: Scan, probe: NDArray[np.complex64] | None, modes: int) -> NDArray[np.complex64]:

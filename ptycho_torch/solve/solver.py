@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ptycho_torch.config.schema import RefineSettings
 from ptycho_torch.solve.constraints import keep_centre, keep_power
-from ptycho_torch.solve.scan_model import ScanModel
+from ptycho_torch.solve.scan_model import Misfit, ScanModel
 
 State = tuple[Tensor, Tensor]
 
@@ -21,11 +21,16 @@ class Epoch:
 
     Attributes:
         objective: the quantity that the solver minimises; infinite or NaN if values became non-finite.
-        error: R over all patterns.
+        misfit: R and R free over all patterns.
     """
 
     objective: float
-    error: float
+    misfit: Misfit
+
+    @property
+    def error(self) -> float:
+        """R over all patterns."""
+        return self.misfit.error
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +56,11 @@ class Solver(ABC):
 
     Attributes:
         tolerance: share by which an epoch's objective may exceed the least so far and be accepted.
+        watch_from: share of the epochs before which held-out pixels do not tell when to stop.
     """
 
     tolerance: float
+    watch_from: float
 
     def __init__(self, model: ScanModel, probe: Tensor, settings: RefineSettings) -> None:
         self.model = model

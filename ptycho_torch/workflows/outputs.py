@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ptycho_torch.data.canvas import Frame
-from ptycho_torch.evaluate.figures import Panel, save_comparison, save_object
+from ptycho_torch.evaluate.figures import Panel, save_comparison, save_displacements, save_object
 from ptycho_torch.evaluate.scores import find_illuminated_area, sum_illumination
 from ptycho_torch.formats.npz import write_object
+from ptycho_torch.solve.scan_model import Solution
 from ptycho_torch.storage.writing import write_atomically, write_json
 from ptycho_torch.workflows.reconstruction import Reconstruction
 from ptycho_torch.workflows.refinement import Refinement
@@ -21,7 +23,8 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
 
     A scan that was read from a product adds a product; a network adds its own object and a sample of its patches.
     """
-    scan, canvas, probe = result.scan, result.solution.canvas, result.solution.probe
+    canvas, probe = result.solution.canvas, result.solution.probe
+    scan = result.solution.scan or result.scan
     illumination = sum_illumination(scan, probe)
     mask = find_illuminated_area(illumination)
     amplitude, phase = save_object(canvas.pixels, folder, mask)
@@ -39,16 +42,55 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
     title = f"{scan.name}: {len(scan)} patterns of {scan.patch_px}², {scan.photons_per_pattern:.3g} photons each"
     save_comparison(_make_panels(result), illumination, mask, title, paths["comparison"])
     paths |= {"amplitude": amplitude, "phase": phase}
+    paths |= _write_positions(result.scan.positions_px, scan.positions_px, folder)
     if scan.source is not None:
         paths |= scan.source.write_result(folder, canvas, probe, result.solution.errors)
     return {name: path.name for name, path in paths.items()}
 
 
+def _write_positions(given_px: NDArray[np.float64], found_px: NDArray[np.float64], folder: Path) -> dict[str, Path]:
+    """Write positions that were refined, with a picture; nothing if they were not."""
+    if np.array_equal(given_px, found_px):
+        return {}
+    paths = {"positions": folder / "positions.npz", "positions_picture": folder / "positions.png"}
+    with write_atomically(paths["positions"]) as file:
+        np.savez_compressed(file, given_px=given_px, refined_px=found_px)
+    save_displacements(given_px, found_px, paths["positions_picture"])
+    return paths
+
+
+def _collect_corrections(solution: Solution) -> dict[str, Any]:
+    return {
+        each.name: {
+            "kept": each.is_kept,
+            "R_free_before": each.free_before,
+            "R_free_after": each.free_after,
+            **each.figures,
+        }
+        for each in solution.corrections
+    }
+
+
 def _collect_metrics(result: Reconstruction | Refinement) -> dict[str, Any]:
     if isinstance(result, Reconstruction):
-        judged = {"verdict": str(result.verdict), "diagnostics": result.verdict.figures}
-        return result.metrics | judged | ({"start": result.start} if result.polished else {})
-    values: dict[str, Any] = {**result.metrics, "R_by_epoch": result.solution.errors, "verdict": str(result.verdict)}
+        judged: dict[str, Any] = {"verdict": str(result.verdict), "diagnostics": result.verdict.figures}
+        if result.polished:
+            solution = result.solution
+            judged |= {
+                "start": result.start,
+                "remarks": solution.remarks,
+                "corrections": _collect_corrections(solution),
+            }
+        return result.metrics | judged
+    solution = result.solution
+    values: dict[str, Any] = {
+        **result.metrics,
+        "R_by_epoch": solution.errors,
+        "R_free_by_epoch": solution.free_errors,
+        "remarks": solution.remarks,
+        "corrections": _collect_corrections(solution),
+        "verdict": str(result.verdict),
+    }
     if result.resolution:
         values["frc"] = {
             "frequency_nyquist": result.resolution.frequency.tolist(),
@@ -60,7 +102,7 @@ def _collect_metrics(result: Reconstruction | Refinement) -> dict[str, Any]:
 
 def _make_panels(result: Reconstruction | Refinement) -> list[Panel]:
     """Make a panel of the true object, if known, and of each object with its figures of merit."""
-    scan = result.scan
+    scan = result.solution.scan or result.scan
     if isinstance(result, Refinement):
         shown = [("refined", result.solution.canvas, result.metrics)]
     else:
@@ -80,7 +122,8 @@ def _make_panels(result: Reconstruction | Refinement) -> list[Panel]:
 
 
 def _format_note(figures: dict[str, float]) -> str:
-    lines = [f"R {figures['R']:.4f} (floor {figures['R_floor']:.4f})"]
+    free = f", free {figures['R_free']:.4f}" if "R_free" in figures else ""
+    lines = [f"R {figures['R']:.4f}{free} (floor {figures['R_floor']:.4f})"]
     if "complex_error" in figures:
         lines.append(f"error {figures['complex_error']:.3f}, phase corr. {figures['phase_correlation']:.3f}")
     return "\n".join(lines)

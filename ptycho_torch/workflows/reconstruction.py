@@ -162,7 +162,8 @@ def _reconstruct(
     def solve(name: str, title: str, guess: Canvas | None) -> Solution:
         stage = progress(title, polish.epochs, "epoch") if progress else None
         solution = refine(scan, polish, guess=guess, probe=used, device=place, ranks=ranks, progress=stage)
-        metrics[name] = evaluate(scan, solution.canvas, solution.probe, device=place, ranks=ranks)
+        described = solution.scan or scan
+        metrics[name] = evaluate(described, solution.canvas, solution.probe, device=place, ranks=ranks, held_out=polish)
         return solution
 
     polished = solve("network_polish", "network + polish", prediction.canvas) if inference.polish else None
@@ -170,7 +171,8 @@ def _reconstruct(
     name = _choose_result(metrics)
     solution = {"network_polish": polished, "flat_polish": control}.get(name)
     residual = Residual(metrics[name]["R"], metrics[name]["R_floor"])
-    verdict = judge(scan, solution.probe if solution else used, residual, used, ranks)
+    described, final = ((solution.scan or scan), solution.probe) if solution else (scan, used)
+    verdict = judge(described, final, residual, used, ranks)
     metrics["speed"] = {"network_seconds": seconds, "patterns_per_second": len(scan) / seconds}
     training = trained.experiment.training
     groups = group_nearest(scan.positions_px, min(training.group_size, len(scan)))[: training.batch_size]

@@ -28,7 +28,7 @@ class Refinement:
     """A scan with its reconstruction.
 
     Attributes:
-        scan: the scan.
+        scan: the scan as it was given; `solution.scan` is the corrected one, if anything was corrected.
         solution: object, probe and R by epoch.
         metrics: figures of merit by name.
         verdict: whether to trust the result.
@@ -51,7 +51,7 @@ def refine_scan(
     trainer: TrainerSettings | None = None,
     progress: Progress | None = None,
 ) -> Refinement:
-    """Reconstruct a scan from a flat object and its own probe.
+    """Reconstruct a scan from a flat object and its own probe, or one found from the patterns if it has none.
 
     Args:
         scan: the scan.
@@ -63,7 +63,6 @@ def refine_scan(
         progress: called after each epoch of the whole scan.
 
     Raises:
-        DataError: the scan has no probe.
         ConfigError: the device does not exist, or there are fewer patterns than processes.
         RankError: a process was lost, or differs from the others.
     """
@@ -71,7 +70,7 @@ def refine_scan(
     ranks = find_ranks(trainer)
     place = find_rank_device(device, trainer, ranks)
     check_enough(ranks, len(scan) // 2 if halves else len(scan), "patterns")
-    if not is_launched():
+    if scan.probe is not None and not is_launched():
         replace(settings, method=choose_method(settings, scan)).warn_unused()
     if not ranks.started:
         options = {"device": device, "halves": halves, "trainer": trainer, "progress": progress}
@@ -81,7 +80,7 @@ def refine_scan(
 
 
 def _refine(
-    scan: Scan,
+    given: Scan,
     settings: RefineSettings,
     place: torch.device,
     ranks: Ranks,
@@ -90,19 +89,27 @@ def _refine(
     halves: bool,
 ) -> Refinement:
     started = time.perf_counter()
-    solution = refine(scan, settings, device=place, ranks=ranks, progress=progress)
+    solution = refine(given, settings, device=place, ranks=ranks, progress=progress)
+    scan = solution.scan or given
     metrics = {"seconds": time.perf_counter() - started}
-    metrics |= evaluate(scan, solution.canvas, solution.probe, device=place, ranks=ranks)
+    metrics |= evaluate(scan, solution.canvas, solution.probe, device=place, ranks=ranks, held_out=settings)
     verdict = judge(scan, solution.probe, Residual(metrics["R"], metrics["R_floor"]), None, ranks)
     metrics |= verdict.figures
     resolution = None
     if halves:
         order = np.random.default_rng(settings.seed).permutation(len(scan))
         parts = [scan.take(np.sort(order[start::2])) for start in (0, 1)]
-        solutions = [refine(part, settings, device=place, ranks=ranks) for part in parts]
+        alone = replace(
+            settings,
+            refine_positions="given",
+            refine_background="given",
+            detector_centre=False,
+            probe_guess="given",
+        )
+        solutions = [refine(part, alone, device=place, ranks=ranks) for part in parts]
         resolution = ring_correlation(*(_cut_middle(scan, half) for half in solutions))
         metrics["frc_half_bit_nyquist"] = resolution.crossing
-    return Refinement(scan, solution, metrics, verdict, resolution)
+    return Refinement(given, solution, metrics, verdict, resolution)
 
 
 def _cut_middle(scan: Scan, solution: Solution) -> NDArray[np.complex64]:

@@ -78,6 +78,7 @@ TRIED: dict[str, Any] = {
     "least_distance_px": 5.0,
     "probe_start": 0.9,
     "max_minutes": 1.0,
+    "patience": 1,
     "validation_share": 0.4,
     "width": 12,
     "depth": 1,
@@ -96,6 +97,19 @@ TRIED: dict[str, Any] = {
 _OF_UNET = ("depth", "decoders", "encoder_attention", "bottleneck_attention", "decoder_attention")
 # other settings with which a conditional setting has an effect, and with which it has none
 BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
+    (RefineSettings, "probe_guess"): ({}, {"held_out": 0}),
+    (RefineSettings, "refine_background"): ({}, {"held_out": 0}),
+    (RefineSettings, "detector_centre"): ({}, {"held_out": 0}),
+    (RefineSettings, "refine_positions"): ({}, {"held_out": 0}),
+    (RefineSettings, "position_limit_px"): (
+        {"method": "least_squares", "refine_positions": "each", "position_limit_px": 0.02},
+        {"refine_positions": "affine", "held_out": 0},
+    ),
+    # steps so long that held-out pixels are predicted worse from time to time
+    (RefineSettings, "patience"): (
+        {"learning_rate": 0.5, "total_variation": 0.0, "epochs": 30, "held_out": 0.5},
+        {"held_out": 0},
+    ),
     (RefineSettings, "probe_rate"): ({"method": "least_squares"}, {"probe_start": 1}),
     (RefineSettings, "learning_rate"): ({}, {"method": "least_squares"}),
     (RefineSettings, "total_variation"): ({}, {"method": "least_squares"}),
@@ -183,7 +197,8 @@ def planned(settings: PretrainingSettings, scan: Scan, folder: Path) -> list[Any
 
 def refined(settings: RefineSettings, scan: Scan, folder: Path) -> list[Any]:
     found = refine(scan, settings)
-    return [found.canvas.pixels, found.probe]
+    figures = [value for correction in found.corrections for value in correction.figures.values()]
+    return [found.canvas.pixels, found.probe, figures]
 
 
 def answered(settings: ModelSettings, scan: Scan, folder: Path) -> list[Any]:

@@ -11,7 +11,7 @@ from numpy_samples import LOPSIDED, compact_probe
 from ptycho_torch.config.schema import RefineSettings, SimulationSettings
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.errors import DataError, DivergenceError
+from ptycho_torch.errors import DivergenceError
 from ptycho_torch.evaluate.objects import complex_error
 from ptycho_torch.evaluate.scores import evaluate, find_illuminated_area, sum_illumination
 from ptycho_torch.simulate.scan import simulate_scan
@@ -162,11 +162,6 @@ def test_bad_pixels_change_nothing(lopsided_scan: Scan) -> None:
         for value in (np.float32(0), np.float32(3e5))
     )
     np.testing.assert_allclose(first.canvas.pixels, second.canvas.pixels, atol=1e-5)
-
-
-def test_a_scan_without_a_probe_is_refused(lopsided_scan: Scan) -> None:
-    with pytest.raises(DataError, match="there is no probe"):
-        refine(replace(lopsided_scan, probe=None), FIXED)
 
 
 def test_modes_asked_for_are_returned_strongest_first(lopsided_scan: Scan) -> None:

@@ -1,0 +1,126 @@
+"""Refinement of the positions: of each, or of their common scale, rotation and shear."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ptycho_torch.config.schema import RefineSettings
+from ptycho_torch.data.canvas import Canvas, Frame
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.runtime.ranks import Ranks
+from ptycho_torch.solve.displacements import find_lost, measure_displacements
+from ptycho_torch.solve.least_squares import LeastSquares
+from ptycho_torch.solve.scan_model import ScanModel
+
+_ROUNDS = 18
+_EPOCHS_PER_ROUND = 6
+_LONGEST_STEP_PX = 1.0
+# the object follows positions that are stretched together, so that steps see a small part of what is missing
+_AFFINE_GAIN = 5.0
+_AFFINE_FROM, _LAST_SEARCH = 3, 14
+_SEARCH_PX = 6.0
+
+
+@dataclass(frozen=True)
+class Affine:
+    """What a linear map of positions does to them.
+
+    Attributes:
+        scale: mean magnification.
+        rotation_deg: rotation from the row axis towards the column axis.
+        shear: stretch along one direction against the direction across, relative.
+    """
+
+    scale: float
+    rotation_deg: float
+    shear: float
+
+    @classmethod
+    def between(cls, before_px: NDArray[np.float64], after_px: NDArray[np.float64]) -> Affine:
+        """The map that takes positions (pattern, 2) closest to others, up to a common displacement."""
+        first, second = before_px - before_px.mean(0), after_px - after_px.mean(0)
+        matrix = np.linalg.lstsq(first, second, rcond=None)[0]
+        left, stretches, right = np.linalg.svd(matrix)
+        turn = left @ right
+        angle = np.degrees(np.arctan2(turn[0, 1], turn[0, 0]))
+        return cls(float(stretches.mean()), float(angle), float((stretches[0] - stretches[1]) / stretches.mean()))
+
+
+@torch.no_grad()
+def refine_positions(
+    scan: Scan, settings: RefineSettings, device: torch.device, ranks: Ranks
+) -> tuple[Scan, dict[str, float]]:
+    """Refine the positions of a scan, starting from a flat object.
+
+    A few epochs of least squares without momentum from earlier ones alternate with a step of the positions. The mean
+    position stays, since a common displacement only moves the object.
+
+    Args:
+        scan: patterns, positions and probe.
+        settings: `refine_positions` is `affine` or `each`, with `position_limit_px`.
+        device: where to compute.
+        ranks: the place of this process; all of them must call this.
+
+    Returns:
+        The scan with other positions, and figures: displacement in pixels, scale, rotation and shear.
+    """
+    limit_px = settings.position_limit_px
+    reach_px = min(_SEARCH_PX, limit_px)
+    given = torch.from_numpy(scan.positions_px.copy())
+    margin_px = math.ceil(limit_px + reach_px) + 1
+    model = ScanModel(scan, device, ranks, held_out_share=settings.held_out, seed=settings.seed, margin_px=margin_px)
+    canvas, probe, positions = model.start_object(None), model.start_probe(None, settings.probe_modes), given
+    rounds = replace(settings, method="least_squares", epochs=_EPOCHS_PER_ROUND)
+    for number in range(_ROUNDS):
+        solver = LeastSquares(model, canvas, probe, rounds)
+        for epoch in range(_EPOCHS_PER_ROUND):
+            solver.epoch(epoch)
+        canvas, probe = solver.state()
+        if settings.refine_positions == "each" and 2 <= number < _LAST_SEARCH and number % 2 == 0:
+            positions = find_lost(model, canvas, probe, positions, reach_px)
+        steps = measure_displacements(model, canvas, probe).cpu()
+        steps = steps * (_LONGEST_STEP_PX / steps.norm(dim=1, keepdim=True)).clamp_max(1)
+        steps = _strengthen(steps, positions, settings.refine_positions == "affine", number)
+        positions = _limit(positions + steps, given, limit_px)
+        model.move(positions)
+    found = positions.numpy()
+    moved = np.linalg.norm(found - scan.positions_px, axis=1)
+    affine = Affine.between(scan.positions_px, found)
+    figures = {
+        "displacement_px": float((moved**2).mean() ** 0.5),
+        "largest_displacement_px": float(moved.max()),
+        "scale": affine.scale,
+        "rotation_deg": affine.rotation_deg,
+        "shear": affine.shear,
+    }
+    return replace(scan, positions_px=found, truth=_cover(scan.truth, found, scan.patch_px)), figures
+
+
+def _cover(truth: Canvas | None, positions_px: NDArray[np.float64], patch_px: int) -> Canvas | None:
+    """The true object, with vacuum around it if patches at these positions extend beyond it."""
+    if truth is None or truth.has_patches(positions_px, patch_px).all():
+        return truth
+    frame = Frame(positions_px, patch_px)
+    return Canvas(frame.cut_from(truth), frame.origin_px, truth.pixel_m)
+
+
+def _strengthen(steps: Tensor, positions_px: Tensor, affine_only: bool, number: int) -> Tensor:
+    """Steps with their affine part multiplied; only that part if asked."""
+    offsets = positions_px - positions_px.mean(0)
+    terms = torch.cat([offsets, torch.ones(len(offsets), 1, dtype=offsets.dtype)], 1)
+    affine = terms @ torch.linalg.lstsq(terms, steps, driver="gelsd").solution
+    gain = _AFFINE_GAIN if number >= _AFFINE_FROM else 1.0
+    return gain * affine if affine_only else steps + (gain - 1) * affine
+
+
+def _limit(positions_px: Tensor, given_px: Tensor, limit_px: float) -> Tensor:
+    """Positions at most so far from the given ones, their mean at that of the given ones."""
+    moved = positions_px - given_px
+    moved = moved - moved.mean(0)
+    return given_px + moved * (limit_px / moved.norm(dim=1, keepdim=True)).clamp_max(1)
