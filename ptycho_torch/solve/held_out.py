@@ -38,10 +38,6 @@ class HeldOut:
         steps = torch.arange(self.per_pattern, device=patterns.device)
         return self._order[(self._starts[patterns, None] + steps) % max(len(self._order), 1)]
 
-    def take(self, images: Tensor, patterns: Tensor) -> Tensor:
-        """Values (pattern, pixel) of images (pattern, h, w) on the pixels that these patterns hold out."""
-        return images.flatten(1).gather(1, self.index(patterns))
-
     def clear(self, images: Tensor, patterns: Tensor) -> Tensor:
         """Set images (pattern, h, w) to zero, in place, on the pixels that these patterns hold out."""
         images.flatten(1).scatter_(1, self.index(patterns), 0)

@@ -38,6 +38,7 @@ _OFFSET_COUNTS = 0.1
 class _Batch:
     patterns: Tensor
     index: Tensor
+    amplitude: Tensor
     offset_amplitude: Tensor
     gain: Tensor
     share: Tensor
@@ -61,8 +62,8 @@ class LeastSquares(Solver):
         for patterns in self._partition:
             counts, index = model.counts[patterns], model.index(patterns)
             probes = model.shifted(probe, patterns) if cached else None
-            amplitude = (counts + _OFFSET_COUNTS).sqrt()
-            self._batches.append(_Batch(patterns, index, amplitude, *self._gain(patterns), probes))
+            amplitudes = counts.sqrt(), (counts + _OFFSET_COUNTS).sqrt()
+            self._batches.append(_Batch(patterns, index, *amplitudes, *self._gain(patterns), probes))
 
     def _gain(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
         """1 / (D + β·max D) and D / (D + β·max D) of a mini-batch."""
@@ -118,7 +119,7 @@ class LeastSquares(Solver):
         model, patterns = self.model, batch.patterns
         probes = model.shifted(self.probe, patterns) if batch.probes is None else batch.probes
         waves = model.waves(self.canvas, probes, patterns, batch.index)
-        misfit = model.misfit(waves.expected, patterns)
+        misfit = model.misfit(waves.expected, patterns, batch.amplitude)
         # bad pixels hold 0 photons, measured as well as expected: their ratio is 1
         ratio = (waves.expected + _OFFSET_COUNTS).rsqrt_().mul_(batch.offset_amplitude).sub_(1)
         model.held_out.clear(ratio, patterns)

@@ -271,16 +271,24 @@ class ScanModel:
         """(pattern, h, w) 1 on good pixels that are not held out, 0 on others."""
         return self.held_out.clear(self.good.repeat(len(patterns), 1, 1), patterns)
 
-    def misfit(self, expected: Tensor, patterns: Tensor) -> Misfit:
-        """How far the given expected counts of some patterns are from the measured ones."""
-        counts = self.counts[patterns]
-        free, free_counts = (self.held_out.take(images, patterns) for images in (expected, counts))
+    def misfit(self, expected: Tensor, patterns: Tensor, amplitude: Tensor | None = None) -> Misfit:
+        """How far the given expected counts of some patterns are from the measured ones.
+
+        Args:
+            expected: (pattern, h, w) photons, zero on bad pixels.
+            patterns: which patterns.
+            amplitude: √ of their counts, if it is known already.
+        """
+        amplitude = self.counts[patterns].sqrt() if amplitude is None else amplitude
+        index = self.held_out.index(patterns)
+        free, free_amplitude = (images.flatten(1).gather(1, index) for images in (expected, amplitude))
+        free_counts = free_amplitude.square()
         return Misfit(
             patterns,
             deviate_poisson(free, free_counts).sum(1),
-            mse_loss(expected.sqrt(), counts.sqrt(), reduction="sum"),
-            mse_loss(free.sqrt(), free_counts.sqrt(), reduction="sum"),
-            counts.sum(),
+            mse_loss(expected.sqrt(), amplitude, reduction="sum"),
+            mse_loss(free.sqrt(), free_amplitude, reduction="sum"),
+            torch.dot(amplitude.flatten(), amplitude.flatten()),
             free_counts.sum(),
         )
 

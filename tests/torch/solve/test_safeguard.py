@@ -16,7 +16,7 @@ from ptycho_torch.solve.watch import Watch
 
 def misfit_of(value: float, deviances: Tensor | None = None) -> Misfit:
     """A misfit whose R is a number, and whose held-out deviances are those given."""
-    deviances = torch.full((50,), value) if deviances is None else deviances
+    deviances = torch.full((50,), float(value)) if deviances is None else deviances
     return Misfit(torch.arange(50), deviances, torch.tensor(value**2), torch.zeros(()), torch.ones(()), torch.ones(()))
 
 
