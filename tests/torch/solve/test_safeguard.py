@@ -126,4 +126,4 @@ def test_a_run_is_over_after_the_patience_of_epochs_in_a_row_that_predict_worse(
 
 
 def test_a_rise_that_may_be_chance_does_not_count() -> None:
-    assert watched(1, 0, 0.1, 0.1, 0.1)[-1] == (False, False)
+    assert watched(1, 0, 0.02, 0.02, 0.02)[-1] == (False, False)
