@@ -85,6 +85,8 @@ def compute(scans: list[Scan], folder: Path) -> dict[str, Any]:
         "refined": refined.solution.canvas.pixels,
         "probe": refined.solution.probe,
         "errors": np.array(refined.solution.errors),
+        "free_errors": np.array(refined.solution.free_errors),
+        "R": [refined.metrics["R"], refined.metrics["R_free"]],
         "unexplained": refined.verdict.figures["unexplained_share"],
         "poisson": poisson.solution.canvas.pixels,
         "predicted": found.prediction.canvas.pixels,

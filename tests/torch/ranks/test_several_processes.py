@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from rank_work import LEAST_SQUARES, compute, fail_alone, lose_one, make_experiment, read_weights
 
-from ptycho_torch.config import SimulationSettings, TrainerSettings
+from ptycho_torch.config import RefineSettings, SimulationSettings, TrainerSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import RankError
 from ptycho_torch.formats import read_npz
@@ -80,9 +80,32 @@ def test_processes_train_the_same_network(results: dict[int, dict[str, Any]], si
 
 
 @pytest.mark.parametrize("size", [2, 4])
-@pytest.mark.parametrize("what", ["refined", "probe", "errors", "poisson"])
+@pytest.mark.parametrize("what", ["refined", "probe", "errors", "free_errors", "R", "poisson"])
 def test_processes_solve_for_the_same_object(results: dict[int, dict[str, Any]], size: int, what: str) -> None:
     assert_same(results[size][what], results[1][what])
+
+
+def test_processes_correct_and_judge_alike(steady_scan: Scan) -> None:
+    settings = RefineSettings(epochs=6, held_out=0.05, detector_centre=True, refine_background="constant")
+    wanted = refine_scan(replace(steady_scan, probe=None), settings, device="cpu")
+    trainer = TrainerSettings(devices=2)
+    found = refine_scan(replace(steady_scan, probe=None), settings, device="cpu", trainer=trainer)
+    assert_same(found.solution.canvas.pixels, wanted.solution.canvas.pixels)
+    for name in ("R", "R_free"):
+        assert found.metrics[name] == pytest.approx(wanted.metrics[name], rel=1e-5)
+    assert len(found.solution.corrections) == 2
+    for correction, other in zip(found.solution.corrections, wanted.solution.corrections, strict=True):
+        assert correction.is_kept == other.is_kept
+        assert correction.free_after == pytest.approx(other.free_after, rel=1e-4)
+
+
+def test_a_process_without_a_pattern_of_a_mini_batch_takes_part(steady_scan: Scan) -> None:
+    # two mini-batches of six patterns
+    scan, settings = steady_scan.take(slice(0, 12)), replace(LEAST_SQUARES, batches=2)
+    wanted, found = (
+        refine_scan(scan, settings, device="cpu", trainer=TrainerSettings(devices=size)).metrics for size in (1, 7)
+    )
+    assert found["R_free"] == pytest.approx(wanted["R_free"], rel=1e-3)
 
 
 @pytest.mark.parametrize("size", [2, 4])

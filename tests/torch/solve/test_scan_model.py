@@ -11,7 +11,7 @@ from numpy_samples import LOPSIDED, compact_probe
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DataError
-from ptycho_torch.solve.scan_model import ScanModel
+from ptycho_torch.solve.scan_model import Misfit, ScanModel
 
 CPU = torch.device("cpu")
 
@@ -80,3 +80,30 @@ def test_objects_know_their_place(lopsided_scan: Scan) -> None:
     found = model.to_canvas(model.start_object(None))
     assert found.origin_px == model.frame.origin_px
     assert found.pixel_m == 3e-8
+
+
+def test_no_pattern_adds_nothing(lopsided_scan: Scan) -> None:
+    model = ScanModel(lopsided_scan, CPU, held_out_share=0.1)
+    canvas, probe, none = model.start_object(None), model.start_probe(None, 2), model.patterns[:0]
+    waves = model.waves(canvas, model.shifted(probe, none), none)
+    exits = model.exit_waves(waves, waves.expected)
+    misfit = model.misfit(waves.expected, model.load_counts(none).sqrt(), none)
+    for added in (model.to_object(waves, exits), model.to_probe(waves, exits, none), model.illumination(probe, none)):
+        assert not added.any()
+    together = model.sum_misfits([misfit])
+    assert together.photons == together.squared == together.free_photons == 0
+    assert together.free_deviance.shape == (len(lopsided_scan),)
+
+
+def test_misfits_of_mini_batches_add_up_in_the_order_of_the_scan(lopsided_scan: Scan) -> None:
+    model = ScanModel(lopsided_scan, CPU, held_out_share=0.1)
+    canvas, probe = model.start_object(None), model.start_probe(None, 1)
+
+    def measure(patterns: torch.Tensor) -> Misfit:
+        amplitude = model.load_counts(patterns).sqrt()
+        return model.misfit(model.expected(canvas, probe, patterns), amplitude, patterns)
+
+    whole, together = measure(model.patterns), model.sum_misfits(measure(part) for part in model.partition(3, 0))
+    np.testing.assert_allclose(together.free_deviance, whole.free_deviance, rtol=1e-5)
+    assert together.error == pytest.approx(whole.error, rel=1e-5)
+    assert together.free_error == pytest.approx(whole.free_error, rel=1e-5)
