@@ -113,7 +113,7 @@ DEEP = "[" * 100_000
         (f"refine: {{epochs: 0x{'f' * 50_000}}}", "refine.epochs is a number of thousands of digits; it must be"),
         ("refine: {epoch: 3}", "refine has no setting 'epoch'; it has method, epochs"),
         ("refine: {1: 3}", "refine has no setting 1; it has method"),
-        ("polish: {epochs: 3}", "'polish' is not a section; the sections are data, simulation, model"),
+        ("polish: {epochs: 3}", "'polish' is not a section; the sections are data, simulation, pretraining, model"),
         ("refine: 3", "refine must be a mapping"),
         ("- refine", "must be a mapping of sections"),
         ("refine: {seed: 1, seed: 2}", "line 1, 'seed' occurs twice"),

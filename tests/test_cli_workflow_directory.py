@@ -53,7 +53,8 @@ def overlap(result: Content, given: Content) -> tuple[np.ndarray, np.ndarray]:
 def test_simulating_into_a_folder_writes_its_files_with_the_truth(folder: Path) -> None:
     """[DC-5.6]"""
     truth = given_product(folder).arrays["object"]
-    assert sorted(path.name for path in folder.iterdir()) == ["diffraction.h5", "product.h5", "settings.ini"]
+    written = sorted(path.name for path in folder.iterdir())
+    assert written == ["diffraction.h5", "product.h5", "settings.ini", "simulation.run.json"]
     assert truth.shape == (1, 64, 64)
     assert np.ptp(np.angle(truth)) > 0.1
 
