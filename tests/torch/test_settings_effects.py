@@ -33,6 +33,7 @@ from ptycho_torch.errors import PtychoError
 from ptycho_torch.models.checkpoint import TrainedNetwork
 from ptycho_torch.networks.build import Generator, build_network
 from ptycho_torch.runtime.device import find_device
+from ptycho_torch.runtime.ranks import find_ranks
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve.solve import refine
 from ptycho_torch.training.bootstrap import bootstrap_probes
@@ -209,8 +210,9 @@ def equipped(settings: TrainerSettings, scan: Scan, folder: Path) -> list[Any]:
     except PtychoError as error:
         conflict = str(error)
     try:
+        ranks = find_ranks(settings)
         device = find_device("auto", settings.accelerator)
-        check_hardware(experiment, device)
+        check_hardware(experiment, device, ranks)
         data, module = prepare([scan], [scan.require_probe()], experiment, device)
         trainer = build_trainer(data, experiment, folder, device=device, track=False, bar=False)
     except PtychoError as error:
@@ -218,6 +220,7 @@ def equipped(settings: TrainerSettings, scan: Scan, folder: Path) -> list[Any]:
     layer: Any = module.generator.body
     return [
         conflict,
+        [ranks.size, ranks.devices, ranks.started],
         str(device),
         [trainer.num_devices, trainer.num_nodes, trainer.precision, type(trainer.strategy).__name__],
         [vars(call) for call in trainer.callbacks if type(call).__name__ == "IntervalCheckpoint"],  # type: ignore[attr-defined]
