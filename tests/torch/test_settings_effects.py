@@ -37,6 +37,7 @@ from ptycho_torch.models.checkpoint import TrainedNetwork
 from ptycho_torch.networks.build import Generator, build_network
 from ptycho_torch.runtime.background_logger import BackgroundLogger
 from ptycho_torch.runtime.device import find_device
+from ptycho_torch.runtime.ranks import find_ranks
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve.solve import refine
 from ptycho_torch.training.bootstrap import bootstrap_probes
@@ -272,8 +273,9 @@ def equipped(settings: TrainerSettings, scan: Scan, folder: Path) -> list[Any]:
     except PtychoError as error:
         conflict = str(error)
     try:
+        ranks = find_ranks(settings)
         device = find_device("auto", settings.accelerator)
-        check_hardware(experiment, device)
+        check_hardware(experiment, device, ranks)
         data, module = prepare([scan], [scan.require_probe()], experiment, device)
         trainer = build_trainer(data, experiment, folder, device=device, track=False, bar=False)
     except PtychoError as error:
@@ -281,6 +283,7 @@ def equipped(settings: TrainerSettings, scan: Scan, folder: Path) -> list[Any]:
     layer: Any = module.generator.body
     return [
         conflict,
+        [ranks.size, ranks.devices, ranks.started],
         str(device),
         [trainer.num_devices, trainer.num_nodes, trainer.precision, type(trainer.strategy).__name__],
         [vars(call) for call in trainer.callbacks if type(call).__name__ == "IntervalCheckpoint"],  # type: ignore[attr-defined]
