@@ -53,9 +53,10 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run(*pytest, shapes, *session.posargs)
         return
-    # those of the harness mostly wait for processes of one thread; those of the package use every core by themselves
     session.run(*pytest, "--numprocesses=2", "tests/redgreen")
-    session.run(*pytest, shapes, "--ignore=tests/redgreen", "tests")
+    # one file, one process: what its tests share is made once
+    two = ("--numprocesses=2", "--dist=loadfile")
+    session.run(*pytest, shapes, *two, "--ignore=tests/redgreen", "tests", env={"OMP_NUM_THREADS": "1"})
 
 
 @nox.session

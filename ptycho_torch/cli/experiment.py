@@ -14,7 +14,6 @@ from ptycho_torch.cli.shared import prepare_run, read_input, start_record
 from ptycho_torch.config import Experiment, InferenceSettings, RefineSettings, SimulationSettings
 from ptycho_torch.errors import ConfigError, require_torch
 from ptycho_torch.runtime.run_record import read_results
-from ptycho_torch.simulate.positions import find_extent
 
 METRIC = infer.METRIC
 # of a settings file
@@ -45,6 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--resume has no effect on an experiment; resume the training in its folder network")
     require_torch("lightning")
     scan = read_input(arguments, experiment.data)[0] if arguments.data else None
+    from ptycho_torch.simulate.positions import find_extent
+
     if scan is None:
         find_extent(simulation)
     prepare_run(arguments)

@@ -15,7 +15,6 @@ from ptycho_torch.cli.shared import prepare_run, read_input, start_record
 from ptycho_torch.config import Experiment, PretrainingSettings, SimulationSettings, TrainingSettings
 from ptycho_torch.errors import ConfigError, require_torch
 from ptycho_torch.runtime.run_record import read_results
-from ptycho_torch.simulate.positions import find_extent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,6 +54,8 @@ def run(arguments: argparse.Namespace) -> None:
     probe, inputs = _find_probe(arguments, experiment)
     if probe is not None:
         simulation = _fit(simulation, probe)
+    from ptycho_torch.simulate.positions import find_extent
+
     find_extent(simulation)
     prepare_run(arguments)
     from ptycho_torch.formats.npz import write_scan

@@ -450,7 +450,9 @@ class DataSettings(Settings):
     )
     flip_position_rows: bool = setting(False, help="reverse the rows of the positions")
     flip_position_columns: bool = setting(False, help="reverse the columns of the positions")
-    raster_columns: int | None = setting(None, at_least=1, help="positions in a row of a raster, if the file has none")
+    raster_columns: int | None = setting(
+        None, at_least=1, help="positions in a row of a raster, which replaces the positions of the file"
+    )
     step_m: float | None = setting(None, unit="m", above=0, at_most=1, help="distance of neighbours in a raster")
     step_px: float | None = setting(None, unit="px", above=0, help="the same in object pixels, instead of step_m")
     energy_ev: float | None = setting(None, unit="eV", above=0, help="energy of the photons")

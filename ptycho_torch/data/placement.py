@@ -75,7 +75,7 @@ def place_positions(recording: Recording, settings: DataSettings, scale: Scale) 
         ScanFileError: there are none, their unit cannot be told, or they do not fit the number of patterns.
     """
     name, patterns = recording.name, len(recording.patterns)
-    if recording.positions is None:
+    if recording.positions is None or settings.raster_columns is not None:
         return turn(_lay_out_raster(recording, settings, scale), settings)
     positions = recording.positions
     if positions.shape != (patterns, 2):

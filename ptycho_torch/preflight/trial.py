@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch.utils.data import default_collate
 
 from ptycho_torch.config import Experiment, RefineSettings, TrainerSettings, TrainingSettings
 from ptycho_torch.data.scan import Scan
@@ -15,7 +14,7 @@ from ptycho_torch.errors import ConfigError
 from ptycho_torch.networks.build import build_network
 from ptycho_torch.preflight.report import Needs
 from ptycho_torch.solve.scan_model import calibrate_start_probe
-from ptycho_torch.training.dataset import Batch
+from ptycho_torch.training.dataset import Batch, stack_groups
 from ptycho_torch.training.fit import prepare
 from ptycho_torch.training.memory import measure_kept_bytes
 from ptycho_torch.training.module import ReconstructionModule
@@ -124,7 +123,7 @@ def take_trial_step(scans: Sequence[Scan], experiment: Experiment) -> TrialStep:
     sample = [_take_middle(scan, max(_MOST_GROUPED, training.group_size)) for scan in scans]
     probes = [calibrate_start_probe(scan, None, experiment.refine.probe_modes) for scan in sample]
     data, module = prepare(sample, probes, experiment, torch.device("cpu"))
-    one, two = (_trim(default_collate([data.training[0]] * number)) for number in (1, 2))
+    one, two = (_trim(stack_groups([data.training[0]] * number)) for number in (1, 2))
     _check_output(module, one)
     kind = torch.float32 if experiment.trainer.precision == "32-true" else torch.bfloat16
     # what another group adds to what is kept only once

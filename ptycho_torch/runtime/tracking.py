@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from ptycho_torch.config.schema import TrackingSettings
 from ptycho_torch.runtime.background_logger import BackgroundLogger, Picture, Tracker
-from ptycho_torch.runtime.trackers import find_mlflow_place
+from ptycho_torch.runtime.trackers import TRACKING_VARIABLE, find_mlflow_place
 
 _PICTURE = "reconstruction"
 _SQLITE = "sqlite:///"
+
+
+@contextlib.contextmanager
+def _keep_variable(name: str) -> Iterator[None]:
+    """Give a variable of the environment its value back after the block."""
+    before = os.environ.get(name)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
 
 
 @dataclass(frozen=True)
@@ -64,17 +79,19 @@ class MlflowTracker:
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
         logger = MLFlowLogger(self.project, self.folder.absolute().name, self.uri)
-        if not self.uri.startswith(_SQLITE):
+        # starting a run sets the variable, which would make the next training of the process log there too
+        with _keep_variable(TRACKING_VARIABLE):
+            if self.uri.startswith(_SQLITE):
+                self._prepare(Path(self.uri.removeprefix(_SQLITE)).absolute(), mlflow.MlflowClient)
             logger.run_id  # noqa: B018 - starts the run
-            return logger
-        database = Path(self.uri.removeprefix(_SQLITE)).absolute()
-        # two runs that create the tables, or the experiment, at the same time would both fail
+        return logger
+
+    def _prepare(self, database: Path, connect: Callable[[str], Any]) -> None:
+        """Create the tables and the experiment; two runs that do so at the same time would both fail."""
         with FileLock(f"{database}.lock"):
-            client = mlflow.MlflowClient(self.uri)
+            client = connect(self.uri)
             if client.get_experiment_by_name(self.project) is None:
                 client.create_experiment(self.project, (database.parent / "mlartifacts").as_uri())
-            logger.run_id  # noqa: B018
-        return logger
 
     def log_picture(self, logger: MLFlowLogger, picture: Picture) -> None:
         """Log a picture."""

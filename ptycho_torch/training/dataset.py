@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 from torch.utils.dlpack import from_dlpack
 
 from ptycho_torch.data.canvas import Frame
@@ -102,6 +102,12 @@ class GroupDataset(Dataset[Batch]):
         if self._labels:
             batch = batch._replace(labels=self._labels[number][corners[:, 0], corners[:, 1]])
         return batch
+
+
+def stack_groups(groups: Sequence[Batch]) -> Batch:
+    """Stack groups that were looked up by their numbers into one batch of one process."""
+    stacked: Batch = default_collate(list(groups))
+    return stacked._replace(patch_share=torch.zeros(0), pixel_share=torch.zeros(0), together=torch.zeros(0))
 
 
 def _view_patches(pixels: NDArray[np.complex64], side: int) -> Tensor:

@@ -9,12 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from torch.utils.data import default_collate
 
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.runtime.ranks import ALONE, Ranks
 from ptycho_torch.training.datamodule import ScanDataModule
-from ptycho_torch.training.dataset import Batch
+from ptycho_torch.training.dataset import Batch, stack_groups
 from ptycho_torch.training.module import ReconstructionModule
 
 # share of the free memory that the activations of a step on the processor may take, beside what it holds for moments
@@ -109,8 +108,7 @@ def _fits_on_gpu(module: ReconstructionModule, groups: Batch, device: torch.devi
 
 
 def _take_groups(data: ScanDataModule, size: int) -> Batch:
-    batch: Batch = default_collate([data.training[number % len(data.training)] for number in range(size)])
-    return batch
+    return stack_groups([data.training[number % len(data.training)] for number in range(size)])
 
 
 def measure_kept_bytes(module: ReconstructionModule, batch: Batch, dtype: torch.dtype) -> int:

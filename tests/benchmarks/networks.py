@@ -69,7 +69,8 @@ def main() -> None:
 
 def _measure_speed(scan: Scan, name: str, model: ModelSettings) -> float:
     """Print a row and return the processor time of a training step in seconds."""
-    started, network = time.process_time(), _train(scan, model, 1, 0)
+    network, started = _train(scan, model, 1, 0), time.process_time()
+    _train(scan, model, 1, 0)
     once, started = time.process_time() - started, time.process_time()
     _train(scan, model, 1 + _PROBING_STEPS, 0)
     step = (time.process_time() - started - once) / _PROBING_STEPS

@@ -30,13 +30,14 @@ from ptycho_torch.config import (
     TrainingSettings,
 )
 from ptycho_torch.config.fields import Settings
-from ptycho_torch.data.make_scan import make_scan
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import PtychoError
+from ptycho_torch.formats import read_one_scan
 from ptycho_torch.models.checkpoint import TrainedNetwork
 from ptycho_torch.networks.build import Generator, build_network
 from ptycho_torch.runtime.background_logger import BackgroundLogger
 from ptycho_torch.runtime.device import find_device
+from ptycho_torch.runtime.ranks import find_ranks
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve.solve import refine
 from ptycho_torch.training.bootstrap import bootstrap_probes
@@ -56,7 +57,7 @@ SECTIONS: list[type[Settings]] = [
 USUAL: dict[type[Settings], Values] = {
     SimulationSettings: {"object_px": 64, "patch_px": 32, "step_px": 6, "probe_diameter_px": 12},
     # not auto, which resolves to another choice
-    DataSettings: {"units": "amplitude", "zero_frequency": "corner"},
+    DataSettings: {"units": "amplitude", "zero_frequency": "corner", "position_unit": "mm", "pixel_m": 2e-3},
     RefineSettings: {"method": "poisson", "epochs": 6, "batches": 4},
     TrainingSettings: {"group_size": 4, "bootstrap_epochs": 1, "warmup_steps": 3},
     # likewise not auto
@@ -68,7 +69,27 @@ TRIED: dict[str, Any] = {
     "batches": 2,
     "batch_size": 7,
     "photons": 2e5,
-    "pixel_m": 1e-8,
+    "pixel_m": 1e-3,
+    "patterns": "others",
+    "positions": "places",
+    "mask": "gaps",
+    "dark": "low",
+    "flat": "low",
+    "background": "low",
+    "saturation": 3000.0,
+    "raster_columns": 4,
+    "step_m": 4e-3,
+    "step_px": 2.5,
+    "energy_ev": 8000.0,
+    "electron_energy_ev": 80000.0,
+    "wavelength_m": 2e-10,
+    "distance_m": 3.0,
+    "detector_pixel_m": 2e-4,
+    "detector_pixel_mrad": 0.3,
+    "centre_row_px": 15.0,
+    "centre_column_px": 15.0,
+    "crop_px": 24,
+    "pad_px": 40,
     "regularisation": 0.7,
     "total_variation": 7.0,
     "neighbours": 20,
@@ -96,6 +117,7 @@ TRIED: dict[str, Any] = {
 }
 _OF_UNET = ("depth", "decoders", "encoder_attention", "bottleneck_attention", "decoder_attention")
 # other settings with which a conditional setting has an effect, and with which it has none
+FAR: Values = {"pixel_m": None, "position_unit": "px", "distance_m": 1.0, "detector_pixel_m": 1e-4}
 BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
     (RefineSettings, "probe_guess"): ({}, {"held_out": 0}),
     (RefineSettings, "refine_background"): ({}, {"held_out": 0}),
@@ -109,6 +131,18 @@ BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
     (RefineSettings, "patience"): (
         {"learning_rate": 0.5, "total_variation": 0.0, "epochs": 30, "held_out": 0.5},
         {"held_out": 0},
+    ),
+    (DataSettings, "raster_columns"): ({"step_px": 3.0}, {}),
+    (DataSettings, "step_m"): ({"position_unit": "step", "step_m": 1e-3}, {}),
+    (DataSettings, "step_px"): ({"position_unit": "step", "step_px": 1.5}, {}),
+    (DataSettings, "energy_ev"): (FAR | {"energy_ev": 5000.0}, {}),
+    (DataSettings, "electron_energy_ev"): (FAR | {"electron_energy_ev": 3e5}, {}),
+    (DataSettings, "wavelength_m"): (FAR | {"wavelength_m": 1e-10}, {}),
+    (DataSettings, "distance_m"): (FAR | {"energy_ev": 5000.0}, {}),
+    (DataSettings, "detector_pixel_m"): (FAR | {"energy_ev": 5000.0}, {}),
+    (DataSettings, "detector_pixel_mrad"): (
+        {"pixel_m": None, "position_unit": "px", "energy_ev": 5000.0, "detector_pixel_mrad": 0.1},
+        {},
     ),
     (RefineSettings, "probe_rate"): ({"method": "least_squares"}, {"probe_start": 1}),
     (RefineSettings, "learning_rate"): ({}, {"method": "least_squares"}),
@@ -254,8 +288,9 @@ def equipped(settings: TrainerSettings, scan: Scan, folder: Path) -> list[Any]:
     except PtychoError as error:
         conflict = str(error)
     try:
+        ranks = find_ranks(settings)
         device = find_device("auto", settings.accelerator)
-        check_hardware(experiment, device)
+        check_hardware(experiment, device, ranks)
         data, module = prepare([scan], [scan.require_probe()], experiment, device)
         trainer = build_trainer(data, experiment, folder, device=device, track=False, bar=False)
     except PtychoError as error:
@@ -263,6 +298,7 @@ def equipped(settings: TrainerSettings, scan: Scan, folder: Path) -> list[Any]:
     layer: Any = module.generator.body
     return [
         conflict,
+        [ranks.size, ranks.devices, ranks.started],
         str(device),
         [trainer.num_devices, trainer.num_nodes, trainer.precision, type(trainer.strategy).__name__],
         [vars(call) for call in trainer.callbacks if type(call).__name__ == "IntervalCheckpoint"],  # type: ignore[attr-defined]
@@ -290,16 +326,22 @@ def inferred(settings: InferenceSettings, scan: Scan, folder: Path) -> list[Any]
 
 def read(settings: DataSettings, scan: Scan, folder: Path) -> list[Any]:
     random = np.random.default_rng(2)
-    counts = random.poisson(80 * np.abs(random.standard_normal((12, 16, 16)))).astype(np.float64)
-    counts[:, 8, 8] += 5000
-    made = make_scan(
-        name="scan",
-        stored=counts,
-        positions_px=random.uniform(0, 9, (12, 2)),
-        settings=settings,
-        bad_pixels=np.arange(256).reshape(16, 16) == 3,
-    )
-    return [made.counts, made.positions_px, made.good_pixels, made.pixel_m]
+    counts = random.poisson(80 * np.abs(random.standard_normal((12, 32, 32)))).astype(np.float64)
+    counts[:, 16, 16] += 5000
+    rows, columns = random.uniform(0, 9, (2, 12))
+    arrays = {
+        "diff3d": counts,
+        "xcoords": columns,
+        "ycoords": rows,
+        "bad_pixels": np.arange(1024).reshape(32, 32) == 3,
+        "others": counts[::-1],
+        "places": random.uniform(0, 9, (12, 2)),
+        "gaps": np.arange(1024).reshape(32, 32) == 9,
+        "low": random.uniform(0.5, 1, (32, 32)),
+    }
+    np.savez(folder / "scan.npz", **arrays)
+    made = read_one_scan(folder / "scan.npz", settings)
+    return [made.counts, made.positions_px, made.good_pixels, made.pixel_m, made.background]
 
 
 def tracked(settings: TrackingSettings, scan: Scan, folder: Path) -> list[Any]:

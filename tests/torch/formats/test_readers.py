@@ -236,3 +236,23 @@ def test_files_that_belong_to_another_are_no_scans(tmp_path: Path) -> None:
         path = write(make_written(), tmp_path / name)
         found = read_scans(tmp_path / name, DataSettings(raster_columns=RASTER[1], step_px=STEP_PX))
         assert [scan.name for scan in found] == [path.name]
+
+
+def test_a_result_of_ptypy_is_a_starting_probe(tmp_path: Path) -> None:
+    written = make_written()
+    with h5py.File(tmp_path / "result.ptyr", "w") as file:
+        file["content/probe/Sscan_00G00/data"] = np.stack([written.probe, 0.1 * written.probe])
+    scan = read_one_scan(write_ptyd(written, tmp_path), probes=tmp_path / "result.ptyr")
+    np.testing.assert_allclose(scan.require_probe(), np.stack([written.probe, 0.1 * written.probe]))
+
+
+def test_what_states_that_it_is_near_field_is_refused(tmp_path: Path) -> None:
+    folder = write_workflow_folder(make_written(), tmp_path)
+    with h5py.File(folder / "product.h5", "a") as file:
+        file.attrs["far_field"] = False
+    path = write_ptyd(make_written(), tmp_path)
+    with h5py.File(path, "a") as file:
+        file["meta/propagation"] = "nearfield"
+    for near in (folder, path):
+        with pytest.raises(DataError, match="near-field"):
+            read_one_scan(near)

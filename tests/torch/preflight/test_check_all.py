@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch.utils.data import default_collate
 
 import ptycho_torch as pt
 from ptycho_torch.cli.main import main
@@ -18,6 +17,7 @@ from ptycho_torch.errors import ConfigError
 from ptycho_torch.networks.build import NETWORKS, build_network
 from ptycho_torch.preflight import Plan, check_all, require_passed
 from ptycho_torch.runtime import requirements
+from ptycho_torch.training.dataset import stack_groups
 from ptycho_torch.training.fit import prepare
 from ptycho_torch.training.memory import measure_kept_bytes
 
@@ -131,7 +131,7 @@ def test_the_memory_of_a_step_is_that_of_a_real_one(make_plan: MakePlan, small_s
     assert report.needs
     assert small_scan.probe is not None
     data, module = prepare([small_scan], [small_scan.probe], experiment, torch.device("cpu"))
-    batch = default_collate([data.training[number] for number in range(3)])
+    batch = stack_groups([data.training[number] for number in range(3)])
     kept = measure_kept_bytes(module, batch, torch.float32)
     estimated = report.needs.memory_bytes - 16 * report.needs.parameters
     assert estimated == pytest.approx(1.3 * kept, rel=0.3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +103,7 @@ def test_runs_side_by_side_share_a_database(run: Path, small_scan: Scan) -> None
     pt.train_network([small_scan], run.parent / "other", experiment, device="cpu")
     assert sorted(one.info.run_name for one in find_runs(run.parent / "mlflow.db", "siemens")) == ["other", "run"]
     assert not (run.parent / "other" / "pictures").exists()
+    assert "MLFLOW_TRACKING_URI" not in os.environ, "the next training of this process would be logged too"
 
 
 @pytest.mark.parametrize("disabled", [False, True])
