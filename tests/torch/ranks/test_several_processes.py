@@ -116,7 +116,9 @@ def test_processes_predict_the_same_object(results: dict[int, dict[str, Any]], s
     np.testing.assert_allclose(results[size]["spread"], results[1]["spread"], atol=1e-3)
     assert results[size]["unexplained"] == pytest.approx(results[1]["unexplained"], rel=1e-3)
     for name, value in results[1]["figures"].items():
-        assert results[size]["figures"][name] == pytest.approx(value, rel=1e-3), name
+        # rounding of expected counts changes single draws of the noise, and all that follow
+        near = pytest.approx(value, rel=1e-2 if name.endswith("R_floor") else 1e-3)
+        assert results[size]["figures"][name] == near, name
 
 
 @pytest.mark.parametrize("size", [2, 4])
