@@ -35,7 +35,8 @@ def bootstrap_probes(
     for scan in scans:
         if epochs:
             stage = progress(f"probe of {scan.name}", epochs, "epoch") if progress else None
-            settings = replace(experiment.refine, epochs=epochs)
+            # nothing is judged here, so that all pixels serve the probe
+            settings = replace(experiment.refine, epochs=epochs, held_out=0.0)
             probes.append(refine(scan, settings, device=device, ranks=ranks, progress=stage).probe)
         else:
             probes.append(calibrate_start_probe(scan, None, experiment.refine.probe_modes))
