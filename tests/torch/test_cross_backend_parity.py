@@ -315,7 +315,13 @@ def test_patches_are_stitched_as_stored(weighting: str) -> None:
 
 
 ONE_STEP = RefineSettings(
-    method="least_squares", epochs=1, batches=1, probe_start=0, probe_rate=1, regularisation=numpy_study.DAMPING
+    held_out=0,
+    method="least_squares",
+    epochs=1,
+    batches=1,
+    probe_start=0,
+    probe_rate=1,
+    regularisation=numpy_study.DAMPING,
 )
 
 
