@@ -24,7 +24,9 @@ class LocalLauncher(Settings):
 
         def run(number: int) -> int:
             place = jobs[number].get("run", {}).get("output_dir", "")
-            print(f"run {number + 1} of {len(jobs)}: {place}", file=sys.stderr, flush=True)
+            # in one piece: other processes write lines as well
+            sys.stderr.write(f"run {number + 1} of {len(jobs)}: {place}\n")
+            sys.stderr.flush()
             command = [sys.executable, "-m", f"{__package__}.job"]
             return subprocess.run(command, input=json.dumps(jobs[number]), text=True, check=False).returncode
 
