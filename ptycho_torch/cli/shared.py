@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ptycho_torch.cli.options import add_config, add_settings, restore_names
+from ptycho_torch.config import DataSettings, TrainerSettings
 from ptycho_torch.config.fields import Settings
-from ptycho_torch.config.schema import DataSettings, TrainerSettings
 from ptycho_torch.errors import ConfigError, require_torch
 from ptycho_torch.runtime.device_name import check_device_name
 from ptycho_torch.runtime.threads import MOST_THREADS, set_threads

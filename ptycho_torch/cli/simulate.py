@@ -8,7 +8,7 @@ from pathlib import Path
 from ptycho_torch.cli.config_file import print_config
 from ptycho_torch.cli.options import add_config, add_settings, collect_settings
 from ptycho_torch.cli.shared import add_quiet
-from ptycho_torch.config.schema import SimulationSettings
+from ptycho_torch.config import SimulationSettings
 from ptycho_torch.errors import OutputError, require_torch
 from ptycho_torch.runtime.threads import set_threads
 

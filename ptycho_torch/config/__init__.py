@@ -1,12 +1,12 @@
-"""The settings of the project; this folder needs the standard library only."""
+"""The settings of the project, each declared once; this folder needs the standard library only."""
 
-from ptycho_torch.config.schema import DataSettings as DataSettings
-from ptycho_torch.config.schema import Experiment as Experiment
-from ptycho_torch.config.schema import InferenceSettings as InferenceSettings
-from ptycho_torch.config.schema import ModelSettings as ModelSettings
-from ptycho_torch.config.schema import PretrainingSettings as PretrainingSettings
-from ptycho_torch.config.schema import RefineSettings as RefineSettings
-from ptycho_torch.config.schema import SimulationSettings as SimulationSettings
-from ptycho_torch.config.schema import TrackingSettings as TrackingSettings
-from ptycho_torch.config.schema import TrainerSettings as TrainerSettings
-from ptycho_torch.config.schema import TrainingSettings as TrainingSettings
+from ptycho_torch.config.data import DataSettings as DataSettings
+from ptycho_torch.config.experiment import Experiment as Experiment
+from ptycho_torch.config.inference import InferenceSettings as InferenceSettings
+from ptycho_torch.config.model import ModelSettings as ModelSettings
+from ptycho_torch.config.pretraining import PretrainingSettings as PretrainingSettings
+from ptycho_torch.config.refine import RefineSettings as RefineSettings
+from ptycho_torch.config.simulation import SimulationSettings as SimulationSettings
+from ptycho_torch.config.tracking import TrackingSettings as TrackingSettings
+from ptycho_torch.config.trainer import TrainerSettings as TrainerSettings
+from ptycho_torch.config.training import TrainingSettings as TrainingSettings

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.config import DataSettings
 from ptycho_torch.data.recording import Recording
 from ptycho_torch.errors import ScanFileError
 

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.config import DataSettings
 from ptycho_torch.data.scan import SMALLEST_PATCH_PX
 from ptycho_torch.errors import ConfigError, ScanFileError
 

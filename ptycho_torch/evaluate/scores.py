@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ptycho_torch.config.schema import RefineSettings
+from ptycho_torch.config import RefineSettings
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.evaluate.objects import amplitude_correlation, complex_correlation, complex_error, phase_correlation

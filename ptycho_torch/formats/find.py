@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.config import DataSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
 from ptycho_torch.formats import cxi, cxi_writer, dectris, guess, npz, ptychodus_folder, ptyd, stem, tiff

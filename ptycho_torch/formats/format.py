@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.config import DataSettings
 from ptycho_torch.data.assemble import assemble
 from ptycho_torch.data.recording import Recording
 from ptycho_torch.data.scan import Scan

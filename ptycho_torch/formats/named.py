@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.config import DataSettings
 from ptycho_torch.data.recording import Recording
 from ptycho_torch.errors import ScanFileError
 from ptycho_torch.formats.arrays import open_arrays

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.config import DataSettings
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.make_scan import drop_leading
 from ptycho_torch.data.recording import PatternStack, Recording

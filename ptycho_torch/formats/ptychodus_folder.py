@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.config import DataSettings
 from ptycho_torch.data.geometry import Geometry, photon_energy_ev
 from ptycho_torch.data.recording import PatternStack, Recording
 from ptycho_torch.data.scan import Scan

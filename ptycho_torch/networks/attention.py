@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ptycho_torch.config.schema import Attention
+from ptycho_torch.config.model import Attention
 
 # CBAM's reduction ratio
 _REDUCTION = 16

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from ptycho_torch.config.schema import Normalisation
+from ptycho_torch.config.model import Normalisation
 
 _GROUP_CHANNELS = 8
 

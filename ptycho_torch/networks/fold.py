@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from ptycho_torch.config.schema import ModelSettings
+from ptycho_torch.config import ModelSettings
 from ptycho_torch.errors import ConfigError
 
 _LEAST_FEATURES = 4

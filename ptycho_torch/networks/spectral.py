@@ -16,7 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ptycho_torch.config.schema import ModelSettings, Normalisation
+from ptycho_torch.config import ModelSettings
+from ptycho_torch.config.model import Normalisation
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.networks.blocks import make_normalisation
 from ptycho_torch.networks.fold import find_fold, zero

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, scaled_dot_product_attention
 
-from ptycho_torch.config.schema import ModelSettings
+from ptycho_torch.config import ModelSettings
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.networks.fold import find_fold, zero
 

@@ -12,7 +12,8 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ptycho_torch.config.schema import ModelSettings, Normalisation
+from ptycho_torch.config import ModelSettings
+from ptycho_torch.config.model import Normalisation
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.networks.attention import add_attention
 from ptycho_torch.networks.blocks import Branches, Residual, make_convolution

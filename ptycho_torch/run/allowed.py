@@ -6,24 +6,30 @@ import importlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ptycho_torch import config
 from ptycho_torch.cli.config_file import SECTIONS
 from ptycho_torch.config.fields import Settings
-from ptycho_torch.config.schema import SweepSettings
+from ptycho_torch.config.sweep import SweepSettings
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.launch.modal import ModalLauncher
 from ptycho_torch.launch.slurm import SlurmLauncher
 from ptycho_torch.run.local import LocalLauncher
 
 TARGET = "_target_"
-_SCHEMA = {
-    name: f"{section.__module__}.{section.__name__}" for name, section in {**SECTIONS, "sweep": SweepSettings}.items()
-}
 # the options of the group of launchers, each with its settings
 LAUNCHERS: dict[str, type[Settings]] = {"local": LocalLauncher, "slurm": SlurmLauncher, "modal": ModalLauncher}
+
+
+def name_target(kind: type[Settings]) -> str:
+    """Return the name of a class of settings in a configuration; those of the schema have the one in `config`."""
+    module = config.__name__ if hasattr(config, kind.__name__) else kind.__module__
+    return f"{module}.{kind.__name__}"
+
+
 # what may stand under `_target_`, by the part of the configuration in which it may stand
 ALLOWED: dict[str, tuple[str, ...]] = {
-    **{name: (target,) for name, target in _SCHEMA.items()},
-    "launcher": tuple(f"{launcher.__module__}.{launcher.__name__}" for launcher in LAUNCHERS.values()),
+    **{name: (name_target(section),) for name, section in {**SECTIONS, "sweep": SweepSettings}.items()},
+    "launcher": tuple(map(name_target, LAUNCHERS.values())),
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ptycho_torch.cli.command import RUN
 from ptycho_torch.config.fields import FieldType, Settings
-from ptycho_torch.config.schema import SweepSettings
+from ptycho_torch.config.sweep import SweepSettings
 from ptycho_torch.run.stages import STAGES
 
 

@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ptycho_torch.cli.command import RUN, Command
 from ptycho_torch.config.fields import Settings
-from ptycho_torch.config.schema import SweepSettings
+from ptycho_torch.config.sweep import SweepSettings
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.run.allowed import TARGET, check_targets
 from ptycho_torch.run.files import check_files

@@ -7,7 +7,7 @@ import argparse
 from ptycho_torch.cli.command import RUN
 from ptycho_torch.cli.options import Parser, describe_setting
 from ptycho_torch.config.fields import Settings
-from ptycho_torch.config.schema import SweepSettings
+from ptycho_torch.config.sweep import SweepSettings
 from ptycho_torch.run.allowed import LAUNCHERS
 from ptycho_torch.run.compose import Composer
 from ptycho_torch.run.nodes import LAUNCHER, SWEEP, list_groups

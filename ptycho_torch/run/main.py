@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ptycho_torch.cli.completion import complete
 from ptycho_torch.cli.options import Parser
-from ptycho_torch.config.schema import SweepSettings
+from ptycho_torch.config.sweep import SweepSettings
 from ptycho_torch.errors import ConfigError, PtychoError
 from ptycho_torch.run.completer import complete_override
 from ptycho_torch.run.stages import STAGES

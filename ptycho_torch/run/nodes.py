@@ -9,8 +9,8 @@ from hydra.core.config_store import ConfigStore
 
 from ptycho_torch.cli.command import RUN, Command
 from ptycho_torch.config.fields import Settings
-from ptycho_torch.config.schema import SweepSettings
-from ptycho_torch.run.allowed import LAUNCHERS, TARGET
+from ptycho_torch.config.sweep import SweepSettings
+from ptycho_torch.run.allowed import LAUNCHERS, TARGET, name_target
 from ptycho_torch.run.stages import STAGES
 
 DEFAULT, LAUNCHER, SWEEP, EXPERIMENT = "default", "launcher", "sweep", "experiment"
@@ -22,7 +22,7 @@ def make_node(settings: Settings) -> dict[str, Any]:
     """Make the node of settings: the class to build, and a default for each setting."""
     kind = type(settings)
     values = {key: str(value) if isinstance(value, Path) else value for key, value in settings.to_dict().items()}
-    return {TARGET: f"{kind.__module__}.{kind.__name__}", **values}
+    return {TARGET: name_target(kind), **values}
 
 
 def store_schema(stage: Command) -> None:

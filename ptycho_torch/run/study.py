@@ -20,7 +20,7 @@ from optuna.distributions import (
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from ptycho_torch.config.schema import SweepSettings
+from ptycho_torch.config.sweep import SweepSettings
 from ptycho_torch.errors import ConfigError, OutputError
 from ptycho_torch.run.compose import Composer, Configuration, parse_overrides
 from ptycho_torch.run.launch import Launcher, check_trainings

@@ -6,7 +6,7 @@ import logging
 import os
 from importlib.util import find_spec
 
-from ptycho_torch.config.schema import TrackingSettings
+from ptycho_torch.config import TrackingSettings
 from ptycho_torch.errors import ConfigError, require_extra
 
 _log = logging.getLogger(__name__)

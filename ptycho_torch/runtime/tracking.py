@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock
 from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 
-from ptycho_torch.config.schema import TrackingSettings
+from ptycho_torch.config import TrackingSettings
 from ptycho_torch.runtime.background_logger import BackgroundLogger, Picture, Tracker
 from ptycho_torch.runtime.trackers import TRACKING_VARIABLE, find_mlflow_place
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ptycho_torch.config.schema import SimulationSettings
+from ptycho_torch.config import SimulationSettings
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError

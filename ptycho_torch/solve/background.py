@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ptycho_torch.config.schema import RefineSettings
+from ptycho_torch.config import RefineSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.physics.losses import LEAST_COUNTS
 from ptycho_torch.physics.propagate import unwrap, wrap

@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ptycho_torch.config.schema import RefineSettings
+from ptycho_torch.config import RefineSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.physics.propagate import propagate_back_wrapped, propagate_wrapped, sum_intensities, unwrap
 from ptycho_torch.runtime.ranks import Ranks

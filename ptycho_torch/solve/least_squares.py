@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ptycho_torch.config.schema import RefineSettings
+from ptycho_torch.config import RefineSettings
 from ptycho_torch.solve.defaults import find_damping
 from ptycho_torch.solve.scan_model import Misfit, ScanModel
 from ptycho_torch.solve.solver import Epoch, Solver, State

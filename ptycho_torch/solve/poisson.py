@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ptycho_torch.config.schema import RefineSettings
+from ptycho_torch.config import RefineSettings
 from ptycho_torch.physics.losses import LEAST_COUNTS, deviate_poisson, total_variation
 from ptycho_torch.physics.propagate import sum_intensities
 from ptycho_torch.solve.defaults import find_variation

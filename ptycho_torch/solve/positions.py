@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ptycho_torch.config.schema import RefineSettings
+from ptycho_torch.config import RefineSettings
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.runtime.ranks import Ranks

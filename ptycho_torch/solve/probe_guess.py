@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ptycho_torch.config.schema import RefineSettings
+from ptycho_torch.config import RefineSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.physics.propagate import propagate_back_wrapped, unwrap
 from ptycho_torch.runtime.ranks import Ranks

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ptycho_torch.config.schema import RefineSettings
+from ptycho_torch.config import RefineSettings
 from ptycho_torch.solve.constraints import keep_centre, keep_power
 from ptycho_torch.solve.scan_model import Misfit, ScanModel
 

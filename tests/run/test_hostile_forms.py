@@ -15,7 +15,7 @@ from ptycho_torch.run.allowed import ALLOWED, build, check_targets
 from ptycho_torch.run.main import main
 
 HOSTILE = "from pathlib import Path\nPath(__file__).with_name('imported').touch()\ndef run(*a, **k): ...\n"
-SCHEMA = "ptycho_torch.config.schema"
+SCHEMA = "ptycho_torch.config"
 
 OVERRIDES = {
     "function": ["model._target_=hostile.run"],
@@ -25,7 +25,7 @@ OVERRIDES = {
     "class of torch": ["model._target_=torch.nn.Identity"],
     "loader of torch": ["model._target_=torch.hub.load"],
     "class of Lightning": ["+trainer.logger._target_=lightning.pytorch.loggers.CSVLogger"],
-    "through a module of the list": [f"model._target_={SCHEMA}.dataclasses.sys.modules"],
+    "through a module of the list": [f"model._target_={SCHEMA}.experiment.dataclasses.sys.modules"],
     "through a class of the list": [f"model._target_={SCHEMA}.ModelSettings.from_dict"],
     "attributes of the class": [f"model._target_={SCHEMA}.ModelSettings.__init__.__globals__"],
     "dots doubled": [f"model._target_={SCHEMA}..ModelSettings"],

@@ -47,7 +47,7 @@ BROKEN = {
     "an unknown target": Broken("train", ("model._target_=ptycho_torch.nothing",), "ptycho_torch.nothing"),
     "a forbidden target": Broken("train", ("model._target_=os.system",), "os.system"),
     "a target in another place": Broken(
-        "train", ("model._target_=ptycho_torch.config.schema.TrainingSettings",), "TrainingSettings"
+        "train", ("model._target_=ptycho_torch.config.TrainingSettings",), "TrainingSettings"
     ),
     "a network too deep for the patterns": Broken(
         "experiment", ("simulation.patch_px=48", "simulation.object_px=96", "model.depth=5"), "model.depth"

@@ -7,7 +7,7 @@ import pytest
 from numpy_samples import LOPSIDED, compact_probe
 from torch_optional import TORCH
 
-from ptycho_torch.config.schema import SimulationSettings
+from ptycho_torch.config import SimulationSettings
 from ptycho_torch.data.scan import Scan
 
 

@@ -21,7 +21,7 @@ from numpy_groups import allowed, by_distance, shared_fairly
 from numpy_physics import patterns
 from torch import Tensor, nn
 
-from ptycho_torch.config.schema import RefineSettings, SimulationSettings
+from ptycho_torch.config import RefineSettings, SimulationSettings
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.grouping import GroupRule, group_nearest, make_groups
 from ptycho_torch.data.scan import Scan

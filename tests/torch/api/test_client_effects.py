@@ -13,7 +13,7 @@ import pytest
 import torch
 from client_child import HALF_PIXEL, client_configs, export_scan, reconstruct_like_client, train_like_client
 
-from ptycho_torch.config.schema import SimulationSettings
+from ptycho_torch.config import SimulationSettings
 from ptycho_torch.contracts.ptychodus.scans import place_array, prepare, select_within
 from ptycho_torch.contracts.ptychodus.settings import ClientExperiment, translate
 from ptycho_torch.data.canvas import Canvas

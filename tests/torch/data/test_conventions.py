@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.config import DataSettings
 from ptycho_torch.data.conventions import is_beam_centred, orient, to_counts
 from ptycho_torch.errors import ScanFileError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptycho_torch.config.schema import TrainingSettings
+from ptycho_torch.config import TrainingSettings
 from ptycho_torch.data.grouping import group_nearest
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.training.batches import BatchSampler

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.config import DataSettings
 from ptycho_torch.data.make_scan import to_modes
 from ptycho_torch.errors import DataError, ScanFileError
 from ptycho_torch.formats.npz import read_npz

@@ -23,7 +23,7 @@ from client_files import (
 from numpy_physics import far_field
 from numpy_samples import LOPSIDED, compact_probe
 
-from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.config import DataSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError, DataError, ScanFileError
 from ptycho_torch.evaluate.scores import evaluate

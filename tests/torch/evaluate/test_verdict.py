@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ptycho_torch.config.schema import RefineSettings, SimulationSettings
+from ptycho_torch.config import RefineSettings, SimulationSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.workflows.refinement import refine_scan

@@ -20,7 +20,7 @@ from foreign_files import (
 )
 
 from ptycho_torch.cli.main import main
-from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.config import DataSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.formats import read_one_scan
 

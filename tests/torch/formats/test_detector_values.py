@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.config import DataSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
 from ptycho_torch.formats import read_one_scan

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.config import DataSettings
 from ptycho_torch.data.geometry import Geometry, electron_wavelength_m, photon_wavelength_m
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError, DataError, ScanFileError

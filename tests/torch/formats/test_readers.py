@@ -43,7 +43,7 @@ from foreign_files import (
 )
 from scipy.io import savemat
 
-from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.config import DataSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DataError
 from ptycho_torch.formats import list_scan_files, read_one_scan, read_scans

@@ -22,7 +22,7 @@ from foreign_files import (
 from numpy.typing import NDArray
 
 from ptycho_torch.cli.main import main
-from ptycho_torch.config.schema import SimulationSettings
+from ptycho_torch.config import SimulationSettings
 from ptycho_torch.formats.npz import write_scan
 from ptycho_torch.simulate.scan import simulate_scan
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ptycho_torch.config.schema import DataSettings
+from ptycho_torch.config import DataSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError, ScanFileError
 from ptycho_torch.formats import read_one_scan

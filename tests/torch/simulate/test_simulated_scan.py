@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy_physics import patterns
 
-from ptycho_torch.config.schema import SimulationSettings
+from ptycho_torch.config import SimulationSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.simulate.scan import simulate_scan

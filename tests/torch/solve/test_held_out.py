@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ptycho_torch.cli.main import main
-from ptycho_torch.config.schema import RefineSettings, SimulationSettings
+from ptycho_torch.config import RefineSettings, SimulationSettings
 from ptycho_torch.data.canvas import Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.evaluate.objects import complex_error

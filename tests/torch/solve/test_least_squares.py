@@ -9,7 +9,7 @@ from numpy_physics import Real, patterns, residual
 from numpy_refine import least_squares_step
 from numpy_samples import LOPSIDED, compact_probe
 
-from ptycho_torch.config.schema import RefineSettings
+from ptycho_torch.config import RefineSettings
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.solve.least_squares import LeastSquares

@@ -8,7 +8,7 @@ import torch
 from numpy_refine import deviance_gradient
 from numpy_samples import LOPSIDED, compact_probe
 
-from ptycho_torch.config.schema import RefineSettings
+from ptycho_torch.config import RefineSettings
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.physics.losses import total_variation

@@ -12,7 +12,7 @@ import torch
 from numpy_samples import LOPSIDED
 
 from ptycho_torch.cli.main import main
-from ptycho_torch.config.schema import RefineSettings, SimulationSettings
+from ptycho_torch.config import RefineSettings, SimulationSettings
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.formats.npz import write_scan

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ptycho_torch.cli.main import main
-from ptycho_torch.config.schema import RefineSettings, SimulationSettings
+from ptycho_torch.config import RefineSettings, SimulationSettings
 from ptycho_torch.data.canvas import Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.evaluate.objects import complex_error, remove_ramp

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from numpy_samples import LOPSIDED, compact_probe
 
-from ptycho_torch.config.schema import RefineSettings, SimulationSettings
+from ptycho_torch.config import RefineSettings, SimulationSettings
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DivergenceError
