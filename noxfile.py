@@ -146,9 +146,9 @@ def build(session: nox.Session) -> None:
 def package(session: nox.Session) -> None:
     """Use the wheel in an environment without other packages; missing interpreters are skipped."""
     index = ["--index-url", os.environ["TORCH_INDEX"]] if os.environ.get("TORCH_INDEX") else []
-    [wheel] = Path("dist").glob("*.whl")
+    [wheel] = Path("dist").resolve().glob("*.whl")
     _install(session, "torch-complete", *index, "torch", constraints=("constraints.txt",))
-    install = ("python", "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt")
+    install = ("python", "-m", "pip", "install", "--quiet", "--constraint", str(Path("constraints.txt").resolve()))
     session.run(*install, str(wheel))
     session.run(*install, "--force-reinstall", "--no-deps", str(wheel))
     session.chdir(session.create_tmp())  # outside the checkout, so that the wheel is imported

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from redgreen.codes import RED, Mode, Verdict
@@ -50,35 +51,38 @@ def list_standings(project: Project, registry: Registry) -> list[Standing]:
     ]
 
 
-def list_proofs(project: Project) -> dict[str, str]:
+def load_newest(project: Project) -> dict[str, tuple[SealedRun, ReplayRecord | None]]:
+    """Load the newest GREEN of each selector that showed what was asked of it, with its newest replay."""
+    newest = list_newest(run for run in load_recorded(project) if isinstance(run, SealedRun))
+    later: dict[str, dict[str, ReplayRecord]] = {}
+    found: dict[str, tuple[SealedRun, ReplayRecord | None]] = {}
+    for name, run in newest.items():
+        try:
+            if run.initiative not in later:
+                later[run.initiative] = load_replays(project, run.initiative)
+            found[name] = run, find_proof(run, later[run.initiative])
+        except ValueError:
+            found[name] = run, None  # verify names the line
+    return found
+
+
+def list_proofs(project: Project, newest: Mapping[str, tuple[SealedRun, ReplayRecord | None]]) -> dict[str, str]:
     """Say by selector what its newest GREEN proves, and whether that holds for the files at HEAD."""
     try:
         _, head = read_head(project)
     except RepositoryError:
         return {}
     told = {}
-    for name, (run, replayed) in _load_newest(project).items():
+    for name, (run, replayed) in newest.items():
         verdict = replayed.verdict.value if replayed is not None else "not replayed"
         told[name] = f"{verdict}, {find_freshness(project, run, replayed, head)}"
     return told
 
 
-def describe_hunks(project: Project) -> str:
+def describe_hunks(replays: Iterable[ReplayRecord | None]) -> str:
     """Say how much of the proven changes tests notice; empty where nothing is proven."""
-    noticed, total = count_hunks(filter(None, (replayed for _, replayed in _load_newest(project).values())))
+    noticed, total = count_hunks(filter(None, replays))
     return f"proven changes: tests notice {noticed} of {total} hunks" if total else ""
-
-
-def _load_newest(project: Project) -> dict[str, tuple[SealedRun, ReplayRecord | None]]:
-    """Load the newest GREEN of each selector that showed what was asked of it, with its newest replay."""
-    newest = list_newest(run for run in load_recorded(project) if isinstance(run, SealedRun))
-    found: dict[str, tuple[SealedRun, ReplayRecord | None]] = {}
-    for name, run in newest.items():
-        try:
-            found[name] = run, find_proof(run, load_replays(project, run.initiative))
-        except ValueError:
-            found[name] = run, None  # verify names the line
-    return found
 
 
 def list_waiting(project: Project, registry: Registry, mode: Mode, initiative: str = "") -> list[Selector]:

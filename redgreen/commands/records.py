@@ -50,7 +50,8 @@ def rebuild_ledger(project: Project) -> Answer:
 def show_status(project: Project) -> Answer:
     """Show the state of every selector and what to run next."""
     registry = load_registry(project.root)
-    proofs = status.list_proofs(project)
+    newest = status.load_newest(project)
+    proofs = status.list_proofs(project, newest)
     rows = [replace(row, proof=proofs.get(row.selector, "")) for row in status.list_standings(project, registry)]
     open_runs = abandoned.find_unfinished(project)
     width = max(len(row.selector) for row in rows)
@@ -65,7 +66,7 @@ def show_status(project: Project) -> Answer:
                 told += f"  last: {row.last}" if row.last else ""
                 told += f"  ({row.invalid} of {row.attempts} invalid)" if row.invalid else ""
                 lines.append(f" {mark} {row.phase:3} {row.selector:{width}}  {row.state}{told}")
-    hunks = status.describe_hunks(project)
+    hunks = status.describe_hunks(replayed for _, replayed in newest.values())
     lines += [hunks] if hunks else []
     lines += [f"unfinished: {project.relativize(folder)}{' (running)' if alive else ''}" for folder, alive in open_runs]
     steps = [row.next for row in rows if row.active and row.next]

@@ -56,22 +56,25 @@ def replay(
     runs = list_pairs(project) if everything else [find_green(project, reference)]
     conditions = Conditions()
     records: list[ReplayRecord] = []
-    with conditions.interrupts:
-        for run in runs:
-            if conditions.interrupts.name:
-                break
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            seen, _ = replay_sealed(project, run, conditions, now, budget_s)
-            record = scrub_replay(project, seen)
-            if not conditions.interrupts.name and not project.scratch:
-                append_replay(project, run.initiative, record)
-                if key is not None:
-                    attest(project, run, record, key)
-            records.append(record)
-            signed = [f"  attested by {key.keyid}"] if key is not None and not conditions.interrupts.name else []
-            show("\n".join([run.result.run_id, *(f"  {line}" for line in describe_record(record)), *signed]))
-    if not project.scratch and records:
-        ledger.rebuild(project, load_registry(project.root))
+    try:
+        with conditions.interrupts:
+            for run in runs:
+                if conditions.interrupts.name:
+                    break
+                now = datetime.now(UTC).isoformat(timespec="seconds")
+                seen, _ = replay_sealed(project, run, conditions, now, budget_s)
+                record = scrub_replay(project, seen)
+                records.append(record)
+                lines = describe_record(record)
+                if not conditions.interrupts.name and not project.scratch:
+                    append_replay(project, run.initiative, record)
+                    if key is not None:
+                        attest(project, run, record, key)
+                        lines.append(f"attested by {key.keyid}")
+                show("\n".join([run.result.run_id, *(f"  {line}" for line in lines)]))
+    finally:  # what is kept already counts, whatever comes to the others
+        if not project.scratch and records:
+            ledger.rebuild(project, load_registry(project.root))
     if conditions.interrupts.name:
         raise KeyboardInterrupt
     worst = max(records, key=lambda record: record.verdict.exit_code, default=None)

@@ -45,8 +45,8 @@ class _Logs:
 def check_policy(project: Project, policy: Policy, folders: Iterable[Path]) -> list[str]:
     """Return the GREENs among some folders that lack what the policy asks for, one line each.
 
-    Of several attestations by one signer the newest counts. Folders that cannot be read are left out: they are found
-    to be broken in any case.
+    Of several attestations by one signer the newest counts, of one second the last line. Folders that cannot be read
+    are left out: they are found to be broken in any case.
 
     Raises:
         RepositoryError: The commit that the policy names cannot be read.
@@ -118,7 +118,7 @@ def _check_run(project: Project, policy: Policy, run: SealedRun, found: list[Att
         reasons += refused
         for principal in signers:
             vote = _Vote(attestation.statement.when, complaint)
-            votes[principal] = max(votes.get(principal, vote), vote, key=lambda one: one.when)
+            votes[principal] = max(vote, votes.get(principal, vote), key=lambda one: one.when)
     reasons += [f"{vote.complaint} ({principal})" for principal, vote in sorted(votes.items()) if vote.complaint]
     number, wanted = sum(not vote.complaint for vote in votes.values()), policy.require.signatures
     if number >= wanted:

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from redgreen.replay.change import Change
 from redgreen.replay.clone import Clone
 
-__all__ = ["find_disguise", "list_new_names", "names_module"]
+__all__ = ["find_disguise", "is_named", "list_modules", "list_new_names"]
 
 ASKING = frozenset({"hasattr", "getattr", "find_spec", "import_module", "__import__"})
 IMPORTING = frozenset({"import_module", "__import__", "importorskip", "find_spec", "run_module"})
@@ -56,14 +56,19 @@ def find_disguise(source: str, nodeid: str, names: frozenset[str]) -> str:
     return ""
 
 
-def names_module(source: str, path: str) -> bool:
-    """Whether a module imports another, or names it or its file in a text; `path` is that of the other's file."""
+def list_modules(source: str) -> frozenset[str]:
+    """List the modules that a source imports, or names in a text by themselves or by their files."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return False
-    module = f".{path.replace('/', '.')}".removesuffix(".py").removesuffix(".__init__")
-    return any(module.endswith(f".{name}") for node in ast.walk(tree) for name in _list_modules(node))
+        return frozenset()
+    return frozenset(name for node in ast.walk(tree) for name in _list_modules(node))
+
+
+def is_named(path: str, modules: frozenset[str]) -> bool:
+    """Return whether a file is one of some modules, whichever of its folders they are named from."""
+    parts = path.removesuffix(".py").removesuffix("/__init__").split("/")
+    return any(".".join(parts[begin:]) in modules for begin in range(len(parts)))
 
 
 def _list_modules(node: ast.AST) -> list[str]:

@@ -6,16 +6,16 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 
 from redgreen.codes import ProofVerdict
 from redgreen.errors import RegistryError, RepositoryError
 from redgreen.gitrepo import git
 from redgreen.replay.cell import Cell, Conditions, run_cell
-from redgreen.replay.change import Ask, Change, describe_change, resolve_range
+from redgreen.replay.change import Ask, Change, describe_change, lies_with_tests, resolve_range
 from redgreen.replay.clone import Clone
-from redgreen.replay.disguise import find_disguise, list_new_names, names_module
+from redgreen.replay.disguise import find_disguise, is_named, list_modules, list_new_names
 from redgreen.replay.hunks import Hunk, list_changed_code, try_hunks
 from redgreen.replay.proof import Cells, Proof, check_settings, confirm, judge_replay
 from redgreen.replay.reasons import ACCEPTED, Rules
@@ -116,15 +116,21 @@ def _judge(clone: Clone, change: Change, cells: Cells, accept: Sequence[str]) ->
 def make_rules(clone: Clone, change: Change, accept: Sequence[str]) -> Rules:
     """Make the rules of a change: what it adds to the product, and where tests may hide that this is missing."""
     names = list_new_names(clone, change)
-    conftests = [name for name in clone.list_files(change.head) if PurePosixPath(name).name == "conftest.py"]
-    helpers = [name for name in change.settings if name.endswith(".py") and name not in conftests]
+    files = [name for name in clone.list_files(change.head) if name.endswith(".py")]
+    conftests = [name for name in files if PurePosixPath(name).name == "conftest.py"]
+    helpers = {name for name in files if lies_with_tests(name) or name in change.settings}
+    read = cache(lambda name: clone.read(change.head, name) or "")
 
     def look(nodeid: str) -> str:
-        sources = [clone.read(change.head, name) or "" for name in (nodeid.partition("::")[0], *conftests)]
-        for name in helpers * 2:  # twice, since one may be named by another that comes later
-            if any(names_module(source, name) for source in sources):
-                sources.append(clone.read(change.head, name) or "")
-        return next(filter(None, (find_disguise(source, nodeid, names) for source in sources)), "")
+        own = [nodeid.partition("::")[0], *conftests]
+        reached, waiting = [*own], helpers - {*own}
+        for name in reached:  # grows by what the ones before import
+            modules = list_modules(read(name))
+            named = sorted(other for other in waiting if is_named(other, modules))
+            reached += named
+            waiting -= {*named}
+        searched = [name for name in reached if name in own or name in change.settings]
+        return next(filter(None, (find_disguise(read(name), nodeid, names) for name in searched)), "")
 
     return Rules(list_changed_code(clone, change), change.declared, tuple(accept), names, look)
 

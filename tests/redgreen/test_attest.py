@@ -19,6 +19,8 @@ from replay_fixture import record_pair
 
 from redgreen.codes import ProofVerdict
 from redgreen.commands.attest import attest
+from redgreen.commands.replays import replay
+from redgreen.errors import RegistryError
 from redgreen.evidence import journal
 from redgreen.evidence.policy import read_policy
 from redgreen.evidence.replayed import ReplayRecord
@@ -244,6 +246,24 @@ def test_the_newest_attestation_of_a_signer_counts(sandbox: Sandbox, keys: Path)
     assert "FLAKY is attested" in check(sandbox).err
     sign(sandbox, keys, when="2031-05-08T00:00:00+00:00")
     assert check(sandbox).code == 0
+
+
+def test_of_two_attestations_of_one_second_the_last_counts(sandbox: Sandbox, keys: Path) -> None:
+    write_policy(sandbox, signer(keys))
+    sign(sandbox, keys)
+    sign(sandbox, keys, verdict=ProofVerdict.FLAKY)
+    assert "FLAKY is attested" in check(sandbox).err
+    sign(sandbox, keys)
+    assert check(sandbox).code == 0
+
+
+def test_a_key_that_cannot_sign_any_more_leaves_the_ledger_in_order(sandbox: Sandbox, keys: Path) -> None:
+    green = find_green(sandbox)
+    key = replace(open_key(keys / "ci"), file=keys / "gone")
+    with pytest.raises(RegistryError, match="it cannot sign"):
+        replay(sandbox.project, green.run_id, everything=False, show=lambda _: None, key=key)
+    assert len(journal.read(sandbox.root / LOG.replace("attestations", "replays"))) == 1
+    assert sandbox.run("ledger", "--check").code == 0
 
 
 def test_a_characterisation_counts_only_where_a_stub_is_declared(sandbox: Sandbox, keys: Path, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from replay_repository import BROKEN, FIXED, TEST, Files, Repository
 
+from redgreen.replay.disguise import is_named, list_modules
+
 OTHER = BROKEN + "\n\nSIZE = 1\n"
 HELPER = "def check(value):\n    assert value == 42\n"
 EMPTY = "def check(value):\n    pass\n"
@@ -69,6 +71,13 @@ CASES: dict[str, tuple[Files, Files, tuple[str, ...], str, str]] = {
     "name asked for": (
         {"product.py": "SIZE = 1\n"},
         {"product.py": FIXED, "tests/test_demo.py": "import product\n\n\ndef test_answer():\n    assert hasattr(product, 'answer')\n"},
+        (), "UNPROVEN", "asks whether answer exists",
+    ),
+    "name asked for by what a helper imports": (
+        {"product.py": "SIZE = 1\n", "tests/yard.py": "from well import find\n"},
+        {"product.py": FIXED, "tests/test_demo.py": "from yard import find\n\n\ndef test_answer():\n    assert find()\n",
+         "tests/well.py": "from barn import find\n",
+         "tests/barn.py": "import product\n\n\ndef find():\n    return hasattr(product, 'answer')\n"},
         (), "UNPROVEN", "asks whether answer exists",
     ),
     "process that cannot import": (
@@ -239,6 +248,33 @@ def test_verdict(name: str, tmp_path: Path) -> None:
     proof, _ = repository.prove("HEAD~1..HEAD", *tests)
     assert proof.verdict == verdict, proof
     assert any(told in line for line in (*proof.reasons, *proof.notes)), proof
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ("import tests.support.barn", True),
+        ("from tests.support import barn", True),
+        ("from . import barn", True),
+        ("from .support.barn import find", True),
+        ("import barn as other", True),
+        ("from support import barn", True),
+        ("importlib.import_module('barn')", True),
+        ("pytest.importorskip('support.barn')", True),
+        ("pytest_plugins = ['other', 'barn']", True),
+        ("runpy.run_path('tests/support/barn.py')", True),
+        ("FILE = 'barn.py'", True),
+        ("FILE = 'the barn.py of it'", False),
+        ("found = {'barn': 1}", False),
+        ("from barn.door import find", True),
+        ("import unsupport.barn", False),
+        ("import farm", False),
+        ("import barn (", False),
+    ],
+)
+def test_what_names_a_module(source: str, wanted: bool) -> None:
+    assert is_named("tests/support/barn.py", list_modules(source)) is wanted
+    assert is_named("tests/support/barn/__init__.py", list_modules(source)) is wanted
 
 
 def test_what_runs_at_the_start_of_python_is_no_product(tmp_path: Path) -> None:
