@@ -106,13 +106,20 @@ def test_dark_flat_gain_and_saturation(tmp_path: Path) -> None:
     np.testing.assert_array_equal(masked.good_pixels, (stored < limit).all(axis=0))
 
 
-@pytest.mark.parametrize("form", ["npy", "png", "txt", "key", "inverse"])
+@pytest.mark.parametrize("form", ["npy", "png", "rgba.png", "palette.png", "txt", "key", "inverse"])
 def test_a_mask_in_any_form(form: str, tmp_path: Path) -> None:
     bad = np.zeros((SIDE, SIDE), bool)
     bad[BAD] = bad[5, 5] = True
     reference = str(tmp_path / f"mask.{form}")
-    if form == "png":
-        Image.fromarray(bad.astype(np.uint8) * 255).save(reference)
+    if form.endswith("png"):
+        picture = Image.fromarray(bad.astype(np.uint8) * 255)
+        if form == "rgba.png":
+            picture = picture.convert("RGBA")
+        elif form == "palette.png":
+            # white is colour 0
+            picture = Image.fromarray((~bad).astype(np.uint8), "P")
+            picture.putpalette([255] * 3 + [0] * 3)
+        picture.save(reference)
     elif form == "txt":
         np.savetxt(reference, bad.astype(int), fmt="%d")
     elif form == "key":
@@ -127,6 +134,9 @@ def test_a_mask_in_any_form(form: str, tmp_path: Path) -> None:
 def test_what_is_named_and_does_not_exist_is_listed(tmp_path: Path) -> None:
     with pytest.raises(ScanFileError, match=r"'gaps' is missing; the file contains data \(6, 16, 16\), scan \(6, 2\)"):
         read(tmp_path, counts(), mask="gaps")
+    (tmp_path / "heading.csv").write_text("row,column\n# none\n\n")
+    with pytest.raises(ScanFileError, match=r"heading\.csv: is not a readable table of numbers \(no numbers\)"):
+        read(tmp_path, counts(), positions=str(tmp_path / "heading.csv"))
     np.savez(tmp_path / "three.npz", a=np.ones(3), b=np.ones(3))
     with pytest.raises(ScanFileError, match=r"a \(3,\), b \(3,\); name one of them as three\.npz:NAME"):
         read(tmp_path, counts(), dark=str(tmp_path / "three.npz"))
