@@ -134,6 +134,8 @@ def test_a_mask_in_any_form(form: str, tmp_path: Path) -> None:
 def test_what_is_named_and_does_not_exist_is_listed(tmp_path: Path) -> None:
     with pytest.raises(ScanFileError, match=r"'gaps' is missing; the file contains data \(6, 16, 16\), scan \(6, 2\)"):
         read(tmp_path, counts(), mask="gaps")
+    with pytest.raises(ScanFileError, match=r"'scan' has shape \(6, 2\); patterns must have three axes"):
+        read(tmp_path, counts(), patterns="scan")
     (tmp_path / "heading.csv").write_text("row,column\n# none\n\n")
     with pytest.raises(ScanFileError, match=r"heading\.csv: is not a readable table of numbers \(no numbers\)"):
         read(tmp_path, counts(), positions=str(tmp_path / "heading.csv"))
