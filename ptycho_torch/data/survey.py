@@ -65,7 +65,9 @@ class _Tally:
         unusable = ~finite | saturated
         if self.is_integer and values.dtype.kind == "i":
             unusable |= values < 0
-        is_kept = (unusable & ~self.masked).mean(axis=(1, 2)) <= _LOST_SHARE
+        # known gaps are no part of a pattern
+        measured = max(int(np.count_nonzero(~self.masked)), 1)
+        is_kept = np.count_nonzero(unusable & ~self.masked, axis=(1, 2)) <= _LOST_SHARE * measured
         self.kept.append(start + np.flatnonzero(is_kept))
         values, finite, saturated = values[is_kept], finite[is_kept], saturated[is_kept]
         negative = (values < 0) & finite & ~self.masked

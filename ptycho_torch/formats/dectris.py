@@ -33,7 +33,7 @@ def open_dectris(path: Path) -> Iterator[Recording]:
         parts = [tree.find(name) for name in _list_parts(tree)]
         if not parts or any(part is None or part.ndim != 3 for part in parts):
             raise tree.make_error(f"is a Dectris master file without patterns in {_DATA}")
-        stack = PatternStack(join_stacks(parts))
+        stack = PatternStack(join_stacks(parts, path))
         mask = tree.read(f"{_DETECTOR}/detectorSpecific/pixel_mask", f"{_DETECTOR}/pixel_mask")
         row, column = (tree.read_number(f"{_DETECTOR}/beam_center_{axis}") or 0.0 for axis in "yx")
         is_on_detector = 0 < row < stack.frame[0] and 0 < column < stack.frame[1]

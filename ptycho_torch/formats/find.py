@@ -171,7 +171,7 @@ def _choose_reader(format: Format, settings: DataSettings | None) -> Reader:
     if settings is None or settings.patterns is None:
         return format.read
     patterns, positions = settings.patterns, settings.positions
-    return read_with(lambda path: guess.open_named(path, patterns, positions))
+    return read_with(lambda path: guess.open_any(path, patterns, positions))
 
 
 def _read_named_probe(path: Path, name: str) -> NDArray[Any]:

@@ -22,6 +22,7 @@ from ptycho_torch.formats.arrays import MATLAB_5, ArrayTable, open_arrays
 from ptycho_torch.formats.format import Format, read_with, starts_with
 from ptycho_torch.formats.named import order_positions, read_positions
 from ptycho_torch.storage.hdf5_tree import is_hdf5
+from ptycho_torch.storage.untrusted import abbreviate
 
 _log = logging.getLogger(__name__)
 
@@ -57,10 +58,11 @@ _FOLD_SLICE = "dp"
 
 
 @contextlib.contextmanager
-def open_any(path: Path) -> Iterator[Recording]:
-    """Open a file of named arrays; see `guess_recording`."""
+def open_any(path: Path, patterns: str | None = None, positions: str | None = None) -> Iterator[Recording]:
+    """Open a file of named arrays, of which the settings may name the patterns and positions; see `guess_recording`."""
+    count = None if positions is None else len(read_positions(positions, path))
     with open_arrays(path) as table:
-        recording = guess_recording(table)
+        recording = guess_recording(table, patterns, count)
         parameters = _find_parameters(path)
         if recording.positions is None and parameters is not None:
             with open_arrays(parameters) as beside:
@@ -86,12 +88,13 @@ def _list_files(path: Path) -> list[Path]:
     return [path] if parameters is None else [path, parameters]
 
 
-def guess_recording(table: ArrayTable, patterns: str | None = None) -> Recording:
+def guess_recording(table: ArrayTable, patterns: str | None = None, count: int | None = None) -> Recording:
     """Make a recording of arrays by their names and shapes; every choice is logged.
 
     Args:
         table: the arrays.
         patterns: name of the patterns; None to search for them.
+        count: number of the patterns, which tells their axis; None for the number of positions in the file.
 
     Raises:
         ScanFileError: no array can be the patterns; the message lists what there is.
@@ -99,8 +102,13 @@ def guess_recording(table: ArrayTable, patterns: str | None = None) -> Recording
     name = table.path.name
     chosen = _find_patterns(table) if patterns is None else patterns
     source = table.find(chosen)
+    if len(source.shape) not in (3, 4):
+        raise table.make_error(
+            f"{abbreviate(chosen)!r} has shape {tuple(source.shape)}; patterns must have three axes, or four in a raster"
+        )
     positions = _find_positions(table, chosen)
-    count = None if positions is None else len(positions)
+    if count is None and positions is not None:
+        count = len(positions)
     stack = _orient(source, chosen, count, table)
     _log.info(
         "%s: %s %s are read as %d patterns of %d × %d px", name, chosen, tuple(source.shape), len(stack), *stack.frame
@@ -187,9 +195,9 @@ def _length(table: ArrayTable, name: str) -> int:
 
 def _find_probe(table: ArrayTable, frame: tuple[int, int]) -> NDArray[Any] | None:
     for name in _names(table, _PROBES):
-        shape, dtype = table.shapes[name]
-        if len(shape) < 2 or dtype.kind not in "cV":
+        if len(table.shapes[name][0]) < 2:
             continue
+        # MATLAB lists complex values as real ones
         probe = table.read(name)
         if probe.dtype.kind != "c":
             continue
@@ -239,23 +247,6 @@ def _read_number(table: ArrayTable, names: tuple[str, ...]) -> float | None:
             if np.isfinite(value) and value > 0:
                 return value
     return None
-
-
-def open_named(path: Path, patterns: str, positions: str | None) -> contextlib.AbstractContextManager[Recording]:
-    """Open a file of named arrays of which the settings name the patterns."""
-
-    @contextlib.contextmanager
-    def opened() -> Iterator[Recording]:
-        with open_arrays(path) as table:
-            recording = guess_recording(table, patterns)
-            if positions is not None:
-                # their number tells which axis counts the patterns
-                count = len(read_positions(positions, path))
-                stack = _orient(table.find(patterns), patterns, count, table)
-                recording = replace(recording, patterns=stack)
-            yield recording
-
-    return opened()
 
 
 MATLAB_FORMAT = Format(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,8 @@ class JoinedArray:
         return np.concatenate(found).astype(self.dtype, copy=False) if found else np.empty((0, *self.shape[1:]))
 
 
-def join_stacks(parts: Sequence[LazyArray]) -> LazyArray:
-    """Join arrays (pattern, row, column) along their first axis.
+def join_stacks(parts: Sequence[LazyArray], path: Path) -> LazyArray:
+    """Join arrays (pattern, row, column) of the file at a path along their first axis.
 
     Raises:
         ScanFileError: they differ in size, or are not three-dimensional.
@@ -43,5 +44,5 @@ def join_stacks(parts: Sequence[LazyArray]) -> LazyArray:
         return parts[0]
     shapes = sorted({tuple(part.shape[1:]) for part in parts})
     if len(shapes) > 1 or len(parts[0].shape) != 3:
-        raise ScanFileError(f"parts of the patterns have shapes {', '.join(map(str, shapes))}; they must be equal")
+        raise ScanFileError(f"{path}: parts of the patterns have shapes {', '.join(map(str, shapes))}; they must be equal")
     return JoinedArray(parts)

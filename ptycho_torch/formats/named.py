@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,13 @@ from ptycho_torch.errors import ScanFileError
 from ptycho_torch.formats.arrays import open_arrays
 from ptycho_torch.formats.kinds import NPY_SIGNATURE, describe, is_image, is_text, read_start
 from ptycho_torch.storage.npy import read_array
-from ptycho_torch.storage.untrusted import explain_damage
+from ptycho_torch.storage.untrusted import explain_damage, summarise_error
 
 _log = logging.getLogger(__name__)
 
 _LARGEST_TEXT_BYTES = 2**28
-_LARGEST_IMAGE_PX = 2**28
+# with a palette or opacity
+_MODES_OF_COLOUR = ("P", "PA", "LA", "RGBA")
 
 
 def replace_named(recording: Recording, path: Path, settings: DataSettings) -> Recording:
@@ -131,17 +134,29 @@ def read_file(path: Path) -> NDArray[Any]:
 
 
 def read_image(path: Path) -> NDArray[Any]:
-    """Read an image as an array (row, column), or (row, column, channel).
+    """Read the only image of a file as an array (row, column), or (row, column, colour); opacity is left out.
 
     Raises:
-        ScanFileError: the file is damaged or too large.
+        ScanFileError: the file is damaged, too large, or contains several images.
     """
-    with explain_damage(path, "image", ScanFileError), Image.open(path) as image:
-        if image.width * image.height > _LARGEST_IMAGE_PX:
-            raise ScanFileError(
-                f"{path}: the image has {image.width} × {image.height} px, more than {_LARGEST_IMAGE_PX}"
-            )
-        return np.asarray(image)
+    with open_image(path) as image:
+        if getattr(image, "n_frames", 1) > 1:
+            raise ScanFileError(f"{path}: contains several images; it must contain one")
+        return np.asarray(image.convert("RGB") if image.mode in _MODES_OF_COLOUR else image)
+
+
+@contextlib.contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """Open a file of one or more images.
+
+    Raises:
+        ScanFileError: the file is damaged, or has more pixels than Pillow's limit.
+    """
+    try:
+        with explain_damage(path, "image", ScanFileError), Image.open(path) as image:
+            yield image
+    except Image.DecompressionBombError as error:
+        raise ScanFileError(f"{path}: is not a readable image ({summarise_error(error)})") from error
 
 
 def _read_text(path: Path) -> NDArray[Any]:
@@ -153,9 +168,9 @@ def _read_text(path: Path) -> NDArray[Any]:
         # a heading without numbers may come first
         if lines and not lines[0].lstrip().startswith("#") and not _is_numeric(lines[0]):
             lines = lines[1:]
-        values: NDArray[Any] = np.loadtxt(lines, ndmin=2)
-        if not values.size:
+        if all(line.lstrip().startswith("#") or not line.strip() for line in lines):
             raise ValueError("no numbers")
+        values: NDArray[Any] = np.loadtxt(lines, ndmin=2)
         return values
 
 

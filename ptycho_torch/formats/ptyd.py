@@ -42,7 +42,7 @@ def open_ptyd(path: Path) -> Iterator[Recording]:
         center = _read_pair(tree, "center")
         yield Recording(
             name=path.name,
-            patterns=PatternStack(join_stacks([chunk[0] for chunk in whole])),
+            patterns=PatternStack(join_stacks([chunk[0] for chunk in whole], path)),
             positions=positions.astype(np.float64),
             position_unit="m",
             units="counts",

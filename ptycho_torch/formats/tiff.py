@@ -16,8 +16,7 @@ from ptycho_torch.data.recording import PatternStack, Recording
 from ptycho_torch.errors import ScanFileError
 from ptycho_torch.formats.format import Format, read_with, starts_with
 from ptycho_torch.formats.kinds import TIFF_SIGNATURES
-from ptycho_torch.formats.named import read_image
-from ptycho_torch.storage.untrusted import explain_damage
+from ptycho_torch.formats.named import open_image, read_image
 
 _ENDINGS = (".tif", ".tiff")
 _MOST_FRAMES = 1_000_000
@@ -87,7 +86,7 @@ def open_pages(path: Path) -> Iterator[Recording]:
     Raises:
         ScanFileError: it is damaged, or contains one image only.
     """
-    with explain_damage(path, "TIFF image", ScanFileError), Image.open(path) as image:
+    with open_image(path) as image:
         pages = ImagePages(image)
         if pages.shape[0] == 1:
             raise ScanFileError(
@@ -109,7 +108,8 @@ def _split(name: str) -> list[str]:
 
 FOLDER_FORMAT = Format(
     name="folders of TIFF images",
-    recognises=lambda path: path.is_dir() and bool(list_images(path)),
+    # a single one is a preview, or contains several
+    recognises=lambda path: path.is_dir() and len(list_images(path)) > 1,
     files=list_images,
     read=read_with(open_folder),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import pickle
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,18 @@ def image(mode: str, ending: str, size: tuple[int, int] = (SIDE, SIDE)) -> Maker
     return make
 
 
+def huge_image(folder: Path) -> Path:
+    """A TIFF that declares 60 000 × 60 000 px."""
+    path = image("I;16", ".tif")(folder)
+    content = path.read_bytes()
+    for tag in (256, 257):
+        small = struct.pack("<HHII", tag, 4, 1, SIDE)
+        assert content.count(small) == 1
+        content = content.replace(small, struct.pack("<HHII", tag, 4, 1, 60_000))
+    path.write_bytes(content)
+    return path
+
+
 def archive(name: str, *members: str) -> Maker:
     def make(folder: Path) -> Path:
         with zipfile.ZipFile(folder / name, "w") as file:
@@ -113,6 +126,13 @@ def tiff_folder(*sizes: tuple[int, int], mode: str = "I;16") -> Maker:
         return folder / "frames"
 
     return make
+
+
+def several_images(folder: Path) -> Path:
+    frames = tiff_folder((SIDE, SIDE), (SIDE, SIDE))(folder)
+    pages = [Image.fromarray(pattern.astype(np.uint16)) for pattern in COUNTS]
+    pages[0].save(frames / "1.tif", save_all=True, append_images=pages[1:])
+    return frames
 
 
 def unknown_filter(folder: Path) -> Path:
@@ -263,6 +283,9 @@ BAD_FILES: dict[str, tuple[Maker, str]] = {
         "does not name its raw values beside it",
     ),
     "one TIFF": (image("I;16", ".tif"), "is a TIFF image of one pattern"),
+    "huge TIFF": (huge_image, "is not a readable image .*exceeds limit"),
+    "folder of one TIFF": (lambda folder: image("I;16", ".tif")(folder).parent, "is a TIFF image of one pattern"),
+    "TIFFs of several images": (several_images, "contains several images; it must contain one"),
     "TIFF of other sizes": (tiff_folder((16, 16), (16, 18)), "the image has shape"),
     "TIFF in colour": (tiff_folder((16, 16), (16, 16), mode="RGB"), "in colour"),
     "empty folder": (folder_of(), "contains no .npz file and no other"),

@@ -155,6 +155,21 @@ def raster_of_matlab(scan: Written, folder: Path) -> Path:
     return folder / "cbed.mat"
 
 
+def probe_of_matlab(scan: Written, folder: Path) -> Path:
+    """Variables side by side, as MATLAB's `save` writes a workspace; its list of variables has no complex ones."""
+    patterns, positions = np.moveaxis(scan.counts.astype(np.uint16), 0, -1), scan.positions_px
+    savemat(folder / "run.mat", {"dp": patterns, "ppY": positions[:, :1], "ppX": positions[:, 1:], "probe": scan.probe})
+    return folder / "run.mat"
+
+
+def oblong_last(scan: Written, folder: Path) -> Path:
+    """Patterns (row, column, pattern) that are not square, with a mask of the same sides."""
+    patterns = np.moveaxis(np.pad(scan.counts, ((0, 0), (4, 4), (0, 0))), 0, -1)
+    mask = np.pad(np.zeros((SIDE, SIDE), bool), ((4, 4), (0, 0)), constant_values=True)
+    np.savez(folder / "cube.npz", cube=patterns, places=scan.positions_px * PIXEL_M, mask=mask)
+    return folder / "cube.npz"
+
+
 def raster_of_cxi(scan: Written, folder: Path) -> Path:
     path = write_cxi(scan, folder)
     with h5py.File(path) as file:
@@ -205,6 +220,11 @@ VARIANTS: dict[str, tuple[Callable[[Written, Path], Path], dict[str, Any]]] = {
     "CXI as a raster": (raster_of_cxi, {}),
     "a virtual dataset": (virtual_dataset, {}),
     "ptyd in parts": (ptyd_in_parts, {}),
+    "variables of MATLAB": (probe_of_matlab, {"units": "counts"}),
+    "oblong patterns in the last axis": (
+        oblong_last,
+        {"patterns": "cube", "positions": "places", "units": "counts", "pixel_m": PIXEL_M * SIDE / (SIDE + 8)},
+    ),
     "a raster of MATLAB": (raster_of_matlab, {"step_px": STEP_PX, "units": "counts"}),
 }
 
@@ -216,6 +236,9 @@ def test_variants_that_are_in_use(variant: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(found.counts, wanted.counts)
     moved = found.positions_px - found.positions_px[0]
     np.testing.assert_allclose(moved, wanted.positions_px - wanted.positions_px[0], atol=5e-3)
+    assert found.good_pixels.all()
+    if variant in ("variables of MATLAB", "CXI as a raster"):
+        np.testing.assert_array_equal(found.require_probe()[0], wanted.probe)
 
 
 def test_a_folder_of_scans_with_probes_of_their_own(tmp_path: Path) -> None:
