@@ -45,7 +45,8 @@ class Affine:
     def between(cls, before_px: NDArray[np.float64], after_px: NDArray[np.float64]) -> Affine:
         """The map that takes positions (pattern, 2) closest to others, up to a common displacement."""
         first, second = before_px - before_px.mean(0), after_px - after_px.mean(0)
-        matrix = np.linalg.lstsq(first, second, rcond=None)[0]
+        # positions in one line tell nothing of the direction across, where the map is then that of no change
+        matrix = np.eye(2) + np.linalg.lstsq(first, second - first, rcond=None)[0]
         left, stretches, right = np.linalg.svd(matrix)
         turn = left @ right
         angle = np.degrees(np.arctan2(turn[0, 1], turn[0, 0]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
@@ -164,7 +165,7 @@ def _reconstruct(
         method,
         tuple(history.free_errors) if settings.held_out else (),
         tuple(history.remarks),
-        free_error=misfit.free_error,
+        free_error=misfit.free_error if settings.held_out else math.nan,
     )
     return solution, misfit.free_deviance
 
