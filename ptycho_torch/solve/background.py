@@ -9,10 +9,11 @@ from torch import Tensor
 
 from ptycho_torch.config import RefineSettings
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.errors import DivergenceError
 from ptycho_torch.physics.losses import LEAST_COUNTS
 from ptycho_torch.physics.propagate import unwrap, wrap
 from ptycho_torch.runtime.ranks import Ranks
-from ptycho_torch.solve.least_squares import LeastSquares
+from ptycho_torch.solve.least_squares import run_least_squares
 from ptycho_torch.solve.scan_model import ScanModel
 
 _ROUNDS = 15
@@ -43,6 +44,10 @@ def refine_background(
 
     Returns:
         The scan with its background, and figures: mean photons per detector pixel and share of all photons.
+
+    Raises:
+        DivergenceError: values became non-finite, or no photon would come from the sample.
+        DataError: the same of the last background.
     """
     model = ScanModel(scan, device, ranks, held_out_share=settings.held_out, seed=settings.seed)
     waves = _make_cosines(scan.patch_px, _ORDER if settings.refine_background == "smooth" else 0, device)
@@ -57,10 +62,9 @@ def refine_background(
     for _ in range(_ROUNDS):
         model.background = _make_background(model, waves, weights)
         before, share = share, float(model.background.sum()) / photons
-        solver = LeastSquares(model, canvas, probe * ((1 - share) / (1 - before)) ** 0.5, rounds)
-        for epoch in range(_EPOCHS_PER_ROUND):
-            solver.epoch(epoch)
-        canvas, probe = solver.state()
+        if share >= 1:
+            raise DivergenceError("all photons would be background")
+        _, canvas, probe = run_least_squares(model, canvas, probe * ((1 - share) / (1 - before)) ** 0.5, rounds)
         for _ in range(_NEWTON_STEPS):
             weights = weights + _find_newton_step(model, canvas, probe, waves)
             weights[0] = weights[0].clamp_min(LEAST_COUNTS)

@@ -49,7 +49,7 @@ def find_damping(model: ScanModel, probe: Tensor, *, before_likelihood: bool = F
     """
     dimness = measure_overlap(model, probe) ** 0.5 / float(sum_intensities(probe).max()) ** (1 / 3)
     if before_likelihood:
-        return _WARM_UP_DAMPING * dimness ** (2 / 3)
+        return min(1.0, _WARM_UP_DAMPING * dimness ** (2 / 3))
     low, high = _DAMPING_RANGE
     return min(high, max(low, _DAMPING * dimness))
 

@@ -19,7 +19,7 @@ class HeldOut:
     Args:
         good: (h, w) 1 on good pixels, in the order of the patterns.
         patterns: number of patterns.
-        share: of the good pixels; 0 holds out none.
+        share: of the good pixels; 0 holds out none, any other at least one.
         seed: of the choice.
 
     Attributes:
@@ -31,7 +31,7 @@ class HeldOut:
         usable = good.flatten().nonzero().flatten().cpu()
         self._order = usable[torch.randperm(len(usable), generator=generator)].to(good.device)
         self._starts = torch.randint(max(len(usable), 1), (patterns,), generator=generator).to(good.device)
-        self.per_pattern = round(share * len(usable))
+        self.per_pattern = max(1, round(share * len(usable))) if share else 0
 
     def index(self, patterns: Tensor) -> Tensor:
         """Flat pixel numbers (pattern, pixel) that some patterns hold out."""

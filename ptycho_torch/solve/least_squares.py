@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from ptycho_torch.config import RefineSettings
+from ptycho_torch.errors import DivergenceError
 from ptycho_torch.solve.defaults import find_damping
 from ptycho_torch.solve.scan_model import Misfit, ScanModel
 from ptycho_torch.solve.solver import Epoch, Solver, State
@@ -134,3 +135,19 @@ class LeastSquares(Solver):
         self._velocity = self._velocity * (1 - _FRICTION * batch.share) + wanted
         self.canvas = self.canvas + step * (wanted + self._step_factor * _MOMENTUM * batch.share * self._velocity)
         return misfit
+
+
+def run_least_squares(
+    model: ScanModel, canvas: Tensor, probe: Tensor, settings: RefineSettings
+) -> tuple[Epoch, Tensor, Tensor]:
+    """Run all epochs without a safeguard; returns the last epoch, the object and the probe.
+
+    Raises:
+        DivergenceError: values became non-finite.
+    """
+    solver = LeastSquares(model, canvas, probe, settings)
+    for number in range(settings.epochs):
+        epoch = solver.epoch(number)
+    if not math.isfinite(epoch.objective):
+        raise DivergenceError("least squares diverged; raise RefineSettings.regularisation")
+    return epoch, *solver.state()

@@ -15,7 +15,7 @@ from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.runtime.ranks import Ranks
 from ptycho_torch.solve.displacements import find_lost, measure_displacements
-from ptycho_torch.solve.least_squares import LeastSquares
+from ptycho_torch.solve.least_squares import run_least_squares
 from ptycho_torch.solve.scan_model import ScanModel
 
 _ROUNDS = 18
@@ -45,7 +45,8 @@ class Affine:
     def between(cls, before_px: NDArray[np.float64], after_px: NDArray[np.float64]) -> Affine:
         """The map that takes positions (pattern, 2) closest to others, up to a common displacement."""
         first, second = before_px - before_px.mean(0), after_px - after_px.mean(0)
-        matrix = np.linalg.lstsq(first, second, rcond=None)[0]
+        # positions in one line tell nothing of the direction across, where the map is then that of no change
+        matrix = np.eye(2) + np.linalg.lstsq(first, second - first, rcond=None)[0]
         left, stretches, right = np.linalg.svd(matrix)
         turn = left @ right
         angle = np.degrees(np.arctan2(turn[0, 1], turn[0, 0]))
@@ -69,6 +70,9 @@ def refine_positions(
 
     Returns:
         The scan with other positions, and figures: displacement in pixels, scale, rotation and shear.
+
+    Raises:
+        DivergenceError: values became non-finite.
     """
     limit_px = settings.position_limit_px
     reach_px = min(_SEARCH_PX, limit_px)
@@ -78,10 +82,7 @@ def refine_positions(
     canvas, probe, positions = model.start_object(None), model.start_probe(None, settings.probe_modes), given
     rounds = replace(settings, method="least_squares", epochs=_EPOCHS_PER_ROUND)
     for number in range(_ROUNDS):
-        solver = LeastSquares(model, canvas, probe, rounds)
-        for epoch in range(_EPOCHS_PER_ROUND):
-            solver.epoch(epoch)
-        canvas, probe = solver.state()
+        _, canvas, probe = run_least_squares(model, canvas, probe, rounds)
         if settings.refine_positions == "each" and 2 <= number < _LAST_SEARCH and number % 2 == 0:
             positions = find_lost(model, canvas, probe, positions, reach_px)
         steps = measure_displacements(model, canvas, probe).cpu()

@@ -2,11 +2,12 @@
 
 Where the sample scatters weakly, the mean pattern is the far field of the probe, but for its phase. That of a lens out
 of focus is π·z·q², which spreads a spatial frequency q by z·q pixels. Several z, of both signs, are tried in short runs
-that refine object and probe; the one that predicts held-out pixels best goes on.
+that refine object and probe; the one that predicts held-out pixels best is run again for longer.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -15,9 +16,10 @@ from torch import Tensor
 
 from ptycho_torch.config import RefineSettings
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.errors import DivergenceError
 from ptycho_torch.physics.propagate import propagate_back_wrapped, unwrap
 from ptycho_torch.runtime.ranks import Ranks
-from ptycho_torch.solve.least_squares import LeastSquares
+from ptycho_torch.solve.least_squares import run_least_squares
 from ptycho_torch.solve.scan_model import ScanModel
 
 _MOST_PATTERNS = 256
@@ -41,6 +43,9 @@ def guess_probe(
 
     Returns:
         The scan with the probe, and figures: defocus z of the start in pixels, and how many starts were tried.
+
+    Raises:
+        DivergenceError: values became non-finite from every start.
     """
     part = _take_middle(scan)
     model = ScanModel(part, device, ranks, held_out_share=settings.held_out, seed=settings.seed)
@@ -48,8 +53,9 @@ def guess_probe(
     tried = {}
     for defocus in _choose_defocus(amplitude):
         probe = _defocus(amplitude, defocus)
-        tried[defocus] = _run(model, probe, settings, _SHORT)
-    best = min(tried, key=lambda defocus: tried[defocus][0])
+        with suppress(DivergenceError):
+            tried[defocus], _ = _run(model, probe, settings, _SHORT)
+    best = min(tried, key=tried.__getitem__, default=0.0)
     _, probe = _run(model, _defocus(amplitude, best), settings, _LONG)
     return replace(scan, probe=unwrap(probe).cpu().numpy()), {"defocus_px": best, "starts": float(len(tried))}
 
@@ -96,8 +102,5 @@ def _run(model: ScanModel, probe: Tensor, settings: RefineSettings, epochs: int)
     """Held-out deviance (R² without held-out pixels) and probe after some epochs from a flat object."""
     power = (model.scan.sample_photons_per_pattern / torch.view_as_real(probe).square().sum()).sqrt()
     rounds = replace(settings, method="least_squares", epochs=epochs, probe_start=0, probe_modes=1)
-    solver = LeastSquares(model, model.start_object(None), probe * power, rounds)
-    for number in range(epochs):
-        epoch = solver.epoch(number)
-    merit = float(epoch.misfit.free_deviance.sum()) if model.held_out.per_pattern else epoch.objective
-    return merit if np.isfinite(merit) else np.inf, solver.probe
+    epoch, _, found = run_least_squares(model, model.start_object(None), probe * power, rounds)
+    return float(epoch.misfit.free_deviance.sum()) if model.held_out.per_pattern else epoch.objective, found

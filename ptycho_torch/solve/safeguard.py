@@ -59,10 +59,10 @@ def run_safeguarded(
         watch.see(number, epoch.misfit, solver.state())
         if watch.is_over:
             break
-    if share < 1:
-        solver.restore(_find_best(solver, recent, measured).state)
-    elif patience and watch.is_worse:
+    if patience and watch.is_worse:
         solver.restore(watch.best)
+    elif share < 1:
+        solver.restore(_find_best(solver, recent, measured).state)
     return watch
 
 

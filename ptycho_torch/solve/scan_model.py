@@ -112,8 +112,8 @@ class Misfit:
 
     @property
     def free_error(self) -> float:
-        """R over held-out pixels; NaN if none of them has a photon."""
-        return float(self.free_squared / self.free_photons) ** 0.5 if self.free_photons > 0 else math.nan
+        """R over held-out pixels; as if one photon were measured if none was."""
+        return float(self.free_squared / self.free_photons.clamp_min(1)) ** 0.5
 
 
 @dataclass(frozen=True, eq=False)

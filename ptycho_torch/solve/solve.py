@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
@@ -15,6 +16,7 @@ from torch import Tensor
 from ptycho_torch.config import RefineSettings
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.errors import DataError, DivergenceError
 from ptycho_torch.physics.propagate import unwrap
 from ptycho_torch.runtime.progress import Progress
 from ptycho_torch.runtime.ranks import ALONE, Ranks
@@ -72,7 +74,7 @@ def refine(
     """Reconstruct object and probe from a scan, and correct the scan as far as the settings ask for it.
 
     Each correction is followed by a reconstruction of its own, and kept if that predicts held-out pixels significantly
-    better.
+    better. One that leads to values without sense is left out, with a remark.
 
     Several processes divide the patterns of each mini-batch and add their updates, so that all of them hold the same
     object and probe.
@@ -85,6 +87,9 @@ def refine(
         device: where to compute.
         ranks: the place of this process; all of them must call this.
         progress: called after each epoch of the first reconstruction with its number from 1 and R over it.
+
+    Raises:
+        DivergenceError: values became non-finite.
     """
     place = torch.device(device)
     scan = scan if probe is None else replace(scan, probe=probe)
@@ -98,8 +103,13 @@ def refine(
         found = replace(found, scan=scan)
     for name, correct in _choose_corrections(settings, is_guessed=is_guessed).items():
         _log.info("refining %s", name)
-        corrected, figures = correct(found.scan or scan, settings, place, ranks)
-        tried, other = _reconstruct(corrected, settings, None, place, ranks, None)
+        try:
+            corrected, figures = correct(found.scan or scan, settings, place, ranks)
+            tried, other = _reconstruct(corrected, settings, None, place, ranks, None)
+        except (DataError, DivergenceError) as error:
+            remarks.append(f"{name}: not corrected, as no result was found ({error})")
+            _log.info(remarks[-1])
+            continue
         is_kept = is_significantly_worse(deviance, other)
         correction = Correction(name, found.free_error, tried.free_error, is_kept, figures)
         _log.info("%s", correction)
@@ -164,7 +174,7 @@ def _reconstruct(
         method,
         tuple(history.free_errors) if settings.held_out else (),
         tuple(history.remarks),
-        free_error=misfit.free_error,
+        free_error=misfit.free_error if settings.held_out else math.nan,
     )
     return solution, misfit.free_deviance
 

@@ -70,6 +70,14 @@ def test_a_scan_without_background_keeps_none(scan: Scan) -> None:
     assert error_of(scan, found) < 1.1 * error_of(scan, refine(scan, SETTINGS))
 
 
+def test_a_correction_that_leads_nowhere_costs_no_result(scan: Scan) -> None:
+    alike = replace(scan, counts=np.full_like(scan.counts, 5))
+    found = refine(alike, replace(SETTINGS, epochs=3, refine_background="constant"))
+    assert not found.corrections
+    assert found.scan is None
+    assert found.remarks == ("background: not corrected, as no result was found (all photons would be background)",)
+
+
 def test_noise_of_a_background_calls_for_the_poisson_solver(scan: Scan) -> None:
     settings = RefineSettings()
     assert choose_method(settings, scan) == "least_squares"

@@ -114,6 +114,17 @@ def test_automatic_choice_drops_the_poisson_solver_where_it_predicts_worse(dim_s
     assert "predicts held-out pixels better than poisson" in found.remarks[-1]
 
 
+def test_held_out_pixels_may_be_few_and_dark(small_scan: Scan, tmp_path: Path) -> None:
+    counts = np.zeros_like(small_scan.counts)
+    counts[::9, 12, 17] = 1
+    write_scan(replace(small_scan, counts=counts, truth=None), tmp_path / "scan.npz")
+    files = ["--data", str(tmp_path / "scan.npz"), "--output_dir", str(tmp_path / "out"), "--quiet"]
+    assert main(["refine", *files, "--held_out", "1e-6", "--epochs", "3"]) in {0, 3}
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert np.isfinite([metrics["R_free"], *metrics["R_free_by_epoch"]]).all()
+    assert len(metrics["R_free_by_epoch"]) == 3
+
+
 def test_the_command_prints_and_stores_what_held_out_pixels_tell(
     dim_scan: Scan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

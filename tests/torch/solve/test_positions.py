@@ -108,6 +108,13 @@ def test_the_figures_of_a_linear_map() -> None:
     assert found.shear == pytest.approx(0.04 * 1.1 / 1.1)
 
 
+def test_positions_in_a_line_tell_nothing_of_the_direction_across() -> None:
+    line = np.linspace(-20, 20, 9)[:, None] * [[0.6, 0.8]]
+    found = Affine.between(line, 1.1 * line)
+    assert (found.rotation_deg, found.scale, found.shear) == pytest.approx((0, 1.05, 0.1 / 1.05))
+    assert Affine.between(line[:1], line[:1] + 2) == Affine(1, 0, 0)
+
+
 def test_positions_stay_within_their_limit_and_right_ones_are_left_alone(scan: Scan) -> None:
     wrong = displaced(scan, np.random.default_rng(1).normal(0, 1.0, (len(scan), 2)))
     found = refine(wrong, replace(SETTINGS, position_limit_px=0.4))

@@ -13,6 +13,7 @@ from ptycho_torch.cli.main import main
 from ptycho_torch.config import RefineSettings, SimulationSettings
 from ptycho_torch.data.canvas import Frame
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.errors import DivergenceError
 from ptycho_torch.evaluate.objects import complex_error, remove_ramp
 from ptycho_torch.evaluate.scores import find_illuminated_area, sum_illumination
 from ptycho_torch.formats.npz import write_scan
@@ -61,6 +62,15 @@ def test_a_useless_probe_is_replaced_if_asked(scan: Scan, usual_error: float) ->
 def test_a_good_probe_is_not_given_up(scan: Scan, usual_error: float) -> None:
     found = refine(scan, replace(SETTINGS, probe_guess="patterns"))
     assert error_of(scan, found) < 1.2 * usual_error
+
+
+def test_steps_that_are_too_long_are_told(scan: Scan) -> None:
+    settings = RefineSettings(epochs=3, regularisation=1e-9, refine_positions="each")
+    found = refine(scan, settings)
+    assert found.remarks[-1].startswith("positions: not corrected, as no result was found (least squares diverged")
+    assert np.isfinite(found.canvas.pixels).all()
+    with pytest.raises(DivergenceError, match=r"raise RefineSettings\.regularisation"):
+        refine(replace(scan, probe=None), settings)
 
 
 def test_a_scan_needs_no_probe(scan: Scan, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

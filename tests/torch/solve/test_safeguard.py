@@ -26,8 +26,8 @@ class Scripted(Solver):
     tolerance = 0.05
     watch_from = 0.0
 
-    def __init__(self, start: float, values: list[float]) -> None:
-        self.value, self._values = start, values
+    def __init__(self, start: float, values: list[float], deviances: dict[float, float] | None = None) -> None:
+        self.value, self._values, self._deviances = start, values, deviances or {}
         self.shares: list[float] = []
         self.started_from: list[float] = []
 
@@ -37,7 +37,8 @@ class Scripted(Solver):
         return self.measure()
 
     def measure(self) -> Epoch:
-        return Epoch(self.value, misfit_of(self.value))
+        deviance = self._deviances.get(self.value, self.value)
+        return Epoch(self.value, misfit_of(self.value, torch.full((50,), float(deviance))))
 
     def state(self) -> tuple[Tensor, Tensor]:
         return torch.tensor(self.value, dtype=torch.float64), torch.zeros(())
@@ -123,6 +124,22 @@ def watched(*rises: float) -> list[tuple[bool, bool]]:
 def test_a_run_is_over_after_the_patience_of_epochs_in_a_row_that_predict_worse() -> None:
     assert watched(1, 0, 1, 0.9, 1) == [(False, False), (False, False), (True, False), (True, True), (True, True)]
     assert not any(over for _, over in watched(1, 0, 1, -0.5, 1))
+
+
+@pytest.mark.parametrize("values", [(4, 2, 1, 0.5), (4, 2, 9, 1)])
+def test_a_run_that_fits_noise_returns_to_the_best_prediction(values: tuple[float, ...]) -> None:
+    """Also if an epoch that raised the objective was taken back meanwhile."""
+    solver = Scripted(8, list(values), {4: 1, 2: 2, 1: 3, 0.5: 4})
+    watch = run_safeguarded(solver, len(values), lambda _: None, patience=2)
+    assert watch.is_over
+    assert len(solver.started_from) == 3
+    assert solver.value == 4
+
+
+def test_without_patience_the_last_state_is_returned() -> None:
+    solver = Scripted(8, [4, 2, 1], {4: 1, 2: 2, 1: 3})
+    run_safeguarded(solver, 3, lambda _: None)
+    assert solver.value == 1
 
 
 def test_a_rise_that_may_be_chance_does_not_count() -> None:
