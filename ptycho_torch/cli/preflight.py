@@ -19,8 +19,8 @@ SECTIONS = train.SECTIONS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command: those of `train`, and the form of the report."""
-    train.add_arguments(parser)
+    """Add the options of the command: those of a training, and the form of the report."""
+    train.add_training_options(parser)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument(
         "--elsewhere", action="store_true", help="the training runs on another machine, such as the node of a cluster"
@@ -29,8 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check, print the report, and return 2 if the training cannot work."""
-    require_torch("lightning")
     experiment = train.collect_experiment(arguments, Experiment())
+    if arguments.print_config:
+        train.print_experiment(experiment)
+        return 0
+    require_torch("lightning")
     set_threads(arguments.threads)
     from ptycho_torch.preflight import check_all
 

@@ -11,6 +11,7 @@ from ptycho_torch.cli.config_file import print_config
 from ptycho_torch.cli.options import add_settings, collect_settings
 from ptycho_torch.cli.shared import (
     add_run_options,
+    is_later_process,
     locate_model,
     prepare_run,
     print_results,
@@ -46,14 +47,19 @@ SECTIONS = ("data", "model", "training", "trainer", "inference", "refine", "trac
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
+    add_training_options(parser)
+    parser.add_argument(
+        "--no_preflight", action="store_true", help="do not check a training on a GPU or a cluster before it starts"
+    )
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that describe a training."""
     add_run_options(parser, "training_outputs")
     parser.add_argument("--resume", action="store_true", help="continue the run in the output folder")
     add_settings(parser, TrackingSettings)
     parser.add_argument(
         "--disable_mlflow", action="store_true", help="do not log to MLflow, even if MLFLOW_TRACKING_URI is set"
-    )
-    parser.add_argument(
-        "--no_preflight", action="store_true", help="do not check a training on a GPU or a cluster before it starts"
     )
     add_settings(parser, TrainingSettings)
     add_settings(parser, TrainerSettings)
@@ -71,7 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
     asked = read_experiment(settings_file) if settings_file else None
     experiment = collect_experiment(arguments, asked.experiment if asked else Experiment())
     if arguments.print_config:
-        print_config(**{section.name: getattr(experiment, section.name) for section in fields(experiment)})
+        print_experiment(experiment)
         return
     require_trackers(experiment.tracking, mlflow=not arguments.disable_mlflow)
     require_torch("lightning")
@@ -131,6 +137,11 @@ def collect_experiment(arguments: argparse.Namespace, base: Experiment) -> Exper
     )
 
 
+def print_experiment(experiment: Experiment) -> None:
+    """Print all settings of a training as a settings file."""
+    print_config(**{section.name: getattr(experiment, section.name) for section in fields(experiment)})
+
+
 def make_plan(arguments: argparse.Namespace, experiment: Experiment, *, elsewhere: bool = False) -> Plan:
     """Describe the training of some options to the checks that are made before it starts.
 
@@ -162,6 +173,8 @@ def make_plan(arguments: argparse.Namespace, experiment: Experiment, *, elsewher
 def _check_first(arguments: argparse.Namespace, experiment: Experiment, scans: Sequence[Scan]) -> None:
     """Check a training on a GPU, or in a job, before it computes anything.
 
+    Of several processes the first one does so: it may have begun to write when a later one gets here.
+
     Raises:
         ConfigError: it cannot work.
     """
@@ -170,7 +183,7 @@ def _check_first(arguments: argparse.Namespace, experiment: Experiment, scans: S
     from ptycho_torch.runtime.device import find_device
 
     device = find_device(arguments.device, experiment.trainer.accelerator)
-    if not arguments.no_preflight and (device.type == "cuda" or is_job()):
+    if not arguments.no_preflight and not is_later_process() and (device.type == "cuda" or is_job()):
         require_passed(check_all([make_plan(arguments, experiment)], scans))
 
 

@@ -17,7 +17,7 @@ from ptycho_torch.runtime import run_record
 from ptycho_torch.storage.writing import write_atomically
 
 # options of a run that name files to read
-_INPUTS = ("data", "probe", "checkpoint", "model_path")
+_INPUTS = ("data", "checkpoint", "model_path", "result")
 # its files reach the machine with the run, or lie on a disk that both see
 _OWN = "ptycho-torch"
 
@@ -42,7 +42,9 @@ class Expectation:
             values: its composed configuration, as plain values.
         """
         options = values.get("run", {})
-        return cls(tuple(str(options[name]) for name in _INPUTS if options.get(name)), find_versions())
+        # a probe can also be the name of an array in the file of the data
+        names = [*_INPUTS, *(["probe"] if options.get("probe") and Path(options["probe"]).exists() else [])]
+        return cls(tuple(str(options[name]) for name in names if options.get(name)), find_versions())
 
     def check(self) -> None:
         """Check that this machine has it.

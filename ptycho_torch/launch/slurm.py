@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ptycho_torch.config.fields import Settings, setting
-from ptycho_torch.errors import ConfigError, require_extra
+from ptycho_torch.errors import ConfigError, PtychoError, require_extra
 from ptycho_torch.launch.job import Expectation, run_job
 
 _log = logging.getLogger(__name__)
@@ -47,9 +47,10 @@ class SlurmLauncher(Settings):
             ConfigError: this machine has no Slurm.
         """
         require_extra("launcher slurm", "submitit", "slurm")
-        if self.elsewhere and shutil.which("sbatch") is None:
+        missing = next((command for command in ("sbatch", "srun") if shutil.which(command) is None), None)
+        if self.elsewhere and missing:
             raise ConfigError(
-                "launcher slurm needs the command sbatch, which this machine does not have; "
+                f"launcher slurm needs the command {missing}, which this machine does not have; "
                 "start it on a login node of the cluster"
             )
 
@@ -76,9 +77,11 @@ class SlurmLauncher(Settings):
         Raises:
             MissingExtraError: submitit is not installed.
             ConfigError: this machine has no Slurm.
+            PtychoError: Slurm refuses the jobs.
         """
         self.require()
         import submitit  # noqa: PLC0415 - belongs to an extra
+        from submitit.core.utils import FailedJobError  # noqa: PLC0415
 
         executor = submitit.AutoExecutor(folder=self.folder / "%j", cluster=self.cluster)
         executor.update_parameters(**self.describe_resources())
@@ -87,7 +90,10 @@ class SlurmLauncher(Settings):
         codes: list[int] = []
         for first in range(0, len(jobs), size or 1):
             part = jobs[first : first + size]
-            submitted = executor.map_array(run_job, part, [Expectation.of(values) for values in part])
+            try:
+                submitted = executor.map_array(run_job, part, [Expectation.of(values) for values in part])
+            except FailedJobError as error:
+                raise PtychoError(f"launcher slurm: {' '.join(str(error).split())[:300]}") from error
             _log.info("submitted %s; logs in %s", ", ".join(job.job_id for job in submitted), self.folder)
             codes += [_wait(job) for job in submitted]
         return codes

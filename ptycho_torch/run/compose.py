@@ -175,8 +175,10 @@ def check_values(values: Any) -> Configuration:  # noqa: ANN401 - read from a fi
     configuration = Configuration(values)
     # reading checks
     _ = configuration.sections, configuration.sweep
-    configuration.stage.make_namespace(configuration.options, {})
-    return configuration
+    stage = configuration.stage
+    # 5 may be the name of a folder, and what is null has its default
+    options = stage.describe_options(stage.make_namespace(configuration.options, {}))
+    return Configuration({**values, RUN: {"stage": stage.name, **options}})
 
 
 def _read_section(name: str, kind: type[Settings], node: Mapping[str, Any]) -> Settings:

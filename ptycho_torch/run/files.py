@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ptycho_torch.cli.config_file import parse_yaml
 from ptycho_torch.errors import ConfigError
+from ptycho_torch.storage.untrusted import explain_damage
 
 _MOST_FILES = 1000
 
@@ -23,7 +24,9 @@ def check_files(folder: Path) -> None:
         raise ConfigError(f"{folder}: contains {len(files)} YAML files; at most {_MOST_FILES} are read")
     for path in files:
         content = parse_yaml(path)
-        with path.open(encoding="utf-8") as file:
+        if not isinstance(content, dict):
+            raise ConfigError(f"{path}: must be a mapping of settings")
+        with explain_damage(path, "file of UTF-8 text", ConfigError), path.open(encoding="utf-8") as file:
             packages = [line for line in file if line.lstrip().startswith("#") and "@package" in line]
         if any("hydra" in line for line in packages) or "hydra" in content:
             raise ConfigError(f"{path}: changes settings of Hydra itself, which is not supported")

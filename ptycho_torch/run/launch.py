@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ptycho_torch.cli import train
 from ptycho_torch.config import Experiment
-from ptycho_torch.launch.modal import ModalLauncher
-from ptycho_torch.launch.slurm import SlurmLauncher
 from ptycho_torch.run.allowed import build
 from ptycho_torch.run.compose import Configuration
 from ptycho_torch.run.job import run_configuration
@@ -24,8 +22,15 @@ class Launcher(Protocol):
     """Runs configurations somewhere."""
 
     @property
+    def elsewhere(self) -> bool:
+        """Whether they run on other machines."""
+
+    @property
     def processes(self) -> int:
         """How many of them it runs at the same time."""
+
+    def require(self) -> None:
+        """Check that it can be used from here; raises MissingExtraError or ConfigError if it cannot."""
 
     def launch(self, jobs: Sequence[dict[str, Any]]) -> list[int]:
         """Run configurations, given as plain values, and return their exit codes."""
@@ -41,17 +46,6 @@ def make_launcher(configuration: Configuration) -> Launcher:
     return launcher
 
 
-def require_launcher(launcher: Launcher) -> None:
-    """Check that a launcher can be used from here.
-
-    Raises:
-        MissingExtraError: its library is not installed.
-        ConfigError: it cannot be used on this machine.
-    """
-    if isinstance(launcher, SlurmLauncher | ModalLauncher):
-        launcher.require()
-
-
 def run_one(configuration: Configuration) -> int:
     """Run one configuration, on this machine in this process unless another launcher is named; returns the exit code.
 
@@ -62,7 +56,7 @@ def run_one(configuration: Configuration) -> int:
     launcher = make_launcher(configuration)
     if isinstance(launcher, LocalLauncher):
         return run_configuration(configuration)
-    require_launcher(launcher)
+    launcher.require()
     check_trainings([configuration.values], launcher)
     return max(launcher.launch([configuration.values]))
 
@@ -83,8 +77,7 @@ def check_trainings(jobs: Sequence[dict[str, Any]], launcher: Launcher) -> None:
         return
     from ptycho_torch.preflight import check_all, require_passed
 
-    elsewhere = isinstance(launcher, SlurmLauncher | ModalLauncher) and launcher.elsewhere
-    require_passed(check_all([_make_plan(one, elsewhere=elsewhere) for one in checked]))
+    require_passed(check_all([_make_plan(one, elsewhere=launcher.elsewhere) for one in checked]))
 
 
 def _make_plan(configuration: Configuration, *, elsewhere: bool) -> Plan:

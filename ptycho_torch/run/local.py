@@ -19,6 +19,14 @@ class LocalLauncher(Settings):
 
     processes: int = setting(1, at_least=1, at_most=1024, help="runs at the same time")
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the runs take place on other machines."""
+        return False
+
+    def require(self) -> None:
+        """Check that runs can be launched from here, as they always can."""
+
     def launch(self, jobs: Sequence[dict[str, Any]]) -> list[int]:
         """Run configurations, given as plain values, and return their exit codes; standard error names each run."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.run.compose import Composer, Configuration, parse_overrides
-from ptycho_torch.run.launch import Launcher, check_trainings, make_launcher, require_launcher
+from ptycho_torch.run.launch import Launcher, check_trainings, make_launcher
 from ptycho_torch.run.nodes import LAUNCHER, SWEEP
 from ptycho_torch.run.sweep import find_root, make_trials, print_sweep, run_grid
 
@@ -29,7 +29,7 @@ def run_several(composer: Composer, overrides: Sequence[str], launcher: Launcher
         raise ConfigError("run.overwrite is true; a sweep replaces no results, name another folder")
     settings, root = configuration.sweep, find_root(configuration)
     launcher = launcher or make_launcher(configuration)
-    require_launcher(launcher)
+    launcher.require()
     settings.warn_unused()
     if settings.sampler == "grid":
         trials = make_trials(composer, overrides)

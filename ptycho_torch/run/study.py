@@ -35,6 +35,7 @@ from ptycho_torch.run.sweep import (
     read_sweep,
     write_sweep,
 )
+from ptycho_torch.storage.locking import lock_folder
 from ptycho_torch.storage.writing import write_json
 
 STUDY_NAME = "study.sqlite"
@@ -77,19 +78,20 @@ def run_study(composer: Composer, overrides: Sequence[str], configuration: Confi
     check_root(root, resume=settings.resume)
     if not settings.resume:
         check_trainings(corners, launcher)
-    study = _open_study(root, settings, _describe(configuration, space, metric))
-    trials = [compose(trial.number, trial.params) for trial in study.trials]
-    codes = {row["folder"]: row["exit_code"] for row in read_sweep(root)}
-    write_sweep(root, trials, codes)
-    while len(study.trials) < settings.trials:
-        asked = [study.ask(space) for _ in range(min(launcher.processes, settings.trials - len(study.trials)))]
-        batch = [compose(found.number, found.params) for found in asked]
-        for trial, code in zip(batch, launcher.launch([trial.values for trial in batch]), strict=True):
-            codes[trial.folder.name] = code
-        for found, trial in zip(asked, batch, strict=True):
-            _tell(study, found.number, trial, metric)
-        trials += batch
+    with lock_folder(root):
+        study = _open_study(root, settings, _describe(configuration, space, metric))
+        trials = [compose(trial.number, trial.params) for trial in study.trials]
+        codes = {row["folder"]: row["exit_code"] for row in read_sweep(root)}
         write_sweep(root, trials, codes)
+        while len(study.trials) < settings.trials:
+            asked = [study.ask(space) for _ in range(min(launcher.processes, settings.trials - len(study.trials)))]
+            batch = [compose(found.number, found.params) for found in asked]
+            for trial, code in zip(batch, launcher.launch([trial.values for trial in batch]), strict=True):
+                codes[trial.folder.name] = code
+            for found, trial in zip(asked, batch, strict=True):
+                _tell(study, found.number, trial, metric)
+            trials += batch
+            write_sweep(root, trials, codes)
     done = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
     if done:
         print(f"best of {len(done)} runs: {metric} {study.best_value:.6g} in {root / str(study.best_trial.number)}")

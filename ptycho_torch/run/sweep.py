@@ -16,6 +16,7 @@ from ptycho_torch.cli.command import RUN
 from ptycho_torch.errors import ConfigError, OutputError
 from ptycho_torch.run.compose import Composer, Configuration, parse_overrides
 from ptycho_torch.runtime.run_record import read_results
+from ptycho_torch.storage.locking import lock_folder
 from ptycho_torch.storage.writing import check_writable, write_json
 
 SWEEP_NAME = "sweep.json"
@@ -118,8 +119,12 @@ def find_root(configuration: Configuration) -> Path:
 
 
 def place(configuration: Configuration, number: int) -> dict[str, Any]:
-    """The values of a configuration with the numbered folder of a sweep as its output folder."""
-    run = {**configuration.values[RUN], "output_dir": str(find_root(configuration) / str(number))}
+    """The values of a configuration with the numbered folder of a sweep as its output folder.
+
+    A resumed sweep replaces what runs that have not finished have left there.
+    """
+    folder = find_root(configuration) / str(number)
+    run = {**configuration.values[RUN], "output_dir": str(folder), "overwrite": configuration.sweep.resume}
     return {**configuration.values, RUN: run}
 
 
@@ -145,17 +150,18 @@ def run_grid(trials: Sequence[Trial], root: Path, launch: Launch, *, resume: boo
     """
     check_root(root, resume=resume)
     codes: dict[str, int | None] = {}
-    if resume:
-        rows = read_sweep(root)
-        codes = {row["folder"]: row["exit_code"] for row in rows}
-        stored = [row["overrides"] for row in rows]
-        if stored != [trial.overrides for trial in trials]:
-            raise OutputError(f"{root}: contains a sweep over other values; name another folder for this one")
-    write_sweep(root, trials, codes)
-    waiting = [trial for trial in trials if not trial.read_results()]
-    found = launch([trial.values for trial in waiting])
-    codes |= {trial.folder.name: code for trial, code in zip(waiting, found, strict=True)}
-    write_sweep(root, trials, codes)
+    with lock_folder(root):
+        if resume:
+            rows = read_sweep(root)
+            codes = {row["folder"]: row["exit_code"] for row in rows}
+            stored = [row["overrides"] for row in rows]
+            if stored != [trial.overrides for trial in trials]:
+                raise OutputError(f"{root}: contains a sweep over other values; name another folder for this one")
+        write_sweep(root, trials, codes)
+        waiting = [trial for trial in trials if not trial.read_results()]
+        found = launch([trial.values for trial in waiting])
+        codes |= {trial.folder.name: code for trial, code in zip(waiting, found, strict=True)}
+        write_sweep(root, trials, codes)
     return max((code for code in codes.values() if code is not None), default=0)
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from short_runs import REFINE, write_small_scan
 
 import ptycho_torch as pt
-from ptycho_torch.config import SimulationSettings
 from ptycho_torch.errors import ConfigError, PtychoError
 from ptycho_torch.launch.job import Expectation, run_and_return_record, run_job, store_record
 from ptycho_torch.launch.modal import MOUNT, ModalLauncher, list_requirements
@@ -25,7 +25,6 @@ from ptycho_torch.run.stages import STAGES
 
 ROOT = Path(pt.__file__).parents[1]
 SUPPORT = ROOT / "tests" / "support"
-REFINE = ("run.data=scan.npz", "run.device=cpu", "run.quiet=true", "refine.epochs=1", "refine.batches=1")
 # answers as Slurm does, and then runs one job of the array after the other
 SBATCH = """#!/bin/sh
 cp "$1" submitted.sh
@@ -59,8 +58,7 @@ done
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    settings = SimulationSettings(object_px=64, patch_px=32, path="spiral", step_px=9.2)
-    pt.write_scan(pt.simulate_scan(settings), tmp_path / "scan.npz")
+    write_small_scan(tmp_path / "scan.npz")
     return tmp_path
 
 
@@ -128,6 +126,27 @@ def test_without_slurm_a_sweep_is_refused_before_anything_is_written(
     assert [path.name for path in folder.iterdir()] == ["scan.npz"]
 
 
+def test_what_slurm_refuses_is_told_in_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refuse = "#!/bin/sh\necho 'invalid partition specified: gpux' >&2\nexit 1\n"
+    install(folder, monkeypatch, sbatch=refuse, srun=SRUN)
+    assert main("refine", [*REFINE, "run.output_dir=sweep", "launcher=slurm", "launcher.partition=gpux"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "ptycho-refine: launcher slurm: invalid partition specified: gpux"
+    )
+    (folder / "bin" / "srun").unlink()
+    assert main("refine", [*REFINE, "run.output_dir=sweep", "launcher=slurm"]) == 2
+    assert "needs the command srun" in capsys.readouterr().err
+
+
+def test_files_that_a_run_reads_are_looked_for_by_the_job(folder: Path) -> None:
+    assert Expectation.of(compose("run.probe=entry/probe")).inputs == ("scan.npz",)
+    assert Expectation.of(compose("run.probe=scan.npz")).inputs == ("scan.npz", "scan.npz")
+    judged = {"run": {"data": "scan.npz", "result": "made", "output_dir": "judged"}}
+    assert Expectation.of(judged).inputs == ("scan.npz", "made")
+
+
 @pytest.mark.parametrize(("launcher", "library"), [("slurm", "submitit"), ("modal", "modal")])
 def test_a_launcher_that_is_not_installed_is_refused(launcher: str, library: str, folder: Path) -> None:
     words = [*REFINE, "run.output_dir=sweep", f"launcher={launcher}"]
@@ -159,7 +178,7 @@ def test_a_broken_training_keeps_the_whole_sweep_from_being_launched(
 def test_a_training_elsewhere_is_checked_as_far_as_it_can_be_from_here(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    install(folder, monkeypatch, sbatch="#!/bin/sh\necho called > called\nexit 1\n")
+    install(folder, monkeypatch, sbatch="#!/bin/sh\necho called > called\nexit 1\n", srun=SRUN)
     there = ["run.device=cuda", "launcher=slurm"]
     assert main("train", [*TRAIN, *there, "training.group_size=100"]) == 2
     assert "training.group_size is 100, but scan.npz has" in capsys.readouterr().err

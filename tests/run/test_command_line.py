@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from short_runs import REFINE, write_small_scan
 
 from ptycho_torch.cli.main import main as plain_main
 from ptycho_torch.run.main import main
@@ -43,6 +44,22 @@ def test_the_printed_configuration_composes_to_itself(
     assert resolved["training"]["seed"] == 5
     assert resolved["training"]["steps"] == 7
     assert not (tmp_path / "experiment_outputs").exists()
+
+
+@pytest.mark.parametrize(("value", "folder"), [("5", "5"), ("null", "refine_outputs")])
+def test_a_folder_may_have_a_number_as_its_name(
+    value: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_small_scan(tmp_path / "scan.npz")
+    assert main("refine", [*REFINE, f"run.output_dir={value}"]) in (0, 3)
+    assert (tmp_path / folder / "config.yaml").is_file()
+
+
+def test_a_file_of_configurations_must_be_utf8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.yaml").write_text("defaults: [train, _self_]\n", encoding="utf-16")
+    assert main("train", ["-cd", str(tmp_path), "--cfg", "job"]) == 2
+    assert "mine.yaml: is not a readable file of UTF-8 text" in capsys.readouterr().err
 
 
 def offer(line: str, folder: Path, module: str, function: str) -> set[str]:

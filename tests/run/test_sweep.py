@@ -15,6 +15,7 @@ from ptycho_torch.run.compose import open_composer
 from ptycho_torch.run.main import main
 from ptycho_torch.run.multirun import run_several
 from ptycho_torch.run.stages import STAGES
+from ptycho_torch.storage.locking import lock_folder
 
 RATES = "refine.learning_rate=tag(log,interval(1e-3,1e-1))"
 POISSON = "refine.method=poisson"
@@ -53,14 +54,22 @@ def test_every_combination_runs_and_stands_in_the_table() -> None:
 def test_a_sweep_goes_on_with_the_runs_that_have_not_finished() -> None:
     sweep("refine.seed=0,1,2")
     shutil.rmtree("sweep/1")
+    interrupted = Path("sweep/2/run.json")
+    interrupted.write_text(json.dumps({**json.loads(interrupted.read_text()), "status": "running"}))
     code, launcher = sweep("refine.seed=0,1,2", "sweep.resume=true")
     assert code in (0, 3)
-    assert launcher.folders == ["1"]
+    assert launcher.folders == ["1", "2"]
     assert [row["results"]["R"] > 0 for row in table()] == [True] * 3
     with pytest.raises(OutputError, match="over other values"):
         sweep("refine.seed=0,1,3", "sweep.resume=true")
     with pytest.raises(OutputError, match="not empty"):
         sweep("refine.seed=0,1,2")
+
+
+def test_two_sweeps_do_not_write_to_one_folder() -> None:
+    sweep("refine.seed=0,1")
+    with lock_folder(Path("sweep")), pytest.raises(OutputError, match="another run writes to it"):
+        sweep("refine.seed=0,1", "sweep.resume=true")
 
 
 @pytest.mark.slow

@@ -91,6 +91,7 @@ BROKEN = {
     "a file with an object of Python": Broken(
         "train", _OWN, "mine.yaml", {"own/mine.yaml": "model: !!python/object/apply:os.system [touch hit]\n"}
     ),
+    "a file that is no mapping": Broken("train", _OWN, "mine.yaml", {"own/mine.yaml": "5\n"}),
     "a file with references": Broken("train", _OWN, "mine.yaml", {"own/mine.yaml": "a: &a [1]\nb: [*a, *a]\n"}),
     "a configuration of another stage": Broken(
         "refine", (*_OWN, "--config-name", "mine"), "'train'", {"own/mine.yaml": "defaults: [{run: train}, _self_]\n"}

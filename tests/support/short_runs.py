@@ -25,7 +25,11 @@ class DirectLauncher:
     """Runs in this process, which takes less time than others; it counts the runs."""
 
     processes: int = 1
+    elsewhere: bool = False
     folders: list[str] = field(default_factory=list)
+
+    def require(self) -> None:
+        """It can always be used."""
 
     def launch(self, jobs: Sequence[dict[str, Any]]) -> list[int]:
         self.folders += [Path(job["run"]["output_dir"]).name for job in jobs]

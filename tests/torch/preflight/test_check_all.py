@@ -176,6 +176,10 @@ class TestTrainingInAJob:
         assert "--no-preflight leaves them out" in told
         assert not (tmp_path / "run").exists()
 
+    def test_a_later_process_leaves_the_checks_to_the_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SLURM_PROCID", "1")
+        assert self.train("--group_size", "60") == 0
+
     def test_the_way_round_trains(self, tmp_path: Path) -> None:
         assert self.train("--group_size", "60", "--no-preflight") == 0
         assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 import ptycho_torch as pt
 from ptycho_torch.cli.main import main
@@ -89,3 +90,10 @@ def test_a_broken_training_is_refused_by_key(
     assert re.search(reason, refusals[key])
     assert "\n" not in refusals[key]
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_settings_to_check_can_be_printed(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["preflight", "--depth", "2", "--print_config"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["model"]["depth"] == 2
+    with pytest.raises(SystemExit):
+        main(["preflight", "--data", "scan.npz", "--no_preflight"])
