@@ -9,20 +9,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from machine import make_machine
 
 from ptycho_torch.runtime.threads import count_free_cores, find_core_limit, set_threads
 
 ROOT = Path(__file__).parents[1]
 V2, V1 = "0::/job/step\n", "4:memory:/x\n3:cpu,cpuacct:/job/step\n1:name=systemd:/x\n"
-
-
-def machine(root: Path, groups: str, files: dict[str, str]) -> Path:
-    """A folder that looks like the root of a machine."""
-    for name, text in ({"proc/self/cgroup": groups} | files).items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return root
 
 
 @pytest.mark.parametrize(
@@ -71,7 +63,7 @@ def test_cores_are_counted_as_they_are_granted(
 ) -> None:
     """[WF-8.4]"""
     environment = {"SLURM_CPUS_PER_TASK": slurm} if slurm else {}
-    assert find_core_limit(machine(tmp_path, groups, files), environment) == wanted
+    assert find_core_limit(make_machine(tmp_path, {"proc/self/cgroup": groups} | files), environment) == wanted
 
 
 def test_a_machine_without_control_groups_sets_no_limit(tmp_path: Path) -> None:

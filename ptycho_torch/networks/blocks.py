@@ -1,4 +1,4 @@
-"""Building blocks: normalised convolutions, branches."""
+"""Building blocks: normalised convolutions, last layers, branches."""
 
 from __future__ import annotations
 
@@ -29,6 +29,13 @@ def make_convolution(channels_in: int, channels_out: int, *, stride: int = 1, no
         make_normalisation(channels_out, norm),
         nn.SiLU(),
     )
+
+
+def zero(layer: nn.Conv2d | nn.Linear) -> nn.Module:
+    """Set a last layer to zero, so that a network gives vacuum before any training."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
 
 
 class Residual(nn.Module):

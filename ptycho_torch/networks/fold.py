@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from torch import nn
-
 from ptycho_torch.config import ModelSettings
 from ptycho_torch.errors import ConfigError
 
@@ -24,10 +22,3 @@ def find_fold(settings: ModelSettings, side_px: int, usual_px: int) -> int:
             f"{side_px} px, which squares of {', '.join(map(str, usable))} px cover"
         )
     return fold
-
-
-def zero(layer: nn.Conv2d | nn.Linear) -> nn.Module:
-    """Set a last layer to zero, so that a network gives vacuum before any training."""
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-    return layer

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from ptycho_torch.config import ModelSettings
 from ptycho_torch.config.model import Normalisation
 from ptycho_torch.errors import ConfigError
-from ptycho_torch.networks.blocks import make_normalisation
-from ptycho_torch.networks.fold import find_fold, zero
+from ptycho_torch.networks.blocks import make_normalisation, zero
+from ptycho_torch.networks.fold import find_fold
 
 _FOLD_PX = 4
 _MODES = 8

@@ -12,7 +12,8 @@ from torch.nn.functional import pixel_shuffle, scaled_dot_product_attention
 
 from ptycho_torch.config import ModelSettings
 from ptycho_torch.errors import ConfigError
-from ptycho_torch.networks.fold import find_fold, zero
+from ptycho_torch.networks.blocks import zero
+from ptycho_torch.networks.fold import find_fold
 
 _FOLD_PX = 8
 _EXPANSION = 4

@@ -16,8 +16,7 @@ from ptycho_torch.config import ModelSettings
 from ptycho_torch.config.model import Normalisation
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.networks.attention import add_attention
-from ptycho_torch.networks.blocks import Branches, Residual, make_convolution
-from ptycho_torch.networks.fold import zero
+from ptycho_torch.networks.blocks import Branches, Residual, make_convolution, zero
 
 _FOLD = 2
 # the lowest resolution has at least so many features along each side

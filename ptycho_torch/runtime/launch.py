@@ -177,8 +177,10 @@ class _Pickler(pickle.Pickler):
             return None
         base: object = value.base
         if isinstance(value, np.memmap) and isinstance(base, mmap.mmap) and value.filename is not None:
-            # an array that was sent returns under its own name
-            return Path(value.filename).name
+            path = Path(value.filename)
+            if path.parent == self._folder.resolve():
+                # an array that was sent returns under its own name
+                return path.name
         name = f"{self._name}-{len(self.stored)}.npy"
         np.save(self._folder / name, value)
         self.stored[name] = value

@@ -9,19 +9,19 @@ from packaging.requirements import Requirement
 
 from ptycho_torch.errors import ConfigError
 
-_DISTRIBUTION = "ptycho-torch"
+DISTRIBUTION = "ptycho-torch"
 
 
 def find_requirements(*extras: str) -> list[Requirement]:
     """Find the libraries that this package needs, and those of some of its extras; none if it is not installed."""
     try:
-        found = [Requirement(text) for text in requires(_DISTRIBUTION) or []]
+        found = [Requirement(text) for text in requires(DISTRIBUTION) or []]
     except PackageNotFoundError:  # run from a folder that is not installed
         return []
     return [
         wanted
         for wanted in found
-        if wanted.name != _DISTRIBUTION
+        if wanted.name != DISTRIBUTION
         and (wanted.marker is None or any(wanted.marker.evaluate({"extra": extra}) for extra in ("", *extras)))
     ]
 

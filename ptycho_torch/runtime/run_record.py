@@ -12,17 +12,17 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from ptycho_torch.errors import OutputError
+from ptycho_torch.runtime.requirements import DISTRIBUTION, find_requirements
 from ptycho_torch.storage.untrusted import explain_damage
 from ptycho_torch.storage.writing import write_json
 
 RECORD_NAME = "run.json"
 _LARGEST_BYTES = 2**26
-_DISTRIBUTION = "ptycho-torch"
 # variables on which the last bits of a result, or its place, depend
 _VARIABLES = re.compile(r"(OMP|MKL|OPENBLAS|GOMP|KMP|CUDA|CUBLAS|NVIDIA_TF32|TORCH|PYTORCH|SLURM)_\w+|RANK|WORLD_SIZE")
 
@@ -107,12 +107,10 @@ def read_results(folder: Path) -> dict[str, Any]:
 
 def find_versions() -> dict[str, str]:
     """Versions of this package and of those that it needs, as far as they are installed."""
-    try:
-        wanted = [re.split(r"[^\w.-]", text)[0] for text in requires(_DISTRIBUTION) or [] if "extra ==" not in text]
-    except PackageNotFoundError:  # run from a folder that is not installed
-        wanted = ["torch", "lightning", "numpy", "scipy"]
+    # none are listed if the package is run from a folder and not installed
+    wanted = [requirement.name for requirement in find_requirements()] or ["torch", "lightning", "numpy", "scipy"]
     found = {}
-    for name in [_DISTRIBUTION, *wanted]:
+    for name in [DISTRIBUTION, *wanted]:
         with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
     return found

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterator, MutableMapping
 from pathlib import Path
 from typing import Literal
 
+from ptycho_torch.runtime.control_groups import find_groups, read_text
+
 MOST_THREADS = 4096
 # Between two parallel loops the threads of OpenMP spin, 300,000 times by default, before they sleep. Beside another
 # busy process they occupy the core of the very thread that they wait for; threads that sleep at once wake up slowly.
@@ -60,31 +62,13 @@ def find_core_limit(root: Path = Path("/"), environment: MutableMapping[str, str
 
 
 def _read_quotas(root: Path) -> Iterator[float]:
-    """Cores granted by each control group above the process, of version 2 and of version 1."""
-    for line in _read_words(root / "proc/self/cgroup", lines=True):
-        _, controllers, place = line.split(":", 2)
-        if not controllers:
-            base, names = root / "sys/fs/cgroup", ["cpu.max"]
-        elif "cpu" in controllers.split(","):
-            base, names = root / "sys/fs/cgroup/cpu", ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
-        else:
-            continue
-        own = base / place.lstrip("/")
-        # in a container the folder of the group is mounted as the base, whatever its name outside
-        for folder in (own, *own.parents) if own.is_dir() else (base,):
-            match [word for name in names for word in _read_words(folder / name)]:
-                case [quota, period] if quota.isdecimal() and period.isdecimal() and int(period):
-                    yield int(quota) / int(period)
-            if folder == base:
-                break
-
-
-def _read_words(path: Path, *, lines: bool = False) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError:
-        return []
-    return text.splitlines() if lines else text.split()
+    """Cores granted by each control group of the process."""
+    # one file in version 2, two in version 1
+    names = ("cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us")
+    for folder in find_groups("cpu", root):
+        match [word for name in names for word in read_text(folder / name).split()]:
+            case [quota, period] if quota.isdecimal() and period.isdecimal() and int(period):
+                yield int(quota) / int(period)
 
 
 def count_free_cores(seconds: float = 0.1, stat: Path = Path("/proc/stat")) -> int:
@@ -104,6 +88,6 @@ def _measure_busy_seconds(stat: Path) -> float:
     """Busy time of the cores of this process since the machine was started."""
     own = {f"cpu{number}" for number in _find_own_cores()}
     # user, nice, system, idle, waiting for input, interrupts of two kinds, stolen
-    rows = [line.split() for line in _read_words(stat, lines=True) if line.split()[0] in own]
+    rows = [line.split() for line in read_text(stat).splitlines() if line.split()[0] in own]
     ticks = sum(int(value) for row in rows for column, value in enumerate(row[1:9]) if column not in (3, 4))
     return ticks / os.sysconf("SC_CLK_TCK")

@@ -60,6 +60,15 @@ def split_groups(positions_px: NDArray[np.float64], rule: GroupRule, validation_
 class ScanDataModule(lightning.LightningDataModule):
     """Groups of one or several scans, split, shuffled and batched.
 
+    Attributes:
+        scans: the scans.
+        settings: the settings.
+        splits: the groups of each scan.
+        training: the groups to train on.
+        validation: the others.
+        group_size: patterns of a group, fewer than asked for if a scan has no more.
+        groups_per_epoch: training groups that are drawn in an epoch.
+
     Args:
         scans: scans with patterns of one size.
         settings: size of groups and batches, share for validation, seed, target.
@@ -75,10 +84,8 @@ class ScanDataModule(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         self.scans = tuple(scans)
-        self._settings, self._workers, self._ranks = settings, workers, ranks
+        self.settings, self._workers, self._ranks = settings, workers, ranks
         size = min(settings.group_size, *(len(scan) for scan in scans))
-        if size < settings.group_size:
-            _log.warning("groups shrink from %d to %d patterns, those of the smallest scan", settings.group_size, size)
         rule = GroupRule(
             size=size,
             choice=settings.neighbour_choice,
@@ -92,15 +99,21 @@ class ScanDataModule(lightning.LightningDataModule):
             split_groups(scan.positions_px, rule, settings.validation_share, settings.seed + number)
             for number, scan in enumerate(scans)
         ]
-        for scan, split in zip(scans, self.splits, strict=True):
-            if split.shared and settings.validation_share:
-                _log.warning("%s is too small to reserve patterns: validation uses training patterns too", scan.name)
         labelled = settings.target == "object"
         self.training = GroupDataset(scans, [split.training for split in self.splits], labelled=labelled)
         self.validation = GroupDataset(scans, [split.validation for split in self.splits], labelled=labelled)
         self.group_size = size
         once = max(1, round(len(self.training) / settings.groups_per_pattern / size))
         self.groups_per_epoch = min(settings.groups_per_epoch or once, len(self.training))
+
+    def warn_small(self) -> None:
+        """Log a warning of what the scans are too small for."""
+        wanted = self.settings.group_size
+        if self.group_size < wanted:
+            _log.warning("groups shrink from %d to %d patterns, those of the smallest scan", wanted, self.group_size)
+        for scan, split in zip(self.scans, self.splits, strict=True):
+            if split.shared and self.settings.validation_share:
+                _log.warning("%s is too small to reserve patterns: validation uses training patterns too", scan.name)
 
     @property
     def batches_per_epoch(self) -> int:
@@ -110,22 +123,22 @@ class ScanDataModule(lightning.LightningDataModule):
     @property
     def batch_size(self) -> int:
         """Groups per batch."""
-        return self._settings.batch_size
+        return self.settings.batch_size
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps per epoch; the last one may take fewer batches than the others."""
-        return -(-self.batches_per_epoch // self._settings.accumulate)
+        return -(-self.batches_per_epoch // self.settings.accumulate)
 
     @property
     def main_steps(self) -> int:
         """Optimiser steps before fine-tuning."""
-        return self._settings.steps or self._settings.epochs * self.steps_per_epoch
+        return self.settings.steps or self.settings.epochs * self.steps_per_epoch
 
     @property
     def total_steps(self) -> int:
         """Optimiser steps of the whole training."""
-        return self.main_steps + self._settings.fine_tune_epochs * self.steps_per_epoch
+        return self.main_steps + self.settings.fine_tune_epochs * self.steps_per_epoch
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Load random groups without repetition, in an order that differs from epoch to epoch."""
@@ -134,7 +147,7 @@ class ScanDataModule(lightning.LightningDataModule):
             self.groups_per_epoch,
             self.batch_size,
             self._ranks,
-            seed=self._settings.seed,
+            seed=self.settings.seed,
             position=self._find_position,
         )
         return self._load(self.training, sampler)
@@ -147,7 +160,7 @@ class ScanDataModule(lightning.LightningDataModule):
     def _find_position(self) -> tuple[int, int]:
         """The epoch of the next step and how many of its batches the steps before it took."""
         epoch, steps = divmod(self.trainer.global_step if self.trainer else 0, self.steps_per_epoch)
-        return epoch, steps * self._settings.accumulate
+        return epoch, steps * self.settings.accumulate
 
     def _count_good_pixels(self, groups: GroupDataset) -> NDArray[np.int64]:
         good = [scan.good_pixels.sum() for scan in self.scans]

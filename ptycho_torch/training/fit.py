@@ -108,7 +108,9 @@ def fit(
         # a batch size that was searched for is part of the settings by now
         experiment = replace(experiment, trainer=replace(experiment.trainer, find_batch_size=False))
     data, module = prepare(scans, probes, experiment, device, ranks)
-    settings = experiment.training
+    data.warn_small()
+    # the batch size may have been searched for
+    experiment = replace(experiment, training=data.settings)
     index, folder = output_dir / INDEX_NAME, output_dir / CHECKPOINT_FOLDER
     if ranks.is_first:
         data.write_index(index)
@@ -128,7 +130,7 @@ def fit(
         seconds=stopwatch.seconds,
         patterns_per_second=stopwatch.batches * data.batch_size * data.group_size / max(stopwatch.seconds, 1e-9),
         validation_loss=None if loss is None else float(loss),
-        out_of_time=_warn_out_of_time(trainer.global_step, data.total_steps, settings.max_minutes),
+        out_of_time=_warn_out_of_time(trainer.global_step, data.total_steps, data.settings.max_minutes),
     )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ptycho_torch.errors import ConfigError
+from ptycho_torch.runtime.control_groups import find_groups, read_text
 from ptycho_torch.runtime.ranks import ALONE, Ranks
 from ptycho_torch.training.datamodule import ScanDataModule
 from ptycho_torch.training.dataset import Batch, stack_groups
@@ -19,6 +20,11 @@ from ptycho_torch.training.module import ReconstructionModule
 # share of the free memory that the activations of a step on the processor may take, beside what it holds for moments
 _USABLE_SHARE = 0.4
 _SAMPLE = 4
+# files of a control group with its limit and what is used, and what of that is freed at need; version 2 and version 1
+_GROUP_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 
 
 def checkpoint_activations(network: nn.Module) -> int:
@@ -129,15 +135,20 @@ def measure_kept_bytes(module: ReconstructionModule, batch: Batch, dtype: torch.
 
 
 def find_free_memory(root: Path = Path("/")) -> int:
-    """Bytes that a process may still take: free memory of the machine, or what its control group leaves if less.
+    """Bytes that a process may still take: free memory of the machine, or what its control groups leave if less.
 
     Args:
         root: where `proc` and `sys` are mounted.
     """
-    lines = (root / "proc/meminfo").read_text(encoding="utf-8").splitlines()
-    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    group = root / "sys/fs/cgroup"
-    limit, used = (group / name for name in ("memory.max", "memory.current"))
-    if limit.is_file() and used.is_file() and limit.read_text().strip().isdecimal():
-        free = min(free, int(limit.read_text()) - int(used.read_text()))
-    return free
+    lines = read_text(root / "proc/meminfo").splitlines()
+    machine = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    return max(0, min([machine, *(left for folder in find_groups("memory", root) for left in _read_left(folder))]))
+
+
+def _read_left(group: Path) -> Iterator[int]:
+    """Bytes that a control group leaves, if it is limited; files that were read and not used again count as free."""
+    for limit, used, idle in _GROUP_FILES:
+        numbers = [read_text(group / name).strip() for name in (limit, used)]
+        if all(number.isdecimal() for number in numbers):
+            words = [line.split() for line in read_text(group / "memory.stat").splitlines()]
+            yield int(numbers[0]) - int(numbers[1]) + sum(int(number) for name, number in words if name == idle)

@@ -71,6 +71,7 @@ def test_the_order_follows_seed_and_epoch() -> None:
 def test_groups_shrink_to_a_small_scan_with_a_warning(small_scan: Scan, caplog: pytest.LogCaptureFixture) -> None:
     module = ScanDataModule([small_scan.take(slice(0, 3))], TrainingSettings(group_size=16))
     assert next(iter(module.train_dataloader())).counts.shape[1] == 3
+    module.warn_small()
     assert "groups shrink from 16 to 3" in caplog.text
     assert "validation uses training patterns" in caplog.text
 

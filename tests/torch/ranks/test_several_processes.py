@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from rank_work import LEAST_SQUARES, compute, fail_alone, lose_one, make_experiment, read_weights
 
 from ptycho_torch.config import RefineSettings, SimulationSettings, TrainerSettings
@@ -191,8 +192,10 @@ def is_running(folder: Path) -> bool:
 @pytest.mark.parametrize("starter", ["torchrun", "slurm"])
 def test_processes_started_by_others_work_together(steady_scan: Scan, tmp_path: Path, starter: str) -> None:
     write_scan(steady_scan, tmp_path / "scan.npz")
-    options = [f"--{name}={value}" for name, value in LEAST_SQUARES.to_dict().items() if value is not None]
-    words = ["-m", "ptycho_torch", "refine", "--data=scan.npz", "--output_dir=out", "--device=cpu", "--quiet", *options]
+    settings = yaml.safe_dump({"refine": LEAST_SQUARES.to_dict()})
+    (tmp_path / "settings.yaml").write_text(settings, encoding="utf-8")
+    words = ["-m", "ptycho_torch", "refine", "--data=scan.npz", "--output_dir=out", "--device=cpu", "--quiet"]
+    words.append("--config=settings.yaml")
     usual = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
     usual["OMP_NUM_THREADS"] = "1"
     if starter == "torchrun":
@@ -218,3 +221,10 @@ def test_processes_started_by_others_work_together(steady_scan: Scan, tmp_path: 
     with np.load(tmp_path / "out" / "object.npz") as written:
         wanted = refine_scan(read_npz(tmp_path / "scan.npz"), LEAST_SQUARES, device="cpu").solution.canvas.pixels
         assert_same(written["object"], wanted)
+
+
+def test_an_array_that_is_mapped_from_a_file_is_sent(tmp_path: Path) -> None:
+    values = np.arange(2.0**18)
+    np.save(tmp_path / "values.npy", values)
+    mapped = np.load(tmp_path / "values.npy", mmap_mode="r")
+    assert launch(find_ranks(TrainerSettings(devices=2)), np.sum, mapped) == values.sum()
