@@ -103,8 +103,9 @@ def guess_recording(table: ArrayTable, patterns: str | None = None, count: int |
     chosen = _find_patterns(table) if patterns is None else patterns
     source = table.find(chosen)
     if len(source.shape) not in (3, 4):
+        shape = tuple(source.shape)
         raise table.make_error(
-            f"{abbreviate(chosen)!r} has shape {tuple(source.shape)}; patterns must have three axes, or four in a raster"
+            f"{abbreviate(chosen)!r} has shape {shape}; patterns must have three axes, or four in a raster"
         )
     positions = _find_positions(table, chosen)
     if count is None and positions is not None:

@@ -44,5 +44,6 @@ def join_stacks(parts: Sequence[LazyArray], path: Path) -> LazyArray:
         return parts[0]
     shapes = sorted({tuple(part.shape[1:]) for part in parts})
     if len(shapes) > 1 or len(parts[0].shape) != 3:
-        raise ScanFileError(f"{path}: parts of the patterns have shapes {', '.join(map(str, shapes))}; they must be equal")
+        listed = ", ".join(map(str, shapes))
+        raise ScanFileError(f"{path}: parts of the patterns have shapes {listed}; they must be equal")
     return JoinedArray(parts)

@@ -26,9 +26,9 @@ def counts() -> NDArray[np.int64]:
     return np.random.default_rng(2).poisson(90 * np.exp(-(offset[:, None] ** 2 + offset**2) / 10), (6, SIDE, SIDE))
 
 
-def read(folder: Path, patterns: NDArray[Any], **settings: Any) -> Scan:
+def read(folder: Path, stored: NDArray[Any], **settings: Any) -> Scan:
     positions = np.random.default_rng(1).uniform(0, 20, (6, 2))
-    np.savez(folder / "scan.npz", data=patterns, scan=positions)
+    np.savez(folder / "scan.npz", data=stored, scan=positions)
     return read_one_scan(folder / "scan.npz", DataSettings(**settings))
 
 
