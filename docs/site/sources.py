@@ -59,7 +59,10 @@ def move_links(text: str, source: str, places: dict[str, str]) -> str:
     Raises:
         BrokenLinkError: a link leads to nothing.
     """
-    return text
+    return "".join(
+        part if is_code else _LINK.sub(lambda found: _move_link(found, source, places), part)
+        for part, is_code in _split_code(text)
+    )
 
 
 def _move_link(found: re.Match[str], source: str, places: dict[str, str]) -> str:
