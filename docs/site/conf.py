@@ -19,6 +19,8 @@ default_role = "code"
 
 html_theme = "furo"
 html_title = f"ptycho_torch {version}"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 
@@ -29,7 +31,7 @@ autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
-napoleon_use_ivar = True
+napoleon_custom_sections = [("Attributes", "params_style")]
 
 # tutorials are kept without outputs and executed whenever the site is built
 nb_execution_mode = "force"

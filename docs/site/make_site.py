@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import command_pages
 import module_pages
@@ -14,6 +15,9 @@ import setting_pages
 from sources import FRONT, ROOT, find_pages, find_pictures, move_links
 
 from ptycho_torch.cli.main import list_commands
+
+# of the folder of the site: what Sphinx reads, what it writes, and what it keeps between the two
+PARTS: Final = ("source", "html", "doctrees")
 
 
 def gather_pages() -> dict[str, str]:
@@ -46,35 +50,33 @@ def _generate_pages() -> dict[str, str]:
 
 
 def write_source(folder: Path) -> None:
-    """Write what Sphinx reads; files that did not change keep their times, others go."""
-    folder.mkdir(parents=True, exist_ok=True)
-    pages = {folder / place: text.encode() for place, text in gather_pages().items()}
-    pictures = {folder / place: (ROOT / source).read_bytes() for source, place in find_pictures().items()}
-    files = {**pages, **pictures}
-    for path in folder.rglob("*"):
-        if path.is_file() and path not in files:
-            path.unlink()
-    for path, content in files.items():
+    """Write what Sphinx reads into an empty folder."""
+    files = {place: text.encode() for place, text in gather_pages().items()}
+    files |= {place: (ROOT / source).read_bytes() for source, place in find_pictures().items()}
+    for place, content in files.items():
+        path = folder / place
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.is_file() or path.read_bytes() != content:
-            path.write_bytes(content)
+        path.write_bytes(content)
 
 
 def main() -> int:
-    """Build the site; warnings are errors."""
+    """Build the documentation site; warnings are errors."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--output", type=Path, default=ROOT / "build" / "site", help="folder for sources and pages")
-    parser.add_argument("--fresh", action="store_true", help="begin with an empty folder")
+    parser.add_argument("--output", type=Path, default=ROOT / "build" / "site", help="folder, which is replaced")
+    parser.add_argument("--without_tutorials", action="store_true", help="do not execute the tutorials")
     given = parser.parse_args()
-    if given.fresh:
-        shutil.rmtree(given.output, ignore_errors=True)
-    write_source(given.output / "source")
     output: Path = given.output
-    settings = ["-W", "--keep-going", "-q", "-c", str(Path(__file__).parent), "-d", str(output / "doctrees")]
-    words = [sys.executable, "-m", "sphinx", *settings, str(output / "source"), str(output / "html")]
-    code = subprocess.run(words, check=False).returncode
+    # pages that stay would keep an old navigation
+    for part in PARTS:
+        shutil.rmtree(output / part, ignore_errors=True)
+    source, pages, cache = (output / part for part in PARTS)
+    write_source(source)
+    words = ["-W", "--keep-going", "-q", "-c", str(Path(__file__).parent), "-d", str(cache)]
+    if given.without_tutorials:
+        words += ["-D", "nb_execution_mode=off"]
+    code = subprocess.run([sys.executable, "-m", "sphinx", *words, str(source), str(pages)], check=False).returncode
     if code == 0:
-        print(given.output / "html" / "index.html")
+        print(pages / "index.html")
     return code
 
 
