@@ -30,9 +30,19 @@ class ScanSource(Protocol):
     """What a scan was read from, if it has its own form of results."""
 
     def write_result(
-        self, folder: Path, canvas: Canvas, probe: NDArray[np.complex64], losses: Sequence[float]
+        self,
+        folder: Path,
+        canvas: Canvas,
+        probe: NDArray[np.complex64],
+        losses: Sequence[float],
+        *,
+        given_px: NDArray[np.float64],
+        refined_px: NDArray[np.float64],
     ) -> dict[str, Path]:
-        """Write an object, its probe (mode, h, w) and one loss per epoch; returns the paths by their contents."""
+        """Write an object, its probe (mode, h, w), one loss per epoch and the positions (pattern, 2) after refinement.
+
+        `given_px` are the positions that the scan was read with. Returns the paths by their contents.
+        """
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,9 +52,10 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
     paths |= {"amplitude": amplitude, "phase": phase, "fit": folder / "fit.png"}
     save_figure(draw_result_fit(result), paths["fit"])
     paths |= _write_halves(result, folder)
-    paths |= _write_positions(result.scan.positions_px, scan.positions_px, folder)
+    positions = {"given_px": result.scan.positions_px, "refined_px": scan.positions_px}
+    paths |= _write_positions(**positions, folder=folder)
     if scan.source is not None:
-        paths |= scan.source.write_result(folder, canvas, probe, result.solution.errors)
+        paths |= scan.source.write_result(folder, canvas, probe, result.solution.errors, **positions)
     return {name: path.name for name, path in paths.items()}
 
 
@@ -82,14 +83,14 @@ def _write_halves(result: Reconstruction | Refinement, folder: Path) -> dict[str
     return paths
 
 
-def _write_positions(given_px: NDArray[np.float64], found_px: NDArray[np.float64], folder: Path) -> dict[str, Path]:
+def _write_positions(given_px: NDArray[np.float64], refined_px: NDArray[np.float64], folder: Path) -> dict[str, Path]:
     """Write positions that were refined, with a picture; nothing if they were not."""
-    if np.array_equal(given_px, found_px):
+    if np.array_equal(given_px, refined_px):
         return {}
     paths = {"positions": folder / "positions.npz", "positions_picture": folder / "positions.png"}
     with write_atomically(paths["positions"]) as file:
-        np.savez_compressed(file, given_px=given_px, refined_px=found_px)
-    save_displacements(given_px, found_px, paths["positions_picture"])
+        np.savez_compressed(file, given_px=given_px, refined_px=refined_px)
+    save_displacements(given_px, refined_px, paths["positions_picture"])
     return paths
 
 
