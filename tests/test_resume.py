@@ -68,6 +68,7 @@ def kill(scan_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         if not template.exists():
             code, _ = end_early(template, signal.SIGKILL, "refine", f"--data={scan_path}", *SETTINGS)
             assert code == -signal.SIGKILL
+        assert (template / STATE).exists(), "the run ended before its state was saved"
         shutil.copytree(template, folder)
 
     return leave
