@@ -183,14 +183,23 @@ def write_scan(scan: Scan, path: Path) -> None:
         np.savez_compressed(file, **arrays)
 
 
-def write_object(canvas: Canvas, path: Path) -> None:
-    """Write an object as `object` complex64 with `origin_px` (row, column) and `pixel_m` (NaN if unknown)."""
+def write_object(canvas: Canvas, path: Path, *, interrupted: str = "") -> None:
+    """Write an object as `object` complex64 with `origin_px` (row, column) and `pixel_m` (NaN if unknown).
+
+    Args:
+        canvas: the object.
+        path: the file.
+        interrupted: name of the signal that ended the run before it was complete, written as `interrupted`; empty if
+            it was not interrupted.
+    """
+    mark: dict[str, Any] = {"interrupted": np.array(interrupted)} if interrupted else {}
     with write_atomically(path) as file:
         np.savez_compressed(
             file,
             object=canvas.pixels,
             origin_px=np.array(canvas.origin_px, np.float64),
             pixel_m=np.float64(np.nan if canvas.pixel_m is None else canvas.pixel_m),
+            **mark,
         )
 
 
