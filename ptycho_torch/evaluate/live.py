@@ -6,20 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.evaluate.fit_figure import draw_course, draw_probe
 from ptycho_torch.evaluate.objects import remove_ramp
+from ptycho_torch.pictures.figure import make_figure, save_figure
+from ptycho_torch.pictures.image import draw_image, draw_scale_bar
 from ptycho_torch.runtime.ranks import Ranks
 from ptycho_torch.runtime.saved_state import Saving
 from ptycho_torch.solve.scan_model import Solution
-from ptycho_torch.storage.writing import write_atomically
 
 LIVE_NAME = "live.png"
-_PANEL_INCH = 3.4
 # of what is shown of an object whose positions lie in a line
 _LEAST_SIDE_PX = 16
 
@@ -48,30 +47,19 @@ class Live:
             self._draw(f"{self._scan.name}: {name}, epoch {number}", take())
 
     def _draw(self, title: str, solution: Solution) -> None:
-        image = self._cut(solution.canvas)
-        everywhere = np.ones(image.shape, bool)
-        flat = remove_ramp(image, np.ones_like(image), everywhere)
-        figure = Figure(figsize=(2 * _PANEL_INCH + 1, 2 * _PANEL_INCH), layout="constrained")
-        FigureCanvasAgg(figure)
-        amplitude, phase, probe, residual = figure.subplots(2, 2).flat
-        panels = (
-            (amplitude, np.abs(image), "amplitude"),
-            (phase, np.angle(flat * np.conj(flat.mean())), "phase / rad"),
-            (probe, np.sqrt((np.abs(solution.probe) ** 2).sum(0)), "probe / √photons"),
-        )
-        for axis, values, label in panels:
-            drawn = axis.imshow(values, cmap="gray", vmin=np.percentile(values, 1), vmax=np.percentile(values, 99))
-            figure.colorbar(drawn, ax=axis, shrink=0.8, label=label)
-            axis.set(xticks=[], yticks=[])
-        epochs = range(1, len(solution.errors) + 1)
-        residual.semilogy(epochs, solution.errors, label="R")
-        if solution.free_errors:
-            residual.semilogy(epochs, solution.free_errors, label="R free")
-        residual.set(xlabel="epoch")
-        residual.legend()
-        figure.suptitle(f"{title}, {solution.method.replace('_', ' ')}: R {solution.errors[-1]:.4f}", fontsize=11)
-        with write_atomically(self._path) as file:
-            figure.savefig(file, format="png", dpi=100)
+        image, pixel_m = self._cut(solution.canvas), self._scan.pixel_m
+        flat = remove_ramp(image, np.ones_like(image), np.ones(image.shape, bool))
+        figure = make_figure(3, 2)
+        figure.suptitle(f"{title} by {solution.method.replace('_', ' ')}: R {solution.errors[-1]:.4f}", fontsize=11)
+        axes = figure.subplots(2, 3)
+        draw_image(axes[0, 0], np.abs(image), "amplitude", title="object", colours="gray")
+        draw_image(axes[1, 0], np.angle(flat * np.conj(flat.mean())), "phase / rad", title="its phase", colours="gray")
+        for axis in axes[:, 0]:
+            draw_scale_bar(axis, image.shape, pixel_m)
+        draw_probe(axes[0, 1], axes[1, 1], solution.probe, pixel_m)
+        draw_course(axes[0, 2], solution.errors, solution.free_errors, None)
+        axes[1, 2].axis("off")
+        save_figure(figure, self._path)
 
     def _cut(self, canvas: Canvas) -> NDArray[np.complex64]:
         """Cut out what lies between the outermost positions, which is illuminated."""

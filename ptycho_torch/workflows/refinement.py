@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ptycho_torch.config import RefineSettings, TrainerSettings
+from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.evaluate.frc import RingCorrelation, ring_correlation
+from ptycho_torch.evaluate.frc import RingCorrelation, cut_middle, find_middle, ring_correlation
 from ptycho_torch.evaluate.live import choose_live
 from ptycho_torch.evaluate.residual import Residual
 from ptycho_torch.evaluate.scores import evaluate
@@ -36,6 +36,7 @@ class Refinement:
         metrics: figures of merit by name.
         verdict: whether to trust the result.
         resolution: Fourier ring correlation of the two halves of the scan, if requested.
+        halves: the objects of the two halves, if requested.
     """
 
     scan: Scan
@@ -43,6 +44,7 @@ class Refinement:
     metrics: dict[str, float]
     verdict: Verdict
     resolution: RingCorrelation | None
+    halves: tuple[Canvas, ...] = ()
 
     @property
     def interrupted(self) -> str:
@@ -77,12 +79,15 @@ def refine_scan(
         CheckpointError: the saved state is damaged, or that of another run.
         Interrupted: a signal ended the run before anything was found.
         ConfigError: the device does not exist, or there are fewer patterns than processes.
+        DataError: halves are requested and the positions span too few pixels to correlate them.
         RankError: a process was lost, or differs from the others.
     """
     settings, trainer = settings or RefineSettings(), trainer or TrainerSettings()
     ranks = find_ranks(trainer)
     place = find_rank_device(device, trainer, ranks)
     check_enough(ranks, len(scan) // 2 if halves else len(scan), "patterns")
+    if halves:
+        find_middle(scan.positions_px)
     if scan.probe is not None and not is_launched():
         replace(settings, method=choose_method(settings, scan)).warn_unused()
     if not ranks.started:
@@ -120,22 +125,23 @@ def _refine(
     metrics |= evaluate(scan, solution.canvas, solution.probe, device=place, ranks=ranks, held_out=settings)
     verdict = judge(scan, solution.probe, Residual(metrics["R"], metrics["R_floor"]), None, ranks)
     metrics |= verdict.figures
-    resolution = None
+    resolution, parted = None, tuple[Canvas, ...]()
     if halves and not solution.interrupted:
         try:
-            resolution = _correlate_halves(scan, settings, place, ranks, state.stage)
+            parted = _refine_halves(scan, settings, place, ranks, state.stage)
+            resolution = ring_correlation(*(cut_middle(scan.positions_px, half) for half in parted))
             metrics["frc_half_bit_nyquist"] = resolution.crossing
         except Interrupted as interruption:
             name = interruption.signal_name
             remark = f"interrupted by {name} before both halves were reconstructed"
             solution = replace(solution, interrupted=name, remarks=(*solution.remarks, remark))
-    return Refinement(given, solution, metrics, verdict, resolution)
+    return Refinement(given, solution, metrics, verdict, resolution, parted)
 
 
-def _correlate_halves(
+def _refine_halves(
     scan: Scan, settings: RefineSettings, place: torch.device, ranks: Ranks, stage: Stage
-) -> RingCorrelation:
-    """Reconstruct two random halves of a scan and correlate them.
+) -> tuple[Canvas, ...]:
+    """Reconstruct two random halves of a scan.
 
     Raises:
         Interrupted: a signal ended the run before both were reconstructed.
@@ -149,18 +155,10 @@ def _correlate_halves(
         detector_centre=False,
         probe_guess="given",
     )
-    cut = []
+    found = []
     for number, part in enumerate(parts):
         half = refine(part, alone, device=place, ranks=ranks, stage=stage.part(f"half {number}"))
         if half.interrupted:
             raise Interrupted(half.interrupted)
-        cut.append(_cut_middle(scan, half))
-    return ring_correlation(*cut)
-
-
-def _cut_middle(scan: Scan, solution: Solution) -> NDArray[np.complex64]:
-    """Cut the square in the middle of the scan, which is illuminated everywhere."""
-    positions = scan.positions_px
-    side = int(np.ptp(positions, axis=0).min() * 0.75) // 2 * 2
-    corner = np.round((positions.min(axis=0) + positions.max(axis=0)) / 2) - side // 2
-    return solution.canvas.cut_window((float(corner[0]), float(corner[1])), (side, side))
+        found.append(half.canvas)
+    return tuple(found)
