@@ -37,7 +37,7 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
     plane = find_phase_plane(canvas.pixels, mask)
     amplitude, phase = save_object(canvas.pixels, folder, mask, plane, scan.pixel_m)
     paths = {"object": folder / "object.npz", "probe": folder / "probe.npy"}
-    write_object(canvas, paths["object"], plane.to_array())
+    write_object(canvas, paths["object"], plane.to_array(), interrupted=result.interrupted)
     with write_atomically(paths["probe"]) as file:
         np.save(file, probe)
     if isinstance(result, Reconstruction):
@@ -46,8 +46,11 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
         with write_atomically(paths["prediction"]) as file:
             np.savez_compressed(file, patches=result.sample, patterns=result.sample_patterns)
     paths |= {"metrics": folder / "metrics.json", "comparison": folder / "comparison.png"}
-    write_json(_collect_metrics(result), paths["metrics"])
+    mark = {"interrupted": result.interrupted} if result.interrupted else {}
+    write_json(_collect_metrics(result) | mark, paths["metrics"])
     title = f"{scan.name}: {len(scan)} patterns of {scan.patch_px}², {scan.photons_per_pattern:.3g} photons each"
+    if result.interrupted:
+        title += f"; interrupted by {result.interrupted}"
     save_comparison(_make_panels(result), illumination, mask, title, paths["comparison"], scan.pixel_m)
     paths |= {"amplitude": amplitude, "phase": phase, "fit": folder / "fit.png"}
     save_figure(draw_result_fit(result), paths["fit"])
