@@ -61,6 +61,7 @@ class Scan:
         stored_as: what the patterns were converted from, `counts` or `amplitude`.
         source: what the scan was read from, if results can be written in the same form.
         geometry: wavelength, distance and size of a detector pixel, as far as they are known.
+        numbers: (pattern,) number of each pattern in the file, from 0; None if they were not read from one.
     """
 
     counts: NDArray[np.float32]
@@ -74,6 +75,7 @@ class Scan:
     stored_as: str = "counts"
     source: ScanSource | None = None
     geometry: Geometry = field(default_factory=Geometry)
+    numbers: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         """Make every array read-only; raise DataError if one has an unusable shape, size or value."""
@@ -137,7 +139,8 @@ class Scan:
 
     def take(self, patterns: NDArray[np.int64] | slice) -> Scan:
         """Take some of the patterns, in the given order, with their positions."""
-        return replace(self, counts=self.counts[patterns], positions_px=self.positions_px[patterns])
+        numbers = None if self.numbers is None else self.numbers[patterns]
+        return replace(self, counts=self.counts[patterns], positions_px=self.positions_px[patterns], numbers=numbers)
 
     def _check_values(self) -> None:
         counts = self.counts
