@@ -16,13 +16,12 @@ from ptycho_torch.evaluate.objects import find_phase_plane
 from ptycho_torch.evaluate.patterns import compare_typical_pattern
 from ptycho_torch.evaluate.scores import find_illuminated_area, sum_illumination
 from ptycho_torch.formats.npz import write_object
+from ptycho_torch.formats.results import HALF_NAMES
 from ptycho_torch.pictures.figure import save_figure
 from ptycho_torch.solve.scan_model import Solution
 from ptycho_torch.storage.writing import write_atomically, write_json
 from ptycho_torch.workflows.reconstruction import Reconstruction
 from ptycho_torch.workflows.refinement import Refinement
-
-HALF_NAMES = ("half_1", "half_2")
 
 
 def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str, str]:
@@ -80,7 +79,7 @@ def draw_result_fit(result: Reconstruction | Refinement) -> Figure:
 def _write_halves(result: Reconstruction | Refinement, folder: Path) -> dict[str, Path]:
     """Write the objects of the two halves of a scan, if they were reconstructed."""
     halves = result.halves if isinstance(result, Refinement) else ()
-    paths = {name: folder / f"{name}.npz" for name in HALF_NAMES[: len(halves)]}
+    paths = {Path(name).stem: folder / name for name in HALF_NAMES[: len(halves)]}
     for path, half in zip(paths.values(), halves, strict=True):
         write_object(half, path)
     return paths
