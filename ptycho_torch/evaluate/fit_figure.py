@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ptycho_torch.evaluate.patterns import ComparedPattern
-from ptycho_torch.pictures.figure import make_figure
+from ptycho_torch.pictures.figure import Picture, make_figure
 from ptycho_torch.pictures.image import draw_image, draw_pattern, draw_scale_bar
 
 _SHOWN_SHARE = 0.02
@@ -27,7 +26,7 @@ def draw_fit(
     *,
     floor: float | None = None,
     pixel_m: float | None = None,
-) -> Figure:
+) -> Picture:
     """Draw a fit in six panels: probe amplitude and phase, R by epoch; measured and modelled pattern, difference.
 
     Args:
