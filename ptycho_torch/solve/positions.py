@@ -115,10 +115,10 @@ def refine_positions(
         "rotation_deg": affine.rotation_deg,
         "shear": affine.shear,
     }
-    return replace(scan, positions_px=refined, truth=_cover(scan.truth, refined, scan.patch_px)), figures
+    return replace(scan, positions_px=refined, truth=cover_truth(scan.truth, refined, scan.patch_px)), figures
 
 
-def _cover(truth: Canvas | None, positions_px: NDArray[np.float64], patch_px: int) -> Canvas | None:
+def cover_truth(truth: Canvas | None, positions_px: NDArray[np.float64], patch_px: int) -> Canvas | None:
     """The true object, with vacuum around it if patches at these positions extend beyond it."""
     if truth is None or truth.has_patches(positions_px, patch_px).all():
         return truth
