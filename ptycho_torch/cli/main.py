@@ -32,6 +32,11 @@ _COMMANDS = {
 }
 
 
+def list_commands() -> tuple[Command, ...]:
+    """All commands, in the order in which `--help` lists them."""
+    return tuple(_COMMANDS.values())
+
+
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         print(f"{parser.prog} {ptycho_torch.__version__}")
@@ -57,8 +62,7 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
         for name, known in _COMMANDS.items():
             known.module.add_arguments(choices.add_parser(name, help=known.summary, description=known.summary))
     else:
-        parser = Parser(prog=f"ptycho-torch {command}", description=_COMMANDS[command].summary)
-        _COMMANDS[command].module.add_arguments(parser)
+        parser = _COMMANDS[command].make_parser()
     complete(parser)
     namespace = parser.parse_args(given)
     namespace.command = command or namespace.command

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from ptycho_torch.cli.config_file import print_config
 from ptycho_torch.cli.options import add_settings, collect_settings
 from ptycho_torch.cli.shared import (
+    add_resume,
     add_run_options,
     is_later_process,
     locate_model,
     prepare_run,
     print_results,
     read_input,
+    require_data,
     show_progress,
 )
 from ptycho_torch.config import (
@@ -28,9 +30,8 @@ from ptycho_torch.config import (
     TrainerSettings,
     TrainingSettings,
 )
-from ptycho_torch.errors import ConfigError, require_torch
+from ptycho_torch.errors import require_torch
 from ptycho_torch.runtime.logs import quiet_lightning
-from ptycho_torch.runtime.threads import set_threads
 from ptycho_torch.runtime.trackers import require_trackers
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that describe a training."""
     add_run_options(parser, "training_outputs")
-    parser.add_argument("--resume", action="store_true", help="continue the run in the output folder")
+    add_resume(parser)
     add_settings(parser, TrackingSettings)
     parser.add_argument(
         "--disable_mlflow", action="store_true", help="do not log to MLflow, even if MLFLOW_TRACKING_URI is set"
@@ -69,8 +70,6 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, train, write, and print where the files are."""
-    if arguments.resume and arguments.overwrite:
-        raise ConfigError("--resume and --overwrite exclude each other; go on with the run, or replace it")
     from ptycho_torch.contracts.ptychodus.settings import find_settings, leave_model, read_experiment
 
     settings_file = find_settings(arguments.data) if arguments.data else None
@@ -142,21 +141,24 @@ def print_experiment(experiment: Experiment) -> None:
     print_config(**{section.name: getattr(experiment, section.name) for section in fields(experiment)})
 
 
-def make_plan(arguments: argparse.Namespace, experiment: Experiment, *, elsewhere: bool = False) -> Plan:
+def make_plan(arguments: argparse.Namespace, *, elsewhere: bool = False) -> Plan:
     """Describe the training of some options to the checks that are made before it starts.
 
     Args:
         arguments: the parsed options.
-        experiment: the settings collected from them.
         elsewhere: whether it runs on another machine.
 
     Raises:
         ConfigError: no data were named.
     """
+    require_data(arguments)
+    return plan_training(arguments, collect_experiment(arguments, Experiment()), elsewhere=elsewhere)
+
+
+def plan_training(arguments: argparse.Namespace, experiment: Experiment, *, elsewhere: bool = False) -> Plan:
+    """Make the same description with settings that have been collected."""
     from ptycho_torch.preflight import Plan
 
-    if arguments.data is None:
-        raise ConfigError("--data is missing; it must name a file or a folder of measured data")
     return Plan(
         experiment=experiment,
         data=arguments.data,
@@ -184,21 +186,17 @@ def _check_first(arguments: argparse.Namespace, experiment: Experiment, scans: S
 
     device = find_device(arguments.device, experiment.trainer.accelerator)
     if not arguments.no_preflight and not is_later_process() and (device.type == "cuda" or is_job()):
-        require_passed(check_all([make_plan(arguments, experiment)], scans))
+        require_passed(check_all([plan_training(arguments, experiment)], scans))
 
 
 def _check_run(arguments: argparse.Namespace, experiment: Experiment, scans: Sequence[Scan]) -> None:
     """Check scans, output folder and checkpoint as far as possible before torch is loaded."""
     from ptycho_torch.models.record import check_checkpoint
-    from ptycho_torch.runtime.run_record import check_run
 
     for scan in scans:
         scan.require_probe()
         if experiment.training.target == "object":
             scan.require_object()
+    prepare_run(arguments)
     if arguments.resume:
-        check_run(arguments.output_dir)
         check_checkpoint(arguments.output_dir / "checkpoints" / "last.ckpt")
-        set_threads(arguments.threads)
-    else:
-        prepare_run(arguments)

@@ -16,6 +16,7 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -23,6 +24,7 @@ from lightning.fabric.plugins.environments.lsf import LSFEnvironment
 from lightning.fabric.plugins.environments.mpi import MPIEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from numpy.typing import NDArray
 from torch import Tensor, distributed
 
 from ptycho_torch.config import TrainerSettings
@@ -78,6 +80,22 @@ class Ranks:
             with explain_loss(self):
                 distributed.all_reduce(torch.view_as_real(values) if values.is_complex() else values)
         return values
+
+    def sum_together(self, *values: Tensor) -> list[Tensor]:
+        """Add several values of one precision of all processes, in one exchange since each waits for the slowest.
+
+        Raises:
+            RankError: another process was lost.
+        """
+        if self.size == 1:
+            return [*values]
+        parts = [torch.view_as_real(value) if value.is_complex() else value for value in values]
+        sums = self.sum(torch.cat([part.flatten() for part in parts])).split([part.numel() for part in parts])
+        sums = [total.view(part.shape) for total, part in zip(sums, parts, strict=True)]
+        return [
+            torch.view_as_complex(total) if value.is_complex() else total
+            for total, value in zip(sums, values, strict=True)
+        ]
 
     def least(self, value: int) -> int:
         """Find the least of the values of all processes."""
@@ -250,6 +268,18 @@ def _is_loss(error: RuntimeError) -> bool:
 
 
 def describe_scan(scan: Scan) -> str:
-    """Describe a scan for `join_ranks`; its photons stand for its patterns."""
-    place = hashlib.sha256(scan.positions_px.tobytes()).hexdigest()[:12]
-    return f"{len(scan)} patterns of {scan.patch_px} px, {scan.photons_per_pattern:.9g} photons, positions {place}"
+    """Describe a scan for a comparison with another one; its photons stand for its patterns."""
+    others = [scan.good_pixels, *(array for array in (scan.probe, scan.background) if array is not None)]
+    return (
+        f"{len(scan)} patterns of {scan.patch_px} px, {scan.photons_per_pattern:.9g} photons, "
+        f"positions {hash_arrays(scan.positions_px)}, probe and detector {hash_arrays(*others)}"
+    )
+
+
+def hash_arrays(*arrays: NDArray[Any]) -> str:
+    """The beginning of the SHA-256 of shapes, types and values."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.shape} {array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:12]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +14,7 @@ from ptycho_torch.physics.losses import LEAST_COUNTS, deviate_poisson, total_var
 from ptycho_torch.physics.propagate import sum_intensities
 from ptycho_torch.solve.defaults import find_variation
 from ptycho_torch.solve.scan_model import Misfit, ScanModel
-from ptycho_torch.solve.solver import Epoch, Part, Solver, State
+from ptycho_torch.solve.solver import Epoch, Part, Solver, State, read_tensor
 
 _LAST_RATE = 0.05
 
@@ -20,6 +22,7 @@ _LAST_RATE = 0.05
 class PoissonAdam(Solver):
     """Poisson likelihood by Adam; the arguments are those of `Solver` and the object, (height, width) complex."""
 
+    method = "poisson"
     # Adam's first steps are as long as its rate, however good the object was; the objective falls again after them
     tolerance = 1.0
     # while the rate is high, its steps and not a fit of noise raise the held-out deviance
@@ -76,6 +79,22 @@ class PoissonAdam(Solver):
         self._set(*state)
         self._adam.state.clear()
 
+    def dump(self) -> dict[str, Any]:
+        """Return what later epochs depend on, with the moments of Adam."""
+        # the probe in its own unit: a conversion and back would change its last bits
+        values = {"own_probe": self._probe.detach(), "moments": self._adam.state_dict()["state"]}
+        return {**super().dump(), **values}
+
+    def load(self, values: Mapping[str, Any]) -> None:
+        """Go on from what `dump` returned."""
+        super().load(values)
+        parameters = (self._canvas.detach(), self._probe)
+        self._probe.copy_(read_tensor(values["own_probe"], self._probe))
+        for number, moments in values["moments"].items():
+            for name in ("exp_avg", "exp_avg_sq"):
+                read_tensor(moments[name], parameters[number])
+        self._adam.load_state_dict({**self._adam.state_dict(), "state": values["moments"]})
+
     def epoch(self, number: int) -> Epoch:
         """Visit every pattern once."""
         moves_probe = number >= self._probe_from
@@ -106,7 +125,11 @@ class PoissonAdam(Solver):
         excess = model.good - counts / waves.expected.clamp_min(LEAST_COUNTS)
         model.held_out.clear(excess, patterns)
         exits = model.exit_waves(waves, excess * (4 / (model.good.sum() * part.whole)))
-        gradient = torch.view_as_real(model.ranks.sum(model.to_object(waves, exits)))
+        gradients = [model.to_object(waves, exits)]
+        if moves_probe:
+            gradients.append(model.to_probe(waves, exits, patterns))
+        of_object, *of_probe = model.ranks.sum_together(*gradients)
+        gradient = torch.view_as_real(of_object)
         variation = 0.0
         if self._variation:
             with torch.enable_grad():
@@ -114,10 +137,7 @@ class PoissonAdam(Solver):
                 gradient = gradient + torch.autograd.grad(roughness, self._canvas)[0]
             variation = float(roughness.detach())
         self._canvas.grad = gradient
-        self._probe.grad = None
-        if moves_probe:
-            toward = model.ranks.sum(model.to_probe(waves, exits, patterns))
-            self._probe.grad = torch.view_as_real(toward) * self._unit
+        self._probe.grad = torch.view_as_real(of_probe[0]) * self._unit if moves_probe else None
         self._adam.step()
         return compared, variation
 

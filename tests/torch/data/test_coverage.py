@@ -37,7 +37,8 @@ def test_photons_are_conserved_and_views_count_patterns() -> None:
     found = measure_coverage(scan, scan.require_probe())
     assert found.fluence.sum() == pytest.approx(scan.counts.sum(), rel=1e-5)
     # a pixel is seen from every position within the radius of the disc; the rim of one pixel may count or not
-    rows, columns = np.indices(found.views.shape) - SIDE // 2
+    height, width = found.views.shape
+    rows, columns = np.meshgrid(np.arange(height) - SIDE // 2, np.arange(width) - SIDE // 2, indexing="ij")
     distance = np.hypot(rows[..., None] - scan.positions_px[:, 0], columns[..., None] - scan.positions_px[:, 1])
     radius = DIAMETER / 2
     assert ((distance < radius - 1.5).sum(-1) <= found.views).all()
