@@ -184,7 +184,7 @@ def _read_without_probe(
     search.part, search.trial = given.trial.scan, given.trial
     best = options[0]
     rivals = [_left(option) for option in options[1:]]
-    if best is not given and is_better(best.trial, given.trial) and _left(best) < BETTER * min(rivals):
+    if best is not given and is_better(best.trial, given.trial) and _left(best) < BETTER * min(rivals, default=np.inf):
         text = f"{best.name}: they are not oriented as they are read"
         findings.append(_describe(search, best, "orientation", text, sureness="likely"))
         search.accept(best)
@@ -193,9 +193,10 @@ def _read_without_probe(
 
 
 def _choose_classes(curl: CurlTest | None) -> tuple[tuple[bool, bool, bool], ...]:
-    if curl is not None and curl.is_clear and curl.best != _AS_READ:
-        return (_AS_READ, curl.best)
-    return (_AS_READ, *CLASSES)
+    """The orientations to try with a probe found from the patterns: those that the centres of mass leave open."""
+    if curl is None or not curl.is_clear:
+        return (_AS_READ, *CLASSES)
+    return (_AS_READ,) if curl.best == _AS_READ else (_AS_READ, curl.best)
 
 
 def _replace_probe(
