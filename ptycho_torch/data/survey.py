@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptycho_torch.data.conventions import are_whole_squares
 from ptycho_torch.data.recording import PatternStack
 from ptycho_torch.errors import ScanFileError
 
@@ -29,6 +30,8 @@ class Survey:
         bad: (h, w) True where a usable pattern has a value that no photons can cause.
         largest: largest value on other pixels.
         is_whole: whether all values on other pixels are whole numbers.
+        has_whole_squares: (h, w) whether the squares of all values of a pixel are whole numbers.
+        sums: (kept pattern,) sum of the values on other pixels.
         has_noise_below_zero: whether values vary around zero, as after subtraction of dark frames.
         total, total_squares: (h, w) sums of the values, and of their squares, over the usable patterns.
     """
@@ -37,6 +40,8 @@ class Survey:
     bad: NDArray[np.bool_]
     largest: float
     is_whole: bool
+    has_whole_squares: NDArray[np.bool_]
+    sums: NDArray[np.float64]
     has_noise_below_zero: bool
     total: NDArray[np.float64]
     total_squares: NDArray[np.float64]
@@ -54,7 +59,9 @@ class _Tally:
         self.total, self.total_squares = np.zeros(shape), np.zeros(shape)
         self.marks: set[float] = set()
         self.kept: list[NDArray[np.int64]] = []
+        self.sums: list[NDArray[np.float64]] = []
         self.largest, self.is_whole = 0.0, True
+        self.has_whole_squares = np.ones(shape, bool)
 
     def add(self, start: int, values: NDArray[Any]) -> None:
         """Add patterns (pattern, h, w), of which the first has the number `start`."""
@@ -82,7 +89,11 @@ class _Tally:
             self.is_whole &= self.is_integer or bool((usable == np.round(usable)).all())
         wide = usable.astype(np.float64)
         self.total += wide.sum(axis=0)
-        self.total_squares += np.einsum("phw,phw->hw", wide, wide)
+        self.sums.append(wide.sum(axis=(1, 2)))
+        squares = np.square(wide, out=wide)
+        self.total_squares += squares.sum(axis=0)
+        if not self.is_integer:
+            self.has_whole_squares &= are_whole_squares(squares).all(axis=0)
 
 
 def survey(stack: PatternStack, masked: NDArray[np.bool_], saturation: float | None, name: str) -> Survey:
@@ -119,6 +130,8 @@ def survey(stack: PatternStack, masked: NDArray[np.bool_], saturation: float | N
         bad=bad,
         largest=tally.largest,
         is_whole=tally.is_whole,
+        has_whole_squares=tally.has_whole_squares,
+        sums=np.concatenate(tally.sums),
         has_noise_below_zero=bool(tally.marks) and not is_marked,
         total=tally.total,
         total_squares=tally.total_squares,

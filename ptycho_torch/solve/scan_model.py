@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -28,7 +27,9 @@ from ptycho_torch.physics.scale import calibrate_probe
 from ptycho_torch.runtime.ranks import ALONE, Ranks
 from ptycho_torch.solve.held_out import HeldOut
 
-_LARGEST_CACHE_BYTES = 2**30
+# tables of every pattern beyond this size are computed again whenever they are used
+_LARGEST_TABLE_BYTES = 2**27
+_BLOCK_PX = 2**21
 _LEAST_BATCH = 6
 _SUMS = ("squared", "free_squared", "photons", "free_photons")
 
@@ -176,14 +177,20 @@ class ScanModel:
         self.shifts_px = torch.from_numpy(self.frame.shifts_px).to(device)
         self._corners_px = torch.from_numpy(self.frame.corners_px).to(device)
 
-    @cached_property
-    def counts(self) -> Tensor:
-        """(pattern, h, w) photons of this process's patterns, zero on bad pixels."""
-        return self.load_counts(self.own)
-
     def load_counts(self, patterns: Tensor) -> Tensor:
         """Read the photons of some patterns, (pattern, h, w), zero on bad pixels."""
-        return wrap(from_dlpack(self.scan.counts)[patterns.cpu()]).to(self.device) * self.good
+        return wrap(torch.from_numpy(self.scan.counts[patterns.cpu().numpy()])).to(self.device) * self.good
+
+    def split(self, patterns: Tensor) -> tuple[Tensor, ...]:
+        """Divide patterns into blocks, as many as are computed at once, which bounds the memory for any number."""
+        return patterns.split(max(1, _BLOCK_PX // self.scan.patch_px**2))
+
+    def mean_pattern(self) -> Tensor:
+        """Mean photons (h, w) of all patterns of all processes, zero on bad pixels."""
+        total = torch.zeros_like(self.good)
+        for block in self.split(self.own):
+            total += self.load_counts(block).sum(0)
+        return self.ranks.sum(total) / len(self.scan)
 
     @property
     def total_counts(self) -> float:
@@ -240,8 +247,14 @@ class ScanModel:
 
     def illumination(self, probe: Tensor, patterns: Tensor) -> Tensor:
         """Photons on each canvas pixel during some patterns, whose positions are rounded to whole pixels."""
-        spot = sum_intensities(probe).expand(len(patterns), -1, -1)
-        return scatter(spot, self.index(patterns), self.frame.shape_px)
+        return self.spread(sum_intensities(probe), patterns)
+
+    def spread(self, spot: Tensor, patterns: Tensor) -> Tensor:
+        """Add the same (h, w) values at the places of some patterns."""
+        total = torch.zeros(self.frame.shape_px, dtype=spot.dtype, device=self.device)
+        for block in self.split(patterns):
+            total += scatter(spot.expand(len(block), -1, -1), self.index(block), self.frame.shape_px)
+        return total
 
     def total_illumination(self, probe: Tensor) -> Tensor:
         """Photons on each canvas pixel during all patterns."""
@@ -251,9 +264,9 @@ class ScanModel:
         """The probe at the sub-pixel part of some positions."""
         return shift_probe(probe, self.shifts_px[patterns])
 
-    def fits_in_cache(self, modes: int) -> bool:
-        """Whether the shifted probes of this process's patterns may be kept."""
-        return 8 * modes * self.scan.counts.size < _LARGEST_CACHE_BYTES * self.ranks.size
+    def may_keep(self, bytes_per_pixel: float) -> bool:
+        """Whether a table may be kept that takes so many bytes per detector pixel of this process's patterns."""
+        return bytes_per_pixel * self.scan.counts.size <= _LARGEST_TABLE_BYTES * self.ranks.size
 
     def waves(self, canvas: Tensor, probes: Tensor, patterns: Tensor, index: Tensor | None = None) -> Waves:
         """The forward model for some patterns.
