@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ptycho_torch.cli import infer, train
 from ptycho_torch.cli.command import Command
@@ -14,6 +15,9 @@ from ptycho_torch.cli.shared import prepare_run, read_input, start_record
 from ptycho_torch.config import Experiment, InferenceSettings, RefineSettings, SimulationSettings
 from ptycho_torch.errors import ConfigError, require_torch
 from ptycho_torch.runtime.run_record import read_results
+
+if TYPE_CHECKING:
+    from ptycho_torch.preflight import Plan
 
 METRIC = infer.METRIC
 # of a settings file
@@ -74,6 +78,12 @@ def run(arguments: argparse.Namespace) -> int:
     results = {"training": read_results(network), **read_results(result)}
     record.finish(results=results, outputs={"network": NETWORK, "reconstruction": RECONSTRUCTION})
     return code
+
+
+def make_plan(arguments: argparse.Namespace, *, elsewhere: bool = False) -> Plan:
+    """Describe the training of an experiment to the checks that are made before it starts."""
+    plan = train.plan_training(arguments, _collect(arguments), elsewhere=elsewhere)
+    return replace(plan, simulation=collect_settings(arguments, SimulationSettings, prefix="simulation_"))
 
 
 def _collect(arguments: argparse.Namespace) -> Experiment:

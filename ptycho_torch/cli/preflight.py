@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     set_threads(arguments.threads)
     from ptycho_torch.preflight import check_all
 
-    reports = check_all([train.make_plan(arguments, experiment, elsewhere=arguments.elsewhere)])
+    reports = check_all([train.make_plan(arguments, elsewhere=arguments.elsewhere)])
     if arguments.json:
         print(json.dumps({"trainings": [report.to_dict() for report in reports]}, indent=2, ensure_ascii=False))
     else:

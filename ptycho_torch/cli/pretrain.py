@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ptycho_torch.preflight import Plan
+
 METRIC = train.METRIC
 # of a settings file
 SECTIONS = ("simulation", "pretraining", *train.SECTIONS)
@@ -71,6 +73,19 @@ def run(arguments: argparse.Namespace) -> None:
     options = {**_TRAIN.share_options(arguments), "data": str(folder / SCANS), "output_dir": str(folder / NETWORK)}
     _TRAIN.call({**options, "probe": None}, settings)
     record.finish(results=read_results(folder / NETWORK), outputs={"scans": SCANS, "network": NETWORK})
+
+
+def make_plan(arguments: argparse.Namespace, *, elsewhere: bool = False) -> Plan | None:
+    """Describe the training to the checks that are made before it starts; None if its probe is not here."""
+    given = arguments.probe or arguments.data
+    if elsewhere and given is not None and not given.exists():
+        return None
+    experiment = train.collect_experiment(arguments, Experiment(training=DEFAULTS["training"]))
+    simulation = collect_settings(arguments, SimulationSettings, prefix="simulation_")
+    probe, _ = _find_probe(arguments, experiment)
+    plan = train.plan_training(arguments, experiment, elsewhere=elsewhere)
+    fitted = simulation if probe is None else _fit(simulation, probe)
+    return replace(plan, data=None, probe=None, simulation=fitted, simulated_probe=probe)
 
 
 def plan_scans(simulation: SimulationSettings, pretraining: PretrainingSettings) -> list[SimulationSettings]:

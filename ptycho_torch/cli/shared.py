@@ -116,14 +116,19 @@ def _parse_threads(text: str) -> int | Literal["free"]:
     return int(text)
 
 
+def require_data(arguments: argparse.Namespace) -> None:
+    """Raise ConfigError if the options name no scan."""
+    if arguments.data is None:
+        raise ConfigError("--data is missing; it must name a file or a folder of measured data")
+
+
 def read_input(arguments: argparse.Namespace, reading: DataSettings, *, several: bool = False) -> list[Scan]:
     """Read scans before torch is loaded, so that an unusable file is refused without delay.
 
     Raises:
         PtychoError: torch is not installed, or the scans, their probes or the settings are unusable.
     """
-    if arguments.data is None:
-        raise ConfigError("--data is missing; it must name a file or a folder of measured data")
+    require_data(arguments)
     require_torch()
     from ptycho_torch.formats import read_one_scan, read_scans
 
@@ -229,7 +234,9 @@ def show_progress(name: str, length: int, unit: str) -> Progress:
     """Show a progress bar for one stage of a run on standard error; returns the callback that advances it."""
     from tqdm import tqdm
 
-    bar = tqdm(total=length, desc=name, unit=unit, file=sys.stderr, dynamic_ncols=True)
+    # a log keeps every update, which a terminal replaces
+    interval_s = 0.1 if sys.stderr.isatty() else 10.0
+    bar = tqdm(total=length, desc=name, unit=unit, file=sys.stderr, dynamic_ncols=True, mininterval=interval_s)
 
     def advance(done: int, residual: float | None) -> None:
         if residual is not None:

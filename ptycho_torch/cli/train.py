@@ -16,6 +16,7 @@ from ptycho_torch.cli.shared import (
     prepare_run,
     print_results,
     read_input,
+    require_data,
     show_progress,
 )
 from ptycho_torch.config import (
@@ -142,21 +143,24 @@ def print_experiment(experiment: Experiment) -> None:
     print_config(**{section.name: getattr(experiment, section.name) for section in fields(experiment)})
 
 
-def make_plan(arguments: argparse.Namespace, experiment: Experiment, *, elsewhere: bool = False) -> Plan:
+def make_plan(arguments: argparse.Namespace, *, elsewhere: bool = False) -> Plan:
     """Describe the training of some options to the checks that are made before it starts.
 
     Args:
         arguments: the parsed options.
-        experiment: the settings collected from them.
         elsewhere: whether it runs on another machine.
 
     Raises:
         ConfigError: no data were named.
     """
+    require_data(arguments)
+    return plan_training(arguments, collect_experiment(arguments, Experiment()), elsewhere=elsewhere)
+
+
+def plan_training(arguments: argparse.Namespace, experiment: Experiment, *, elsewhere: bool = False) -> Plan:
+    """Make the same description with settings that have been collected."""
     from ptycho_torch.preflight import Plan
 
-    if arguments.data is None:
-        raise ConfigError("--data is missing; it must name a file or a folder of measured data")
     return Plan(
         experiment=experiment,
         data=arguments.data,
@@ -184,7 +188,7 @@ def _check_first(arguments: argparse.Namespace, experiment: Experiment, scans: S
 
     device = find_device(arguments.device, experiment.trainer.accelerator)
     if not arguments.no_preflight and not is_later_process() and (device.type == "cuda" or is_job()):
-        require_passed(check_all([make_plan(arguments, experiment)], scans))
+        require_passed(check_all([plan_training(arguments, experiment)], scans))
 
 
 def _check_run(arguments: argparse.Namespace, experiment: Experiment, scans: Sequence[Scan]) -> None:

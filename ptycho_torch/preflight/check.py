@@ -75,7 +75,7 @@ def _apply(checks: dict[str, Check], subject: Subject, report: Report) -> None:
 
 def _is_visible(plan: Plan) -> bool:
     """Whether the files of a training are expected here: those of one elsewhere need not be."""
-    return not plan.elsewhere or (plan.data.exists() and (plan.probe is None or plan.probe.exists()))
+    return not plan.elsewhere or all(path is None or path.exists() for path in (plan.data, plan.probe))
 
 
 def _check_versions(subject: Subject) -> str:
@@ -117,7 +117,8 @@ def _read(subject: Subject) -> Finding:
     except PtychoError as error:
         return Finding.refuse(error, "probe" if plan.probe and "probe" in str(error) else "data")
     patterns = sum(map(len, scans))
-    return Finding("good", "data", f"{plan.data}: {len(scans)} scan(s), {patterns} patterns of {scans[0].patch_px} px")
+    origin = plan.data or "simulated"
+    return Finding("good", "data", f"{origin}: {len(scans)} scan(s), {patterns} patterns of {scans[0].patch_px} px")
 
 
 def _check_probe(subject: Subject) -> str:

@@ -5,17 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ptycho_torch.config import Experiment
+import numpy as np
+from numpy.typing import NDArray
+
+from ptycho_torch.config import Experiment, SimulationSettings
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
     """A training that has not started: its settings, its files, and where it will run.
 
     Attributes:
         experiment: all settings.
-        data: file or folder of the scans.
         output_dir: folder of the results.
+        data: file or folder of the scans; None if they are simulated.
+        simulation: how they are simulated.
+        simulated_probe: (mode, h, w) probe of the simulation, if it is a given one.
         probe: file or folder of probes that replace those of the scans.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         overwrite: whether results in the folder may be replaced.
@@ -26,8 +31,10 @@ class Plan:
     """
 
     experiment: Experiment
-    data: Path
     output_dir: Path
+    data: Path | None = None
+    simulation: SimulationSettings | None = None
+    simulated_probe: NDArray[np.complex64] | None = None
     probe: Path | None = None
     device: str = "auto"
     overwrite: bool = False

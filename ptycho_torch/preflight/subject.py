@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from ptycho_torch.config import SimulationSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import PtychoError
 from ptycho_torch.formats import read_scans
@@ -16,6 +17,7 @@ from ptycho_torch.preflight.plan import Plan
 from ptycho_torch.preflight.trial import TrialStep, count_weights, leave_out_course, take_trial_step
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.requirements import check_versions
+from ptycho_torch.simulate.scan import simulate_scan
 
 T = TypeVar("T")
 
@@ -60,19 +62,27 @@ class Subject:
 
     @property
     def scans(self) -> Sequence[Scan]:
-        """Its scans; raises PtychoError if they cannot be read."""
-        if self.known is not None:
-            return self.known
+        """Its scans; raises PtychoError if they cannot be read or simulated."""
+        return self.known if self.known is not None else self.shared.find(("scans", *self._source), self._load_scans)
+
+    @property
+    def _source(self) -> tuple[Any, ...]:
+        """What two trainings on the same scans have in common."""
         plan = self.plan
-        key = ("scans", plan.data, plan.probe, plan.experiment.data)
-        return self.shared.find(key, lambda: read_scans(plan.data, plan.experiment.data, plan.probe))
+        probe = None if plan.simulated_probe is None else plan.simulated_probe.tobytes()
+        return plan.data, plan.probe, plan.experiment.data, plan.simulation, probe
+
+    def _load_scans(self) -> Sequence[Scan]:
+        plan = self.plan
+        if plan.data is not None:
+            return read_scans(plan.data, plan.experiment.data, plan.probe)
+        return [simulate_scan(plan.simulation or SimulationSettings(), plan.simulated_probe)]
 
     @cached_property
     def step(self) -> TrialStep:
         """Its trial step; raises PtychoError if it cannot be computed."""
-        plan, simple = self.plan, leave_out_course(self.plan.experiment)
-        key = ("step", plan.data, plan.probe, plan.experiment.data, simple)
-        return self.shared.find(key, lambda: take_trial_step(self.scans, simple))
+        simple = leave_out_course(self.plan.experiment)
+        return self.shared.find(("step", *self._source, simple), lambda: take_trial_step(self.scans, simple))
 
     def count_weights(self) -> int:
         """Count the weights of its network; raises PtychoError if the network does not fit the patterns."""

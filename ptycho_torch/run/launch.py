@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ptycho_torch.cli import train
-from ptycho_torch.config import Experiment
+from ptycho_torch.cli import experiment, pretrain, train
 from ptycho_torch.run.allowed import build
 from ptycho_torch.run.compose import Configuration
 from ptycho_torch.run.job import run_configuration
@@ -16,6 +15,9 @@ from ptycho_torch.run.nodes import LAUNCHER
 
 if TYPE_CHECKING:
     from ptycho_torch.preflight import Plan
+
+# the commands that train a network
+_TRAINING = (train, pretrain, experiment)
 
 
 class Launcher(Protocol):
@@ -62,7 +64,7 @@ def run_one(configuration: Configuration) -> int:
 
 
 def check_trainings(jobs: Sequence[dict[str, Any]], launcher: Launcher) -> None:
-    """Check trainings before the first one is launched; other stages are checked when they run.
+    """Check trainings before the first one is launched; stages that do not train are checked when they run.
 
     Args:
         jobs: configurations of one stage, as plain values.
@@ -72,16 +74,17 @@ def check_trainings(jobs: Sequence[dict[str, Any]], launcher: Launcher) -> None:
         ConfigError: one of them cannot work; the message names its folder, the key and the reason.
     """
     configurations = [Configuration(values) for values in jobs]
-    checked = [one for one in configurations if one.stage.module is train and not one.options["no_preflight"]]
+    checked = [one for one in configurations if one.stage.module in _TRAINING and not one.options["no_preflight"]]
     if not checked:
         return
     from ptycho_torch.preflight import check_all, require_passed
 
-    require_passed(check_all([_make_plan(one, elsewhere=launcher.elsewhere) for one in checked]))
+    plans = [_make_plan(one, elsewhere=launcher.elsewhere) for one in checked]
+    require_passed(check_all([plan for plan in plans if plan is not None]))
 
 
-def _make_plan(configuration: Configuration, *, elsewhere: bool) -> Plan:
+def _make_plan(configuration: Configuration, *, elsewhere: bool) -> Plan | None:
     settings = {name: section.to_dict() for name, section in configuration.sections.items()}
     arguments = configuration.stage.make_namespace(configuration.options, settings)
-    experiment = train.collect_experiment(arguments, Experiment())
-    return replace(train.make_plan(arguments, experiment, elsewhere=elsewhere), name=str(arguments.output_dir))
+    plan: Plan | None = configuration.stage.module.make_plan(arguments, elsewhere=elsewhere)
+    return plan and replace(plan, name=str(arguments.output_dir))

@@ -79,6 +79,22 @@ class Ranks:
                 distributed.all_reduce(torch.view_as_real(values) if values.is_complex() else values)
         return values
 
+    def sum_together(self, *values: Tensor) -> list[Tensor]:
+        """Add several values of one precision of all processes, in one exchange since each waits for the slowest.
+
+        Raises:
+            RankError: another process was lost.
+        """
+        if self.size == 1:
+            return [*values]
+        parts = [torch.view_as_real(value) if value.is_complex() else value for value in values]
+        sums = self.sum(torch.cat([part.flatten() for part in parts])).split([part.numel() for part in parts])
+        sums = [total.view(part.shape) for total, part in zip(sums, parts, strict=True)]
+        return [
+            torch.view_as_complex(total) if value.is_complex() else total
+            for total, value in zip(sums, values, strict=True)
+        ]
+
     def least(self, value: int) -> int:
         """Find the least of the values of all processes."""
         return min(self.gather(value))

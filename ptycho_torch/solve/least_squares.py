@@ -17,7 +17,7 @@ diverge. Over the last third of the epochs the step decreases, which averages ou
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -63,18 +63,19 @@ class LeastSquares(Solver):
         self._damping = settings.regularisation or find_damping(model, probe)
         cached = self._probe_from >= settings.epochs and model.fits_in_cache(len(probe))
         self._batches = []
-        for part in self._partition:
+        for part, gain in zip(self._partition, self._find_gains(), strict=True):
             patterns = part.patterns
             counts, index = model.load_counts(patterns), model.index(patterns)
             probes = model.shifted(probe, patterns) if cached else None
             amplitudes = counts.sqrt(), (counts + _OFFSET_COUNTS).sqrt()
-            self._batches.append(_Batch(patterns, index, *amplitudes, *self._gain(patterns), probes))
+            self._batches.append(_Batch(patterns, index, *amplitudes, *gain, probes))
 
-    def _gain(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
-        """1 / (D + β·max D) and D / (D + β·max D) of a mini-batch."""
-        illumination = self.model.ranks.sum(self.model.illumination(self.probe, patterns))
-        gain = (illumination + self._damping * illumination.max()).reciprocal()
-        return gain, illumination * gain
+    def _find_gains(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Find 1 / (D + β·max D) and D / (D + β·max D) of each mini-batch."""
+        own = [self.model.illumination(self.probe, part.patterns) for part in self._partition]
+        for illumination in self.model.ranks.sum_together(*own):
+            gain = (illumination + self._damping * illumination.max()).reciprocal()
+            yield gain, illumination * gain
 
     def measure(self) -> Epoch:
         """Measure R², the objective, and the misfit."""
@@ -115,8 +116,8 @@ class LeastSquares(Solver):
         return self._summarise(misfits)
 
     def _update_gains(self) -> None:
-        for batch in self._batches:
-            batch.gain, batch.share = self._gain(batch.patterns)
+        for batch, gain in zip(self._batches, self._find_gains(), strict=True):
+            batch.gain, batch.share = gain
 
     def _visit(self, batch: _Batch, step: float, *, moves_probe: bool) -> Misfit:
         model, patterns = self.model, batch.patterns
@@ -127,11 +128,16 @@ class LeastSquares(Solver):
         ratio = (waves.expected + _OFFSET_COUNTS).rsqrt_().mul_(batch.offset_amplitude).sub_(1)
         model.held_out.clear(ratio, patterns)
         exits = model.exit_waves(waves, ratio)
-        wanted = model.ranks.sum(model.to_object(waves, exits)) * batch.gain
+        updates = [model.to_object(waves, exits)]
         if moves_probe:
-            weight = model.ranks.sum((waves.patches.real.square() + waves.patches.imag.square()).sum(0))
+            updates.append((waves.patches.real.square() + waves.patches.imag.square()).sum(0))
+            updates.append(model.to_probe(waves, exits, patterns))
+        toward, *of_probe = model.ranks.sum_together(*updates)
+        wanted = toward * batch.gain
+        if moves_probe:
+            weight, toward_probe = of_probe
             rate = step * self._settings.probe_rate / (weight + 0.1 * weight.max())
-            self.probe = self.probe + rate * model.ranks.sum(model.to_probe(waves, exits, patterns))
+            self.probe = self.probe + rate * toward_probe
         self._velocity = self._velocity * (1 - _FRICTION * batch.share) + wanted
         self.canvas = self.canvas + step * (wanted + self._step_factor * _MOMENTUM * batch.share * self._velocity)
         return misfit

@@ -106,7 +106,11 @@ class PoissonAdam(Solver):
         excess = model.good - counts / waves.expected.clamp_min(LEAST_COUNTS)
         model.held_out.clear(excess, patterns)
         exits = model.exit_waves(waves, excess * (4 / (model.good.sum() * part.whole)))
-        gradient = torch.view_as_real(model.ranks.sum(model.to_object(waves, exits)))
+        gradients = [model.to_object(waves, exits)]
+        if moves_probe:
+            gradients.append(model.to_probe(waves, exits, patterns))
+        of_object, *of_probe = model.ranks.sum_together(*gradients)
+        gradient = torch.view_as_real(of_object)
         variation = 0.0
         if self._variation:
             with torch.enable_grad():
@@ -114,10 +118,7 @@ class PoissonAdam(Solver):
                 gradient = gradient + torch.autograd.grad(roughness, self._canvas)[0]
             variation = float(roughness.detach())
         self._canvas.grad = gradient
-        self._probe.grad = None
-        if moves_probe:
-            toward = model.ranks.sum(model.to_probe(waves, exits, patterns))
-            self._probe.grad = torch.view_as_real(toward) * self._unit
+        self._probe.grad = torch.view_as_real(of_probe[0]) * self._unit if moves_probe else None
         self._adam.step()
         return compared, variation
 

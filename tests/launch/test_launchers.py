@@ -175,6 +175,22 @@ def test_a_broken_training_keeps_the_whole_sweep_from_being_launched(
     assert not (folder / "sweep").exists()
 
 
+SIMULATED = ("run.device=cpu", "run.output_dir=sweep", "simulation.patch_px=32", "training.steps=1")
+
+
+@pytest.mark.parametrize("words", [["experiment"], ["pretrain"], ["pretrain", "run.data=scan.npz"]])
+def test_trainings_on_simulated_scans_are_checked_too(
+    words: Sequence[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage, *data = words
+    swept = ["model.depth=2,5", "launcher=slurm", "launcher.cluster=local"]
+    assert main(stage, ["--multirun", *SIMULATED, *data, *swept]) == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert told.startswith(f"ptycho-{stage}: sweep/1: model.depth: model.depth is 5; patterns of 32 px")
+    assert not (folder / "jobs").exists()
+    assert not (folder / "sweep").exists()
+
+
 def test_a_training_elsewhere_is_checked_as_far_as_it_can_be_from_here(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
