@@ -6,7 +6,6 @@ import logging
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from ptycho_torch.data.conversion import Conversion
 from ptycho_torch.errors import OutputError
-from ptycho_torch.storage.rows import FileRows, Rows, make_folder, stamp_file
+from ptycho_torch.storage.rows import FileRows, Rows, TemporaryFolder, stamp_file
 
 _log = logging.getLogger(__name__)
 
@@ -158,10 +157,10 @@ class CountsFile:
 
     def __init__(self, patterns: int, side_px: int, dtype: np.dtype[Any]) -> None:
         self._shape, self._dtype = (side_px, side_px), dtype
-        self._folder = make_folder()
-        self._path = Path(self._folder.name) / "counts"
+        self._folder = TemporaryFolder()
+        self._path = self._folder.path / "counts"
         needed = patterns * side_px**2 * dtype.itemsize
-        free = shutil.disk_usage(self._folder.name).free
+        free = shutil.disk_usage(self._folder.path).free
         if needed > free:
             raise OutputError(
                 f"{self._path.parent.parent}: the counts of a scan need {needed / 1e9:.3g} GB there, and "

@@ -28,7 +28,7 @@ _LIT_SHARE = 0.05
 # pixels per batch, which bound the memory whatever the batch size
 _LARGEST_BATCH_PX = 2**22
 # patches beyond are predicted twice: to find their phases, and to merge them
-_MOST_KEPT_BYTES = 2**30
+_MOST_KEPT_BYTES = 2**26
 
 
 @dataclass(frozen=True, eq=False)

@@ -101,3 +101,8 @@ class Solver(ABC):
     def _constrain(self, canvas: Tensor, probe: Tensor) -> State:
         """Give the probe the power and the place that it had at the start."""
         return keep_centre(*keep_power(canvas, probe, self._start_probe), self._start_probe)
+
+
+def add_up(totals: list[Tensor], parts: list[Tensor]) -> list[Tensor]:
+    """Add tensors to totals, in place; without totals yet, the tensors become them."""
+    return [total.add_(part) for total, part in zip(totals, parts, strict=True)] if totals else parts

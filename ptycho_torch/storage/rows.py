@@ -11,6 +11,7 @@ import itertools
 import math
 import mmap
 import os
+import shutil
 import tempfile
 import weakref
 from dataclasses import dataclass, replace
@@ -24,8 +25,17 @@ from numpy.typing import NDArray
 
 from ptycho_torch.errors import ScanFileError
 
-# folders of this process that are removed with the last rows in them
-_folders: weakref.WeakValueDictionary[str, tempfile.TemporaryDirectory[str]] = weakref.WeakValueDictionary()
+
+class TemporaryFolder:
+    """A folder of this process that is removed with its last user, or when the process ends."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="ptycho_torch-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        _folders[self.path] = self
+
+
+_folders: weakref.WeakValueDictionary[Path, TemporaryFolder] = weakref.WeakValueDictionary()
 
 
 class Rows(Protocol):
@@ -104,7 +114,7 @@ class FileRows:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     stamp: tuple[int, int]
-    folder: tempfile.TemporaryDirectory[str] | None = None
+    folder: TemporaryFolder | None = None
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -155,20 +165,13 @@ class FileRows:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Set the attributes, with the folder if this process made it."""
-        self.__dict__.update(state, folder=_folders.get(str(state["path"].parent)))
+        self.__dict__.update(state, folder=_folders.get(state["path"].parent))
 
 
 def stamp_file(file: int | Path) -> tuple[int, int]:
     """Size and time of the last change of a file, or of an open one by its descriptor."""
     status = os.stat(file)
     return status.st_size, status.st_mtime_ns
-
-
-def make_folder() -> tempfile.TemporaryDirectory[str]:
-    """Make a temporary folder for rows; it is removed with the last of them, or when the process ends."""
-    folder = tempfile.TemporaryDirectory(prefix="ptycho_torch-rows-")
-    _folders[folder.name] = folder
-    return folder
 
 
 def locate_rows(array: Any, axes: int = 2) -> Rows | None:  # noqa: ANN401 - datasets of h5py carry no annotations

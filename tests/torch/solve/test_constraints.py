@@ -50,7 +50,8 @@ def assert_same_counts(model: ScanModel, first: tuple[Tensor, Tensor], second: t
 def misfit(model: ScanModel, pair: tuple[Tensor, Tensor]) -> float:
     """R of a pair."""
     expected = model.expected(*pair, torch.arange(len(model.scan)))
-    return float(((expected.sqrt() - model.load_counts(model.patterns).sqrt()).square().sum() / model.load_counts(model.patterns).sum()).sqrt())
+    counts = model.load_counts(model.patterns)
+    return float(((expected.sqrt() - counts.sqrt()).square().sum() / counts.sum()).sqrt())
 
 
 @pytest.mark.parametrize("modes", [1, 3])
