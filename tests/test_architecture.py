@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("errors",),
     ("storage",),
+    ("pictures",),
     ("config",),
     ("physics",),
     ("networks",),
@@ -35,6 +36,7 @@ CLIENT_PATHS = ("api", "config.legacy", "config_params", "lightning_utils", "mod
 # what each folder may import beside this package and the standard library
 LIBRARIES: dict[str, set[str]] = {
     "storage": {"numpy", "h5py", "hdf5plugin", "filelock"},
+    "pictures": {"numpy", "matplotlib"},
     "physics": {"torch", "jaxtyping"},
     "networks": {"torch", "jaxtyping"},
     "data": {"numpy", "scipy"},
@@ -45,14 +47,14 @@ LIBRARIES: dict[str, set[str]] = {
     "evaluate": {"torch", "numpy", "scipy", "matplotlib"},
     "models": {"torch", "numpy", "scipy"},
     "training": {"torch", "numpy", "jaxtyping", "lightning"},
-    "workflows": {"numpy", "torch"},
+    "workflows": {"matplotlib", "numpy", "torch"},
     "contracts": {"torch", "numpy"},
     "preflight": {"torch", "numpy"},
     "launch": {"submitit", "modal"},
     "cli": {"argcomplete", "numpy", "tqdm", "yaml"},
     "run": {"hydra", "omegaconf", "optuna", "sqlalchemy", "yaml"},
 }
-TORCH_FREE = ("errors", "storage", "config", "data", "formats", "models.archive", "models.record")
+TORCH_FREE = ("errors", "storage", "pictures", "config", "data", "formats", "models.archive", "models.record")
 
 
 def imported(path: Path) -> set[str]:

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import fourier_shift
 from scipy.signal.windows import tukey
 
+from ptycho_torch.data.canvas import Canvas
+from ptycho_torch.errors import DataError
 from ptycho_torch.evaluate.objects import Image, remove_ramp
 from ptycho_torch.physics.propagate import propagate_back_wrapped, propagate_wrapped
 
 _WINDOW_TAPER = 0.5
+_LEAST_SIDE = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +57,7 @@ def ring_correlation(first: Image, second: Image) -> RingCorrelation:
     windowed towards their edges. Two constant images correlate perfectly without any meaning: look at the images too.
     """
     mask = np.ones(first.shape, bool)
-    second = remove_ramp(_register(remove_ramp(second, first, mask), first), first, mask)
+    second = remove_ramp(register(remove_ramp(second, first, mask), first), first, mask)
     taper = tukey(first.shape[0], _WINDOW_TAPER)[:, None] * tukey(first.shape[1], _WINDOW_TAPER)
     spectra = [_to_spectrum((image - image.mean()) * taper) for image in (first, second)]
     frequency = np.hypot(np.fft.fftfreq(first.shape[0])[:, None], np.fft.fftfreq(first.shape[1]))
@@ -72,8 +75,43 @@ def ring_correlation(first: Image, second: Image) -> RingCorrelation:
     return RingCorrelation(2 * np.arange(rings) / side, correlation, np.minimum(threshold, 1.0))
 
 
-def _register(image: Image, reference: Image) -> Image:
-    """Shift an image onto the reference by the peak of their cross-correlation, refined by a parabola."""
+def find_middle(positions_px: NDArray[np.float64]) -> tuple[tuple[float, float], int]:
+    """Find corner and side of the square in the middle of the positions (pattern, 2), which is illuminated everywhere.
+
+    Raises:
+        DataError: the positions span too few pixels for a correlation.
+    """
+    side = int(np.ptp(positions_px, axis=0).min() * 0.75) // 2 * 2
+    if side < _LEAST_SIDE:
+        raise DataError(
+            f"three quarters of the span of the positions are {side} px; "
+            f"a Fourier ring correlation takes at least {_LEAST_SIDE} px"
+        )
+    row, column = np.round((positions_px.min(axis=0) + positions_px.max(axis=0)) / 2) - side // 2
+    return (float(row), float(column)), side
+
+
+def cut_middle(positions_px: NDArray[np.float64], canvas: Canvas) -> NDArray[np.complex64]:
+    """Cut what `find_middle` finds out of an object.
+
+    Raises:
+        DataError: see `find_middle`.
+    """
+    corner, side = find_middle(positions_px)
+    return canvas.cut_window(corner, (side, side))
+
+
+def register(image: Image, reference: Image) -> Image:
+    """Shift an image onto the reference by `measure_shift`; pixels wrap around the edges."""
+    shifted: Image = _to_image(fourier_shift(_to_spectrum(image), measure_shift(image, reference)))
+    return shifted
+
+
+def measure_shift(image: Image, reference: Image) -> tuple[float, float]:
+    """Rows and columns by which to shift an image onto the reference.
+
+    They are those of the peak of the cross-correlation, refined by a parabola.
+    """
     spectra = [_to_spectrum(part - part.mean()) for part in (image, reference)]
     cross = np.abs(_to_image(spectra[1] * spectra[0].conj()))
     peak = np.unravel_index(np.argmax(cross), cross.shape)
@@ -83,8 +121,8 @@ def _register(image: Image, reference: Image) -> Image:
         before, at, after = (line[(place + step) % len(line)] for step in (-1, 0, 1))
         curve = before - 2 * at + after
         offset = place + (0.5 * (before - after) / curve if curve else 0.0)
-        shift.append(offset - len(line) if offset > len(line) / 2 else offset)
-    return _to_image(fourier_shift(_to_spectrum(image), shift))
+        shift.append(float(offset - len(line) if offset > len(line) / 2 else offset))
+    return shift[0], shift[1]
 
 
 def _to_spectrum(image: Image) -> Image:

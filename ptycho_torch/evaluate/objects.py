@@ -5,16 +5,52 @@ These are an overall complex factor and, if the probe was refined, a linear phas
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ptycho_torch.physics.ramp import measure_phase_slopes, remove_phase_ramp
+from ptycho_torch.physics.ramp import make_phase_ramp, measure_phase_slopes, remove_phase_ramp
 
 Image = NDArray[np.complexfloating]
 Mask = NDArray[np.bool_]
 
 _FLAT = 1e-6
+
+
+@dataclass(frozen=True)
+class PhasePlane:
+    """The phase that pictures of an object lack: offset + row · row_rad + column · column_rad.
+
+    Patterns determine neither of the three if the probe is refined.
+
+    Attributes:
+        offset_rad: at pixel [0, 0].
+        row_rad: from a row to the next.
+        column_rad: from a column to the next.
+    """
+
+    offset_rad: float
+    row_rad: float
+    column_rad: float
+
+    def remove_from(self, image: Image) -> Image:
+        """The image, in double precision, without this phase."""
+        height, width = image.shape
+        ramp = make_phase_ramp((height, width), (-self.row_rad, -self.column_rad), dtype=torch.complex128).numpy()
+        return image * ramp * np.exp(-1j * self.offset_rad)
+
+    def to_array(self) -> NDArray[np.float64]:
+        """Offset, row and column, as `object.npz` contains them."""
+        return np.array([self.offset_rad, self.row_rad, self.column_rad])
+
+
+def find_phase_plane(image: Image, mask: Mask) -> PhasePlane:
+    """Find the ramp of an object over the mask, weighted by |O|², and the phase of its mean without it."""
+    slopes = measure_phase_slopes(torch.from_numpy(np.where(mask, image, 0).astype(np.complex128)))
+    without = PhasePlane(0.0, *slopes).remove_from(image)
+    return PhasePlane(float(np.angle(without[mask].mean())), *slopes)
 
 
 def complex_error(image: Image, truth: Image, mask: Mask) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from ptycho_torch.config import RefineSettings
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.errors import DataError
 from ptycho_torch.evaluate.objects import amplitude_correlation, complex_correlation, complex_error, phase_correlation
 from ptycho_torch.evaluate.residual import residual
 from ptycho_torch.physics.propagate import wrap
@@ -32,6 +33,30 @@ def sum_illumination(scan: Scan, probe: NDArray[np.complex64], ranks: Ranks = AL
 def find_illuminated_area(illumination: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Canvas pixels with more than 5 % of the illumination of the brightest one."""
     return illumination > LIT_SHARE * illumination.max()
+
+
+def match_photons(model: ScanModel, image: Tensor, probe: Tensor, batches: Sequence[Tensor]) -> Tensor:
+    """Scale an object so that as many photons are expected of the whole scan as were measured.
+
+    The patterns do not determine how object and probe share the power.
+
+    Args:
+        model: the scan.
+        image: the object on its canvas.
+        probe: (mode, h, w) wrapped probe, in any unit.
+        batches: numbers of the patterns of this process.
+
+    Raises:
+        DataError: object and probe predict no photons at all.
+    """
+    scan = model.scan
+    own = sum(float(model.expected(image, probe, batch).sum()) for batch in batches)
+    expected_photons = float(model.ranks.sum(torch.tensor(own, dtype=torch.float64))) / len(scan)
+    photons = scan.sample_photons_per_pattern
+    background_photons = scan.photons_per_pattern - photons
+    if not expected_photons > background_photons:
+        raise DataError(f"{scan.name}: object and probe predict no photons; they must not be zero or NaN")
+    return image * (photons / (expected_photons - background_photons)) ** 0.5
 
 
 def evaluate(
@@ -58,15 +83,9 @@ def evaluate(
     """
     share, seed = (held_out.held_out, held_out.seed) if held_out else (0.0, 0)
     model = ScanModel(scan, device, ranks, held_out_share=share, seed=seed)
-    image = model.start_object(canvas)
     wrapped = wrap(torch.from_numpy(np.array(probe))).to(device)
     batches = list(enumerate(model.patterns.split(_BATCH)))[ranks.rank :: ranks.size]
-    # the patterns do not determine how object and probe share the power: scale the object to the measured photons
-    own = sum(float(model.expected(image, wrapped, batch).sum()) for _, batch in batches)
-    expected_photons = float(ranks.sum(torch.tensor(own, dtype=torch.float64))) / len(scan)
-    photons = scan.sample_photons_per_pattern
-    background_photons = scan.photons_per_pattern - photons
-    image = image * (photons / (expected_photons - background_photons)) ** 0.5
+    image = match_photons(model, model.start_object(canvas), wrapped, [batch for _, batch in batches])
     noise = torch.Generator(device)
     total = MisfitSum(model)
 

@@ -183,15 +183,24 @@ def write_scan(scan: Scan, path: Path) -> None:
         np.savez_compressed(file, **arrays)
 
 
-def write_object(canvas: Canvas, path: Path) -> None:
-    """Write an object as `object` complex64 with `origin_px` (row, column) and `pixel_m` (NaN if unknown)."""
+def write_object(canvas: Canvas, path: Path, phase_plane: NDArray[np.float64] | None = None) -> None:
+    """Write an object as `object` complex64 with `origin_px` (row, column) and `pixel_m` (NaN if unknown).
+
+    Args:
+        canvas: the object.
+        path: the file.
+        phase_plane: offset, slope along rows and along columns, in radians, of the phase that pictures of the object
+            lack: they show `object · exp(−i (offset + row · slope + column · slope))`. None if there are no pictures.
+    """
+    arrays: dict[str, Any] = {
+        "object": canvas.pixels,
+        "origin_px": np.array(canvas.origin_px, np.float64),
+        "pixel_m": np.float64(np.nan if canvas.pixel_m is None else canvas.pixel_m),
+    }
+    if phase_plane is not None:
+        arrays["phase_plane"] = phase_plane
     with write_atomically(path) as file:
-        np.savez_compressed(
-            file,
-            object=canvas.pixels,
-            origin_px=np.array(canvas.origin_px, np.float64),
-            pixel_m=np.float64(np.nan if canvas.pixel_m is None else canvas.pixel_m),
-        )
+        np.savez_compressed(file, **arrays)
 
 
 def read_object(path: Path) -> Canvas:

@@ -6,16 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ptycho_torch.data.canvas import Frame
 from ptycho_torch.evaluate.figures import Panel, save_comparison, save_displacements, save_object
+from ptycho_torch.evaluate.fit_figure import draw_fit
+from ptycho_torch.evaluate.objects import find_phase_plane
+from ptycho_torch.evaluate.patterns import compare_typical_pattern
 from ptycho_torch.evaluate.scores import find_illuminated_area, sum_illumination
 from ptycho_torch.formats.npz import write_object
+from ptycho_torch.pictures.figure import save_figure
 from ptycho_torch.solve.scan_model import Solution
 from ptycho_torch.storage.writing import write_atomically, write_json
 from ptycho_torch.workflows.reconstruction import Reconstruction
 from ptycho_torch.workflows.refinement import Refinement
+
+HALF_NAMES = ("half_1", "half_2")
 
 
 def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str, str]:
@@ -27,9 +34,10 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
     scan = result.solution.scan or result.scan
     illumination = sum_illumination(scan, probe)
     mask = find_illuminated_area(illumination)
-    amplitude, phase = save_object(canvas.pixels, folder, mask)
+    plane = find_phase_plane(canvas.pixels, mask)
+    amplitude, phase = save_object(canvas.pixels, folder, mask, plane, scan.pixel_m)
     paths = {"object": folder / "object.npz", "probe": folder / "probe.npy"}
-    write_object(canvas, paths["object"])
+    write_object(canvas, paths["object"], plane.to_array())
     with write_atomically(paths["probe"]) as file:
         np.save(file, probe)
     if isinstance(result, Reconstruction):
@@ -40,12 +48,38 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
     paths |= {"metrics": folder / "metrics.json", "comparison": folder / "comparison.png"}
     write_json(_collect_metrics(result), paths["metrics"])
     title = f"{scan.name}: {len(scan)} patterns of {scan.patch_px}², {scan.photons_per_pattern:.3g} photons each"
-    save_comparison(_make_panels(result), illumination, mask, title, paths["comparison"])
-    paths |= {"amplitude": amplitude, "phase": phase}
+    save_comparison(_make_panels(result), illumination, mask, title, paths["comparison"], scan.pixel_m)
+    paths |= {"amplitude": amplitude, "phase": phase, "fit": folder / "fit.png"}
+    save_figure(draw_result_fit(result), paths["fit"])
+    paths |= _write_halves(result, folder)
     paths |= _write_positions(result.scan.positions_px, scan.positions_px, folder)
     if scan.source is not None:
         paths |= scan.source.write_result(folder, canvas, probe, result.solution.errors)
     return {name: path.name for name, path in paths.items()}
+
+
+def draw_result_fit(result: Reconstruction | Refinement) -> Figure:
+    """Draw probe, a measured pattern beside its prediction, and R by epoch of a result."""
+    solution = result.solution
+    scan = solution.scan or result.scan
+    figures = result.metrics if isinstance(result, Refinement) else result.metrics[result.name]
+    return draw_fit(
+        solution.probe,
+        compare_typical_pattern(scan, solution.canvas, solution.probe),
+        solution.errors,
+        solution.free_errors,
+        floor=figures["R_floor"],
+        pixel_m=scan.pixel_m,
+    )
+
+
+def _write_halves(result: Reconstruction | Refinement, folder: Path) -> dict[str, Path]:
+    """Write the objects of the two halves of a scan, if they were reconstructed."""
+    halves = result.halves if isinstance(result, Refinement) else ()
+    paths = {name: folder / f"{name}.npz" for name in HALF_NAMES[: len(halves)]}
+    for path, half in zip(paths.values(), halves, strict=True):
+        write_object(half, path)
+    return paths
 
 
 def _write_positions(given_px: NDArray[np.float64], found_px: NDArray[np.float64], folder: Path) -> dict[str, Path]:
@@ -78,6 +112,8 @@ def _collect_metrics(result: Reconstruction | Refinement) -> dict[str, Any]:
             solution = result.solution
             judged |= {
                 "start": result.start,
+                "R_by_epoch": solution.errors,
+                "R_free_by_epoch": solution.free_errors,
                 "remarks": solution.remarks,
                 "corrections": _collect_corrections(solution),
             }

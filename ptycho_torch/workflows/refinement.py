@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ptycho_torch.config import RefineSettings, TrainerSettings
+from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.evaluate.frc import RingCorrelation, ring_correlation
+from ptycho_torch.evaluate.frc import RingCorrelation, cut_middle, find_middle, ring_correlation
 from ptycho_torch.evaluate.residual import Residual
 from ptycho_torch.evaluate.scores import evaluate
 from ptycho_torch.evaluate.verdict import Verdict, judge
@@ -33,6 +33,7 @@ class Refinement:
         metrics: figures of merit by name.
         verdict: whether to trust the result.
         resolution: Fourier ring correlation of the two halves of the scan, if requested.
+        halves: the objects of the two halves, if requested.
     """
 
     scan: Scan
@@ -40,6 +41,7 @@ class Refinement:
     metrics: dict[str, float]
     verdict: Verdict
     resolution: RingCorrelation | None
+    halves: tuple[Canvas, ...] = ()
 
 
 def refine_scan(
@@ -64,12 +66,15 @@ def refine_scan(
 
     Raises:
         ConfigError: the device does not exist, or there are fewer patterns than processes.
+        DataError: halves are requested and the positions span too few pixels to correlate them.
         RankError: a process was lost, or differs from the others.
     """
     settings, trainer = settings or RefineSettings(), trainer or TrainerSettings()
     ranks = find_ranks(trainer)
     place = find_rank_device(device, trainer, ranks)
     check_enough(ranks, len(scan) // 2 if halves else len(scan), "patterns")
+    if halves:
+        find_middle(scan.positions_px)
     if scan.probe is not None and not is_launched():
         replace(settings, method=choose_method(settings, scan)).warn_unused()
     if not ranks.started:
@@ -95,7 +100,7 @@ def _refine(
     metrics |= evaluate(scan, solution.canvas, solution.probe, device=place, ranks=ranks, held_out=settings)
     verdict = judge(scan, solution.probe, Residual(metrics["R"], metrics["R_floor"]), None, ranks)
     metrics |= verdict.figures
-    resolution = None
+    resolution, parted = None, tuple[Canvas, ...]()
     if halves:
         order = np.random.default_rng(settings.seed).permutation(len(scan))
         parts = [scan.take(np.sort(order[start::2])) for start in (0, 1)]
@@ -106,15 +111,7 @@ def _refine(
             detector_centre=False,
             probe_guess="given",
         )
-        solutions = [refine(part, alone, device=place, ranks=ranks) for part in parts]
-        resolution = ring_correlation(*(_cut_middle(scan, half) for half in solutions))
+        parted = tuple(refine(part, alone, device=place, ranks=ranks).canvas for part in parts)
+        resolution = ring_correlation(*(cut_middle(scan.positions_px, half) for half in parted))
         metrics["frc_half_bit_nyquist"] = resolution.crossing
-    return Refinement(given, solution, metrics, verdict, resolution)
-
-
-def _cut_middle(scan: Scan, solution: Solution) -> NDArray[np.complex64]:
-    """Cut the square in the middle of the scan, which is illuminated everywhere."""
-    positions = scan.positions_px
-    side = int(np.ptp(positions, axis=0).min() * 0.75) // 2 * 2
-    corner = np.round((positions.min(axis=0) + positions.max(axis=0)) / 2) - side // 2
-    return solution.canvas.cut_window((float(corner[0]), float(corner[1])), (side, side))
+    return Refinement(given, solution, metrics, verdict, resolution, parted)
