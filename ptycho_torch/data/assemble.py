@@ -58,7 +58,8 @@ def assemble(recording: Recording, settings: DataSettings, probe: NDArray[Any] |
     )
     if flat is not None:
         good &= flat > 0
-    found = survey(stack, ~good, settings.saturation, name)
+    is_amplitude = "amplitude" in (settings.units, recording.units)
+    found = survey(stack, ~good, settings.saturation, name, squared=is_amplitude)
     good &= ~found.bad
     units = _choose_units(recording, settings, found)
     is_centred = _is_centred(recording, settings, found, units)

@@ -50,7 +50,8 @@ def read_counts(stack: PatternStack, found: Survey, conversion: Conversion, name
 def _keep_in_file(stack: PatternStack, found: Survey, conversion: Conversion, name: str) -> StoredCounts:
     """Counts that are converted whenever they are read; a second reading measures them if the survey could not."""
     wanted = conversion.settings.photons
-    if conversion.changes_photons or found.bad.any() or found.has_noise_below_zero or wanted is not None:
+    is_measured = found.is_whole and not found.bad.any() and not found.has_noise_below_zero
+    if conversion.changes_photons or not is_measured or wanted is not None:
         photons, highest = _measure(stack, found, conversion, name)
     else:
         photons, highest = found.sums, found.largest

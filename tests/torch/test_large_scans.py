@@ -24,6 +24,7 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import OutputError, ScanFileError
 from ptycho_torch.evaluate.scores import evaluate
 from ptycho_torch.formats import read_one_scan
+from ptycho_torch.formats.find import WRITERS
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve.scan_model import ScanModel
 from ptycho_torch.solve.solve import refine
@@ -40,6 +41,7 @@ from ptycho_torch.config import RefineSettings
 from ptycho_torch.evaluate.verdict import judge
 from ptycho_torch.evaluate.residual import Residual
 from ptycho_torch.formats import read_one_scan
+from ptycho_torch.formats.find import WRITERS
 from ptycho_torch.solve.least_squares import LeastSquares
 from ptycho_torch.solve.scan_model import ScanModel
 scan = read_one_scan(sys.argv[1])
@@ -148,6 +150,14 @@ def test_results_are_those_of_counts_in_memory(layout: str, method: Any, places:
             for scan in (stored, held)
         ]
         assert figures[0] == figures[1]
+
+
+@pytest.mark.parametrize("ending", [".npz", ".cxi"])
+def test_a_scan_in_a_file_is_written_to_others(ending: str, places: Scan, tmp_path: Path) -> None:
+    written, path = write(tmp_path / "scan.h5", places, PATTERNS)
+    copy = tmp_path / f"copy{ending}"
+    WRITERS[ending](read_one_scan(path), copy)
+    np.testing.assert_array_equal(np.asarray(read_one_scan(copy).counts), written)
 
 
 def test_memory_does_not_grow_with_the_number_of_patterns(places: Scan, tmp_path: Path) -> None:
