@@ -1,4 +1,4 @@
-"""`evaluate`: the figures of merit of a result on a scan, also on one that it was not made from."""
+"""`evaluate`: the final report of a result of any program on a scan, also on one that it was not made from."""
 
 from __future__ import annotations
 
@@ -19,11 +19,25 @@ SECTIONS = ("data",)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument(
+    group = parser.add_argument_group("Result")
+    group.add_argument(
         "--result",
         type=Path,
         metavar="PATH",
-        help="folder of a result with object.npz and probe.npy, or an object.npz, to which the scan's probe belongs",
+        help="folder of a run, or the result of any program: NPZ, NPY, product of Ptychodus, .ptyr, HDF5 of PtyRAD, "
+        ".mat of PtychoShelves; without a probe in it, that of the scan is taken",
+    )
+    group.add_argument(
+        "--truth",
+        type=Path,
+        metavar="FILE",
+        help="true object, or a better result, to compare with (default: that of the scan, if it has one)",
+    )
+    group.add_argument(
+        "--half",
+        type=Path,
+        metavar="PATH",
+        help="result of the other half of the data, if --result is of one half: gives the resolution",
     )
     add_run_options(parser, "evaluation_outputs")
 
@@ -35,17 +49,23 @@ def run(arguments: argparse.Namespace) -> int:
         print_config(data=reading)
         return 0
     if arguments.result is None:
-        raise ConfigError("--result is missing; it must name the folder of a result, or its object.npz")
+        raise ConfigError("--result is missing; it must name the folder or the file of a result")
     (scan,) = read_input(arguments, reading)
     prepare_run(arguments)
     from ptycho_torch.formats import list_scan_files
-    from ptycho_torch.workflows.evaluation import evaluate_result, find_result_files, read_result, write_evaluation
+    from ptycho_torch.formats.results import list_result_files, read_halves, read_result, read_truth
+    from ptycho_torch.workflows.evaluation import evaluate_result, write_evaluation
 
-    result = read_result(arguments.result, scan)
-    files = [*find_result_files(arguments.result), *list_scan_files(arguments.data)]
-    record = start_record(arguments, {"data": reading.to_dict()}, files)
-    found = evaluate_result(result, scan, device=arguments.device)
-    written = write_evaluation(found, result, scan, arguments.output_dir)
+    result = read_result(arguments.result)
+    truth = read_truth(arguments.truth) if arguments.truth else None
+    half = read_result(arguments.half) if arguments.half else None
+    halves = read_halves(arguments.result)
+    # before a folder is made
+    found = evaluate_result(result, scan, truth=truth, half=half, halves=halves, device=arguments.device)
+    named = [place for place in (arguments.result, arguments.truth, arguments.half) if place]
+    files = [file for place in named for file in list_result_files(place)]
+    record = start_record(arguments, {"data": reading.to_dict()}, [*files, *list_scan_files(arguments.data)])
+    written = write_evaluation(found, arguments.output_dir)
     record.finish(results=found.figures, outputs=written)
     print_results(arguments.output_dir, written, {"result": found.figures})
     print(f"verdict: {found.verdict}")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.config import DataSettings
-from ptycho_torch.data.conventions import orient
+from ptycho_torch.data.conventions import LOGARITHMS, orient, undo_logarithm
 from ptycho_torch.data.window import Window
 
 
@@ -21,7 +21,7 @@ class Conversion:
         good: (h, w) False on bad pixels, whose values become 0.
         window: the part of the detector that is used.
         settings: orientation and gain.
-        is_amplitude: whether values are squared.
+        units: of the values: `counts`, `amplitude`, `log` or `log10`.
         has_whole_squares: whether the squares of all values are whole, and rounded.
         dark: (h, w) values that the detector records without light.
         flat: (h, w) relative sensitivity of the detector's pixels.
@@ -32,7 +32,7 @@ class Conversion:
     good: NDArray[np.bool_]
     window: Window
     settings: DataSettings
-    is_amplitude: bool = False
+    units: str = "counts"
     has_whole_squares: bool = False
     dark: NDArray[np.float64] | None = None
     flat: NDArray[np.float64] | None = None
@@ -47,15 +47,17 @@ class Conversion:
     @property
     def changes_photons(self) -> bool:
         """Whether a pattern without bad pixels has other photons after the conversion than before."""
-        is_plain = not self.is_amplitude and self.dark is None and self.flat is None and self.factor is None
+        is_plain = self.units == "counts" and self.dark is None and self.flat is None and self.factor is None
         return not (is_plain and self.settings.gain == 1 and self.window.is_whole)
 
     def correct(self, values: NDArray[Any]) -> NDArray[Any]:
         """Correct stored values (pattern, h, w); noise below zero remains."""
         values = np.where(self.good, values, np.zeros((), values.dtype))
-        if self.is_amplitude:
+        if self.units == "amplitude":
             values = np.square(values, dtype=np.float64)
             values = np.round(values) if self.has_whole_squares else values
+        elif self.units in LOGARITHMS:
+            values = undo_logarithm(values, self.units)
         if self.dark is not None:
             values = np.where(self.good, values - self.dark, 0)
         if self.flat is not None:

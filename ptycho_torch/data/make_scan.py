@@ -100,6 +100,7 @@ def finish_scan(
     source: ScanSource | None,
     stored_as: str,
     geometry: Geometry | None = None,
+    numbers: NDArray[np.int64] | None = None,
 ) -> Scan:
     """Make a scan of photon counts, positions in pixels and what belongs to them; see `make_scan`.
 
@@ -109,6 +110,7 @@ def finish_scan(
         illuminated = find_illuminated_patterns(sum_photons(counts, good_pixels), name)
         if len(illuminated) < len(counts):
             counts, positions_px = take_counts(counts, illuminated), positions_px[illuminated]
+            numbers = None if numbers is None else numbers[illuminated]
     truth = None
     if true_object is not None:
         truth = _choose_truth(true_object, positions_px, counts.shape[-1], name, may_be_small=object_may_be_small)
@@ -124,6 +126,7 @@ def finish_scan(
         background=background,
         stored_as=stored_as,
         geometry=geometry or Geometry(),
+        numbers=numbers,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho_torch.data.conventions import find_factor, scale_dose, warn_of_normalisation
+from ptycho_torch.data.conventions import LOGARITHMS, find_factor, scale_dose, warn_of_normalisation
 from ptycho_torch.data.conversion import Conversion
 from ptycho_torch.data.recording import PatternStack
 from ptycho_torch.data.stored_counts import CountsFile, StoredCounts, is_held
@@ -43,8 +43,9 @@ def read_counts(stack: PatternStack, found: Survey, conversion: Conversion, name
             counts[part] = values
         reading.warn(float(counts.sum(dtype=np.float64)), name)
         return scale_dose(counts, conversion.settings, name)
-    kept = _keep_in_file(stack, found, conversion, name) if stack.rows is not None else None
-    return (kept or _convert_to_file(stack, found, conversion, name)).as_array()
+    # the logarithms of a few patterns alone do not tell whether all counts were whole
+    can_stay = stack.rows is not None and conversion.units not in LOGARITHMS
+    return (_keep_in_file if can_stay else _convert_to_file)(stack, found, conversion, name).as_array()
 
 
 def _keep_in_file(stack: PatternStack, found: Survey, conversion: Conversion, name: str) -> StoredCounts:
@@ -108,9 +109,11 @@ def _measure(
 
 def _choose_type(found: Survey, conversion: Conversion) -> np.dtype[Any]:
     """The smallest type in which counts are exact."""
-    is_whole = conversion.has_whole_squares if conversion.is_amplitude else found.is_whole
-    highest = (found.largest**2 if conversion.is_amplitude else found.largest) * conversion.window.bin**2
-    is_scaled = any(part is not None for part in (conversion.dark, conversion.flat, conversion.factor))
+    is_squared = conversion.units == "amplitude"
+    is_whole = conversion.has_whole_squares if is_squared else found.is_whole
+    highest = (found.largest**2 if is_squared else found.largest) * conversion.window.bin**2
+    has_factors = any(part is not None for part in (conversion.dark, conversion.flat, conversion.factor))
+    is_scaled = has_factors or conversion.units in LOGARITHMS
     if is_scaled or conversion.settings.gain != 1 or not is_whole or round(highest) > np.iinfo(np.uint16).max:
         return np.dtype(np.float32)
     return np.min_scalar_type(round(highest))
@@ -141,5 +144,5 @@ class _Reading:
             share = 100 * self._clipped / max(total, 1e-300)
             _log.warning("%s: negative values, %.2g %% of the sum of the others, are set to zero", name, share)
         conversion = self._conversion
-        if conversion.is_amplitude and not conversion.has_whole_squares and conversion.settings.photons is None:
+        if conversion.units == "amplitude" and not conversion.has_whole_squares and conversion.settings.photons is None:
             warn_of_normalisation(name)

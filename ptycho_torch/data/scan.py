@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.conventions import SMALLEST_PATCH_PX
 from ptycho_torch.data.geometry import Geometry
-from ptycho_torch.data.stored_counts import StoredCounts, find_extremes, sum_photons, take_counts
+from ptycho_torch.data.stored_counts import StoredCounts, find_extremes, measure_mean, sum_photons, take_counts
 from ptycho_torch.errors import DataError
+
+if TYPE_CHECKING:
+    from ptycho_torch.pictures.figure import Picture
 
 LARGEST_PHOTONS_PER_PIXEL = 1e12
 _TYPES = {
@@ -31,9 +34,19 @@ class ScanSource(Protocol):
     """What a scan was read from, if it has its own form of results."""
 
     def write_result(
-        self, folder: Path, canvas: Canvas, probe: NDArray[np.complex64], losses: Sequence[float]
+        self,
+        folder: Path,
+        canvas: Canvas,
+        probe: NDArray[np.complex64],
+        losses: Sequence[float],
+        *,
+        given_px: NDArray[np.float64],
+        refined_px: NDArray[np.float64],
     ) -> dict[str, Path]:
-        """Write an object, its probe (mode, h, w) and one loss per epoch; returns the paths by their contents."""
+        """Write an object, its probe (mode, h, w), one loss per epoch and the positions (pattern, 2) after refinement.
+
+        `given_px` are the positions that the scan was read with. Returns the paths by their contents.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +66,7 @@ class Scan:
         stored_as: what the patterns were converted from, `counts` or `amplitude`.
         source: what the scan was read from, if results can be written in the same form.
         geometry: wavelength, distance and size of a detector pixel, as far as they are known.
+        numbers: (pattern,) number of each pattern in the file, from 0; None if they were not read from one.
     """
 
     counts: NDArray[np.float32]
@@ -66,6 +80,7 @@ class Scan:
     stored_as: str = "counts"
     source: ScanSource | None = None
     geometry: Geometry = field(default_factory=Geometry)
+    numbers: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         """Make every array read-only; raise DataError if one has an unusable shape, size or value."""
@@ -106,6 +121,34 @@ class Scan:
             return self.photons_per_pattern
         return self.photons_per_pattern - float(self.background.sum(where=self.good_pixels, dtype=np.float64))
 
+    def plot(self) -> Picture:
+        """Draw the mean pattern, the positions and the probe."""
+        # not at the top: matplotlib takes longer to load than a scan to read
+        from ptycho_torch.pictures.scan_figure import draw_scan  # noqa: PLC0415
+
+        mean = np.where(self.good_pixels, measure_mean(self.counts), np.nan)
+        return draw_scan(mean, self.positions_px, self.probe, self.pixel_m, self.name)
+
+    def _repr_html_(self) -> str:
+        """Numbers and picture, as notebooks show them."""
+        from ptycho_torch.pictures.figure import embed_figure  # noqa: PLC0415 - as in plot
+        from ptycho_torch.pictures.table import make_table  # noqa: PLC0415 - as in plot
+
+        rows, columns = np.ptp(self.positions_px, axis=0).tolist()
+        described = {
+            "scan": self.name,
+            "patterns": f"{len(self)} of {self.patch_px} × {self.patch_px} px",
+            "photons per pattern": f"{self.photons_per_pattern:.4g}",
+            "bad pixels": f"{np.count_nonzero(~self.good_pixels)}",
+            "positions": f"{rows:.4g} rows × {columns:.4g} columns",
+            "object pixel": f"{self.pixel_m * 1e9:.4g} nm" if self.pixel_m is not None else "unknown",
+            "probe modes": f"{0 if self.probe is None else len(self.probe)}",
+            "true object": "no" if self.truth is None else "yes",
+        }
+        return make_table(described.items()) + embed_figure(
+            self.plot(), f"mean pattern, positions, probe of {self.name}"
+        )
+
     def require_object(self) -> Canvas:
         """Return the true object for a training.
 
@@ -131,7 +174,9 @@ class Scan:
 
     def take(self, patterns: NDArray[np.int64] | slice) -> Scan:
         """Take some of the patterns, in the given order, with their positions."""
-        return replace(self, counts=take_counts(self.counts, patterns), positions_px=self.positions_px[patterns])
+        numbers = None if self.numbers is None else self.numbers[patterns]
+        counts = take_counts(self.counts, patterns)
+        return replace(self, counts=counts, positions_px=self.positions_px[patterns], numbers=numbers)
 
     def _check_values(self) -> None:
         counts = self.counts

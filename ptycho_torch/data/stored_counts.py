@@ -131,6 +131,17 @@ def find_extremes(counts: NDArray[np.float32]) -> tuple[float, float]:
     return float(counts.min()), float(counts.max())
 
 
+def measure_mean(counts: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Mean pattern (N, N), also of stored counts."""
+    stored: Any = counts
+    if not isinstance(stored, StoredCounts):
+        return counts.mean(axis=0, dtype=np.float64)
+    total = np.zeros(stored.shape[1:])
+    for _, part in read_parts(stored):
+        total += part.sum(axis=0, dtype=np.float64)
+    return total / len(stored)
+
+
 def sum_photons(counts: NDArray[np.float32], good_pixels: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Photons (pattern,) of each pattern on good pixels, also of stored counts."""
     stored: Any = counts

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from matplotlib import image as matplotlib_image
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ptycho_torch.evaluate.objects import PhasePlane, find_phase_plane, match_factor, remove_ramp
-from ptycho_torch.pictures.figure import DPI, PANEL_INCH, make_figure, save_figure
+from ptycho_torch.pictures.figure import DPI, PANEL_INCH, Picture, make_figure, save_figure
 from ptycho_torch.pictures.image import draw_image, draw_scale_bar
 from ptycho_torch.storage.writing import write_atomically
 
@@ -61,7 +60,7 @@ def save_object(
     return paths
 
 
-def draw_grey(values: NDArray[Any], mask: NDArray[np.bool_], label: str, pixel_m: float | None) -> Figure:
+def draw_grey(values: NDArray[Any], mask: NDArray[np.bool_], label: str, pixel_m: float | None) -> Picture:
     """Draw an image in grey with its colour bar and scale bar, at least one pixel of the screen per pixel."""
     part = _find_extent(mask)
     shape = values[part].shape
@@ -108,7 +107,7 @@ def draw_comparison(
     mask: NDArray[np.bool_],
     title: str,
     pixel_m: float | None = None,
-) -> Figure:
+) -> Picture:
     """Draw objects side by side, amplitude above phase, with the coverage last.
 
     All panels are scaled to the first one by a complex factor, share its grey scale, and lose the phase ramp that they

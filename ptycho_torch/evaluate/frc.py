@@ -57,7 +57,8 @@ def ring_correlation(first: Image, second: Image) -> RingCorrelation:
     windowed towards their edges. Two constant images correlate perfectly without any meaning: look at the images too.
     """
     mask = np.ones(first.shape, bool)
-    second = remove_ramp(register(remove_ramp(second, first, mask), first), first, mask)
+    level = remove_ramp(second, first, mask)
+    second = remove_ramp(move(level, measure_shift(level, first)), first, mask)
     taper = tukey(first.shape[0], _WINDOW_TAPER)[:, None] * tukey(first.shape[1], _WINDOW_TAPER)
     spectra = [_to_spectrum((image - image.mean()) * taper) for image in (first, second)]
     frequency = np.hypot(np.fft.fftfreq(first.shape[0])[:, None], np.fft.fftfreq(first.shape[1]))
@@ -101,10 +102,9 @@ def cut_middle(positions_px: NDArray[np.float64], canvas: Canvas) -> NDArray[np.
     return canvas.cut_window(corner, (side, side))
 
 
-def register(image: Image, reference: Image) -> Image:
-    """Shift an image onto the reference by `measure_shift`; pixels wrap around the edges."""
-    shifted: Image = _to_image(fourier_shift(_to_spectrum(image), measure_shift(image, reference)))
-    return shifted
+def move(image: Image, shift_px: tuple[float, float]) -> Image:
+    """Shift an image by rows and columns, also by fractions of a pixel; pixels wrap around the edges."""
+    return _to_image(fourier_shift(_to_spectrum(image), shift_px))
 
 
 def measure_shift(image: Image, reference: Image) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 from pathlib import Path
 
@@ -15,9 +16,16 @@ PANEL_INCH = 2.9
 DPI = 110
 
 
-def make_figure(columns: float, rows: float) -> Figure:
+class Picture(Figure):
+    """A figure that notebooks show without matplotlib's own setup."""
+
+    def _repr_png_(self) -> bytes:
+        return encode_png(self)
+
+
+def make_figure(columns: float, rows: float) -> Picture:
     """Make a figure with room for so many panels, laid out so that nothing overlaps."""
-    figure = Figure(figsize=(columns * (PANEL_INCH + 0.9), rows * PANEL_INCH + 0.6), layout="constrained")
+    figure = Picture(figsize=(columns * (PANEL_INCH + 0.9), rows * PANEL_INCH + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
@@ -43,4 +51,4 @@ def embed_figure(figure: Figure, alternative: str) -> str:
 def embed_png(picture: bytes, alternative: str) -> str:
     """A PNG file as an HTML element that contains it."""
     coded = base64.b64encode(picture).decode("ascii")
-    return f'<img alt="{alternative}" src="data:image/png;base64,{coded}">'
+    return f'<img alt="{html.escape(alternative)}" src="data:image/png;base64,{coded}">'

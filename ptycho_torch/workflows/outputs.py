@@ -16,13 +16,12 @@ from ptycho_torch.evaluate.objects import find_phase_plane
 from ptycho_torch.evaluate.patterns import compare_typical_pattern
 from ptycho_torch.evaluate.scores import find_illuminated_area, sum_illumination
 from ptycho_torch.formats.npz import write_object
+from ptycho_torch.formats.results import HALF_NAMES
 from ptycho_torch.pictures.figure import save_figure
 from ptycho_torch.solve.scan_model import Solution
 from ptycho_torch.storage.writing import write_atomically, write_json
 from ptycho_torch.workflows.reconstruction import Reconstruction
 from ptycho_torch.workflows.refinement import Refinement
-
-HALF_NAMES = ("half_1", "half_2")
 
 
 def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str, str]:
@@ -37,7 +36,7 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
     plane = find_phase_plane(canvas.pixels, mask)
     amplitude, phase = save_object(canvas.pixels, folder, mask, plane, scan.pixel_m)
     paths = {"object": folder / "object.npz", "probe": folder / "probe.npy"}
-    write_object(canvas, paths["object"], plane.to_array())
+    write_object(canvas, paths["object"], plane.to_array(), interrupted=result.interrupted)
     with write_atomically(paths["probe"]) as file:
         np.save(file, probe)
     if isinstance(result, Reconstruction):
@@ -46,15 +45,19 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
         with write_atomically(paths["prediction"]) as file:
             np.savez_compressed(file, patches=result.sample, patterns=result.sample_patterns)
     paths |= {"metrics": folder / "metrics.json", "comparison": folder / "comparison.png"}
-    write_json(_collect_metrics(result), paths["metrics"])
+    mark = {"interrupted": result.interrupted} if result.interrupted else {}
+    write_json(_collect_metrics(result) | mark, paths["metrics"])
     title = f"{scan.name}: {len(scan)} patterns of {scan.patch_px}², {scan.photons_per_pattern:.3g} photons each"
+    if result.interrupted:
+        title += f"; interrupted by {result.interrupted}"
     save_comparison(_make_panels(result), illumination, mask, title, paths["comparison"], scan.pixel_m)
     paths |= {"amplitude": amplitude, "phase": phase, "fit": folder / "fit.png"}
     save_figure(draw_result_fit(result), paths["fit"])
     paths |= _write_halves(result, folder)
-    paths |= _write_positions(result.scan.positions_px, scan.positions_px, folder)
+    positions = {"given_px": result.scan.positions_px, "refined_px": scan.positions_px}
+    paths |= _write_positions(**positions, folder=folder)
     if scan.source is not None:
-        paths |= scan.source.write_result(folder, canvas, probe, result.solution.errors)
+        paths |= scan.source.write_result(folder, canvas, probe, result.solution.errors, **positions)
     return {name: path.name for name, path in paths.items()}
 
 
@@ -76,20 +79,20 @@ def draw_result_fit(result: Reconstruction | Refinement) -> Figure:
 def _write_halves(result: Reconstruction | Refinement, folder: Path) -> dict[str, Path]:
     """Write the objects of the two halves of a scan, if they were reconstructed."""
     halves = result.halves if isinstance(result, Refinement) else ()
-    paths = {name: folder / f"{name}.npz" for name in HALF_NAMES[: len(halves)]}
+    paths = {Path(name).stem: folder / name for name in HALF_NAMES[: len(halves)]}
     for path, half in zip(paths.values(), halves, strict=True):
         write_object(half, path)
     return paths
 
 
-def _write_positions(given_px: NDArray[np.float64], found_px: NDArray[np.float64], folder: Path) -> dict[str, Path]:
+def _write_positions(given_px: NDArray[np.float64], refined_px: NDArray[np.float64], folder: Path) -> dict[str, Path]:
     """Write positions that were refined, with a picture; nothing if they were not."""
-    if np.array_equal(given_px, found_px):
+    if np.array_equal(given_px, refined_px):
         return {}
     paths = {"positions": folder / "positions.npz", "positions_picture": folder / "positions.png"}
     with write_atomically(paths["positions"]) as file:
-        np.savez_compressed(file, given_px=given_px, refined_px=found_px)
-    save_displacements(given_px, found_px, paths["positions_picture"])
+        np.savez_compressed(file, given_px=given_px, refined_px=refined_px)
+    save_displacements(given_px, refined_px, paths["positions_picture"])
     return paths
 
 
