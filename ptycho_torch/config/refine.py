@@ -64,7 +64,9 @@ class RefineSettings(Settings):
         help="find by how many pixels the patterns are displaced on the detector; kept only if held-out pixels are "
         "predicted better",
     )
-    batches: int = setting(16, at_least=1, help="random mini-batches per epoch")
+    batches: int | None = setting(
+        None, at_least=1, help="random mini-batches per epoch; by default 16, more from 2,048 patterns on"
+    )
     probe_start: float = setting(
         0.1, at_least=0, at_most=1, help="share of the epochs after which the probe is refined too; 1 keeps it fixed"
     )
