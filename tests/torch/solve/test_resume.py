@@ -18,8 +18,8 @@ from ptycho_torch.solve.solve import refine
 
 CASES: dict[str, dict[str, Any]] = {
     "least squares": {"method": "least_squares"},
-    "poisson after least squares": {"method": "poisson", "epochs": 9},
-    "auto": {"epochs": 9},
+    "poisson after least squares": {"method": "poisson", "epochs": 6},
+    "auto": {"epochs": 6},
     "no held-out pixels": {"held_out": 0.0},
     "three modes": {"probe_modes": 3},
     "fixed probe": {"probe_start": 1.0},
@@ -67,11 +67,11 @@ def displaced_scan(small_scan: Scan) -> Scan:
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_lost_run_goes_on_to_the_same_result(case: str, displaced_scan: Scan, tmp_path: Path) -> None:
-    asked: dict[str, Any] = {"epochs": 6, "batches": 4, **CASES[case]}
+    asked: dict[str, Any] = {"epochs": 4, "batches": 2, **CASES[case]}
     settings = RefineSettings(**asked)
     whole = Ending(tmp_path / "whole")
     wanted = refine(displaced_scan, settings, stage=whole.stage)
-    for last in sorted({1, whole.reached // 2, whole.reached - 1, whole.reached}):
+    for last in (whole.reached // 3, whole.reached - 1):
         folder = tmp_path / str(last)
         with pytest.raises(Lost):
             refine(displaced_scan, settings, stage=Ending(folder, last).stage)
