@@ -15,7 +15,13 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.training.fit import TrainingResult, fit
 
 SETTINGS = TrainingSettings(
-    group_size=4, batch_size=2, warmup_steps=0, learning_rate=3e-3, schedule="constant", validation_share=0.5, patience=3
+    group_size=4,
+    batch_size=2,
+    warmup_steps=0,
+    learning_rate=3e-3,
+    schedule="constant",
+    validation_share=0.5,
+    patience=3,
 )
 
 
