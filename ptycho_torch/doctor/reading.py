@@ -17,6 +17,7 @@ from ptycho_torch.doctor.change import CLASSES, Change, to_matrix
 from ptycho_torch.doctor.diagnosis import Finding, Sureness
 from ptycho_torch.doctor.search import (
     BETTER,
+    SAME,
     Option,
     Search,
     find_equals,
@@ -41,8 +42,6 @@ _FINE_FACTORS = (0.92, 0.96, 1.04, 1.08)
 _LEAST_DISPLACEMENT_PX = 3
 _NOT_WORSE = 1.02
 _MUCH_WORSE = 1.1
-# so small a difference of what is left tells nothing
-_SAME = 0.02
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def _choose_orientation(search: Search, options: list[Option]) -> Option | None:
     if not options or not is_better(options[0].trial, search.trial):
         return None
     best = options[0]
-    rivals = [o for o in options[1:] if _left(best) > BETTER * _left(o) or _left(o) < _left(best) + _SAME]
+    rivals = [o for o in options[1:] if _left(best) > BETTER * _left(o) or _left(o) < _left(best) + SAME]
     # a round probe does not tell turned patterns from positions that are turned the other way
     if len(rivals) > 1 or (rivals and _turns_positions(rivals[0]) == _turns_positions(best)):
         return None
