@@ -36,7 +36,7 @@ CLIENT_PATHS = ("api", "config.legacy", "config_params", "lightning_utils", "mod
 # what each folder may import beside this package and the standard library
 LIBRARIES: dict[str, set[str]] = {
     "storage": {"numpy", "h5py", "hdf5plugin", "filelock"},
-    "pictures": {"numpy", "matplotlib"},
+    "pictures": {"numpy", "matplotlib", "PIL"},
     "physics": {"torch", "jaxtyping"},
     "networks": {"torch", "jaxtyping"},
     "data": {"numpy", "scipy"},

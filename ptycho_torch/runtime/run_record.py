@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ptycho_torch.errors import OutputError
+from ptycho_torch.runtime.logs import write_log
 from ptycho_torch.runtime.requirements import DISTRIBUTION, find_requirements
 from ptycho_torch.storage.untrusted import explain_damage
 from ptycho_torch.storage.writing import write_json
@@ -72,6 +73,7 @@ class RunRecord:
             "inputs": [{"path": str(path), "sha256": hash_file(path)} for path in inputs],
         }
         write_json(self._values, self._path)
+        write_log(folder)
 
     def finish(self, **results: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
         """Mark the run as finished and add its results."""
