@@ -7,7 +7,7 @@ NOX := $(VENV)/bin/python -m nox
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test runners integration red green evidence site lint types ptychodus ptychodus_short torch_free coverage package changelog hooks clean
+.PHONY: help demo test runners integration red green evidence evidence_site site lint types ptychodus ptychodus_short torch_free coverage package changelog hooks clean
 
 help: ## show this list
 	@grep -hE '^[a-z_]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z_]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -41,8 +41,11 @@ green: $(STAMP) ## record a GREEN through redgreen: make green S=SELECTOR (witho
 evidence: $(STAMP) ## check registry, sealed reports, ledger and generated documents
 	@$(NOX) -s evidence
 
-site: $(STAMP) ## the recorded runs as a static site in .redgreen/site/
-	@$(NOX) -s site
+evidence_site: $(STAMP) ## the recorded runs as a static site in .redgreen/site/
+	@$(NOX) -s evidence_site
+
+site: $(STAMP) ## the documentation site in build/site/html/, the tutorials executed
+	@TORCH_INDEX=$(TORCH_INDEX) $(NOX) -s site
 
 lint: $(STAMP) ## ruff
 	@$(NOX) -s lint

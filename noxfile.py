@@ -130,6 +130,22 @@ def torch_free(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="venv", reuse_venv=True)
+def site(session: nox.Session) -> None:
+    """Build the documentation site in build/site/html and execute the tutorials; arguments go to make_site.py."""
+    index = ["--index-url", os.environ["TORCH_INDEX"]] if os.environ.get("TORCH_INDEX") else []
+    _install(session, "torch-complete", *index, "torch", constraints=("constraints.txt",))
+    _install(session, "complete", "--editable", ".[docs]", constraints=("constraints.txt",))
+    session.run("python", "docs/site/make_site.py", *session.posargs)
+
+
+@nox.session
+def pictures(session: nox.Session) -> None:
+    """Draw the pictures of docs/troubleshooting.md and docs/gallery.md anew."""
+    session.run("python", "docs/site/symptoms.py")
+    session.run("python", "docs/site/gallery.py")
+
+
+@nox.session(venv_backend="venv", reuse_venv=True)
 def build(session: nox.Session) -> None:
     """Build sdist and wheel into dist/ and check their contents."""
     _install(session, "complete", *PROJECT["optional-dependencies"]["release"], constraints=("constraints.txt",))
@@ -229,7 +245,7 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session
-def site(session: nox.Session) -> None:
+def evidence_site(session: nox.Session) -> None:
     """Write the static site of the recorded runs to .redgreen/site/; arguments go to `redgreen site`."""
     redgreen(session, "site", *session.posargs)
 

@@ -56,6 +56,12 @@ class Command:
         """The figure of the run record by which runs of this command are compared; None without one."""
         return getattr(self.module, "METRIC", None)
 
+    def make_parser(self) -> Parser:
+        """Make the parser of the command as a program of its own."""
+        parser = Parser(prog=f"ptycho-torch {self.name}", description=self.summary)
+        self.module.add_arguments(parser)
+        return parser
+
     @cached_property
     def _parser(self) -> _ValueParser:
         parser = _ValueParser(prog=self.name)

@@ -11,6 +11,7 @@ from ptycho_torch.cli.options import add_settings, collect_settings
 from ptycho_torch.cli.shared import (
     HARDWARE,
     add_run_options,
+    add_saving,
     locate_model,
     prepare_run,
     read_input,
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bundle of a trained network, or folder with wts.h5.zip",
     )
     add_run_options(parser, "inference_outputs")
+    add_saving(parser)
     add_settings(parser, InferenceSettings)
     add_settings(parser, RefineSettings, prefix="polish_")
     add_settings(parser, TrainerSettings, only=HARDWARE)
@@ -64,23 +66,26 @@ def run(arguments: argparse.Namespace) -> int:
     if scan is None:
         print_config(data=reading, inference=inference, refine=polish, trainer=trainer)
         return 0
-    from ptycho_torch.workflows.reconstruction import check_size, reconstruct_scan
+    from ptycho_torch.workflows.reconstruction import check_size, describe_inference, reconstruct_scan
 
     check_size(trained, scan)
+    probe = scan.probe if arguments.probe else None
     return record_result(
         arguments,
         {"data": reading, "inference": inference, "refine": polish},
         trainer,
         [source],
-        lambda: reconstruct_scan(
+        describe_inference(trained, scan, probe, inference, polish),
+        lambda saving: reconstruct_scan(
             trained,
             scan,
             inference=inference,
             polish=polish,
-            probe=scan.probe if arguments.probe else None,
+            probe=probe,
             device=arguments.device,
             trainer=trainer,
             progress=None if arguments.quiet else show_progress,
+            saving=saving,
         ),
     )
 

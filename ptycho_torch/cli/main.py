@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 
 import ptycho_torch
-from ptycho_torch.cli import completion, convert, preflight, repeat, report_problem
+from ptycho_torch.cli import completion, convert, doctor, preflight, repeat, report_problem
 from ptycho_torch.cli.command import Command
 from ptycho_torch.cli.commands import COMMANDS
 from ptycho_torch.cli.completion import complete
@@ -24,12 +24,20 @@ _log = logging.getLogger(__name__)
 
 _COMMANDS = {
     **COMMANDS,
+    "doctor": Command(
+        "doctor", doctor, "say what is in the file of a scan, what is wrong, and which settings are right"
+    ),
     "convert": Command("convert", convert, "write a scan of any format as NPZ, CXI or NeXus"),
     "preflight": Command("preflight", preflight, "check a training without starting it"),
     "repeat": Command("repeat", repeat, "run again what a record describes, and compare"),
     "report-problem": Command("report-problem", report_problem, "pack what describes a run into a file for a question"),
     "completion": Command("completion", completion, "print the lines that complete commands in a shell"),
 }
+
+
+def list_commands() -> tuple[Command, ...]:
+    """All commands, in the order in which `--help` lists them."""
+    return tuple(_COMMANDS.values())
 
 
 class _Version(argparse.Action):
@@ -46,7 +54,8 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
         command: the command, if the arguments do not begin with it.
 
     Returns:
-        The exit code: 0; 2 for an error that the user can correct; 3 if a reconstruction failed; 130 if interrupted.
+        The exit code: 0; 2 for an error that the user can correct; 3 if a reconstruction failed; 4 and
+        5 for what `doctor` found; 130 if interrupted.
     """
     given = normalise_options(sys.argv[1:] if arguments is None else arguments)
     if command is None:
@@ -56,8 +65,7 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
         for name, known in _COMMANDS.items():
             known.module.add_arguments(choices.add_parser(name, help=known.summary, description=known.summary))
     else:
-        parser = Parser(prog=f"ptycho-torch {command}", description=_COMMANDS[command].summary)
-        _COMMANDS[command].module.add_arguments(parser)
+        parser = _COMMANDS[command].make_parser()
     complete(parser)
     namespace = parser.parse_args(given)
     namespace.command = command or namespace.command

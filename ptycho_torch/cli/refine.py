@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from ptycho_torch.cli.config_file import print_config
 from ptycho_torch.cli.options import add_settings, collect_settings
 from ptycho_torch.cli.shared import (
     HARDWARE,
     add_run_options,
+    add_saving,
     prepare_run,
     read_input,
     record_result,
     show_progress,
 )
 from ptycho_torch.config import DataSettings, RefineSettings, TrainerSettings
+
+if TYPE_CHECKING:
+    from ptycho_torch.runtime.saved_state import Saving
 
 # the figure of the run record that compares runs
 METRIC = "R"
@@ -25,6 +30,7 @@ SECTIONS = ("data", "refine", "trainer")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     add_run_options(parser, "refine_outputs")
+    add_saving(parser)
     parser.add_argument(
         "--halves", action="store_true", help="also reconstruct two halves of the scan and estimate the resolution"
     )
@@ -42,11 +48,12 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     (scan,) = read_input(arguments, reading)
     prepare_run(arguments)
-    from ptycho_torch.workflows.refinement import Refinement, refine_scan
+    from ptycho_torch.workflows.refinement import Refinement, describe_refinement, refine_scan
 
-    def reconstruct() -> Refinement:
+    def reconstruct(saving: Saving) -> Refinement:
         progress = None if arguments.quiet else show_progress("refine", settings.epochs, "epoch")
-        options = {"halves": arguments.halves, "trainer": trainer, "progress": progress}
+        options = {"halves": arguments.halves, "trainer": trainer, "progress": progress, "saving": saving}
         return refine_scan(scan, settings, device=arguments.device, **options)
 
-    return record_result(arguments, {"data": reading, "refine": settings}, trainer, [], reconstruct)
+    description = describe_refinement(scan, settings)
+    return record_result(arguments, {"data": reading, "refine": settings}, trainer, [], description, reconstruct)

@@ -13,7 +13,8 @@ from ptycho_torch.cli.commands import COMMANDS
 from ptycho_torch.cli.options import parse_share
 from ptycho_torch.cli.shared import add_quiet, prepare_run
 from ptycho_torch.errors import ConfigError, OutputError
-from ptycho_torch.runtime.run_record import RECORD_NAME, find_commit, find_versions, hash_file, read_record
+from ptycho_torch.runtime.run_record import find_commit, find_versions, hash_file, read_record
+from ptycho_torch.storage.writing import RECORD_NAME
 
 _log = logging.getLogger(__name__)
 # where a command writes: a folder, or a file

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ptycho_torch.cli.options import add_config, add_settings, restore_names
-from ptycho_torch.config import DataSettings, TrainerSettings
+from ptycho_torch.config import DataSettings, RefineSettings, TrainerSettings
 from ptycho_torch.config.fields import Settings
 from ptycho_torch.errors import ConfigError, require_torch
 from ptycho_torch.runtime.device_name import check_device_name
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ptycho_torch.data.scan import Scan
     from ptycho_torch.runtime.progress import Progress
     from ptycho_torch.runtime.run_record import RunRecord
+    from ptycho_torch.runtime.saved_state import Saving
     from ptycho_torch.workflows.reconstruction import Reconstruction
     from ptycho_torch.workflows.refinement import Refinement
 
@@ -89,6 +90,22 @@ def add_output(parser: argparse.ArgumentParser, default: str) -> None:
     group.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in the folder")
 
 
+def add_resume(parser: argparse.ArgumentParser) -> None:
+    """Add the option to go on with a run that was ended."""
+    parser.add_argument("--resume", action="store_true", help="continue the run in the output folder")
+
+
+def add_saving(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a reconstruction that is saved as it goes."""
+    add_resume(parser)
+    parser.add_argument(
+        "--live",
+        type=_parse_epochs,
+        metavar="EPOCHS",
+        help="draw object, probe and R into live.png after every so many epochs",
+    )
+
+
 def add_quiet(group: argparse._ActionsContainer) -> None:
     """Add the option that suppresses everything but warnings."""
     group.add_argument("--quiet", action="store_true", help="show warnings only, no progress")
@@ -104,6 +121,13 @@ def _parse_device(text: str) -> str:
         return check_device_name(text)
     except ConfigError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _parse_epochs(text: str) -> int:
+    problem = RefineSettings.find_problem("epochs", int(text[:12])) if text.isdecimal() else "it must be an integer"
+    if problem:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number of epochs; it must be at least 1")
+    return int(text)
 
 
 def _parse_threads(text: str) -> int | Literal["free"]:
@@ -141,11 +165,18 @@ def prepare_run(arguments: argparse.Namespace) -> None:
     """Check the output folder without changing it, then set the number of threads that torch will use.
 
     Raises:
-        OutputError: the folder is in use or cannot be written.
+        OutputError: the folder is in use or cannot be written, or contains no run to resume.
+        ConfigError: the run is to be replaced and resumed.
     """
+    from ptycho_torch.runtime.run_record import check_run
     from ptycho_torch.storage.writing import check_folder
 
-    if not is_later_process():
+    is_resumed = getattr(arguments, "resume", False)
+    if is_resumed and arguments.overwrite:
+        raise ConfigError("--resume and --overwrite exclude each other; go on with the run, or replace it")
+    if is_resumed:
+        check_run(arguments.output_dir)
+    elif not is_later_process():
         check_folder(arguments.output_dir, overwrite=arguments.overwrite)
     set_threads(arguments.threads)
 
@@ -157,13 +188,16 @@ def is_later_process() -> bool:
 
 
 def start_record(arguments: argparse.Namespace, settings: Mapping[str, Any], inputs: list[Path]) -> RunRecord:
-    """Check the device, empty the output folder and start the record of the run."""
+    """Check the device, empty the output folder unless its run is resumed, and start the record of the run."""
     from ptycho_torch.runtime.device import find_device
     from ptycho_torch.runtime.run_record import RunRecord
-    from ptycho_torch.storage.writing import prepare_folder
+    from ptycho_torch.storage.writing import prepare_folder, remove_left
 
     find_device(arguments.device)
-    prepare_folder(arguments.output_dir, overwrite=arguments.overwrite)
+    if getattr(arguments, "resume", False):
+        remove_left(arguments.output_dir)
+    else:
+        prepare_folder(arguments.output_dir, overwrite=arguments.overwrite)
     return RunRecord(arguments.output_dir, arguments.command, settings, inputs, options=arguments.asked)
 
 
@@ -172,45 +206,82 @@ def record_result(
     settings: Mapping[str, Settings],
     trainer: TrainerSettings,
     inputs: list[Path],
-    reconstruct: Callable[[], Reconstruction | Refinement],
+    description: Mapping[str, object],
+    reconstruct: Callable[[Saving], Reconstruction | Refinement],
 ) -> int:
     """Reconstruct, write the result and the record of the run, and print metrics and verdict.
 
-    Of several processes only the first one writes and prints.
+    Of several processes only the first one writes and prints. A run that a signal ends leaves the best that it has
+    found, and its state, from which it can be resumed.
 
     Args:
         arguments: the parsed options.
         settings: settings by section, for the record.
         trainer: which processes take part.
         inputs: files that were read, other than those of the scan.
-        reconstruct: called when the output folder is ready.
+        description: what a saved state must have in common with this run.
+        reconstruct: called with where to save when the output folder is ready.
 
     Returns:
-        The exit code: 3 if the reconstruction failed, otherwise 0.
+        The exit code: 3 if the reconstruction failed, 130 or 143 if a signal ended it, otherwise 0.
     """
     from ptycho_torch.formats import list_scan_files
     from ptycho_torch.runtime.device import find_rank_device
+    from ptycho_torch.runtime.interrupts import Interrupted, find_exit_code
     from ptycho_torch.runtime.ranks import find_ranks
+    from ptycho_torch.runtime.run_record import find_end
+    from ptycho_torch.runtime.saved_state import Saving, check_state
     from ptycho_torch.storage.locking import lock_folder
     from ptycho_torch.workflows.outputs import write_result
     from ptycho_torch.workflows.refinement import Refinement
 
+    folder: Path = arguments.output_dir
+    saving = Saving(folder, arguments.resume, arguments.live)
     ranks = find_ranks(trainer)
     find_rank_device(arguments.device, trainer, ranks)  # before a folder is made
     if not ranks.is_first:
-        return 3 if reconstruct().verdict.word == "failed" else 0
-    stored = {name: section.to_dict() for name, section in {**settings, "trainer": trainer}.items()}
-    with lock_folder(arguments.output_dir):
-        record = start_record(arguments, stored, [*inputs, *list_scan_files(arguments.data)])
-        result = reconstruct()
-        files = write_result(result, arguments.output_dir)
-        record.finish(results=result.metrics, outputs=files)
+        return _find_exit_code(reconstruct(saving))
+    stored = {name: section.to_dict() for name, section in settings.items()}
+    files_read = [*inputs, *list_scan_files(arguments.data)]
+    with lock_folder(folder):
+        if arguments.resume:
+            ended = find_end(folder, arguments.command, stored, files_read)
+            if ended:
+                print(f"{folder}: the run has finished; there is nothing to resume")
+                return 3 if ended.get("verdict") == "failed" else 0
+            check_state(saving, description)
+        record = start_record(arguments, {**stored, "trainer": trainer.to_dict()}, files_read)
+        try:
+            result = reconstruct(saving)
+        except Interrupted as interruption:
+            record.finish(status="interrupted")
+            _explain_interruption(arguments, "nothing was found yet")
+            return find_exit_code(interruption.signal_name)
+        files = write_result(result, folder)
+        status = "interrupted" if result.interrupted else "finished"
+        record.finish(status=status, results=result.metrics, outputs=files, verdict=result.verdict.word)
+        if status == "finished":
+            saving.path.unlink(missing_ok=True)
     figures = {"refined": result.metrics} if isinstance(result, Refinement) else result.metrics
-    print_results(arguments.output_dir, files, figures)
+    print_results(folder, files, figures)
     for remark in (*result.solution.corrections, *result.solution.remarks):
         print(f"remark: {remark}")
     print(f"verdict: {result.verdict}")
+    if result.interrupted:
+        _explain_interruption(arguments, "the result is the best that was found so far")
+    return _find_exit_code(result)
+
+
+def _find_exit_code(result: Reconstruction | Refinement) -> int:
+    from ptycho_torch.runtime.interrupts import find_exit_code
+
+    if result.interrupted:
+        return find_exit_code(result.interrupted)
     return 3 if result.verdict.word == "failed" else 0
+
+
+def _explain_interruption(arguments: argparse.Namespace, found: str) -> None:
+    print(f"ptycho-torch {arguments.command}: interrupted; {found}; --resume goes on", file=sys.stderr)
 
 
 class _Formatter(logging.Formatter):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ptycho_torch.cli.config_file import print_config
 from ptycho_torch.cli.options import add_settings, collect_settings
 from ptycho_torch.cli.shared import (
+    add_resume,
     add_run_options,
     is_later_process,
     locate_model,
@@ -29,9 +30,8 @@ from ptycho_torch.config import (
     TrainerSettings,
     TrainingSettings,
 )
-from ptycho_torch.errors import ConfigError, require_torch
+from ptycho_torch.errors import require_torch
 from ptycho_torch.runtime.logs import quiet_lightning
-from ptycho_torch.runtime.threads import set_threads
 from ptycho_torch.runtime.trackers import require_trackers
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that describe a training."""
     add_run_options(parser, "training_outputs")
-    parser.add_argument("--resume", action="store_true", help="continue the run in the output folder")
+    add_resume(parser)
     add_settings(parser, TrackingSettings)
     parser.add_argument(
         "--disable_mlflow", action="store_true", help="do not log to MLflow, even if MLFLOW_TRACKING_URI is set"
@@ -70,8 +70,6 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, train, write, and print where the files are."""
-    if arguments.resume and arguments.overwrite:
-        raise ConfigError("--resume and --overwrite exclude each other; go on with the run, or replace it")
     from ptycho_torch.contracts.ptychodus.settings import find_settings, leave_model, read_experiment
 
     settings_file = find_settings(arguments.data) if arguments.data else None
@@ -194,15 +192,11 @@ def _check_first(arguments: argparse.Namespace, experiment: Experiment, scans: S
 def _check_run(arguments: argparse.Namespace, experiment: Experiment, scans: Sequence[Scan]) -> None:
     """Check scans, output folder and checkpoint as far as possible before torch is loaded."""
     from ptycho_torch.models.record import check_checkpoint
-    from ptycho_torch.runtime.run_record import check_run
 
     for scan in scans:
         scan.require_probe()
         if experiment.training.target == "object":
             scan.require_object()
+    prepare_run(arguments)
     if arguments.resume:
-        check_run(arguments.output_dir)
         check_checkpoint(arguments.output_dir / "checkpoints" / "last.ckpt")
-        set_threads(arguments.threads)
-    else:
-        prepare_run(arguments)

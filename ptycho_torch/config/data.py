@@ -12,8 +12,10 @@ from ptycho_torch.config.fields import Settings, setting
 class DataSettings(Settings):
     """How to read a file of measured data; what it does not specify is detected and logged."""
 
-    units: Literal["auto", "counts", "amplitude"] = setting(
-        "auto", help="units of the patterns; auto: integers above 50 are counts, anything else amplitudes"
+    units: Literal["auto", "counts", "amplitude", "log", "log10"] = setting(
+        "auto",
+        help="units of the patterns; auto: integers above 50 are counts, anything else amplitudes; log and log10: "
+        "logarithms of counts + 1",
     )
     zero_frequency: Literal["auto", "centre", "corner"] = setting(
         "auto", help="where the direct beam lies; auto compares the two places"
@@ -50,6 +52,13 @@ class DataSettings(Settings):
     )
     flip_position_rows: bool = setting(False, help="reverse the rows of the positions")
     flip_position_columns: bool = setting(False, help="reverse the columns of the positions")
+    position_offset: int = setting(
+        0,
+        at_least=-1_000_000,
+        at_most=1_000_000,
+        help="pattern k was taken at position k + position_offset; patterns without a position are left out",
+    )
+    leave_out: str | None = setting(None, help="numbers of patterns to leave out, such as 3,17,40-52")
     raster_columns: int | None = setting(
         None, at_least=1, help="positions in a row of a raster, which replaces the positions of the file"
     )

@@ -16,6 +16,7 @@ from ptycho_torch.data.conventions import (
     name_units,
     scale_dose,
     square_amplitudes,
+    undo_logarithm,
     warn_of_normalisation,
 )
 from ptycho_torch.data.geometry import Geometry, electron_wavelength_m, photon_wavelength_m
@@ -29,6 +30,8 @@ from ptycho_torch.errors import ConfigError, ScanFileError
 
 _log = logging.getLogger(__name__)
 
+_MOST_DIGITS = 12
+LOGARITHMS = ("log", "log10")
 _NEAR_FIELD = (
     "the patterns are near-field ones, shadows of the sample (holograms), which the far-field model cannot "
     "reconstruct; near-field ptychography is not supported"
@@ -61,12 +64,13 @@ def assemble(recording: Recording, settings: DataSettings, probe: NDArray[Any] |
         good &= flat > 0
     found = survey(stack, ~good, settings.saturation, name)
     good &= ~found.bad
+    found = _leave_out(found, len(stack), settings, name)
     units = _choose_units(recording, settings, found)
     is_centred = _is_centred(recording, settings, found, units)
     window = Window.choose(stack.frame, recording.beam_centre_px, settings, name)
     window = replace(window, is_corner=not is_centred)
     scale = Scale(_find_pixel_m(geometry, window), window.side_px, window.stored)
-    positions_px = place_positions(recording, settings, scale)[found.kept]
+    positions_px = place_positions(recording, settings, scale)[found.kept + settings.position_offset]
     check_pixels(positions_px, name)
     if scale.pixel_m and geometry.is_near_field(window.side_px, measure_step(positions_px) * scale.pixel_m):
         raise ScanFileError(f"{name}: by wavelength, distance and pixel size {_NEAR_FIELD}")
@@ -92,7 +96,46 @@ def assemble(recording: Recording, settings: DataSettings, probe: NDArray[Any] |
         source=recording.source,
         stored_as=units,
         geometry=_bin_pixels(geometry, window.bin),
+        numbers=found.kept,
     )
+
+
+def _leave_out(found: Survey, patterns: int, settings: DataSettings, name: str) -> Survey:
+    """Leave out the patterns that the settings name, and those that have no position after the offset.
+
+    Raises:
+        ConfigError: the numbers are none, or no pattern would remain.
+    """
+    if settings.leave_out is None and not settings.position_offset:
+        return found
+    with_position = found.kept + settings.position_offset
+    kept = found.kept[(with_position >= 0) & (with_position < patterns)]
+    if settings.leave_out is not None:
+        kept = np.setdiff1d(kept, parse_numbers(settings.leave_out, patterns))
+    if not len(kept):
+        raise ConfigError(f"{name}: DataSettings.leave_out and DataSettings.position_offset leave no pattern")
+    _log.info("%s: %d of %d patterns are left out by settings", name, len(found.kept) - len(kept), patterns)
+    return replace(found, kept=kept)
+
+
+def parse_numbers(text: str, patterns: int) -> NDArray[np.int64]:
+    """Parse numbers of patterns, such as `3,17,40-52`.
+
+    Raises:
+        ConfigError: a part is neither a number nor a range, or there is no such pattern.
+    """
+    chosen: list[NDArray[np.int64]] = []
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        if not first.isdecimal() or not (last or first).isdecimal() or max(len(first), len(last)) > _MOST_DIGITS:
+            raise ConfigError(
+                f"DataSettings.leave_out is {text[:100]!r}; it must be numbers and ranges as in 3,17,40-52"
+            )
+        low, high = int(first), int(last or first)
+        if low > high or high >= patterns:
+            raise ConfigError(f"DataSettings.leave_out names pattern {high}; the patterns are 0 to {patterns - 1}")
+        chosen.append(np.arange(low, high + 1))
+    return np.concatenate(chosen)
 
 
 def combine(stated: Geometry, settings: DataSettings) -> Geometry:
@@ -213,6 +256,8 @@ def _read_counts(
         if units == "amplitude":
             values, part_is_whole = square_amplitudes(values)
             is_whole &= part_is_whole
+        elif units in LOGARITHMS:
+            values = undo_logarithm(values, units)
         if dark is not None:
             values = np.where(good, values - dark, 0)
         if flat is not None:

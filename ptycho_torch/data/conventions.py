@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ _DARK_SHARE = 0.01
 _LOWEST_DOSE = 1000
 _MOST_NUMBERS = 8
 _LEAST_EXTENT_PX = 0.01
+_LARGEST_LOGARITHM = 80.0
 
 
 def to_counts(stored: NDArray[Any], settings: DataSettings, name: str) -> NDArray[np.float32]:
@@ -43,8 +45,11 @@ def to_counts(stored: NDArray[Any], settings: DataSettings, name: str) -> NDArra
         )
     units, reason = detect_units(stored) if settings.units == "auto" else (settings.units, "by settings")
     _log.info("%s: patterns are read as %s (%s)", name, units, reason)
-    counts = (stored if units == "counts" else _square(stored, settings, name)).astype(np.float32)
-    return scale_dose(counts, settings, name)
+    if units == "counts":
+        values: NDArray[Any] = stored
+    else:
+        values = _square(stored, settings, name) if units == "amplitude" else undo_logarithm(stored, units)
+    return scale_dose(values.astype(np.float32), settings, name)
 
 
 def scale_dose(counts: NDArray[np.float32], settings: DataSettings, name: str) -> NDArray[np.float32]:
@@ -72,6 +77,16 @@ def square_amplitudes(stored: NDArray[Any]) -> tuple[NDArray[np.float64], bool]:
     integers = np.round(squared)
     is_whole = bool(np.allclose(squared, integers, rtol=1e-6, atol=_INTEGER_WITHIN))
     return integers if is_whole else squared, is_whole
+
+
+def undo_logarithm(stored: NDArray[Any], units: str) -> NDArray[np.float64]:
+    """Counts of which the logarithm of counts + 1, natural (`log`) or to base 10 (`log10`), is stored."""
+    values = np.asarray(stored, np.float64) * (1.0 if units == "log" else math.log(10))
+    counts: NDArray[np.float64] = np.expm1(np.minimum(values, _LARGEST_LOGARITHM))
+    integers = np.round(counts)
+    # float32 keeps seven digits of the logarithm
+    is_whole = bool((np.abs(counts - integers) <= _INTEGER_WITHIN + 1e-6 * counts * (1 + values)).all())
+    return integers if is_whole else counts
 
 
 def warn_of_normalisation(name: str) -> None:

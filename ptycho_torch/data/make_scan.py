@@ -93,6 +93,7 @@ def finish_scan(
     source: ScanSource | None,
     stored_as: str,
     geometry: Geometry | None = None,
+    numbers: NDArray[np.int64] | None = None,
 ) -> Scan:
     """Make a scan of photon counts, positions in pixels and what belongs to them; see `make_scan`.
 
@@ -103,6 +104,7 @@ def finish_scan(
         illuminated = find_illuminated_patterns(counts, name)
         if len(illuminated) < len(counts):
             counts, positions_px = counts[illuminated], positions_px[illuminated]
+            numbers = None if numbers is None else numbers[illuminated]
         is_centred = settings.zero_frequency == "centre" or is_beam_centred(counts.mean(axis=0), settings, name)
         # all images of the detector have the same orientation
         images: list[NDArray[Any]] = [counts, good_pixels, *([] if background is None else [background])]
@@ -123,6 +125,7 @@ def finish_scan(
         background=background,
         stored_as=stored_as,
         geometry=geometry or Geometry(),
+        numbers=numbers,
     )
 
 

@@ -33,9 +33,19 @@ class ScanSource(Protocol):
     """What a scan was read from, if it has its own form of results."""
 
     def write_result(
-        self, folder: Path, canvas: Canvas, probe: NDArray[np.complex64], losses: Sequence[float]
+        self,
+        folder: Path,
+        canvas: Canvas,
+        probe: NDArray[np.complex64],
+        losses: Sequence[float],
+        *,
+        given_px: NDArray[np.float64],
+        refined_px: NDArray[np.float64],
     ) -> dict[str, Path]:
-        """Write an object, its probe (mode, h, w) and one loss per epoch; returns the paths by their contents."""
+        """Write an object, its probe (mode, h, w), one loss per epoch and the positions (pattern, 2) after refinement.
+
+        `given_px` are the positions that the scan was read with. Returns the paths by their contents.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +64,7 @@ class Scan:
         stored_as: what the patterns were converted from, `counts` or `amplitude`.
         source: what the scan was read from, if results can be written in the same form.
         geometry: wavelength, distance and size of a detector pixel, as far as they are known.
+        numbers: (pattern,) number of each pattern in the file, from 0; None if they were not read from one.
     """
 
     counts: NDArray[np.float32]
@@ -67,6 +78,7 @@ class Scan:
     stored_as: str = "counts"
     source: ScanSource | None = None
     geometry: Geometry = field(default_factory=Geometry)
+    numbers: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         """Make every array read-only; raise DataError if one has an unusable shape, size or value."""
@@ -158,7 +170,8 @@ class Scan:
 
     def take(self, patterns: NDArray[np.int64] | slice) -> Scan:
         """Take some of the patterns, in the given order, with their positions."""
-        return replace(self, counts=self.counts[patterns], positions_px=self.positions_px[patterns])
+        numbers = None if self.numbers is None else self.numbers[patterns]
+        return replace(self, counts=self.counts[patterns], positions_px=self.positions_px[patterns], numbers=numbers)
 
     def _check_values(self) -> None:
         counts = self.counts

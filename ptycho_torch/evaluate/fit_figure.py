@@ -39,8 +39,8 @@ def draw_fit(
     """
     figure = make_figure(3, 2)
     axes = figure.subplots(2, 3)
-    _draw_probe(axes[0, 0], axes[0, 1], probe, pixel_m)
-    _draw_course(axes[0, 2], errors, free_errors, floor)
+    draw_probe(axes[0, 0], axes[0, 1], probe, pixel_m)
+    draw_course(axes[0, 2], errors, free_errors, floor)
     highest = float(np.nanmax([np.nanmax(pattern.measured), np.nanmax(pattern.expected), 1e-3]))
     draw_pattern(axes[1, 0], pattern.measured, f"measured, pattern {pattern.number}", highest)
     draw_pattern(axes[1, 1], pattern.expected, f"modelled, R {pattern.error:.4f} (the median)", highest)
@@ -55,7 +55,8 @@ def draw_fit(
     return figure
 
 
-def _draw_probe(left: Axes, right: Axes, probe: NDArray[np.complex64], pixel_m: float | None) -> None:
+def draw_probe(left: Axes, right: Axes, probe: NDArray[np.complex64], pixel_m: float | None) -> None:
+    """Draw amplitude and phase of the first mode of a probe (mode, h, w) into two panels."""
     powers = (np.abs(probe) ** 2).sum(axis=(1, 2))
     shares = ", ".join(f"{share:.0%}" for share in (powers / powers.sum())[:_MOST_MODES])
     more = ", ..." if len(powers) > _MOST_MODES else ""
@@ -69,7 +70,8 @@ def _draw_probe(left: Axes, right: Axes, probe: NDArray[np.complex64], pixel_m: 
         draw_scale_bar(axis, amplitude.shape, pixel_m)
 
 
-def _draw_course(axis: Axes, errors: Sequence[float], free_errors: Sequence[float], floor: float | None) -> None:
+def draw_course(axis: Axes, errors: Sequence[float], free_errors: Sequence[float], floor: float | None) -> None:
+    """Draw R by epoch; see `draw_fit`."""
     axis.set_title("R by epoch", fontsize=10)
     if not errors:
         axis.axis("off")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from ptycho_torch.config import DataSettings
+from ptycho_torch.data.recording import Recording
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
 from ptycho_torch.formats import cxi, cxi_writer, dectris, guess, npz, ptychodus_folder, ptyd, stem, tiff
 from ptycho_torch.formats.arrays import open_arrays
-from ptycho_torch.formats.format import Format, Reader, read_with
+from ptycho_torch.formats.format import Format, Reader, RecordingReader, read_with
 from ptycho_torch.formats.kinds import describe
+from ptycho_torch.formats.named import replace_named
 from ptycho_torch.formats.probes import read_probe
 
 _log = logging.getLogger(__name__)
@@ -98,6 +101,24 @@ def read_one_scan(source: Path | str, settings: DataSettings | None = None, prob
             f"{source}: the folder contains {len(places)} scans; name one of them, such as {places[0][0].name}"
         )
     return read_scans(source, settings, probes)[0]
+
+
+@contextlib.contextmanager
+def open_recording(source: Path | str, settings: DataSettings) -> Iterator[Recording | None]:
+    """Open the only scan of a file or a folder as the recording of which `read_one_scan` makes a scan.
+
+    It is None if the reader of its format does not open recordings.
+
+    Raises:
+        ScanFileError: there is none, or an array that the settings name does not exist.
+    """
+    place, format = find_scans(source)[0]
+    reader = _choose_reader(format, settings)
+    if not isinstance(reader, RecordingReader):
+        yield None
+        return
+    with reader.open(place) as recording:
+        yield replace_named(recording, place, settings)
 
 
 def list_scan_files(source: Path | str) -> list[Path]:

@@ -49,15 +49,28 @@ class Format:
     endings: tuple[str, ...] = ()
 
 
-def read_with(open_recording: Callable[[Path], AbstractContextManager[Recording]]) -> Reader:
-    """Make the reader of a format that opens its files as recordings."""
+@dataclass(frozen=True)
+class RecordingReader:
+    """The reader of a format that opens its files as recordings.
 
-    def read(path: Path, /, settings: DataSettings | None = None, *, probe: NDArray[Any] | None = None) -> Scan:
+    Attributes:
+        open: opens the scan at a path.
+    """
+
+    open: Callable[[Path], AbstractContextManager[Recording]]
+
+    def __call__(
+        self, path: Path, /, settings: DataSettings | None = None, *, probe: NDArray[Any] | None = None
+    ) -> Scan:
+        """Read the scan, as a `Reader` does."""
         settings = settings or DataSettings()
-        with open_recording(path) as recording:
+        with self.open(path) as recording:
             return assemble(replace_named(recording, path, settings), settings, probe)
 
-    return read
+
+def read_with(open_recording: Callable[[Path], AbstractContextManager[Recording]]) -> RecordingReader:
+    """Make the reader of a format that opens its files as recordings."""
+    return RecordingReader(open_recording)
 
 
 def starts_with(path: Path, *signatures: bytes) -> bool:

@@ -183,7 +183,9 @@ def write_scan(scan: Scan, path: Path) -> None:
         np.savez_compressed(file, **arrays)
 
 
-def write_object(canvas: Canvas, path: Path, phase_plane: NDArray[np.float64] | None = None) -> None:
+def write_object(
+    canvas: Canvas, path: Path, phase_plane: NDArray[np.float64] | None = None, *, interrupted: str = ""
+) -> None:
     """Write an object as `object` complex64 with `origin_px` (row, column) and `pixel_m` (NaN if unknown).
 
     Args:
@@ -191,6 +193,8 @@ def write_object(canvas: Canvas, path: Path, phase_plane: NDArray[np.float64] | 
         path: the file.
         phase_plane: offset, slope along rows and along columns, in radians, of the phase that pictures of the object
             lack: they show `object · exp(−i (offset + row · slope + column · slope))`. None if there are no pictures.
+        interrupted: name of the signal that ended the run before it was complete, written as `interrupted`; empty if
+            it was not interrupted.
     """
     arrays: dict[str, Any] = {
         "object": canvas.pixels,
@@ -199,6 +203,8 @@ def write_object(canvas: Canvas, path: Path, phase_plane: NDArray[np.float64] | 
     }
     if phase_plane is not None:
         arrays["phase_plane"] = phase_plane
+    if interrupted:
+        arrays["interrupted"] = np.array(interrupted)
     with write_atomically(path) as file:
         np.savez_compressed(file, **arrays)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.errors import ScanFileError
@@ -97,12 +98,31 @@ class Product:
             | {"loss_epochs": np.arange(len(losses)), "loss_values": np.array(losses, np.float64)},
         )
 
+    def with_moved_positions(
+        self, given_px: NDArray[np.float64], refined_px: NDArray[np.float64], patch_px: int
+    ) -> Product:
+        """Move every position as the nearest pattern was moved, from given to refined positions (pattern, 2).
+
+        There may be several positions of one pattern, or positions without a pattern.
+        """
+        nearest = cKDTree(given_px).query(self.positions_px(patch_px))[1]
+        moved_px = (refined_px - given_px)[nearest]
+        return replace(self, positions_m=self.positions_m + moved_px * self.pixel_m)
+
     def write_result(
-        self, folder: Path, canvas: Canvas, probe: NDArray[np.complex64], losses: Sequence[float]
+        self,
+        folder: Path,
+        canvas: Canvas,
+        probe: NDArray[np.complex64],
+        losses: Sequence[float],
+        *,
+        given_px: NDArray[np.float64],
+        refined_px: NDArray[np.float64],
     ) -> dict[str, Path]:
-        """Write a result as a product of the same measurement to a folder."""
+        """Write a result as a product of the same measurement to a folder, with the refined positions."""
         path = folder / PRODUCT_NAME
-        write_product(self.with_object(canvas, probe, losses), path)
+        moved = self.with_moved_positions(given_px, refined_px, probe.shape[-1])
+        write_product(moved.with_object(canvas, probe, losses), path)
         return {"product": path}
 
     @property

@@ -14,7 +14,7 @@ from typing import Any
 
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.runtime import run_record
-from ptycho_torch.storage.writing import write_atomically
+from ptycho_torch.storage.writing import RECORD_NAME, write_atomically
 
 # options of a run that name files to read
 _INPUTS = ("data", "checkpoint", "model_path", "result")
@@ -101,4 +101,4 @@ def store_record(values: Mapping[str, Any], record: str) -> None:
 
 
 def _find_record(values: Mapping[str, Any]) -> Path:
-    return Path(str(values["run"]["output_dir"])) / run_record.RECORD_NAME
+    return Path(str(values["run"]["output_dir"])) / RECORD_NAME

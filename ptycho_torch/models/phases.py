@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
+
+from ptycho_torch.runtime.saved_state import UNSAVED, Stage, Values
 
 _ITERATIONS = 100
 _LIT_SHARE = 0.05
@@ -30,6 +33,7 @@ def measure_overlaps(
     pairs: NDArray[np.int64],
     corners_px: NDArray[np.int64],
     weight: Tensor,
+    stage: Stage = UNSAVED,
 ) -> NDArray[np.complex128]:
     """Measure A_kl of pairs of patches, keeping only patches whose pairs are incomplete.
 
@@ -39,6 +43,7 @@ def measure_overlaps(
         pairs: (pair, 2) patterns k and l.
         corners_px: (pattern, 2) canvas pixel under pixel [0, 0] of each patch.
         weight: (h, w) weight of a patch's pixels.
+        stage: where the pairs of complete batches are saved, and from which the next batch goes on.
     """
     batch_of = np.empty(len(corners_px), np.int64)
     for number, batch in enumerate(batches):
@@ -49,8 +54,13 @@ def measure_overlaps(
     slot = np.zeros(len(corners_px), np.int64)
     held, members = torch.zeros((0, *weight.shape), dtype=torch.complex64, device=weight.device), np.zeros(0, np.int64)
     result = np.zeros(len(pairs), np.complex128)
+    start = stage.load(lambda values: _restore(values, result)) or 0
     for number, batch in enumerate(batches):
+        if number < start and (last[batch] < start).all():
+            continue
         held, members = torch.cat([held, patches(number)]), np.concatenate([members, batch])
+        if number < start:
+            continue
         slot[members] = np.arange(len(members))
         ready = np.flatnonzero(complete == number)
         first, second = pairs[ready].T
@@ -59,7 +69,14 @@ def measure_overlaps(
         result[ready] = _sum_overlaps(held, slots, offsets, weight).cpu().numpy()
         needed = last[members] > number
         held, members = held[torch.from_numpy(needed).to(held.device)], members[needed]
+        stage.reach(partial(dict, batches=number + 1, overlaps=torch.from_numpy(result)))
     return result
+
+
+def _restore(values: Values, overlaps: NDArray[np.complex128]) -> int:
+    """Fill in the overlaps that were saved; returns the number of complete batches."""
+    overlaps[:] = values["overlaps"].numpy()
+    return int(values["batches"])
 
 
 def _sum_overlaps(held: Tensor, slots: Tensor, offsets_px: Tensor, weight: Tensor) -> Tensor:

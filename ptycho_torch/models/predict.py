@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Self
 
 import numpy as np
 import torch
@@ -23,6 +25,8 @@ from ptycho_torch.physics.propagate import sum_intensities
 from ptycho_torch.physics.scale import make_network_input
 from ptycho_torch.runtime.progress import Progress
 from ptycho_torch.runtime.ranks import ALONE, Ranks
+from ptycho_torch.runtime.saved_state import UNSAVED, Stage, Values
+from ptycho_torch.solve.state import pack_array, pack_canvas, unpack_canvas
 
 _LIT_SHARE = 0.05
 # pixels per batch, which bound the memory whatever the batch size
@@ -44,6 +48,16 @@ class Prediction:
     canvas: Canvas
     illumination: NDArray[np.float32]
     spread: NDArray[np.float32]
+
+    def dump(self) -> Values:
+        """Return the prediction as tensors and plain values, in which it is saved."""
+        images = {"illumination": pack_array(self.illumination), "spread": pack_array(self.spread)}
+        return {"canvas": pack_canvas(self.canvas), **images}
+
+    @classmethod
+    def load(cls, values: Values) -> Self:
+        """Make the prediction that `dump` returned."""
+        return cls(unpack_canvas(values["canvas"]), values["illumination"].numpy(), values["spread"].numpy())
 
 
 class Predictor:
@@ -88,7 +102,9 @@ class Predictor:
         result: Tensor = self._generator(make_network_input(sample_counts, self._photons), self._wave[None], good[None])
         return result
 
-    def predict(self, scan: Scan, batch_size: int, progress: Progress | None = None) -> Prediction:
+    def predict(
+        self, scan: Scan, batch_size: int, progress: Progress | None = None, stage: Stage = UNSAVED
+    ) -> Prediction:
         """Predict the object of a scan, each patch multiplied by the phase factor that makes it agree with the others.
 
         Each process predicts a block of neighbouring patterns, and those of the next blocks that overlap with it once
@@ -98,6 +114,8 @@ class Predictor:
             scan: patterns of the size that the network was trained on.
             batch_size: patterns per batch, fewer if they are large.
             progress: called after each batch with the number of patterns done.
+            stage: where complete batches are saved, and from which the next one goes on; several processes, each of
+                which has batches of its own, save what they have found together.
         """
         frame = Frame(scan.positions_px, scan.patch_px)
         batch_size = min(batch_size, max(1, _LARGEST_BATCH_PX // scan.patch_px**2))
@@ -118,33 +136,49 @@ class Predictor:
                 progress(min((number + 1) * batch_size * self._ranks.size, len(scan)), None)
             return patches
 
-        overlaps = torch.zeros(len(pairs), dtype=torch.complex128)
-        overlaps[torch.from_numpy(compared)] = torch.from_numpy(
-            measure_overlaps(predict_batch, batches, pairs[compared], frame.corners_px, self._weight)
-        )
-        found = self._ranks.sum(overlaps).numpy()
-        factors = torch.from_numpy(synchronise(pairs, found, len(scan))).to(self._device)
-        return self.merge(scan, ((batch, factors[batch, None, None] * predict_batch(n)) for n, batch in enumerate(own)))
+        saved = stage if self._ranks.size == 1 else UNSAVED
+        phases = stage.part("phases")
+        factors = phases.load(lambda values: _restore_factors(values, len(scan)))
+        if factors is None:
+            overlaps = torch.zeros(len(pairs), dtype=torch.complex128)
+            overlaps[torch.from_numpy(compared)] = torch.from_numpy(
+                measure_overlaps(
+                    predict_batch, batches, pairs[compared], frame.corners_px, self._weight, saved.part("overlaps")
+                )
+            )
+            found = self._ranks.sum(overlaps).numpy()
+            factors = torch.from_numpy(synchronise(pairs, found, len(scan)))
+            phases.finish({"factors": factors})
+        turns, merging = factors.to(self._device), saved.part("merge")
+        left = range(merging.load(lambda values: int(values["batches"])) or 0, len(own))
+        parts = ((own[number], turns[own[number], None, None] * predict_batch(number)) for number in left)
+        return self.merge(scan, parts, merging)
 
-    def merge(self, scan: Scan, parts: Iterable[tuple[NDArray[np.int64], Tensor]]) -> Prediction:
+    def merge(
+        self, scan: Scan, parts: Iterable[tuple[NDArray[np.int64], Tensor]], stage: Stage = UNSAVED
+    ) -> Prediction:
         """Merge patches of all processes into one object, the same in each of them.
 
         Args:
             scan: the scan.
             parts: indices of this process's patterns with their patches, (pattern, h, w).
+            stage: where the merge of complete parts is saved, and from which it goes on with the parts given here.
         """
         frame = Frame(scan.positions_px, scan.patch_px)
         shape, side = frame.shape_px, frame.patch_px
         corners = torch.from_numpy(frame.corners_px).to(self._device)
         weighted = torch.zeros(shape, dtype=torch.complex64, device=self._device)
         total, illumination, squares = (torch.zeros(shape, device=self._device) for _ in range(3))
-        for batch, patches in parts:
+        totals = {"weighted": weighted, "total": total, "illumination": illumination, "squares": squares}
+        start = stage.load(lambda values: _restore_totals(values, totals)) or 0
+        for number, (batch, patches) in enumerate(parts, start=start + 1):
             index = index_patches(corners[batch], side, shape[1])
             weighted += scatter(patches * self._weight, index, shape)
             total += scatter(self._weight.expand(len(patches), -1, -1), index, shape)
             illumination += scatter(self.illumination.expand(len(patches), -1, -1), index, shape)
             squares += scatter((patches.real.square() + patches.imag.square()) * self._weight, index, shape)
-        for total_of_process in (weighted, total, illumination, squares):
+            stage.reach(partial(dict, totals, batches=number))
+        for total_of_process in totals.values():
             self._ranks.sum(total_of_process)
         merged = finish_merge(weighted, total, self._weight)
         mean = weighted / total.clamp_min(torch.finfo(total.dtype).tiny)
@@ -174,6 +208,20 @@ def _take_block(
     seen[pairs[compared].ravel()] = True
     beyond = order[bounds[ranks.rank + 1] :]
     return order[bounds[ranks.rank] : bounds[ranks.rank + 1]], beyond[seen[beyond]], compared
+
+
+def _restore_factors(values: Values, patterns: int) -> Tensor:
+    factors: Tensor = values["factors"]
+    if factors.shape != (patterns,) or not factors.is_complex():
+        raise ValueError(f"the factors have shape {tuple(factors.shape)}")
+    return factors
+
+
+def _restore_totals(values: Values, totals: Mapping[str, Tensor]) -> int:
+    """Fill in the totals that were saved; returns the number of parts in them."""
+    for name, total in totals.items():
+        total.copy_(values[name])
+    return int(values["batches"])
 
 
 def _split(patterns: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:

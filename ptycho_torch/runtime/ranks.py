@@ -16,6 +16,7 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -23,6 +24,7 @@ from lightning.fabric.plugins.environments.lsf import LSFEnvironment
 from lightning.fabric.plugins.environments.mpi import MPIEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from numpy.typing import NDArray
 from torch import Tensor, distributed
 
 from ptycho_torch.config import TrainerSettings
@@ -266,6 +268,18 @@ def _is_loss(error: RuntimeError) -> bool:
 
 
 def describe_scan(scan: Scan) -> str:
-    """Describe a scan for `join_ranks`; its photons stand for its patterns."""
-    place = hashlib.sha256(scan.positions_px.tobytes()).hexdigest()[:12]
-    return f"{len(scan)} patterns of {scan.patch_px} px, {scan.photons_per_pattern:.9g} photons, positions {place}"
+    """Describe a scan for a comparison with another one; its photons stand for its patterns."""
+    others = [scan.good_pixels, *(array for array in (scan.probe, scan.background) if array is not None)]
+    return (
+        f"{len(scan)} patterns of {scan.patch_px} px, {scan.photons_per_pattern:.9g} photons, "
+        f"positions {hash_arrays(scan.positions_px)}, probe and detector {hash_arrays(*others)}"
+    )
+
+
+def hash_arrays(*arrays: NDArray[Any]) -> str:
+    """The beginning of the SHA-256 of shapes, types and values."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.shape} {array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:12]

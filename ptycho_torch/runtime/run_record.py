@@ -16,14 +16,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ptycho_torch.errors import OutputError
+from ptycho_torch.errors import ConfigError, OutputError
 from ptycho_torch.runtime.logs import write_log
 from ptycho_torch.runtime.requirements import DISTRIBUTION, find_requirements
 from ptycho_torch.storage.untrusted import explain_damage
-from ptycho_torch.storage.writing import write_json
+from ptycho_torch.storage.writing import RECORD_NAME, write_atomically, write_json
 
-RECORD_NAME = "run.json"
 _LARGEST_BYTES = 2**26
+_START_ANEW = "name another folder, or start anew with --overwrite"
 # variables on which the last bits of a result, or its place, depend
 _VARIABLES = re.compile(r"(OMP|MKL|OPENBLAS|GOMP|KMP|CUDA|CUBLAS|NVIDIA_TF32|TORCH|PYTORCH|SLURM)_\w+|RANK|WORLD_SIZE")
 
@@ -53,10 +53,6 @@ class RunRecord:
         name: str = RECORD_NAME,
     ) -> None:
         self._path = folder / name
-        if name == RECORD_NAME and self._path.exists():
-            # a resumed run keeps the record of its earlier part
-            earlier = sum(1 for _ in folder.glob("run*.json"))
-            self._path.rename(folder / f"run-{earlier}.json")
         self._values: dict[str, Any] = {
             "command": command,
             "arguments": sys.argv[1:],
@@ -72,13 +68,18 @@ class RunRecord:
             "settings": dict(settings),
             "inputs": [{"path": str(path), "sha256": hash_file(path)} for path in inputs],
         }
+        if name == RECORD_NAME and self._path.exists():
+            # a resumed run keeps the record of its earlier part; the folder is never without one
+            earlier = sum(1 for _ in folder.glob("run*.json"))
+            with write_atomically(folder / f"run-{earlier}.json") as file:
+                file.write(self._path.read_bytes())
         write_json(self._values, self._path)
         write_log(folder)
 
-    def finish(self, **results: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
-        """Mark the run as finished and add its results."""
+    def finish(self, *, status: str = "finished", **results: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
+        """Mark the run as finished, or as what else has become of it, and add its results."""
         finished = datetime.now(UTC).isoformat(timespec="seconds")
-        self._values |= {"status": "finished", "finished": finished, **results}
+        self._values |= {"status": status, "finished": finished, **results}
         write_json(self._values, self._path)
 
 
@@ -155,7 +156,41 @@ def describe_environment() -> dict[str, Any]:
 def check_run(folder: Path) -> None:
     """Raise OutputError unless a folder contains a run that can be resumed."""
     if not (folder / RECORD_NAME).is_file():
-        raise OutputError(f"{folder}: contains no {RECORD_NAME}, so there is no run to resume; train without --resume")
+        raise OutputError(f"{folder}: contains no {RECORD_NAME}, so there is no run to resume; start without --resume")
+
+
+def find_end(folder: Path, command: str, settings: Mapping[str, Any], inputs: Iterable[Path]) -> dict[str, Any] | None:
+    """Find the record of a finished run that is to be resumed; None if it has not finished.
+
+    Args:
+        folder: the folder of the run.
+        command: name of the command that resumes it.
+        settings: the settings by section that it must have had.
+        inputs: the files that it must have read.
+
+    Raises:
+        OutputError: there is no run, or it was one of another command.
+        ConfigError: it has finished with other settings or inputs.
+    """
+    check_run(folder)
+    record = read_record(folder)
+    if record.get("command") != command:
+        raise OutputError(f"{folder}: contains a run of {record.get('command')!s:.40}, which {command} cannot resume")
+    if record.get("status") != "finished":
+        return None
+    done = f"{folder}: the run has finished"
+    with explain_damage(folder / RECORD_NAME, "record of a run", OutputError):
+        before = {section: dict(record["settings"][section]) for section in settings}
+        hashes = [str(entry["sha256"]) for entry in record["inputs"]]
+    for section, values in settings.items():
+        for name, value in values.items():
+            was = before[section].get(name)
+            if was != value:
+                label = f"{section.capitalize()}Settings.{name}"
+                raise ConfigError(f"{done} with {label} {str(was)[:60]}, not {value}; {_START_ANEW}")
+    if hashes != [hash_file(path) for path in inputs]:
+        raise ConfigError(f"{done} with other files; {_START_ANEW}")
+    return record
 
 
 def hash_file(path: Path) -> str:

@@ -48,11 +48,13 @@ def measure_displacements(model: ScanModel, canvas: Tensor, probe: Tensor) -> Te
     return torch.linalg.solve(matrix + damping * torch.eye(2, device=matrix.device), vector).squeeze(2)
 
 
-def find_lost(model: ScanModel, canvas: Tensor, probe: Tensor, positions_px: Tensor, reach_px: float) -> Tensor:
-    """Positions (pattern, 2) with those replaced that a grid around them explains better.
+def find_lost(
+    model: ScanModel, canvas: Tensor, probe: Tensor, positions_px: Tensor, expected_px: Tensor, reach_px: float
+) -> Tensor:
+    """Positions (pattern, 2) with those replaced that a grid around the expected ones explains better.
 
     Only patterns with a misfit far above the median are searched for: steps from where they are led nowhere.
-    The model's positions are the new ones afterwards.
+    The model's positions are those of the last trial afterwards.
     """
     misfits = _measure_misfits(model, canvas, probe, model.patterns)
     lost = (misfits > _LOST**2 * misfits.median()).nonzero().flatten()
@@ -61,19 +63,20 @@ def find_lost(model: ScanModel, canvas: Tensor, probe: Tensor, positions_px: Ten
     found, least = positions_px.clone(), misfits[lost]
     for shift_px in _make_grid(reach_px):
         trial = positions_px.clone()
-        trial[lost] += shift_px.to(trial)
+        trial[lost] = expected_px[lost] + shift_px.to(trial)
         model.move(trial)
         values = _measure_misfits(model, canvas, probe, lost)
         better = values < least
         found[lost[better]], least = trial[lost[better]], torch.minimum(values, least)
-    model.move(found)
     return found
 
 
 def _make_grid(reach_px: float) -> Iterator[Tensor]:
+    """Displacements no longer than the reach."""
     steps = int(reach_px // _SPACING_PX)
     line = torch.arange(-steps, steps + 1, dtype=torch.float64) * _SPACING_PX
-    yield from torch.cartesian_prod(line, line)
+    grid = torch.cartesian_prod(line, line)
+    yield from grid[grid.norm(dim=1) <= reach_px]
 
 
 def _measure_misfits(model: ScanModel, canvas: Tensor, probe: Tensor, patterns: Tensor) -> Tensor:

@@ -17,8 +17,9 @@ diverge. Over the last third of the epochs the step decreases, which averages ou
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ from ptycho_torch.config import RefineSettings
 from ptycho_torch.errors import DivergenceError
 from ptycho_torch.solve.defaults import find_damping
 from ptycho_torch.solve.scan_model import Misfit, ScanModel
-from ptycho_torch.solve.solver import Epoch, Solver, State
+from ptycho_torch.solve.solver import Epoch, Solver, State, read_tensor
 
 _MOMENTUM = 0.3
 _FRICTION = 0.03
@@ -52,6 +53,7 @@ class _Batch:
 class LeastSquares(Solver):
     """Least squares on amplitudes; the arguments are those of `Solver` and the object, (height, width) complex."""
 
+    method = "least_squares"
     # mini-batches are evaluated while the object changes: the objective of an epoch may rise so much by chance
     tolerance = 0.2
     watch_from = 0.0
@@ -100,6 +102,15 @@ class LeastSquares(Solver):
         self.canvas, self.probe = state
         self._velocity = torch.zeros_like(self.canvas)
         self._update_gains()
+
+    def dump(self) -> dict[str, Any]:
+        """Return what later epochs depend on, with the momentum."""
+        return {**super().dump(), "velocity": self._velocity}
+
+    def load(self, values: Mapping[str, Any]) -> None:
+        """Go on from what `dump` returned."""
+        super().load(values)
+        self._velocity = read_tensor(values["velocity"], self.canvas)
 
     def epoch(self, number: int) -> Epoch:
         """Visit every pattern once."""

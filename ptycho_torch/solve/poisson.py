@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +14,7 @@ from ptycho_torch.physics.losses import LEAST_COUNTS, deviate_poisson, total_var
 from ptycho_torch.physics.propagate import sum_intensities
 from ptycho_torch.solve.defaults import find_variation
 from ptycho_torch.solve.scan_model import Misfit, ScanModel
-from ptycho_torch.solve.solver import Epoch, Part, Solver, State
+from ptycho_torch.solve.solver import Epoch, Part, Solver, State, read_tensor
 
 _LAST_RATE = 0.05
 
@@ -20,6 +22,7 @@ _LAST_RATE = 0.05
 class PoissonAdam(Solver):
     """Poisson likelihood by Adam; the arguments are those of `Solver` and the object, (height, width) complex."""
 
+    method = "poisson"
     # Adam's first steps are as long as its rate, however good the object was; the objective falls again after them
     tolerance = 1.0
     # while the rate is high, its steps and not a fit of noise raise the held-out deviance
@@ -75,6 +78,22 @@ class PoissonAdam(Solver):
         """Set object and probe, without momentum."""
         self._set(*state)
         self._adam.state.clear()
+
+    def dump(self) -> dict[str, Any]:
+        """Return what later epochs depend on, with the moments of Adam."""
+        # the probe in its own unit: a conversion and back would change its last bits
+        values = {"own_probe": self._probe.detach(), "moments": self._adam.state_dict()["state"]}
+        return {**super().dump(), **values}
+
+    def load(self, values: Mapping[str, Any]) -> None:
+        """Go on from what `dump` returned."""
+        super().load(values)
+        parameters = (self._canvas.detach(), self._probe)
+        self._probe.copy_(read_tensor(values["own_probe"], self._probe))
+        for number, moments in values["moments"].items():
+            for name in ("exp_avg", "exp_avg_sq"):
+                read_tensor(moments[name], parameters[number])
+        self._adam.load_state_dict({**self._adam.state_dict(), "state": values["moments"]})
 
     def epoch(self, number: int) -> Epoch:
         """Visit every pattern once."""

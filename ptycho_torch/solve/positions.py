@@ -18,13 +18,17 @@ from ptycho_torch.solve.displacements import find_lost, measure_displacements
 from ptycho_torch.solve.least_squares import run_least_squares
 from ptycho_torch.solve.scan_model import ScanModel
 
-_ROUNDS = 18
+_MOST_ROUNDS = 30
 _EPOCHS_PER_ROUND = 6
+_SMALL_STEP_PX = 0.004
 _LONGEST_STEP_PX = 1.0
 # the object follows positions that are stretched together, so that steps see a small part of what is missing
 _AFFINE_GAIN = 5.0
-_AFFINE_FROM, _LAST_SEARCH = 3, 14
-_SEARCH_PX = 6.0
+_AFFINE_FROM = 3
+# and follows other smooth displacements too: steps in the same direction become longer
+_MOMENTUM, _MOMENTUM_FROM = 0.4, 4
+_ROUNDS_PER_SEARCH = 2
+_SEARCH_PX = 12.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,8 @@ def refine_positions(
     """Refine the positions of a scan, starting from a flat object.
 
     A few epochs of least squares without momentum from earlier ones alternate with a step of the positions. The mean
-    position stays, since a common displacement only moves the object.
+    position stays in the end, since a common displacement only moves the object; in between it is free, since an
+    object that was found in another place would hold all patterns there.
 
     Args:
         scan: patterns, positions and probe.
@@ -81,18 +86,28 @@ def refine_positions(
     model = ScanModel(scan, device, ranks, held_out_share=settings.held_out, seed=settings.seed, margin_px=margin_px)
     canvas, probe, positions = model.start_object(None), model.start_probe(None, settings.probe_modes), given
     rounds = replace(settings, method="least_squares", epochs=_EPOCHS_PER_ROUND)
-    for number in range(_ROUNDS):
+    moves = torch.zeros_like(given)
+    for number in range(_MOST_ROUNDS):
         _, canvas, probe = run_least_squares(model, canvas, probe, rounds)
-        if settings.refine_positions == "each" and 2 <= number < _LAST_SEARCH and number % 2 == 0:
-            positions = find_lost(model, canvas, probe, positions, reach_px)
+        if settings.refine_positions == "each" and number and number % _ROUNDS_PER_SEARCH == 0:
+            # where the other patterns let expect them
+            expected = _limit(given + _find_affine(positions - given, given), given, limit_px)
+            found = _limit(find_lost(model, canvas, probe, positions, expected, reach_px), given, limit_px)
+            model.move(found)
+            moves[(found != positions).any(1)] = 0
+            positions = found
         steps = measure_displacements(model, canvas, probe).cpu()
         steps = steps * (_LONGEST_STEP_PX / steps.norm(dim=1, keepdim=True)).clamp_max(1)
         steps = _strengthen(steps, positions, settings.refine_positions == "affine", number)
-        positions = _limit(positions + steps, given, limit_px)
+        moves = steps + (_MOMENTUM * moves if number >= _MOMENTUM_FROM else 0)
+        positions = _limit(positions + moves, given, limit_px)
         model.move(positions)
-    found = positions.numpy()
-    moved = np.linalg.norm(found - scan.positions_px, axis=1)
-    affine = Affine.between(scan.positions_px, found)
+        if moves.norm(dim=1).median() < _SMALL_STEP_PX:
+            break
+    positions = _limit(positions - (positions - given).mean(0), given, limit_px)
+    refined = positions.numpy()
+    moved = np.linalg.norm(refined - scan.positions_px, axis=1)
+    affine = Affine.between(scan.positions_px, refined)
     figures = {
         "displacement_px": float((moved**2).mean() ** 0.5),
         "largest_displacement_px": float(moved.max()),
@@ -100,10 +115,10 @@ def refine_positions(
         "rotation_deg": affine.rotation_deg,
         "shear": affine.shear,
     }
-    return replace(scan, positions_px=found, truth=_cover(scan.truth, found, scan.patch_px)), figures
+    return replace(scan, positions_px=refined, truth=cover_truth(scan.truth, refined, scan.patch_px)), figures
 
 
-def _cover(truth: Canvas | None, positions_px: NDArray[np.float64], patch_px: int) -> Canvas | None:
+def cover_truth(truth: Canvas | None, positions_px: NDArray[np.float64], patch_px: int) -> Canvas | None:
     """The true object, with vacuum around it if patches at these positions extend beyond it."""
     if truth is None or truth.has_patches(positions_px, patch_px).all():
         return truth
@@ -113,15 +128,20 @@ def _cover(truth: Canvas | None, positions_px: NDArray[np.float64], patch_px: in
 
 def _strengthen(steps: Tensor, positions_px: Tensor, affine_only: bool, number: int) -> Tensor:
     """Steps with their affine part multiplied; only that part if asked."""
-    offsets = positions_px - positions_px.mean(0)
-    terms = torch.cat([offsets, torch.ones(len(offsets), 1, dtype=offsets.dtype)], 1)
-    affine = terms @ torch.linalg.lstsq(terms, steps, driver="gelsd").solution
+    affine = _find_affine(steps, positions_px)
     gain = _AFFINE_GAIN if number >= _AFFINE_FROM else 1.0
     return gain * affine if affine_only else steps + (gain - 1) * affine
 
 
+def _find_affine(values: Tensor, positions_px: Tensor) -> Tensor:
+    """The part of some values (pattern, 2) that depends on the positions linearly, with their mean."""
+    offsets = positions_px - positions_px.mean(0)
+    terms = torch.cat([offsets, torch.ones(len(offsets), 1, dtype=offsets.dtype)], 1)
+    affine: Tensor = terms @ torch.linalg.lstsq(terms, values, driver="gelsd").solution
+    return affine
+
+
 def _limit(positions_px: Tensor, given_px: Tensor, limit_px: float) -> Tensor:
-    """Positions at most so far from the given ones, their mean at that of the given ones."""
+    """Positions at most so far from the given ones."""
     moved = positions_px - given_px
-    moved = moved - moved.mean(0)
     return given_px + moved * (limit_px / moved.norm(dim=1, keepdim=True)).clamp_max(1)

@@ -72,6 +72,7 @@ class Solution:
         free_error: R over held-out pixels of the result; NaN if none are held out.
         corrections: what was tried to correct of the scan.
         scan: the scan as corrected; None if it is the one given.
+        interrupted: name of the signal that ended the run before it was complete; empty if it was not interrupted.
     """
 
     canvas: Canvas
@@ -83,6 +84,7 @@ class Solution:
     free_error: float = math.nan
     corrections: tuple[Correction, ...] = ()
     scan: Scan | None = None
+    interrupted: str = ""
 
 
 @dataclass(frozen=True, eq=False)

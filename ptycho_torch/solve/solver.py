@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -32,6 +34,16 @@ class Epoch:
         """R over all patterns."""
         return self.misfit.error
 
+    def dump(self) -> dict[str, Any]:
+        """Return the epoch as tensors and plain values."""
+        return {"objective": self.objective, **{each.name: getattr(self.misfit, each.name) for each in fields(Misfit)}}
+
+    @classmethod
+    def load(cls, values: Mapping[str, Any], device: torch.device) -> Self:
+        """Make the epoch that `dump` described."""
+        misfit = Misfit(**{each.name: values[each.name].to(device) for each in fields(Misfit)})
+        return cls(float(values["objective"]), misfit)
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
@@ -55,10 +67,12 @@ class Solver(ABC):
         settings: epochs, mini-batches, step sizes.
 
     Attributes:
+        method: name of the solver.
         tolerance: share by which an epoch's objective may exceed the least so far and be accepted.
         watch_from: share of the epochs before which held-out pixels do not tell when to stop.
     """
 
+    method: str
     tolerance: float
     watch_from: float
 
@@ -93,6 +107,21 @@ class Solver(ABC):
         """Multiply the usual step size by a factor from now on."""
         self._step_factor = factor
 
+    def dump(self) -> dict[str, Any]:
+        """Return all that later epochs depend on, as tensors and plain values."""
+        return {"state": list(self.state()), "order": self._order.get_state(), "step_factor": self._step_factor}
+
+    def load(self, values: Mapping[str, Any]) -> None:
+        """Go on from what `dump` returned.
+
+        Raises:
+            ValueError: it is of another scan.
+        """
+        state = read_state(values["state"], self.state())
+        self.restore(state)
+        self._order.set_state(values["order"])
+        self._step_factor = float(values["step_factor"])
+
     def _shuffle(self) -> list[int]:
         """Numbers of all mini-batches in random order."""
         order: list[int] = torch.randperm(len(self._partition), generator=self._order).tolist()
@@ -101,3 +130,24 @@ class Solver(ABC):
     def _constrain(self, canvas: Tensor, probe: Tensor) -> State:
         """Give the probe the power and the place that it had at the start."""
         return keep_centre(*keep_power(canvas, probe, self._start_probe), self._start_probe)
+
+
+def read_state(values: Sequence[Any], like: State) -> State:
+    """Check that object and probe have the shapes of others, and bring them to their device.
+
+    Raises:
+        ValueError: they do not.
+    """
+    canvas, probe = (read_tensor(value, other) for value, other in zip(values, like, strict=True))
+    return canvas, probe
+
+
+def read_tensor(value: Any, like: Tensor) -> Tensor:  # noqa: ANN401 - from a file, not checked yet
+    """Check that a value is a tensor of the shape and type of another one, and bring it to its device.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(value, Tensor) or value.shape != like.shape or value.dtype != like.dtype:
+        raise ValueError(f"{type(value).__name__} is no tensor of shape {tuple(like.shape)} and type {like.dtype}")
+    return value.to(like.device)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 
 from ptycho_torch.solve.scan_model import Misfit
-from ptycho_torch.solve.solver import State
+from ptycho_torch.solve.solver import State, read_state
 
 # a rise of the held-out deviance that is less than so many standard errors may be chance
 _SIGNIFICANT = 2.5
@@ -56,3 +59,19 @@ class Watch:
             self._least, self.best, self.best_number = deviance, state, number
         self.is_worse = is_significantly_worse(deviance, self._least)
         self._rises = self._rises + 1 if self.is_worse else 0
+
+    def dump(self) -> dict[str, Any]:
+        """Return what was seen so far, as tensors and plain values."""
+        seen = {"is_worse": self.is_worse, "rises": self._rises, "least": self._least}
+        return seen if self._least is None else {**seen, "best": list(self.best), "best_number": self.best_number}
+
+    def load(self, values: Mapping[str, Any], state: State) -> None:
+        """Go on from what `dump` returned; states must be like the given one.
+
+        Raises:
+            ValueError: they are not.
+        """
+        self.is_worse, self._rises = bool(values["is_worse"]), int(values["rises"])
+        if values["least"] is not None:
+            self._least = values["least"].to(state[0].device)
+            self.best, self.best_number = read_state(values["best"], state), int(values["best_number"])

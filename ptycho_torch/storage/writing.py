@@ -16,6 +16,9 @@ from ptycho_torch.errors import OutputError
 
 # lies in a folder while a run writes to it
 LOCK_NAME = ".lock"
+# the record of a run, by which its folder is known
+RECORD_NAME = "run.json"
+_PART = ".part"
 
 
 @contextlib.contextmanager
@@ -25,7 +28,7 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OutputError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_PART}")
     try:
         with _explain_failure(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,11 +67,11 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
     with _explain_failure(folder):
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"{folder}: is a file; results must be written to a folder")
-        if folder.is_dir() and any(entry.name != LOCK_NAME for entry in folder.iterdir()):
+        if folder.is_dir() and any(entry.name != LOCK_NAME and not _is_left(entry) for entry in folder.iterdir()):
             if not overwrite:
                 raise OutputError(f"{folder}: is not empty; name another folder or add --overwrite")
-            if not (folder / "run.json").is_file():
-                raise OutputError(f"{folder}: contains files but no run.json of an earlier run; name another folder")
+            if not (folder / RECORD_NAME).is_file():
+                raise OutputError(f"{folder}: contains files but no {RECORD_NAME} of a run; name another folder")
         check_writable(folder)
 
 
@@ -90,13 +93,31 @@ def prepare_folder(folder: Path, *, overwrite: bool) -> None:
     check_folder(folder, overwrite=overwrite)
     with _explain_failure(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for entry in folder.iterdir():
+        # the record last, so that the folder is known as that of a run until it is empty
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name == RECORD_NAME):
             if entry.name == LOCK_NAME:
                 continue
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
-        trial = folder / f".{uuid.uuid4().hex}"
+        trial = folder / f".{uuid.uuid4().hex}{_PART}"
         trial.touch()
         trial.unlink()
+
+
+def remove_left(folder: Path) -> None:
+    """Remove the temporary files that a lost process has left in a folder.
+
+    Raises:
+        OutputError: one of them cannot be removed.
+    """
+    with _explain_failure(folder):
+        for entry in folder.iterdir():
+            if _is_left(entry):
+                entry.unlink()
+
+
+def _is_left(entry: Path) -> bool:
+    """Whether a file is one that a process was writing when it was lost."""
+    return entry.name.startswith(".") and entry.name.endswith(_PART)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,17 +17,30 @@ from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.grouping import group_nearest
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import CheckpointError
+from ptycho_torch.evaluate.live import choose_live
 from ptycho_torch.evaluate.residual import Residual
 from ptycho_torch.evaluate.scores import evaluate
 from ptycho_torch.evaluate.verdict import Verdict, judge
 from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
 from ptycho_torch.models.predict import Prediction, Predictor
+from ptycho_torch.pictures.figure import Picture
 from ptycho_torch.runtime.device import find_rank_device
+from ptycho_torch.runtime.interrupts import Interrupted, Interrupts
 from ptycho_torch.runtime.launch import launch
-from ptycho_torch.runtime.progress import Stages
-from ptycho_torch.runtime.ranks import Ranks, check_enough, describe_scan, find_ranks, is_launched, join_ranks
+from ptycho_torch.runtime.progress import Progress, Stages
+from ptycho_torch.runtime.ranks import (
+    Ranks,
+    check_enough,
+    describe_scan,
+    find_ranks,
+    hash_arrays,
+    is_launched,
+    join_ranks,
+)
+from ptycho_torch.runtime.saved_state import SavedState, Saving
 from ptycho_torch.solve.scan_model import Solution, calibrate_start_probe
 from ptycho_torch.solve.solve import choose_method, refine
+from ptycho_torch.workflows.display import ShownObject, draw_objects, draw_result_fit, make_html
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +63,7 @@ class Reconstruction:
         sample: (group, pattern, h, w) complex64 patches that the network predicted for the first batch of groups.
         sample_patterns: (group, pattern) their patterns.
         verdict: whether to trust the result.
+        interrupted: name of the signal that ended the run before it was complete; empty if it was not interrupted.
     """
 
     scan: Scan
@@ -61,6 +75,7 @@ class Reconstruction:
     sample: NDArray[np.complex64]
     sample_patterns: NDArray[np.int64]
     verdict: Verdict
+    interrupted: str = ""
 
     @property
     def name(self) -> str:
@@ -83,6 +98,28 @@ class Reconstruction:
         """The object of the result."""
         return self.solution.canvas
 
+    @property
+    def shown_objects(self) -> list[ShownObject]:
+        """The objects by network and solver, as far as they were made, with their figures."""
+        made = (
+            ("network + polish", "network_polish", self.polished and self.polished.canvas),
+            ("network", "network", self.prediction.canvas),
+            ("flat + polish (control)", "flat_polish", self.control and self.control.canvas),
+        )
+        return [ShownObject(title, canvas, self.metrics[key]) for title, key, canvas in made if canvas]
+
+    def plot(self) -> Picture:
+        """Draw the object beside the true one, if known, and the coverage."""
+        return draw_objects(self)
+
+    def plot_fit(self) -> Picture:
+        """Draw the probe, a measured pattern beside its prediction, and R by epoch."""
+        return draw_result_fit(self)
+
+    def _repr_html_(self) -> str:
+        """Verdict, figures and pictures, as notebooks show them."""
+        return make_html(self)
+
 
 def _choose_result(metrics: Mapping[str, Mapping[str, float]]) -> str:
     if "flat_polish" not in metrics:
@@ -101,6 +138,7 @@ def reconstruct_scan(
     device: str = "auto",
     trainer: TrainerSettings | None = None,
     progress: Stages | None = None,
+    saving: Saving | None = None,
 ) -> Reconstruction:
     """Reconstruct a scan with a trained network and polish the object with the solver.
 
@@ -116,9 +154,13 @@ def reconstruct_scan(
         trainer: its accelerator, devices and nodes; several processes share the patterns, as in `train_network`, and
             return the same result.
         progress: shows the progress of each stage.
+        saving: where to save what was found so far, and whether to go on from there. SIGINT and SIGTERM then end the
+            run with the best object so far, which says so.
 
     Raises:
-        CheckpointError: the checkpoint cannot be used, or has another size of patterns.
+        CheckpointError: the checkpoint cannot be used, or has another size of patterns; or the saved state is damaged,
+            or that of another run.
+        Interrupted: a signal ended the run before the network's object was found.
         ConfigError: the device does not exist, or there are fewer patterns than processes.
         RankError: a process was lost, or differs from the others.
     """
@@ -134,10 +176,28 @@ def reconstruct_scan(
         _warn_unused(scan, given, inference, polish, trained.experiment)
     if not ranks.started:
         chosen = {"inference": inference, "polish": polish, "probe": given, "device": device, "trainer": trainer}
-        return launch(ranks, reconstruct_scan, trained, scan, **chosen, progress=progress)
+        return launch(ranks, reconstruct_scan, trained, scan, **chosen, progress=progress, saving=saving)
     shared = {"inference": inference, "polish": polish, "network": trained.steps, "scan": describe_scan(scan)}
-    with join_ranks(ranks, shared):
-        return _reconstruct(trained, scan, given, inference, polish, place, ranks, progress)
+    interrupts = Interrupts()
+    with join_ranks(ranks, shared), interrupts.catch(ranks) if saving else nullcontext():
+        state = SavedState(saving, describe_inference(trained, scan, given, inference, polish), ranks, interrupts)
+        return _reconstruct(trained, scan, given, inference, polish, place, ranks, progress, state)
+
+
+def describe_inference(
+    trained: TrainedNetwork,
+    scan: Scan,
+    probe: NDArray[np.complex64] | None,
+    inference: InferenceSettings,
+    polish: RefineSettings,
+) -> dict[str, object]:
+    """Describe what a saved state must have in common with the run that goes on from it; see `reconstruct_scan`."""
+    given = trained.probes[0] if probe is None else probe
+    sections = (inference, polish)
+    values = {f"{type(part).__name__}.{name}": value for part in sections for name, value in part.to_dict().items()}
+    weights = hash_arrays(*(value.numpy() for value in trained.generator.state_dict().values()))
+    what = {"the command": "infer", "the scan": describe_scan(scan), "the probe": hash_arrays(given)}
+    return {**what, "the network": weights, **values}
 
 
 def _reconstruct(
@@ -149,25 +209,43 @@ def _reconstruct(
     place: torch.device,
     ranks: Ranks,
     progress: Stages | None,
+    state: SavedState,
 ) -> Reconstruction:
     used = calibrate_start_probe(scan, given, len(given))
     polish = replace(polish, probe_modes=max(polish.probe_modes, len(used)))
     predictor = Predictor(trained.generator, used, scan.sample_photons_per_pattern, place, inference.weighting, ranks)
-    stage = progress("network", len(scan), "pattern") if progress else None
-    started = time.perf_counter()
-    prediction = predictor.predict(scan, inference.batch_size, stage)
-    seconds = time.perf_counter() - started
+    shown = progress("network", len(scan), "pattern") if progress else None
+    prediction, seconds = _predict(predictor, scan, inference.batch_size, shown, state)
     metrics = {"network": evaluate(scan, prediction.canvas, used, device=place, ranks=ranks)}
 
     def solve(name: str, title: str, guess: Canvas | None) -> Solution:
-        stage = progress(title, polish.epochs, "epoch") if progress else None
-        solution = refine(scan, polish, guess=guess, probe=used, device=place, ranks=ranks, progress=stage)
+        shown = progress(title, polish.epochs, "epoch") if progress else None
+        solution = refine(
+            scan,
+            polish,
+            guess=guess,
+            probe=used,
+            device=place,
+            ranks=ranks,
+            progress=shown,
+            stage=state.stage.part(title),
+            show=choose_live(scan, state.saving, ranks),
+        )
         described = solution.scan or scan
         metrics[name] = evaluate(described, solution.canvas, solution.probe, device=place, ranks=ranks, held_out=polish)
         return solution
 
-    polished = solve("network_polish", "network + polish", prediction.canvas) if inference.polish else None
-    control = solve("flat_polish", "flat + polish", None) if inference.polish and inference.control else None
+    polished = control = None
+    interrupted = ""
+    try:
+        if inference.polish:
+            polished = solve("network_polish", "network + polish", prediction.canvas)
+        if polished and not polished.interrupted and inference.control:
+            control = solve("flat_polish", "flat + polish", None)
+    except Interrupted as interruption:
+        interrupted = interruption.signal_name
+    for solved in (polished, control):
+        interrupted = interrupted or (solved.interrupted if solved else "")
     name = _choose_result(metrics)
     solution = {"network_polish": polished, "flat_polish": control}.get(name)
     residual = Residual(metrics[name]["R"], metrics[name]["R_floor"])
@@ -177,11 +255,25 @@ def _reconstruct(
     training = trained.experiment.training
     groups = group_nearest(scan.positions_px, min(training.group_size, len(scan)))[: training.batch_size]
     sample = predictor.predict_patches(scan, groups.ravel()).unflatten(0, groups.shape).cpu().numpy()
-    result = Reconstruction(scan, prediction, used, polished, control, metrics, sample, groups, verdict)
+    result = Reconstruction(scan, prediction, used, polished, control, metrics, sample, groups, verdict, interrupted)
     if polished and control:
         residuals = tuple(metrics[name]["R"] for name in ("network_polish", "flat_polish"))
         _log.info("R %.4f from the network's object, %.4f from a flat object; start: %s", *residuals, result.start)
     return result
+
+
+def _predict(
+    predictor: Predictor, scan: Scan, batch_size: int, progress: Progress | None, state: SavedState
+) -> tuple[Prediction, float]:
+    """Predict the object of a scan; also returns the seconds that it took."""
+    stage, before = state.stage.part("network"), state.seconds
+    found = stage.load(lambda values: (Prediction.load(values), float(values["seconds"])))
+    if found is None:
+        with state.interrupts.allow():
+            prediction = predictor.predict(scan, batch_size, progress, stage)
+        found = prediction, state.seconds - before
+        stage.finish({**prediction.dump(), "seconds": found[1]})
+    return found
 
 
 def _warn_unused(

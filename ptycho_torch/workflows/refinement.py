@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,15 +12,20 @@ from ptycho_torch.config import RefineSettings, TrainerSettings
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.evaluate.frc import RingCorrelation, cut_middle, find_middle, ring_correlation
+from ptycho_torch.evaluate.live import choose_live
 from ptycho_torch.evaluate.residual import Residual
 from ptycho_torch.evaluate.scores import evaluate
 from ptycho_torch.evaluate.verdict import Verdict, judge
+from ptycho_torch.pictures.figure import Picture
 from ptycho_torch.runtime.device import find_rank_device
+from ptycho_torch.runtime.interrupts import Interrupted, Interrupts
 from ptycho_torch.runtime.launch import launch
 from ptycho_torch.runtime.progress import Progress
 from ptycho_torch.runtime.ranks import Ranks, check_enough, describe_scan, find_ranks, is_launched, join_ranks
+from ptycho_torch.runtime.saved_state import SavedState, Saving, Stage
 from ptycho_torch.solve.scan_model import Solution
 from ptycho_torch.solve.solve import choose_method, refine
+from ptycho_torch.workflows.display import ShownObject, draw_objects, draw_result_fit, make_html
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +48,28 @@ class Refinement:
     resolution: RingCorrelation | None
     halves: tuple[Canvas, ...] = ()
 
+    @property
+    def interrupted(self) -> str:
+        """Name of the signal that ended the run before it was complete; empty if it was not interrupted."""
+        return self.solution.interrupted
+
+    @property
+    def shown_objects(self) -> list[ShownObject]:
+        """The object with its figures."""
+        return [ShownObject("refined", self.solution.canvas, self.metrics)]
+
+    def plot(self) -> Picture:
+        """Draw the object beside the true one, if known, and the coverage."""
+        return draw_objects(self)
+
+    def plot_fit(self) -> Picture:
+        """Draw the probe, a measured pattern beside its prediction, and R by epoch."""
+        return draw_result_fit(self)
+
+    def _repr_html_(self) -> str:
+        """Verdict, figures and pictures, as notebooks show them."""
+        return make_html(self)
+
 
 def refine_scan(
     scan: Scan,
@@ -52,6 +79,7 @@ def refine_scan(
     halves: bool = False,
     trainer: TrainerSettings | None = None,
     progress: Progress | None = None,
+    saving: Saving | None = None,
 ) -> Refinement:
     """Reconstruct a scan from a flat object and its own probe, or one found from the patterns if it has none.
 
@@ -63,8 +91,12 @@ def refine_scan(
         trainer: its accelerator, devices and nodes; several processes share the patterns, as in `train_network`, and
             return the same result.
         progress: called after each epoch of the whole scan.
+        saving: where to save what was found so far, and whether to go on from there. SIGINT and SIGTERM then end the
+            run with the best solution so far, which says so.
 
     Raises:
+        CheckpointError: the saved state is damaged, or that of another run.
+        Interrupted: a signal ended the run before anything was found.
         ConfigError: the device does not exist, or there are fewer patterns than processes.
         DataError: halves are requested and the positions span too few pixels to correlate them.
         RankError: a process was lost, or differs from the others.
@@ -79,9 +111,20 @@ def refine_scan(
         replace(settings, method=choose_method(settings, scan)).warn_unused()
     if not ranks.started:
         options = {"device": device, "halves": halves, "trainer": trainer, "progress": progress}
-        return launch(ranks, refine_scan, scan, settings, **options)
-    with join_ranks(ranks, {"settings": settings, "halves": halves, "scan": describe_scan(scan)}):
-        return _refine(scan, settings, place, ranks, progress, halves=halves)
+        return launch(ranks, refine_scan, scan, settings, **options, saving=saving)
+    interrupts = Interrupts()
+    with (
+        join_ranks(ranks, {"settings": settings, "halves": halves, "scan": describe_scan(scan)}),
+        interrupts.catch(ranks) if saving else nullcontext(),
+    ):
+        state = SavedState(saving, describe_refinement(scan, settings), ranks, interrupts)
+        return _refine(scan, settings, place, ranks, progress, state, halves=halves)
+
+
+def describe_refinement(scan: Scan, settings: RefineSettings) -> dict[str, object]:
+    """Describe what a saved state must have in common with the run that goes on from it."""
+    values = {f"RefineSettings.{name}": value for name, value in settings.to_dict().items()}
+    return {"the command": "refine", "the scan": describe_scan(scan), **values}
 
 
 def _refine(
@@ -90,28 +133,51 @@ def _refine(
     place: torch.device,
     ranks: Ranks,
     progress: Progress | None,
+    state: SavedState,
     *,
     halves: bool,
 ) -> Refinement:
-    started = time.perf_counter()
-    solution = refine(given, settings, device=place, ranks=ranks, progress=progress)
+    whole, show = state.stage.part("whole"), choose_live(given, state.saving, ranks)
+    solution = refine(given, settings, device=place, ranks=ranks, progress=progress, stage=whole, show=show)
     scan = solution.scan or given
-    metrics = {"seconds": time.perf_counter() - started}
+    metrics = {"seconds": state.seconds}
     metrics |= evaluate(scan, solution.canvas, solution.probe, device=place, ranks=ranks, held_out=settings)
     verdict = judge(scan, solution.probe, Residual(metrics["R"], metrics["R_floor"]), None, ranks)
     metrics |= verdict.figures
     resolution, parted = None, tuple[Canvas, ...]()
-    if halves:
-        order = np.random.default_rng(settings.seed).permutation(len(scan))
-        parts = [scan.take(np.sort(order[start::2])) for start in (0, 1)]
-        alone = replace(
-            settings,
-            refine_positions="given",
-            refine_background="given",
-            detector_centre=False,
-            probe_guess="given",
-        )
-        parted = tuple(refine(part, alone, device=place, ranks=ranks).canvas for part in parts)
-        resolution = ring_correlation(*(cut_middle(scan.positions_px, half) for half in parted))
-        metrics["frc_half_bit_nyquist"] = resolution.crossing
+    if halves and not solution.interrupted:
+        try:
+            parted = _refine_halves(scan, settings, place, ranks, state.stage)
+            resolution = ring_correlation(*(cut_middle(scan.positions_px, half) for half in parted))
+            metrics["frc_half_bit_nyquist"] = resolution.crossing
+        except Interrupted as interruption:
+            name = interruption.signal_name
+            remark = f"interrupted by {name} before both halves were reconstructed"
+            solution = replace(solution, interrupted=name, remarks=(*solution.remarks, remark))
     return Refinement(given, solution, metrics, verdict, resolution, parted)
+
+
+def _refine_halves(
+    scan: Scan, settings: RefineSettings, place: torch.device, ranks: Ranks, stage: Stage
+) -> tuple[Canvas, ...]:
+    """Reconstruct two random halves of a scan.
+
+    Raises:
+        Interrupted: a signal ended the run before both were reconstructed.
+    """
+    order = np.random.default_rng(settings.seed).permutation(len(scan))
+    parts = [scan.take(np.sort(order[start::2])) for start in (0, 1)]
+    alone = replace(
+        settings,
+        refine_positions="given",
+        refine_background="given",
+        detector_centre=False,
+        probe_guess="given",
+    )
+    found = []
+    for number, part in enumerate(parts):
+        half = refine(part, alone, device=place, ranks=ranks, stage=stage.part(f"half {number}"))
+        if half.interrupted:
+            raise Interrupted(half.interrupted)
+        found.append(half.canvas)
+    return tuple(found)

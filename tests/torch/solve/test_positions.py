@@ -16,6 +16,8 @@ from ptycho_torch.config import RefineSettings, SimulationSettings
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.formats.npz import write_scan
+from ptycho_torch.formats.ptychodus_folder import write_workflow_directory
+from ptycho_torch.formats.ptychodus_product import read_product
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve.displacements import find_lost, measure_displacements
 from ptycho_torch.solve.positions import Affine
@@ -69,7 +71,7 @@ def test_lost_patterns_are_found_again(lopsided_scan: Scan) -> None:
     wrong = true.clone()
     wrong[7] += torch.tensor([4.5, -3.0], dtype=wrong.dtype)
     model.move(wrong)
-    found = find_lost(model, canvas, probe, wrong, 6.0)
+    found = find_lost(model, canvas, probe, wrong, wrong, 6.0)
     np.testing.assert_allclose(found, true, atol=1e-6)
 
 
@@ -139,3 +141,14 @@ def test_the_command_reports_before_and_after_and_draws_the_arrows(
         np.testing.assert_allclose(stored["given_px"], wrong.positions_px, atol=1e-3)
         assert distance_px(replace(wrong, positions_px=stored["refined_px"]), scan) < 0.1 * distance_px(wrong, scan)
     assert (tmp_path / "out" / "positions.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_product_gets_the_refined_positions(scan: Scan, tmp_path: Path) -> None:
+    """[DC-3.6]"""
+    wrong = displaced(scan, np.random.default_rng(1).normal(0, 1.0, (len(scan), 2)))
+    write_workflow_directory(wrong, tmp_path / "scan")
+    files = ["--data", str(tmp_path / "scan"), "--output_dir", str(tmp_path / "out"), "--quiet"]
+    assert main(["refine", *files, "--refine_positions", "each", "--epochs", "15", "--probe_start", "1"]) == 0
+    with np.load(tmp_path / "out" / "positions.npz") as positions, np.load(tmp_path / "out" / "object.npz") as canvas:
+        expected_px = positions["refined_px"] - canvas["origin_px"]
+    np.testing.assert_allclose(read_product(tmp_path / "out" / "product.h5").positions_px(32), expected_px, atol=1e-6)

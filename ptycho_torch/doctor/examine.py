@@ -1,0 +1,243 @@
+"""Examination of a file: read it, look at its values, try other ways of reading it, and say what is right."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho_torch.config import DataSettings, RefineSettings
+from ptycho_torch.data.conventions import is_beam_centred
+from ptycho_torch.data.coverage import measure_coverage
+from ptycho_torch.data.make_scan import find_good_pixels
+from ptycho_torch.data.placement import measure_step
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.doctor.correct import find_corrections
+from ptycho_torch.doctor.diagnosis import Diagnosis, Finding
+from ptycho_torch.doctor.reading import Beam, find_reading
+from ptycho_torch.doctor.search import Search
+from ptycho_torch.doctor.stored import StoredValues, read_stored
+from ptycho_torch.doctor.trial import LONG, try_scan
+from ptycho_torch.doctor.value_checks import check_values, find_bad_pixels
+from ptycho_torch.errors import PtychoError, ScanFileError
+from ptycho_torch.formats.find import open_recording, read_one_scan
+from ptycho_torch.storage.writing import write_atomically
+
+# of the differences between patterns; sound scans leave at most a third
+MOST_UNEXPLAINED = 0.5
+MASK_NAME = "mask.npy"
+_LEAST_VIEWS = 2.0
+_FEWEST_PATTERNS = 9
+_USUAL_STEP = 0.1
+
+
+class _Notes(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = record.getMessage()
+        if line not in self.lines:
+            self.lines.append(line)
+
+
+@contextmanager
+def _take_notes() -> Iterator[list[str]]:
+    """Collect what the readers say, instead of showing it."""
+    logger, notes = logging.getLogger("ptycho_torch"), _Notes()
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(notes)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield notes.lines
+    finally:
+        logger.removeHandler(notes)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+def examine_file(
+    path: Path | str,
+    settings: DataSettings | None = None,
+    probe: Path | str | None = None,
+    *,
+    open_folder: Callable[[], Path] | None = None,
+) -> Diagnosis:
+    """Examine the file of a scan.
+
+    Args:
+        path: a file or folder in any format that is read.
+        settings: how it is read so far; None to detect it.
+        probe: file of a probe, or the name of an array in the scan's file.
+        open_folder: called once the file has been read; returns the folder to which a mask is written if the detector
+            has bad pixels that the file does not name. Without it, no mask is recommended.
+
+    Raises:
+        ScanFileError: nothing can be read there.
+        ConfigError: a setting contradicts the file.
+        DataError: the arrays do not form a usable scan.
+    """
+    source, given = Path(path), settings or DataSettings()
+    with _take_notes() as notes:
+        scan, chosen, findings = _read_anyhow(source, given, probe)
+        said = list(notes)
+        stored = _read_stored(source, chosen, scan)
+        found = list(check_values(stored, scan, chosen))
+        folder = open_folder() if open_folder else None
+        found += _check_pixels(stored, scan, chosen, source, folder)
+        findings += found
+        scan, chosen = _reread(source, probe, scan, chosen, findings, found)
+        search = Search(scan)
+        if len(scan) >= _FEWEST_PATTERNS:
+            chosen, read = find_reading(search, scan, chosen, _find_beam(source, chosen, stored))
+            findings += read
+            findings += find_corrections(search)
+            chosen = _merge(chosen, findings)
+        else:
+            search.start()
+            findings.append(_too_few(scan))
+        refined = RefineSettings(**{name: value for f in findings for name, value in f.refine.items()})
+        if chosen != given:
+            scan = _read_or_explain(source, chosen, probe, scan, findings)
+        last = try_scan(search.part, epochs=LONG)
+    coverage = measure_coverage(scan, last.probe)
+    fit = {"unexplained": last.unexplained, "R_free": last.free_error, "patterns": float(len(search.part))}
+    return Diagnosis(
+        name=scan.name,
+        findings=tuple(findings),
+        doubts=tuple(_find_doubts(fit, coverage.views_per_pixel, scan)),
+        data=chosen,
+        refine=refined,
+        scan=scan,
+        probe=last.probe,
+        image=last.image,
+        coverage=coverage,
+        tried=tuple(search.tried),
+        notes=tuple(said),
+        stored=stored.to_dict(),
+        fit={name: value for name, value in fit.items() if np.isfinite(value)},
+    )
+
+
+def _read_anyhow(
+    source: Path, settings: DataSettings, probe: Path | str | None
+) -> tuple[Scan, DataSettings, list[Finding]]:
+    """Read a scan; positions that lie within a fraction of a pixel are stretched to usual steps."""
+    try:
+        return read_one_scan(source, settings, probe), settings, []
+    except ScanFileError:
+        with open_recording(source, settings) as recording:
+            step = 0.0 if recording is None or recording.positions is None else measure_step(recording.positions)
+            side = 0 if recording is None else min(recording.patterns.frame)
+        if not 0 < step < 0.01:
+            raise
+        changed = replace(settings, position_scale=settings.position_scale * _USUAL_STEP * side / step)
+        text = (
+            f"neighbouring positions are {step:.3g} apart, too little for pixels: neither their unit nor the size of "
+            "an object pixel is known"
+        )
+        return read_one_scan(source, changed, probe), changed, [Finding("position unit", text, is_wrong=False)]
+
+
+def _read_stored(source: Path, settings: DataSettings, scan: Scan) -> StoredValues:
+    with open_recording(source, settings) as recording:
+        if recording is None:
+            raise ScanFileError(f"{scan.name}: its stored values cannot be read")
+        good = find_good_pixels(recording.bad_pixels, recording.patterns.frame, scan.name)
+        return read_stored(recording.patterns, good)
+
+
+def _find_beam(source: Path, settings: DataSettings, stored: StoredValues) -> Beam:
+    """Where the direct beam is taken to lie in the file, as `assemble` does."""
+    with open_recording(source, settings) as recording:
+        stated, place = (None, "auto") if recording is None else (recording.beam_centre_px, recording.zero_frequency)
+    place = settings.zero_frequency if settings.zero_frequency != "auto" else place
+    given = settings.centre_row_px, settings.centre_column_px
+    if place == "auto" and given != (None, None):
+        place = "centre"
+    is_corner = not is_beam_centred(stored.mean, replace(settings, zero_frequency=place), "")
+    row, column = (
+        float(side // 2 if centre is None else centre)
+        for side, centre in zip(stored.frame, stated or (None, None), strict=True)
+    )
+    return Beam(row if given[0] is None else given[0], column if given[1] is None else given[1], is_corner)
+
+
+def _check_pixels(
+    stored: StoredValues, scan: Scan, settings: DataSettings, source: Path, folder: Path | None
+) -> Iterator[Finding]:
+    """Find hot and dead pixels, and write a mask of them."""
+    with open_recording(source, settings) as recording:
+        assert recording is not None
+        good = find_good_pixels(recording.bad_pixels, stored.frame, scan.name)
+    hot, dead = find_bad_pixels(stored, scan, good)
+    if not (hot.any() or dead.any()):
+        return
+    kinds = [f"{bad.sum()} {name}" for bad, name in ((hot, "hot"), (dead, "dead")) if bad.any()]
+    places = ", ".join(f"({row}, {column})" for row, column in np.argwhere(hot | dead)[:6].tolist())
+    data = {}
+    if folder is not None:
+        path = folder / MASK_NAME
+        with write_atomically(path) as file:
+            np.save(file, ~good | hot | dead)
+        data = {"mask": str(path)}
+    yield Finding(
+        "bad pixels",
+        f"{' and '.join(kinds)} pixels are not masked, such as (row, column) {places}",
+        data=data,
+        figures={"hot": float(hot.sum()), "dead": float(dead.sum())},
+    )
+
+
+def _reread(
+    source: Path,
+    probe: Path | str | None,
+    scan: Scan,
+    settings: DataSettings,
+    findings: list[Finding],
+    new: list[Finding],
+) -> tuple[Scan, DataSettings]:
+    changed = _merge(settings, new)
+    if changed == settings:
+        return scan, settings
+    return _read_or_explain(source, changed, probe, scan, findings), changed
+
+
+def _merge(settings: DataSettings, findings: list[Finding]) -> DataSettings:
+    values: dict[str, Any] = {}
+    for finding in findings:
+        values |= finding.data
+    return replace(settings, **values)
+
+
+def _read_or_explain(
+    source: Path, settings: DataSettings, probe: Path | str | None, before: Scan, findings: list[Finding]
+) -> Scan:
+    """Read the scan with recommended settings; if that is impossible, say so and keep it as it was."""
+    try:
+        return read_one_scan(source, settings, probe)
+    except PtychoError as error:
+        findings.append(Finding("settings", f"the file cannot be read with the recommended settings: {error}"))
+        return before
+
+
+def _too_few(scan: Scan) -> Finding:
+    text = f"there are {len(scan)} patterns, too few to tell how they must be read"
+    return Finding("patterns", text, sureness="cannot tell")
+
+
+def _find_doubts(fit: dict[str, float], views: float, scan: Scan) -> Iterator[str]:
+    if not fit["unexplained"] <= MOST_UNEXPLAINED and len(scan) >= _FEWEST_PATTERNS:
+        yield (
+            f"{min(fit['unexplained'], 9.99):.0%} of the differences between the patterns remain unexplained, whatever "
+            "was tried"
+        )
+    if views < _LEAST_VIEWS:
+        yield f"a pixel is seen by {views:.2g} patterns on average: the patterns hardly overlap"

@@ -1,0 +1,268 @@
+"""How a scan must be read: orientation, order, unit of the positions, direct beam, probe; one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from ptycho_torch.config import DataSettings
+from ptycho_torch.data.placement import measure_step
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.doctor.centre_of_mass import CurlTest, measure_curl
+from ptycho_torch.doctor.change import CLASSES, Change, to_matrix
+from ptycho_torch.doctor.diagnosis import Finding, Sureness
+from ptycho_torch.doctor.search import (
+    BETTER,
+    Option,
+    Search,
+    find_equals,
+    is_better,
+    list_offsets,
+    list_orientations,
+    list_scales,
+)
+from ptycho_torch.doctor.trial import SETTINGS, try_scan
+from ptycho_torch.runtime.ranks import ALONE
+from ptycho_torch.solve.centre import refine_centre
+
+# less is left unexplained only if patterns and positions are read as they are meant
+CLEAR = 0.35
+_POSSIBLE = 0.6
+_AS_READ = (False, False, False)
+_TWIN = (False, True, True)
+_MOST_ROUNDS = 3
+_STEPS = np.geomspace(0.025, 0.45, 19)
+_FINE_FACTORS = (0.92, 0.96, 1.04, 1.08)
+_LEAST_DISPLACEMENT_PX = 3
+_NOT_WORSE = 1.02
+_MUCH_WORSE = 1.1
+
+
+@dataclass(frozen=True)
+class Beam:
+    """Where the direct beam is taken to lie in the patterns of a file.
+
+    Attributes:
+        row, column: in pixels; after the quadrants are exchanged if `is_corner`.
+        is_corner: whether the zero frequency is stored at pixel [0, 0].
+    """
+
+    row: float
+    column: float
+    is_corner: bool
+
+
+def find_reading(search: Search, scan: Scan, settings: DataSettings, beam: Beam) -> tuple[DataSettings, list[Finding]]:
+    """Find how the middle of a scan must be read.
+
+    Args:
+        search: the middle of the scan; it is left as it must be read.
+        scan: as it is read so far.
+        settings: with which it is read so far.
+        beam: where the direct beam is taken to lie.
+
+    Returns:
+        The settings with which it must be read, and what was found.
+    """
+    curl = measure_curl(scan)
+    findings: list[Finding] = []
+    if search.part.probe is None:
+        settings = _read_without_probe(search, settings, curl, findings)
+    else:
+        search.start()
+    for _ in range(0 if search.is_guessed else _MOST_ROUNDS):
+        turned = curl is not None and curl.is_clear and curl.best != _AS_READ and not findings
+        if search.trial.unexplained < CLEAR and not turned:
+            break
+        option, finding = _find_change(search, curl)
+        if option is None or finding is None:
+            break
+        search.accept(option)
+        settings = option.change.follow(settings)
+        findings.append(finding)
+    settings = _centre(search, settings, beam, findings)
+    if search.trial.unexplained > _POSSIBLE and not search.is_guessed:
+        settings = _replace_probe(search, settings, curl, findings)
+    if search.trial.unexplained < _POSSIBLE:
+        findings += _find_twin(search)
+    return settings, findings
+
+
+def _find_change(search: Search, curl: CurlTest | None) -> tuple[Option | None, Finding | None]:
+    """Find the change that explains the patterns far better than how they are read and than any other change."""
+    if not search.is_guessed:
+        options = search.compare(list_orientations())
+        chosen = _choose_orientation(search, options)
+        if chosen is not None:
+            return chosen, _describe_orientation(search, chosen, options, curl)
+    options = search.compare(list_offsets())
+    if options and is_better(options[0].trial, search.trial):
+        return options[0], _describe(search, options[0], "order", "the patterns belong to other positions")
+    step = measure_step(search.part.positions_px)
+    if not step:
+        return None, None
+    factors = _STEPS * search.part.patch_px / step
+    options = search.compare(list_scales(factor for factor in factors if abs(np.log(factor)) > 0.02))
+    if options and is_better(options[0].trial, search.trial) and _left(options[0]) < _POSSIBLE:
+        best = options[0]
+        factor = best.change.settings.position_scale
+        best = min([best, *search.compare(list_scales(factor * fine for fine in _FINE_FACTORS))], key=_left)
+        text = "the positions are in another unit, or the object pixel has another size"
+        return best, _describe(search, best, "position scale", text)
+    return None, None
+
+
+def _left(option: Option) -> float:
+    return option.trial.unexplained
+
+
+def _choose_orientation(search: Search, options: list[Option]) -> Option | None:
+    """The orientation that is far better than the others; turned patterns rather than turned positions if equal."""
+    if not options or not is_better(options[0].trial, search.trial):
+        return None
+    equals = find_equals(options)
+    rivals = [option for option in options[1:] if option not in equals]
+    # a round probe does not tell turned patterns from positions that are turned the other way
+    if len(equals) > 1 or (rivals and _left(options[0]) > BETTER * _left(rivals[0])):
+        return None
+    return next((o for o in [options[0], *equals] if not _turns_positions(o)), options[0])
+
+
+def _turns_positions(option: Option) -> bool:
+    changed = option.change.settings
+    return changed.swap_positions or changed.flip_position_rows or changed.flip_position_columns
+
+
+def _describe_orientation(search: Search, chosen: Option, options: list[Option], curl: CurlTest | None) -> Finding:
+    equals = [option for option in [options[0], *find_equals(options)] if option is not chosen]
+    text = f"{chosen.name}: they are not oriented as they are read"
+    if equals:
+        text += f"; {equals[0].name} explain the patterns as well and give a mirrored object"
+    agrees = curl is not None and curl.is_clear and _agrees(curl.best, chosen)
+    if agrees:
+        text += "; their centres of mass say the same"
+    return _describe(search, chosen, "orientation", text, sureness="sure" if agrees or not equals else "likely")
+
+
+def _agrees(best: tuple[bool, bool, bool], chosen: Option) -> bool:
+    """Whether an orientation of patterns is that of a change, up to half a turn."""
+    changed = chosen.change.settings
+    patterns = to_matrix(changed.transpose, changed.flip_rows, changed.flip_columns)
+    positions = to_matrix(changed.swap_positions, changed.flip_position_rows, changed.flip_position_columns)
+    difference = positions.T @ patterns @ to_matrix(*best).T
+    # the unit matrix, or half a turn
+    return bool(abs(np.trace(difference)) == 2 and difference[0, 1] == 0 and difference[1, 0] == 0)
+
+
+def _describe(search: Search, option: Option, name: str, text: str, *, sureness: Sureness = "sure") -> Finding:
+    before, after = search.trial, option.trial
+    usual = DataSettings()
+    data = {key: value for key, value in option.change.settings.to_dict().items() if value != getattr(usual, key)}
+    return Finding(
+        name,
+        f"{text} ({option.name}: {after.unexplained:.0%} of the differences between the patterns remain unexplained "
+        f"instead of {before.unexplained:.0%})",
+        sureness=sureness,
+        data=data,
+        figures={"unexplained_before": before.unexplained, "unexplained_after": after.unexplained},
+    )
+
+
+def _read_without_probe(
+    search: Search, settings: DataSettings, curl: CurlTest | None, findings: list[Finding]
+) -> DataSettings:
+    """Find a probe, and the class of orientations in which one explains the patterns."""
+    options = search.guess_classes(_choose_classes(curl))
+    search.is_guessed = True
+    given = next((option for option in options if option.change == Change.of_patterns(_AS_READ)), None)
+    if given is None:
+        search.start()
+        return settings
+    search.part, search.trial = given.trial.scan, given.trial
+    best = options[0]
+    rivals = [_left(option) for option in options[1:]]
+    if best is not given and is_better(best.trial, given.trial) and _left(best) < BETTER * min(rivals):
+        text = f"{best.name}: they are not oriented as they are read"
+        findings.append(_describe(search, best, "orientation", text, sureness="likely"))
+        search.accept(best)
+        settings = best.change.follow(settings)
+    return settings
+
+
+def _choose_classes(curl: CurlTest | None) -> tuple[tuple[bool, bool, bool], ...]:
+    if curl is not None and curl.is_clear and curl.best != _AS_READ:
+        return (_AS_READ, curl.best)
+    return (_AS_READ, *CLASSES)
+
+
+def _replace_probe(
+    search: Search, settings: DataSettings, curl: CurlTest | None, findings: list[Finding]
+) -> DataSettings:
+    """Try probes found from the patterns in place of the given one, which may be useless."""
+    options = search.guess_classes(_choose_classes(curl))
+    if not options:
+        return settings
+    best, before = options[0], search.trial
+    rivals = [_left(option) for option in options[1:]]
+    if _left(best) > BETTER * before.unexplained or (rivals and _left(best) > BETTER * min(rivals)):
+        return settings
+    change = best.change
+    found = _describe(search, best, "probe", "the probe does not belong to the patterns")
+    findings.append(replace(found, refine={"probe_guess": "patterns"}))
+    search.accept(best)
+    search.is_guessed = True
+    return change.follow(settings)
+
+
+def _find_twin(search: Search) -> list[Finding]:
+    """Say whether the probe tells the object from its conjugate, which patterns turned by 180° would give."""
+    text = (
+        "patterns turned by 180° give the conjugate object with the conjugate probe and explain the same: "
+        "whether the phase has this sign or the opposite one"
+    )
+    if search.is_guessed:
+        return [Finding("twin", f"{text} cannot be told without a known probe", "cannot tell", is_wrong=False)]
+    twin = Change.of_patterns(_TWIN).apply(search.part)
+    # a probe that may move becomes its own twin within a few epochs
+    kept, turned = (try_scan(part, replace(SETTINGS, probe_start=1)).unexplained for part in (search.part, twin))
+    free = search.record("patterns turned by 180°", try_scan(twin)).unexplained
+    if turned < _MUCH_WORSE * kept and free < _MUCH_WORSE * search.trial.unexplained:
+        return [Finding("twin", f"{text} cannot be told with this probe", "cannot tell", is_wrong=False)]
+    return []
+
+
+def _centre(search: Search, settings: DataSettings, beam: Beam, findings: list[Finding]) -> DataSettings:
+    """Find by how many detector pixels the patterns are displaced against the probe."""
+    part = search.part
+    if part.probe is None or search.is_guessed:
+        return settings
+    _, figures = refine_centre(part, SETTINGS, torch.device("cpu"), ALONE)
+    moved = np.array([figures["row_px"], figures["column_px"]])
+    if np.abs(moved).max() < _LEAST_DISPLACEMENT_PX:
+        return settings
+    counts = np.roll(part.counts, tuple(-moved.astype(int)), (1, 2))
+    trial = search.record("patterns centred", try_scan(replace(part, counts=counts)))
+    before = search.trial.unexplained
+    if trial.unexplained > _POSSIBLE or trial.unexplained > _NOT_WORSE * before:
+        return settings
+    turned = to_matrix(settings.transpose, settings.flip_rows, settings.flip_columns).T @ moved * settings.bin
+    row, column = beam.row + float(turned[0]), beam.column + float(turned[1])
+    data: dict[str, Any] = {"centre_row_px": row, "centre_column_px": column}
+    if beam.is_corner:
+        data["zero_frequency"] = "corner"
+    findings.append(
+        Finding(
+            "direct beam",
+            f"the patterns are displaced by {moved[0]:g} rows and {moved[1]:g} columns against the probe's far field: "
+            f"the direct beam lies at row {row:g}, column {column:g}"
+            f"{', counted after the quadrants are exchanged' if beam.is_corner else ''}",
+            sureness="likely",
+            data=data,
+            figures={"unexplained_before": before, "unexplained_after": trial.unexplained},
+        )
+    )
+    search.part, search.trial = trial.scan, trial
+    return replace(settings, **data)

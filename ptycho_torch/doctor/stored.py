@@ -1,0 +1,193 @@
+"""Stored values: one reading of the patterns as a file contains them, before they become photon counts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptycho_torch.data.recording import PatternStack
+
+_FEWEST_VALUES = 6
+_MOST_VALUES = 3000
+_LOWEST_VALUES = 200
+# of a hundred multiples of one photon at least so many occur among the lowest values
+_LEAST_OCCUPIED = 0.05
+_OFF_MULTIPLE = 0.02
+_SAMPLED_PER_PART = 12
+_NEAR_LARGEST = 0.9
+_ROUNDED_VALUES = 20
+_LEAST_ROUNDED_STEP = 1.2
+_ROUNDING = 0.7
+
+Form = Literal["counts", "amplitude", "log", "log10"]
+
+
+@dataclass(frozen=True)
+class Quantum:
+    """The form in which photons were stored, as their discreteness shows it.
+
+    Attributes:
+        units: what the values are: multiples of `step`, square roots of such multiples, or logarithms of counts + 1.
+        step: value of one photon, after squaring if `units` is `amplitude`.
+    """
+
+    units: Form
+    step: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StoredValues:
+    """What a reading of all stored patterns has shown.
+
+    Attributes:
+        kind: type of the values.
+        patterns: number of patterns.
+        frame: rows and columns.
+        mean: (h, w) mean of the finite values.
+        totals: (pattern,) sum of the finite values.
+        largest: largest finite value.
+        at_largest: how many values are equal to it.
+        near_largest: how many others are above 90 % of it.
+        not_finite: how many values are NaN or infinite.
+        negative: how many values are negative.
+        copies: numbers of patterns that are equal to an earlier one, with that one first.
+        quantum: the form of the values; None if they are not discrete.
+    """
+
+    kind: str
+    patterns: int
+    frame: tuple[int, int]
+    mean: NDArray[np.float64]
+    totals: NDArray[np.float64]
+    largest: float
+    at_largest: int
+    near_largest: int
+    not_finite: int
+    negative: int
+    copies: tuple[tuple[int, ...], ...]
+    quantum: Quantum | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the numbers to plain values."""
+        quantum = self.quantum
+        return {
+            "type": self.kind,
+            "patterns": self.patterns,
+            "rows": self.frame[0],
+            "columns": self.frame[1],
+            "largest_value": self.largest,
+            "values_at_largest": self.at_largest,
+            "not_finite_values": self.not_finite,
+            "negative_values": self.negative,
+            "copies": [list(group) for group in self.copies],
+            "discrete_as": None if quantum is None else quantum.units,
+            "value_of_one_photon": None if quantum is None else quantum.step,
+        }
+
+
+def read_stored(stack: PatternStack, good: NDArray[np.bool_]) -> StoredValues:
+    """Read all patterns once, in parts.
+
+    Args:
+        stack: the patterns.
+        good: (h, w) False on pixels that are known to be bad, whose values are ignored.
+    """
+    total, finite_number = np.zeros(stack.frame), np.zeros(stack.frame)
+    totals: list[NDArray[np.float64]] = []
+    sample: list[NDArray[Any]] = []
+    largest, tops, counts = -np.inf, [], {"not_finite": 0, "negative": 0}
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for part, values in stack.read_parts():
+        finite = np.isfinite(values) & good
+        counts["not_finite"] += int(np.count_nonzero(~finite & good))
+        clean = np.where(finite, values, np.zeros((), values.dtype))
+        counts["negative"] += int(np.count_nonzero(clean < 0))
+        wide = clean.astype(np.float64)
+        total += wide.sum(axis=0)
+        finite_number += finite.sum(axis=0)
+        totals.append(wide.sum(axis=(1, 2)))
+        for number, pattern in enumerate(clean, part.start):
+            groups[hashlib.blake2b(np.ascontiguousarray(pattern).tobytes(), digest_size=16).digest()].append(number)
+        largest = max(largest, float(wide.max()))
+        high = wide[wide > _NEAR_LARGEST * largest] if largest > 0 else wide[:0].ravel()
+        tops.append(high)
+        step = max(1, len(clean) // _SAMPLED_PER_PART)
+        sample.append(_take_lowest(wide[::step]))
+    sums = np.concatenate(totals)
+    top = np.concatenate(tops)
+    copies = tuple(tuple(group) for group in groups.values() if len(group) > 1 and sums[group[0]] != 0)
+    return StoredValues(
+        kind=str(stack.dtype),
+        patterns=len(stack),
+        frame=stack.frame,
+        mean=total / np.maximum(finite_number, 1),
+        totals=sums,
+        largest=largest,
+        at_largest=int(np.count_nonzero(top == largest)),
+        near_largest=int(np.count_nonzero((top < largest) & (top > _NEAR_LARGEST * largest))),
+        copies=copies,
+        quantum=find_quantum(_take_lowest(np.concatenate(sample))),
+        not_finite=counts["not_finite"],
+        negative=counts["negative"],
+    )
+
+
+def _take_lowest(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.unique(values[values > 0])[:_MOST_VALUES]
+
+
+def find_quantum(values: NDArray[np.float64]) -> Quantum | None:
+    """Find the form in which photons were stored from distinct positive values, ascending; None if it does not show."""
+    forms: tuple[tuple[Form, NDArray[np.float64]], ...] = (
+        ("counts", values),
+        ("amplitude", values**2),
+        ("log", np.expm1(np.minimum(values, 80))),
+        ("log10", np.expm1(np.minimum(values * np.log(10), 80))),
+    )
+    rounded = _find_rounded_step(values)
+    if rounded is not None:
+        return Quantum("counts", rounded)
+    for units, converted in forms:
+        step = _find_step(converted)
+        # a logarithm of anything but whole counts has no form of its own
+        if step is not None and (units in ("counts", "amplitude") or abs(step - 1) < 1e-3):
+            return Quantum(units, round(step) if abs(step - round(step)) < 1e-4 * step else step)
+    return None
+
+
+def _find_step(values: NDArray[np.float64]) -> float | None:
+    """The number of which all values are multiples, if most of its low multiples occur."""
+    if len(values) < _FEWEST_VALUES:
+        return None
+    low = values[:_LOWEST_VALUES]
+    gaps = np.diff(low, prepend=0.0)
+    gaps = gaps[gaps > 1e-5 * low]
+    if not len(gaps):
+        return None
+    step = float(gaps.min())
+    if len(low) < _LEAST_OCCUPIED * (low[-1] - low[0]) / step:
+        return None
+    # the error of a step grows with the multiple: it is refined from small multiples to large ones
+    for length in (_FEWEST_VALUES, 20, 60, len(low)):
+        multiples = np.round(low[:length] / step)
+        step = float((low[:length] * multiples).sum() / np.square(multiples).sum())
+    multiples = np.round(low / step)
+    off = np.abs(low / step - multiples) > _OFF_MULTIPLE + 3e-6 * multiples
+    return None if off.mean() > 0.02 else step
+
+
+def _find_rounded_step(values: NDArray[np.float64]) -> float | None:
+    """The value of one photon if multiples of it were rounded to whole numbers, so that others do not occur."""
+    low = values[:_ROUNDED_VALUES]
+    if len(low) < _ROUNDED_VALUES or not (low == np.round(low)).all():
+        return None
+    numbers = np.arange(1, len(low) + 1)
+    step = float(low @ numbers / np.square(numbers).sum())
+    off = np.abs(low - step * numbers)
+    is_gain = step > _LEAST_ROUNDED_STEP and abs(step - round(step)) > _OFF_MULTIPLE
+    return step if is_gain and (off <= _ROUNDING).all() else None
