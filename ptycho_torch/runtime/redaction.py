@@ -65,7 +65,7 @@ def _clean_word(found: re.Match[str]) -> str:
 def _list_own_names() -> Iterable[str]:
     """Names of the user and of the computer."""
     # a process of a container may have no user
-    with contextlib.suppress(OSError, KeyError, RuntimeError):
+    with contextlib.suppress(OSError, KeyError, ImportError, RuntimeError):
         yield getpass.getuser()
         yield Path.home().name
     node = platform.node()

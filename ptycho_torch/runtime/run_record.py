@@ -74,7 +74,9 @@ class RunRecord:
             with write_atomically(folder / f"run-{earlier}.json") as file:
                 file.write(self._path.read_bytes())
         write_json(self._values, self._path)
-        write_log(folder)
+        if name == RECORD_NAME:
+            # a record of another name lies beside its file, in a folder that is not that of a run
+            write_log(folder)
 
     def finish(self, *, status: str = "finished", **results: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
         """Mark the run as finished, or as what else has become of it, and add its results."""
