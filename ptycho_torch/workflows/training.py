@@ -146,8 +146,8 @@ def _load_earlier(checkpoint: Path, scans: Sequence[Scan], experiment: Experimen
     before = replace(trained.experiment.training, epochs=1, steps=None, patience=1, max_minutes=None)
     if trained.experiment.model != experiment.model or asked != before:
         raise CheckpointError(
-            f"{checkpoint}: was trained with other settings; only epochs, steps, patience and max_minutes may change on "
-            "resuming"
+            f"{checkpoint}: was trained with other settings; only epochs, steps, patience and max_minutes may "
+            "change on resuming"
         )
     if len(trained.probes) != len(scans) or trained.patch_px != scans[0].patch_px:
         raise CheckpointError(f"{checkpoint}: was trained on other scans")
