@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from ending_state import Ending, Lost
 
 from ptycho_torch.config import RefineSettings
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.runtime.saved_state import SavedState, Saving
 from ptycho_torch.solve.scan_model import Solution
 from ptycho_torch.solve.solve import refine
 
@@ -26,25 +25,6 @@ CASES: dict[str, dict[str, Any]] = {
     "background": {"refine_background": "smooth"},
     "positions": {"refine_positions": "each", "detector_centre": True},
 }
-
-
-class Lost(BaseException):
-    """Ends a run at once, as a lost process does: nothing handles it."""
-
-
-class Ending(SavedState):
-    """A state that is saved after every epoch, of a run that is lost after a number of them."""
-
-    def __init__(self, folder: Path, last: int | None = None, *, resume: bool = False) -> None:
-        super().__init__(Saving(folder, resume=resume, interval_s=0), {"scan": "small"})
-        self.reached = 0
-        self._last = last
-
-    def reach(self, name: str, make_values: Callable[[], dict[str, Any]]) -> None:
-        super().reach(name, make_values)
-        self.reached += 1
-        if self.reached == self._last:
-            raise Lost
 
 
 def assert_same(found: Solution, wanted: Solution) -> None:
