@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 from words import escape, make_contents
 
 from ptycho_torch.cli.command import Command
 from ptycho_torch.cli.main import list_commands
+
+# a document that a help text names
+_DOCUMENT = re.compile(r"\bdocs/(\w+\.md)\b")
 
 
 def make_list() -> str:
@@ -45,7 +49,7 @@ def _describe(action: argparse.Action) -> str:
     value = _name_value(action)
     names = action.option_strings or [str(action.metavar or action.dest)]
     heads = ", ".join(f"{name} {value}".strip() for name in names) if action.option_strings else names[0]
-    text = escape((action.help or "").replace("%%", "%"))
+    text = _DOCUMENT.sub(r"[\1](../\1)", escape((action.help or "").replace("%%", "%")))
     return f"```{{option}} {heads}\n{text}\n```"
 
 

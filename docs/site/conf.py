@@ -39,14 +39,16 @@ nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 
-_CODE = re.compile(r"(`[^`]*`)")
+_CODE = re.compile(r"(`[^`]+`)")
+# reStructuredText wants a sign between code and what follows
+_CLOSE = re.compile(r"(`[^`]+`)(?=[^\s.,;:!?)\]}'\"/`-])")
 
 
 def mark_up_docstring(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:  # noqa: ANN401
     """Escape what docstrings, which are plain text with code between backticks, do not mean as markup."""
     parts = _CODE.split("\n".join(lines))
     text = "".join(part if part.startswith("`") else re.sub(r"([*|])", r"\\\1", part) for part in parts)
-    lines[:] = text.split("\n")
+    lines[:] = _CLOSE.sub(r"\1\\ ", text).split("\n")
 
 
 def setup(app: Any) -> None:  # noqa: ANN401

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -16,8 +17,8 @@ from sources import FRONT, ROOT, find_pages, find_pictures, move_links
 
 from ptycho_torch.cli.main import list_commands
 
-# of the folder of the site: what Sphinx reads, what it writes, and what it keeps between the two
-PARTS: Final = ("source", "html", "doctrees")
+# of the folder of the site: what Sphinx reads, what it writes, what it keeps in between, and the profile of IPython
+PARTS: Final = ("source", "html", "doctrees", "ipython")
 
 
 def gather_pages() -> dict[str, str]:
@@ -59,6 +60,13 @@ def write_source(folder: Path) -> None:
         path.write_bytes(content)
 
 
+def write_profile(folder: Path) -> None:
+    """Write the profile of the tutorials' kernel: errors alone are reported, and no other profile has an effect."""
+    settings = folder / "profile_default" / "ipython_kernel_config.py"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("c.IPKernelApp.log_level = 40\n", encoding="utf-8")
+
+
 def main() -> int:
     """Build the documentation site; warnings are errors."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -69,12 +77,14 @@ def main() -> int:
     # pages that stay would keep an old navigation
     for part in PARTS:
         shutil.rmtree(output / part, ignore_errors=True)
-    source, pages, cache = (output / part for part in PARTS)
+    source, pages, cache, profile = (output / part for part in PARTS)
     write_source(source)
+    write_profile(profile)
     words = ["-W", "--keep-going", "-q", "-c", str(Path(__file__).parent), "-d", str(cache)]
     if given.without_tutorials:
         words += ["-D", "nb_execution_mode=off"]
-    code = subprocess.run([sys.executable, "-m", "sphinx", *words, str(source), str(pages)], check=False).returncode
+    own = {**os.environ, "IPYTHONDIR": str(profile)}
+    code = subprocess.run([sys.executable, "-m", "sphinx", *words, str(source), str(pages)], env=own).returncode
     if code == 0:
         print(pages / "index.html")
     return code
