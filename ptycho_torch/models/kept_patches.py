@@ -11,7 +11,7 @@ from torch import Tensor
 from ptycho_torch.storage.rows import TemporaryFolder
 
 # in memory, and in a temporary file as long as it takes no more than a part of the free space
-_MOST_HELD_BYTES = 2**26
+_MOST_HELD_BYTES = 2**25
 _MOST_STORED_BYTES = 2**33
 _SHARE_OF_DISK = 0.25
 
