@@ -464,5 +464,5 @@ def test_failed_run_reads_as_unfinished(scan_path: Path, tmp_path: Path, monkeyp
     assert json.loads((tmp_path / "o" / "run.json").read_text())["status"] == "running"
 
 
-def _full_disk(*_: object) -> None:
+def _full_disk(*_: object, **__: object) -> None:
     raise OSError("the disk is full")

@@ -96,7 +96,7 @@ def test_results_are_replaced_when_asked_but_nothing_outside(tmp_path: Path) -> 
 
 def test_a_folder_that_no_run_wrote_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(OutputError, match=r"no run\.json of an earlier run"):
+    with pytest.raises(OutputError, match=r"no run\.json of a run"):
         prepare_folder(tmp_path, overwrite=True)
     assert names(tmp_path) == ["thesis.tex"]
 

@@ -98,6 +98,13 @@ class TrainingSettings(Settings):
     amplitude_variance_weight: float = setting(0.0, at_least=0, help="weight of the amplitude's variance in patches")
     bootstrap_epochs: int = setting(20, at_least=0, help="epochs of the solver that find the probe before training")
     validation_share: float = setting(0.05, at_least=0, at_most=0.5, help="share of the groups used for validation")
+    patience: int = setting(
+        10,
+        at_least=1,
+        at_most=MOST_EPOCHS,
+        help="validations in a row, one per epoch, that may predict the groups for validation significantly worse than "
+        "the best one before training stops and returns to it",
+    )
     seed: int = setting(0, at_least=0, at_most=LARGEST_SEED, help="seed of weights, groups and their order")
     max_minutes: float | None = setting(
         None, unit="min", above=0, at_most=1e6, help="wall time after which training stops with a warning"

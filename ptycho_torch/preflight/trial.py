@@ -45,6 +45,7 @@ _OF_THE_COURSE = (
     "gradient_clip",
     "bootstrap_epochs",
     "seed",
+    "patience",
     "max_minutes",
 )
 

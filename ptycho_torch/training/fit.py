@@ -24,11 +24,13 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.runtime.ranks import ALONE, TIMEOUT, Ranks, explain_loss
 from ptycho_torch.runtime.trackers import choose_trackers
 from ptycho_torch.runtime.tracking import make_trackers
+from ptycho_torch.storage.writing import write_atomically
 from ptycho_torch.training.build import build_module
 from ptycho_torch.training.checkpointing import AtomicCheckpoints, IntervalCheckpoint
 from ptycho_torch.training.datamodule import ScanDataModule
 from ptycho_torch.training.memory import checkpoint_activations, find_batch_size
 from ptycho_torch.training.module import ReconstructionModule
+from ptycho_torch.training.overfitting import OverfittingWatch
 from ptycho_torch.training.pictures import PictureWriter, choose_interval
 
 _log = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ class TrainingResult:
     """The files and figures of a training run.
 
     Attributes:
-        last: checkpoint after the last step.
+        last: checkpoint after the last step; the best one if training stopped because it fitted noise.
         best: checkpoint with the lowest validation loss; the last one if no epoch was completed.
         index: file with the groups of patterns.
         steps: optimiser steps taken.
@@ -62,6 +64,7 @@ class TrainingResult:
         patterns_per_second: training patterns per second of that time.
         validation_loss: the last one; None if no epoch was completed.
         out_of_time: whether `max_minutes` ended the run before its last step.
+        overfitted: whether validation ended it, as patterns that it does not see were predicted worse and worse.
     """
 
     last: Path
@@ -72,6 +75,7 @@ class TrainingResult:
     patterns_per_second: float
     validation_loss: float | None
     out_of_time: bool
+    overfitted: bool
 
 
 def fit(
@@ -121,16 +125,22 @@ def fit(
         run(trainer, module, data, folder, resume=resume)
     stopwatch = next(callback for callback in trainer.callbacks if isinstance(callback, _Stopwatch))  # type: ignore[attr-defined]
     loss = trainer.callback_metrics.get("val_loss")
-    best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+    overfitted = any(isinstance(each, OverfittingWatch) and each.stopped for each in trainer.callbacks)  # type: ignore[attr-defined]
+    best = folder / Path(getattr(trainer.checkpoint_callback, "best_model_path", "") or LAST_NAME).name
+    if overfitted and ranks.is_first:
+        with write_atomically(folder / LAST_NAME) as file:
+            file.write(best.read_bytes())
     return TrainingResult(
         last=folder / LAST_NAME,
-        best=folder / Path(best or LAST_NAME).name,
+        best=best,
         index=index,
         steps=trainer.global_step,
         seconds=stopwatch.seconds,
         patterns_per_second=stopwatch.batches * data.batch_size * data.group_size / max(stopwatch.seconds, 1e-9),
         validation_loss=None if loss is None else float(loss),
-        out_of_time=_warn_out_of_time(trainer.global_step, data.total_steps, data.settings.max_minutes),
+        out_of_time=not overfitted
+        and _warn_out_of_time(trainer.global_step, data.total_steps, data.settings.max_minutes),
+        overfitted=overfitted,
     )
 
 
@@ -189,7 +199,7 @@ def build_trainer(
         save_last=True,
         enable_version_counter=False,
     )
-    callbacks: list[Callback] = [_Stopwatch(), keeper]
+    callbacks: list[Callback] = [_Stopwatch(), keeper, OverfittingWatch(settings.patience)]
     every_epochs = choose_interval(experiment.tracking, data.total_steps / data.steps_per_epoch)
     if every_epochs:
         callbacks.append(PictureWriter(data.scans[0], every_epochs, output_dir))

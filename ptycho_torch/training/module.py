@@ -97,9 +97,11 @@ class ReconstructionModule(lightning.LightningModule):
         self._log_loss("train_loss", loss, batch, on_step=True)
         return loss
 
-    def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Log the loss of groups that training does not use."""
-        self._log_loss("val_loss", self.compute_loss(batch), batch, on_step=False)
+    def validation_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Compute and log the loss of groups that training does not use."""
+        loss = self.compute_loss(batch)
+        self._log_loss("val_loss", loss, batch, on_step=False)
+        return loss
 
     def _log_loss(self, name: str, loss: Tensor, batch: Batch, *, on_step: bool) -> None:
         size = batch.groups_together

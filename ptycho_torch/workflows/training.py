@@ -140,13 +140,14 @@ def _describe(experiment: Experiment, scans: Sequence[Scan]) -> dict[str, object
 def _load_earlier(checkpoint: Path, scans: Sequence[Scan], experiment: Experiment) -> TrainedNetwork:
     """Load the network of a run to resume, which must have the same scans and settings."""
     trained = load_network(checkpoint)
-    asked = replace(experiment.training, epochs=1, steps=None, max_minutes=None)
+    asked = replace(experiment.training, epochs=1, steps=None, patience=1, max_minutes=None)
     if experiment.trainer.find_batch_size:
         asked = replace(asked, batch_size=trained.experiment.training.batch_size)
-    before = replace(trained.experiment.training, epochs=1, steps=None, max_minutes=None)
+    before = replace(trained.experiment.training, epochs=1, steps=None, patience=1, max_minutes=None)
     if trained.experiment.model != experiment.model or asked != before:
         raise CheckpointError(
-            f"{checkpoint}: was trained with other settings; only epochs, steps and max_minutes may change on resuming"
+            f"{checkpoint}: was trained with other settings; only epochs, steps, patience and max_minutes may "
+            "change on resuming"
         )
     if len(trained.probes) != len(scans) or trained.patch_px != scans[0].patch_px:
         raise CheckpointError(f"{checkpoint}: was trained on other scans")

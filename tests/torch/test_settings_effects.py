@@ -262,7 +262,9 @@ def trained(settings: TrainingSettings, scan: Scan, folder: Path) -> list[Any]:
         optimiser["lr_scheduler"]["scheduler"].step()
     rates.append(scale_rate(data.total_steps - 1, settings, data.main_steps))
     trainer = build_trainer(data, experiment, folder, device=torch.device("cpu"), track=False, bar=False)
-    kinds = sorted(type(callback).__name__ for callback in trainer.callbacks)  # type: ignore[attr-defined]
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    kinds = sorted(type(callback).__name__ for callback in callbacks)
+    patience = [vars(callback)["_patience"] for callback in callbacks if type(callback).__name__ == "OverfittingWatch"]
     return [
         *(part for split in data.splits for part in (split.training, split.validation)),
         *(weight.detach().numpy() for weight in build_network(experiment, 32).parameters()),
@@ -272,6 +274,7 @@ def trained(settings: TrainingSettings, scan: Scan, folder: Path) -> list[Any]:
         np.array(rates),
         [trainer.max_steps, trainer.val_check_interval, trainer.accumulate_grad_batches, trainer.gradient_clip_val],
         kinds,
+        patience,
         len(data.train_dataloader()),
     ]
 
