@@ -26,7 +26,7 @@ from ptycho_torch.doctor.search import (
     list_orientations,
     list_scales,
 )
-from ptycho_torch.doctor.trial import SETTINGS, try_scan
+from ptycho_torch.doctor.trial import LONG, SETTINGS, try_scan
 from ptycho_torch.runtime.ranks import ALONE
 from ptycho_torch.solve.centre import refine_centre
 
@@ -78,7 +78,7 @@ def find_reading(search: Search, scan: Scan, settings: DataSettings, beam: Beam)
         search.start()
     for _ in range(0 if search.is_guessed else _MOST_ROUNDS):
         turned = curl is not None and curl.is_clear and curl.best != _AS_READ and not findings
-        if search.trial.unexplained < CLEAR and not turned:
+        if not turned and _is_clear(search):
             break
         option, finding = _find_change(search, curl)
         if option is None or finding is None:
@@ -92,6 +92,12 @@ def find_reading(search: Search, scan: Scan, settings: DataSettings, beam: Beam)
     if search.trial.unexplained < _POSSIBLE:
         findings += _find_twin(search)
     return settings, findings
+
+
+def _is_clear(search: Search) -> bool:
+    """Whether the part is read as it is meant; a probe that has far to move may need more epochs to show it."""
+    left = search.trial.unexplained
+    return left < CLEAR or (left < _POSSIBLE and try_scan(search.part, epochs=LONG).unexplained < CLEAR)
 
 
 def _find_change(search: Search, curl: CurlTest | None) -> tuple[Option | None, Finding | None]:
@@ -115,6 +121,9 @@ def _find_change(search: Search, curl: CurlTest | None) -> tuple[Option | None, 
         best = options[0]
         factor = best.change.settings.position_scale
         best = min([best, *search.compare(list_scales(factor * fine for fine in _FINE_FACTORS))], key=_left)
+        # a wrong scale may suit a wrong probe, until that has moved
+        if not is_better(*(try_scan(part, epochs=LONG) for part in (best.trial.scan, search.part))):
+            return None, None
         text = "the positions are in another unit, or the object pixel has another size"
         return best, _describe(search, best, "position scale", text)
     return None, None
