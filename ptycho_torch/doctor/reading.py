@@ -122,7 +122,7 @@ def _find_change(search: Search, curl: CurlTest | None) -> tuple[Option | None, 
         factor = best.change.settings.position_scale
         best = min([best, *search.compare(list_scales(factor * fine for fine in _FINE_FACTORS))], key=_left)
         # a wrong scale may suit a wrong probe, until that has moved
-        if not is_better(*(try_scan(part, epochs=LONG) for part in (best.trial.scan, search.part))):
+        if not is_better(try_scan(best.trial.scan, epochs=LONG), try_scan(search.part, epochs=LONG)):
             return None, None
         text = "the positions are in another unit, or the object pixel has another size"
         return best, _describe(search, best, "position scale", text)
