@@ -167,6 +167,7 @@ BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
     (TrainingSettings, "by_axis"): ({}, {"group_size": 1}),
     (TrainingSettings, "last_rate"): ({}, {"schedule": "constant"}),
     (TrainingSettings, "fine_tune_rate"): ({"fine_tune_epochs": 1}, {}),
+    (TrainingSettings, "patience"): ({}, {"target": "object"}),
     (TrainingSettings, "level_labels"): ({"target": "object"}, {}),
     (TrainingSettings, "loss"): ({}, {"target": "object"}),
     (TrainingSettings, "amplitude_penalty_weight"): ({"amplitude_penalty": "total_variation"}, {}),
