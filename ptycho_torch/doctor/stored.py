@@ -48,7 +48,7 @@ class StoredValues:
         kind: type of the values.
         patterns: number of patterns.
         frame: rows and columns.
-        mean: (h, w) mean of the finite values.
+        mean, mean_square: (h, w) mean of the finite values, and of their squares.
         totals: (pattern,) sum of the finite values.
         largest: largest finite value.
         at_largest: how many values are equal to it.
@@ -63,6 +63,7 @@ class StoredValues:
     patterns: int
     frame: tuple[int, int]
     mean: NDArray[np.float64]
+    mean_square: NDArray[np.float64]
     totals: NDArray[np.float64]
     largest: float
     at_largest: int
@@ -97,7 +98,7 @@ def read_stored(stack: PatternStack, good: NDArray[np.bool_]) -> StoredValues:
         stack: the patterns.
         good: (h, w) False on pixels that are known to be bad, whose values are ignored.
     """
-    total, finite_number = np.zeros(stack.frame), np.zeros(stack.frame)
+    total, squares, finite_number = (np.zeros(stack.frame) for _ in range(3))
     totals: list[NDArray[np.float64]] = []
     sample: list[NDArray[Any]] = []
     largest, tops, counts = -np.inf, [], {"not_finite": 0, "negative": 0}
@@ -109,6 +110,7 @@ def read_stored(stack: PatternStack, good: NDArray[np.bool_]) -> StoredValues:
         counts["negative"] += int(np.count_nonzero(clean < 0))
         wide = clean.astype(np.float64)
         total += wide.sum(axis=0)
+        squares += np.einsum("phw,phw->hw", wide, wide)
         finite_number += finite.sum(axis=0)
         totals.append(wide.sum(axis=(1, 2)))
         for number, pattern in enumerate(clean, part.start):
@@ -126,6 +128,7 @@ def read_stored(stack: PatternStack, good: NDArray[np.bool_]) -> StoredValues:
         patterns=len(stack),
         frame=stack.frame,
         mean=total / np.maximum(finite_number, 1),
+        mean_square=squares / np.maximum(finite_number, 1),
         totals=sums,
         largest=largest,
         at_largest=int(np.count_nonzero(top == largest)),

@@ -144,7 +144,9 @@ def find_bad_pixels(stored: StoredValues, scan: Scan, good: NDArray[np.bool_]) -
         scan: as it was read from them, for the number of photons.
         good: (h, w) False on pixels that are known to be bad.
     """
-    mean = np.where(good, np.maximum(stored.mean, 0), 0)
+    # of amplitudes, the mean would make a few photons in the dark look many
+    values = stored.mean_square if scan.stored_as == "amplitude" else stored.mean
+    mean = np.where(good, np.maximum(values, 0), 0)
     # photons over the whole scan
     total = mean * (scan.photons_per_pattern * len(scan) / max(float(mean.sum()), 1e-300))
     third = rank_filter(total, rank=-3, footprint=_NEIGHBOURS, mode="wrap")
