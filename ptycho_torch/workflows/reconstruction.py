@@ -253,7 +253,7 @@ def _reconstruct(
     verdict = judge(described, final, residual, used, ranks)
     metrics["speed"] = {"network_seconds": seconds, "patterns_per_second": len(scan) / seconds}
     training = trained.experiment.training
-    groups = group_nearest(scan.positions_px, min(training.group_size, len(scan)))[: training.batch_size]
+    groups = group_nearest(scan.positions_px, min(training.group_size, len(scan)), groups=training.batch_size)
     sample = predictor.predict_patches(scan, groups.ravel()).unflatten(0, groups.shape).cpu().numpy()
     result = Reconstruction(scan, prediction, used, polished, control, metrics, sample, groups, verdict, interrupted)
     if polished and control:
