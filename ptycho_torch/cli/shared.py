@@ -211,7 +211,13 @@ def set_up_logging(arguments: argparse.Namespace) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(arguments))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("ptycho_torch").setLevel(logging.WARNING if arguments.quiet else logging.INFO)
+    from ptycho_torch.runtime.logs import LogKeeper
+
+    own = logging.getLogger("ptycho_torch")
+    own.setLevel(logging.WARNING if arguments.quiet else logging.INFO)
+    # one for each command that runs in this process
+    own.handlers = [other for other in own.handlers if not isinstance(other, LogKeeper)]
+    own.addHandler(LogKeeper(_Formatter(arguments)))
 
 
 def show_progress(name: str, length: int, unit: str) -> Progress:

@@ -56,7 +56,7 @@ def refine_background(
     model = ScanModel(scan, device, ranks, held_out_share=settings.held_out, seed=settings.seed)
     waves = _make_cosines(scan.patch_px, _ORDER if settings.refine_background == "smooth" else 0, device)
     weights = torch.zeros(len(waves), device=device)
-    mean_pattern = ranks.sum(model.counts.sum(0)) / len(scan)
+    mean_pattern = model.mean_pattern()
     weights[0] = torch.quantile(mean_pattern[model.good > 0], _DARK).clamp_min(LEAST_COUNTS)
     canvas, probe = model.start_object(None), model.start_probe(None, settings.probe_modes)
     rounds = replace(settings, method="least_squares", epochs=_EPOCHS_PER_ROUND)

@@ -132,6 +132,11 @@ class Solver(ABC):
         return keep_centre(*keep_power(canvas, probe, self._start_probe), self._start_probe)
 
 
+def add_up(totals: list[Tensor], parts: list[Tensor]) -> list[Tensor]:
+    """Add tensors to totals, in place; without totals yet, the tensors become them."""
+    return [total.add_(part) for total, part in zip(totals, parts, strict=True)] if totals else parts
+
+
 def read_state(values: Sequence[Any], like: State) -> State:
     """Check that object and probe have the shapes of others, and bring them to their device.
 

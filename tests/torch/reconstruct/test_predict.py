@@ -137,11 +137,17 @@ def test_a_scan_may_have_few_patterns(small_scan: Scan, patterns: int) -> None:
     assert complex_error(found.canvas.pixels, wanted, found.illumination > 0.5 * found.illumination.max()) < 0.01
 
 
-def test_patches_that_are_not_kept_are_made_again(small_scan: Scan, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stored", [0, 10, 100])
+def test_patches_that_are_not_held_are_read_or_made_again(
+    small_scan: Scan, stored: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     wanted = predicted(network(), small_scan, 10)
-    monkeypatch.setattr("ptycho_torch.models.predict._MOST_KEPT_BYTES", 20 * 32**2 * 8)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name, patterns in (("_MOST_HELD_BYTES", 20), ("_MOST_STORED_BYTES", stored)):
+        monkeypatch.setattr(f"ptycho_torch.models.kept_patches.{name}", patterns * 32**2 * 8)
     found = predicted(network(), small_scan, 10)
     np.testing.assert_allclose(found.canvas.pixels, wanted.canvas.pixels, atol=1e-5)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 49, 1000])
