@@ -415,6 +415,8 @@ def test_file_where_the_folder_should_be(scan_path: Path, tmp_path: Path, compla
     ("arguments", "message"),
     [
         (["--colour", "red"], "unrecognized arguments: --colour"),
+        (["--position", "y,x"], "--position y,x; did you mean --positions? (see ptycho-torch refine --help)"),
+        (["scan.npz"], "unrecognized arguments: scan.npz; a scan is named by --data (see ptycho-torch refine --help)"),
         (["--epochs", "many"], "invalid int value"),
         (["--epochs", "0"], "at least 1"),
         (["--method", "magic"], "invalid choice"),

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -50,6 +51,18 @@ def normalise_options(arguments: Iterable[str]) -> list[str]:
         name, separator, value = argument.partition("=")
         result.append("--" + name[2:].replace("-", "_") + separator + value if name.startswith("--") else argument)
     return result
+
+
+def explain_unknown(parser: argparse.ArgumentParser, words: list[str]) -> str:
+    """Explain words of a command line that a command does not know, with what was probably meant."""
+    options, first = list(parser._option_string_actions), words[0].partition("=")[0]
+    hint = ""
+    if first.startswith("--"):
+        near = get_close_matches(first, options, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+    elif "--data" in options:
+        hint = "; a scan is named by --data"
+    return f"unrecognized arguments: {' '.join(words)}{hint}"
 
 
 def parse_share(text: str) -> float:

@@ -19,7 +19,8 @@ class RefineSettings(Settings):
 
     method: Literal["auto", "least_squares", "poisson"] = setting(
         "auto",
-        help="solver; auto uses poisson below 350,000 photons per pattern, fewer where patterns overlap little",
+        help="solver; auto uses poisson below 350,000 photons per pattern, fewer where patterns overlap little, more "
+        "with several probe modes",
     )
     epochs: int = setting(
         30, at_least=1, at_most=MOST_EPOCHS, help="passes over all patterns; fewer if held-out pixels tell to stop"

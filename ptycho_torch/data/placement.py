@@ -22,6 +22,8 @@ _HOW_PIXEL = (
 )
 # steps outside of this range, in object pixels, cannot be those of a scan
 _LEAST_STEP_PX = 0.05
+# without an object pixel: steps below this, in pixels, or above the side of the patterns are unusual
+_SMALL_STEP_PX = 0.5
 # a usual step as a share of the patterns' side; of two units the one farther off must be this many times farther
 _USUAL_STEP = 0.1
 _CLEARLY = 4.0
@@ -127,6 +129,12 @@ def _tell_unit(positions: NDArray[np.float64], recording: Recording, scale: Scal
     """
     stated, step = recording.position_unit, measure_step(positions)
     if stated == "m" or scale.pixel_m is None or not step:
+        if stated == "auto" and step and not _SMALL_STEP_PX <= step <= scale.side_px:
+            _log.warning(
+                "%s: positions are read as pixels, and neighbours are %.3g px apart, which is unusual; if they have "
+                "another unit, specify --position_unit, and %s",
+                *(recording.name, step, _HOW_PIXEL.removeprefix("specify ")),
+            )
         return stated if stated != "auto" else "px"
     steps = {"px": float(measure_step(scale.from_stored(positions)))}
     steps |= {unit: step * metres / scale.pixel_m for unit, metres in METRES.items()}

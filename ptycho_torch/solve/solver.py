@@ -147,6 +147,16 @@ def read_state(values: Sequence[Any], like: State) -> State:
     return canvas, probe
 
 
+def read_tensors(values: Mapping[str, Any], like: Mapping[str, Tensor]) -> list[Tensor]:
+    """Check that there is a tensor of the shape and type of each other one, by name, and bring it to its device.
+
+    Raises:
+        KeyError: there is none of that name.
+        ValueError: it differs.
+    """
+    return [read_tensor(values[name], other) for name, other in like.items()]
+
+
 def read_tensor(value: Any, like: Tensor) -> Tensor:  # noqa: ANN401 - from a file, not checked yet
     """Check that a value is a tensor of the shape and type of another one, and bring it to its device.
 

@@ -62,6 +62,16 @@ def test_two_likely_units_are_not_guessed(tmp_path: Path) -> None:
         read(tmp_path, POSITIONS * 1e-8)
 
 
+@pytest.mark.parametrize(("factor", "is_usual"), [(0.1, False), (1, True), (20, False)])
+def test_an_unusual_step_is_told_if_no_object_pixel_tells_the_unit(
+    factor: float, is_usual: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    read(tmp_path, POSITIONS * factor)
+    found = [record.message for record in caplog.records if "unusual" in record.message]
+    step = f"neighbours are {3 * factor:g} px apart"
+    assert [step in message and "--position_unit" in message for message in found] == [True] * (not is_usual)
+
+
 def test_a_raster_without_positions(tmp_path: Path) -> None:
     found = read(tmp_path, None, raster_columns=4, step_px=3.0).positions_px
     np.testing.assert_array_equal(found, POSITIONS)

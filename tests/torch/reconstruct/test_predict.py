@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ending_state import Ending, Lost
 from numpy_phases import synchronised
 from numpy_physics import Wave, cut, stitched
 from numpy_samples import complex_noise
@@ -228,3 +229,18 @@ def test_a_flat_probe_is_refused(small_scan: Scan) -> None:
     assert small_scan.probe is not None
     with pytest.raises(DataError, match=r"complex .*\(mode, 32, 32\)"):
         Predictor(network(), small_scan.probe[0], 1.0, CPU)
+
+
+@pytest.mark.parametrize("last", [2, 6, 9, 13])
+def test_a_lost_prediction_goes_on_with_the_next_batch(last: int, small_scan: Scan, tmp_path: Path) -> None:
+    """Seven batches are compared with their neighbours, then merged; no batch that was complete is saved again."""
+    predictor = Predictor(network(), small_scan.require_probe(), small_scan.photons_per_pattern, CPU)
+    wanted = predictor.predict(small_scan, 7)
+    with pytest.raises(Lost):
+        predictor.predict(small_scan, 7, stage=Ending(tmp_path, last).stage)
+    again = Ending(tmp_path, resume=True)
+    found = predictor.predict(small_scan, 7, stage=again.stage)
+    assert np.array_equal(found.canvas.pixels, wanted.canvas.pixels)
+    assert np.array_equal(found.illumination, wanted.illumination)
+    assert np.array_equal(found.spread, wanted.spread)
+    assert again.reached == 14 - last
