@@ -192,8 +192,8 @@ def _check_sdist(session: nox.Session, archive: Path) -> None:
 def bench(session: nox.Session) -> None:
     """Print the figures of docs/benchmarks.md; arguments select benchmarks."""
     for name in session.posargs or BENCHMARKS:
-        if name == "siemens_star" and "PTYCHO_TORCH_DATA" not in os.environ:
-            session.log("siemens_star is skipped: PTYCHO_TORCH_DATA is not set to the folder of measured data")
+        if name in ("siemens_star", "doctor") and "PTYCHO_TORCH_DATA" not in os.environ:
+            session.log(f"{name} is skipped: PTYCHO_TORCH_DATA is not set to the folder of measured data")
             continue
         session.run("python", f"tests/benchmarks/{name}.py")
 

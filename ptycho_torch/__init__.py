@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from ptycho_torch.formats import read_scans as read_scans
     from ptycho_torch.formats.npz import write_object as write_object
     from ptycho_torch.formats.npz import write_scan as write_scan
+    from ptycho_torch.formats.results import read_result as read_result
     from ptycho_torch.simulate.scan import simulate_scan as simulate_scan
+    from ptycho_torch.workflows.evaluation import evaluate_result as evaluate_result
     from ptycho_torch.workflows.reconstruction import reconstruct_scan as reconstruct_scan
     from ptycho_torch.workflows.refinement import refine_scan as refine_scan
     from ptycho_torch.workflows.training import train_network as train_network
@@ -53,6 +55,8 @@ _HOMES = {
     "TrackingSettings": "config",
     "TrainerSettings": "config",
     "TrainingSettings": "config",
+    "evaluate_result": "workflows.evaluation",
+    "read_result": "formats.results",
     "read_scans": "formats",
     "reconstruct_scan": "workflows.reconstruction",
     "refine_scan": "workflows.refinement",

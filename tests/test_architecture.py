@@ -36,7 +36,7 @@ CLIENT_PATHS = ("api", "config.legacy", "config_params", "lightning_utils", "mod
 # what each folder may import beside this package and the standard library
 LIBRARIES: dict[str, set[str]] = {
     "storage": {"numpy", "h5py", "hdf5plugin", "filelock"},
-    "pictures": {"numpy", "matplotlib"},
+    "pictures": {"numpy", "matplotlib", "PIL"},
     "physics": {"torch", "jaxtyping"},
     "networks": {"torch", "jaxtyping"},
     "data": {"numpy", "scipy"},
@@ -48,7 +48,7 @@ LIBRARIES: dict[str, set[str]] = {
     "models": {"torch", "numpy", "scipy"},
     "doctor": {"torch", "numpy", "scipy", "matplotlib"},
     "training": {"torch", "numpy", "jaxtyping", "lightning"},
-    "workflows": {"matplotlib", "numpy", "torch"},
+    "workflows": {"numpy", "torch"},
     "contracts": {"torch", "numpy"},
     "preflight": {"torch", "numpy"},
     "launch": {"submitit", "modal"},

@@ -51,7 +51,7 @@ def follow_contents(start: str) -> set[str]:
 
 
 def test_every_command_of_the_help_has_a_page(capsys: pytest.CaptureFixture[str]) -> None:
-    names = re.findall(r"^    (\w+)(?:  |$)", read_help([], capsys), re.MULTILINE)
+    names = re.findall(r"^    ([\w-]+)(?:  |$)", read_help([], capsys), re.MULTILINE)
     assert len(names) >= 12
     pages = {page for page in PAGES if page.startswith("commands/")}
     assert pages == {f"commands/{name}.md" for name in names}, "commands without a page, or pages without a command"

@@ -13,7 +13,7 @@ COMMANDS = {
         Command("train", train, "train a network on scans"),
         Command("infer", infer, "reconstruct a scan with a trained network and polish the result"),
         Command("refine", refine, "reconstruct a scan with the solver alone, without a network"),
-        Command("evaluate", evaluate, "compute the figures of merit of a result on a scan"),
+        Command("evaluate", evaluate, "score a result of any program and write the final report"),
         Command("experiment", experiment, "simulate or read a scan, train on it, and reconstruct it"),
         Command("demo", demo, "run all steps on simulated scans"),
     )

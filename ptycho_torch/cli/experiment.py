@@ -11,10 +11,12 @@ from ptycho_torch.cli import infer, train
 from ptycho_torch.cli.command import Command
 from ptycho_torch.cli.config_file import print_config
 from ptycho_torch.cli.options import add_settings, collect_settings
+from ptycho_torch.cli.record import is_finished, train_step
 from ptycho_torch.cli.shared import prepare_run, read_input, start_record
 from ptycho_torch.config import Experiment, InferenceSettings, RefineSettings, SimulationSettings
-from ptycho_torch.errors import ConfigError, require_torch
-from ptycho_torch.runtime.run_record import read_results
+from ptycho_torch.errors import require_torch
+from ptycho_torch.runtime.run_record import read_record, read_results
+from ptycho_torch.storage.writing import RECORD_NAME
 
 if TYPE_CHECKING:
     from ptycho_torch.preflight import Plan
@@ -44,8 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.print_config:
         print_config(simulation=simulation, **settings)
         return 0
-    if arguments.resume:
-        raise ConfigError("--resume has no effect on an experiment; resume the training in its folder network")
     require_torch("lightning")
     scan = read_input(arguments, experiment.data)[0] if arguments.data else None
     from ptycho_torch.simulate.positions import find_extent
@@ -68,13 +68,20 @@ def run(arguments: argparse.Namespace) -> int:
         inputs = list_scan_files(arguments.data)
     folder: Path = arguments.output_dir
     everything = {"simulation": simulation, **settings}
-    record = start_record(arguments, {name: section.to_dict() for name, section in everything.items()}, inputs)
+    stored = {name: section.to_dict() for name, section in everything.items()}
+    if is_finished(arguments, stored, inputs):
+        return 3 if read_record(folder / RECONSTRUCTION).get("verdict") == "failed" else 0
+    record = start_record(arguments, stored, inputs)
     if arguments.data is None:
         write_scan(scan, folder / SCAN)
     data, network, result = str(arguments.data or folder / SCAN), folder / NETWORK, folder / RECONSTRUCTION
-    _TRAIN.call({**_TRAIN.share_options(arguments), "data": data, "output_dir": str(network)}, settings)
+    train_step(_TRAIN, {**_TRAIN.share_options(arguments), "data": data}, network, settings)
     checkpoint = {"checkpoint": str(network / "checkpoints" / "last.ckpt"), "output_dir": str(result)}
-    code = _INFER.call({**_INFER.share_options(arguments), "data": data, **checkpoint}, settings)
+    again = {"resume": (result / RECORD_NAME).exists()}
+    code = _INFER.call({**_INFER.share_options(arguments), "data": data, **checkpoint, **again}, settings)
+    if code > 3:
+        record.finish(status="interrupted")
+        return code
     results = {"training": read_results(network), **read_results(result)}
     record.finish(results=results, outputs={"network": NETWORK, "reconstruction": RECONSTRUCTION})
     return code

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ptycho_torch.cli.config_file import print_config
 from ptycho_torch.cli.options import add_settings, collect_settings
+from ptycho_torch.cli.record import record_result
 from ptycho_torch.cli.shared import (
     HARDWARE,
     add_run_options,
@@ -15,7 +16,6 @@ from ptycho_torch.cli.shared import (
     locate_model,
     prepare_run,
     read_input,
-    record_result,
     show_progress,
 )
 from ptycho_torch.config import DataSettings, Experiment, InferenceSettings, RefineSettings, TrainerSettings

@@ -6,10 +6,11 @@ import argparse
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 import ptycho_torch
-from ptycho_torch.cli import completion, convert, doctor, preflight, repeat
+from ptycho_torch.cli import completion, convert, doctor, preflight, repeat, report_problem
 from ptycho_torch.cli.command import Command
 from ptycho_torch.cli.commands import COMMANDS
 from ptycho_torch.cli.completion import complete
@@ -17,6 +18,7 @@ from ptycho_torch.cli.config_file import read_config
 from ptycho_torch.cli.options import Parser, explain_unknown, normalise_options, restore_names
 from ptycho_torch.cli.shared import set_up_logging
 from ptycho_torch.errors import PtychoError, explain_missing_torch
+from ptycho_torch.runtime.logs import keep_error
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ _COMMANDS = {
     "convert": Command("convert", convert, "write a scan of any format as NPZ, CXI or NeXus"),
     "preflight": Command("preflight", preflight, "check a training without starting it"),
     "repeat": Command("repeat", repeat, "run again what a record describes, and compare"),
+    "report-problem": Command("report-problem", report_problem, "pack what describes a run into a file for a question"),
     "completion": Command("completion", completion, "print the lines that complete commands in a shell"),
 }
 
@@ -91,13 +94,18 @@ def run_command(namespace: argparse.Namespace, program: str) -> int:
             return chosen.module.run(namespace) or 0
     except PtychoError as error:
         print(f"{program}: {restore_names(str(error), namespace)}", file=sys.stderr)
+        keep_error(str(error))
         return 2
     except BrokenPipeError:
         # the reader of the output has ended, as `head` does; all results are written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
+        keep_error("interrupted")
         return 130
+    except Exception:
+        keep_error(traceback.format_exc())
+        raise
     return 0
 
 

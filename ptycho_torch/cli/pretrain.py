@@ -11,6 +11,7 @@ from ptycho_torch.cli import train
 from ptycho_torch.cli.command import Command
 from ptycho_torch.cli.config_file import print_config
 from ptycho_torch.cli.options import add_settings, collect_settings
+from ptycho_torch.cli.record import is_finished, train_step
 from ptycho_torch.cli.shared import prepare_run, read_input, start_record
 from ptycho_torch.config import Experiment, PretrainingSettings, SimulationSettings, TrainingSettings
 from ptycho_torch.errors import ConfigError, require_torch
@@ -50,8 +51,6 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.print_config:
         print_config(simulation=simulation, pretraining=pretraining, **settings)
         return
-    if arguments.resume:
-        raise ConfigError("--resume has no effect on pretrain; resume the training in its folder network")
     require_torch("lightning")
     probe, inputs = _find_probe(arguments, experiment)
     if probe is not None:
@@ -67,11 +66,14 @@ def run(arguments: argparse.Namespace) -> None:
     check_settings(experiment, simulation.patch_px, arguments.device)
     folder: Path = arguments.output_dir
     everything = {"simulation": simulation, "pretraining": pretraining, **settings}
-    record = start_record(arguments, {name: section.to_dict() for name, section in everything.items()}, inputs)
+    stored = {name: section.to_dict() for name, section in everything.items()}
+    if is_finished(arguments, stored, inputs):
+        return
+    record = start_record(arguments, stored, inputs)
     for number, one in enumerate(plan_scans(simulation, pretraining)):
         write_scan(simulate_scan(one, probe), folder / SCANS / f"{number:05}.npz")
-    options = {**_TRAIN.share_options(arguments), "data": str(folder / SCANS), "output_dir": str(folder / NETWORK)}
-    _TRAIN.call({**options, "probe": None}, settings)
+    options = {**_TRAIN.share_options(arguments), "data": str(folder / SCANS)}
+    train_step(_TRAIN, {**options, "probe": None}, folder / NETWORK, settings)
     record.finish(results=read_results(folder / NETWORK), outputs={"scans": SCANS, "network": NETWORK})
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from ptycho_torch.cli.config_file import print_config
 from ptycho_torch.cli.options import add_settings, collect_settings
+from ptycho_torch.cli.record import record_result
 from ptycho_torch.cli.shared import (
     HARDWARE,
     add_run_options,
     add_saving,
     prepare_run,
     read_input,
-    record_result,
     show_progress,
 )
 from ptycho_torch.config import DataSettings, RefineSettings, TrainerSettings

@@ -6,13 +6,12 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ptycho_torch.cli.options import add_config, add_settings, restore_names
-from ptycho_torch.config import DataSettings, RefineSettings, TrainerSettings
-from ptycho_torch.config.fields import Settings
+from ptycho_torch.config import DataSettings, RefineSettings
 from ptycho_torch.errors import ConfigError, require_torch
 from ptycho_torch.runtime.device_name import check_device_name
 from ptycho_torch.runtime.threads import MOST_THREADS, set_threads
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from ptycho_torch.data.scan import Scan
     from ptycho_torch.runtime.progress import Progress
     from ptycho_torch.runtime.run_record import RunRecord
-    from ptycho_torch.runtime.saved_state import Saving
-    from ptycho_torch.workflows.reconstruction import Reconstruction
-    from ptycho_torch.workflows.refinement import Refinement
 
 
 def add_run_options(parser: argparse.ArgumentParser, output_dir: str) -> None:
@@ -201,89 +197,6 @@ def start_record(arguments: argparse.Namespace, settings: Mapping[str, Any], inp
     return RunRecord(arguments.output_dir, arguments.command, settings, inputs, options=arguments.asked)
 
 
-def record_result(
-    arguments: argparse.Namespace,
-    settings: Mapping[str, Settings],
-    trainer: TrainerSettings,
-    inputs: list[Path],
-    description: Mapping[str, object],
-    reconstruct: Callable[[Saving], Reconstruction | Refinement],
-) -> int:
-    """Reconstruct, write the result and the record of the run, and print metrics and verdict.
-
-    Of several processes only the first one writes and prints. A run that a signal ends leaves the best that it has
-    found, and its state, from which it can be resumed.
-
-    Args:
-        arguments: the parsed options.
-        settings: settings by section, for the record.
-        trainer: which processes take part.
-        inputs: files that were read, other than those of the scan.
-        description: what a saved state must have in common with this run.
-        reconstruct: called with where to save when the output folder is ready.
-
-    Returns:
-        The exit code: 3 if the reconstruction failed, 130 or 143 if a signal ended it, otherwise 0.
-    """
-    from ptycho_torch.formats import list_scan_files
-    from ptycho_torch.runtime.device import find_rank_device
-    from ptycho_torch.runtime.interrupts import Interrupted, find_exit_code
-    from ptycho_torch.runtime.ranks import find_ranks
-    from ptycho_torch.runtime.run_record import find_end
-    from ptycho_torch.runtime.saved_state import Saving, check_state
-    from ptycho_torch.storage.locking import lock_folder
-    from ptycho_torch.workflows.outputs import write_result
-    from ptycho_torch.workflows.refinement import Refinement
-
-    folder: Path = arguments.output_dir
-    saving = Saving(folder, arguments.resume, arguments.live)
-    ranks = find_ranks(trainer)
-    find_rank_device(arguments.device, trainer, ranks)  # before a folder is made
-    if not ranks.is_first:
-        return _find_exit_code(reconstruct(saving))
-    stored = {name: section.to_dict() for name, section in settings.items()}
-    files_read = [*inputs, *list_scan_files(arguments.data)]
-    with lock_folder(folder):
-        if arguments.resume:
-            ended = find_end(folder, arguments.command, stored, files_read)
-            if ended:
-                print(f"{folder}: the run has finished; there is nothing to resume")
-                return 3 if ended.get("verdict") == "failed" else 0
-            check_state(saving, description)
-        record = start_record(arguments, {**stored, "trainer": trainer.to_dict()}, files_read)
-        try:
-            result = reconstruct(saving)
-        except Interrupted as interruption:
-            record.finish(status="interrupted")
-            _explain_interruption(arguments, "nothing was found yet")
-            return find_exit_code(interruption.signal_name)
-        files = write_result(result, folder)
-        status = "interrupted" if result.interrupted else "finished"
-        record.finish(status=status, results=result.metrics, outputs=files, verdict=result.verdict.word)
-        if status == "finished":
-            saving.path.unlink(missing_ok=True)
-    figures = {"refined": result.metrics} if isinstance(result, Refinement) else result.metrics
-    print_results(folder, files, figures)
-    for remark in (*result.solution.corrections, *result.solution.remarks):
-        print(f"remark: {remark}")
-    print(f"verdict: {result.verdict}")
-    if result.interrupted:
-        _explain_interruption(arguments, "the result is the best that was found so far")
-    return _find_exit_code(result)
-
-
-def _find_exit_code(result: Reconstruction | Refinement) -> int:
-    from ptycho_torch.runtime.interrupts import find_exit_code
-
-    if result.interrupted:
-        return find_exit_code(result.interrupted)
-    return 3 if result.verdict.word == "failed" else 0
-
-
-def _explain_interruption(arguments: argparse.Namespace, found: str) -> None:
-    print(f"ptycho-torch {arguments.command}: interrupted; {found}; --resume goes on", file=sys.stderr)
-
-
 class _Formatter(logging.Formatter):
     def __init__(self, arguments: argparse.Namespace) -> None:
         super().__init__("%(message)s")
@@ -298,7 +211,13 @@ def set_up_logging(arguments: argparse.Namespace) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(arguments))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("ptycho_torch").setLevel(logging.WARNING if arguments.quiet else logging.INFO)
+    from ptycho_torch.runtime.logs import LogKeeper
+
+    own = logging.getLogger("ptycho_torch")
+    own.setLevel(logging.WARNING if arguments.quiet else logging.INFO)
+    # one for each command that runs in this process
+    own.handlers = [other for other in own.handlers if not isinstance(other, LogKeeper)]
+    own.addHandler(LogKeeper(_Formatter(arguments)))
 
 
 def show_progress(name: str, length: int, unit: str) -> Progress:

@@ -19,7 +19,8 @@ class RefineSettings(Settings):
 
     method: Literal["auto", "least_squares", "poisson"] = setting(
         "auto",
-        help="solver; auto uses poisson below 350,000 photons per pattern, fewer where patterns overlap little",
+        help="solver; auto uses poisson below 350,000 photons per pattern, fewer where patterns overlap little, more "
+        "with several probe modes",
     )
     epochs: int = setting(
         30, at_least=1, at_most=MOST_EPOCHS, help="passes over all patterns; fewer if held-out pixels tell to stop"
@@ -64,7 +65,9 @@ class RefineSettings(Settings):
         help="find by how many pixels the patterns are displaced on the detector; kept only if held-out pixels are "
         "predicted better",
     )
-    batches: int = setting(16, at_least=1, help="random mini-batches per epoch")
+    batches: int | None = setting(
+        None, at_least=1, help="random mini-batches per epoch; by default 16, more from 2,048 patterns on"
+    )
     probe_start: float = setting(
         0.1, at_least=0, at_most=1, help="share of the epochs after which the probe is refined too; 1 keeps it fixed"
     )

@@ -102,8 +102,9 @@ class TrainingSettings(Settings):
         10,
         at_least=1,
         at_most=MOST_EPOCHS,
+        acts_when=one_of("target", "patterns"),
         help="validations in a row, one per epoch, that may predict the groups for validation significantly worse than "
-        "the best one before training stops and returns to it",
+        "the best one before training stops and returns to it, if a tenth of its steps brought nothing",
     )
     seed: int = setting(0, at_least=0, at_most=LARGEST_SEED, help="seed of weights, groups and their order")
     max_minutes: float | None = setting(

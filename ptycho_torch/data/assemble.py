@@ -14,15 +14,13 @@ from ptycho_torch.data.conventions import (
     check_pixels,
     is_beam_centred,
     name_units,
-    scale_dose,
-    square_amplitudes,
-    undo_logarithm,
-    warn_of_normalisation,
 )
+from ptycho_torch.data.conversion import Conversion
 from ptycho_torch.data.geometry import Geometry, electron_wavelength_m, photon_wavelength_m
 from ptycho_torch.data.make_scan import drop_leading, find_good_pixels, finish_scan
 from ptycho_torch.data.placement import Scale, measure_step, place_positions
-from ptycho_torch.data.recording import PatternStack, Recording
+from ptycho_torch.data.read_counts import read_counts
+from ptycho_torch.data.recording import Recording
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.data.survey import Survey, survey
 from ptycho_torch.data.window import Window
@@ -31,7 +29,6 @@ from ptycho_torch.errors import ConfigError, ScanFileError
 _log = logging.getLogger(__name__)
 
 _MOST_DIGITS = 12
-LOGARITHMS = ("log", "log10")
 _NEAR_FIELD = (
     "the patterns are near-field ones, shadows of the sample (holograms), which the far-field model cannot "
     "reconstruct; near-field ptychography is not supported"
@@ -62,7 +59,8 @@ def assemble(recording: Recording, settings: DataSettings, probe: NDArray[Any] |
     )
     if flat is not None:
         good &= flat > 0
-    found = survey(stack, ~good, settings.saturation, name)
+    is_amplitude = "amplitude" in (settings.units, recording.units)
+    found = survey(stack, ~good, settings.saturation, name, squared=is_amplitude)
     good &= ~found.bad
     found = _leave_out(found, len(stack), settings, name)
     units = _choose_units(recording, settings, found)
@@ -74,20 +72,26 @@ def assemble(recording: Recording, settings: DataSettings, probe: NDArray[Any] |
     check_pixels(positions_px, name)
     if scale.pixel_m and geometry.is_near_field(window.side_px, measure_step(positions_px) * scale.pixel_m):
         raise ScanFileError(f"{name}: by wavelength, distance and pixel size {_NEAR_FIELD}")
-    counts = _read_counts(stack, found, good, window, units, settings, name, dark, flat)
+    conversion = Conversion(
+        good=good,
+        window=window,
+        settings=settings,
+        units=units,
+        has_whole_squares=bool(found.has_whole_squares[good].all()),
+        dark=dark,
+        flat=flat,
+        is_swapped=window.is_whole and not is_centred,
+    )
     if background is not None:
-        background = window.cut(background / (settings.gain * (1 if flat is None else np.where(flat > 0, flat, 1))))
+        background = background / (settings.gain * (1 if flat is None else np.where(flat > 0, flat, 1)))
+        background = conversion.turn(window.cut(background))
     used = recording.probe if probe is None else probe
     return finish_scan(
         name=name,
-        counts=counts,
-        good_pixels=window.cut_good(good),
+        counts=read_counts(stack, found, conversion, name),
+        good_pixels=conversion.good_pixels,
         positions_px=positions_px,
-        settings=replace(
-            settings,
-            zero_frequency="corner" if window.is_whole and not is_centred else "centre",
-            pixel_m=scale.pixel_m,
-        ),
+        pixel_m=scale.pixel_m,
         probe=None if used is None else window.convert_probe(drop_leading(used, 3), name),
         # another window has other object pixels
         true_object=recording.true_object if window.side_px == stack.frame[0] else None,
@@ -115,7 +119,7 @@ def _leave_out(found: Survey, patterns: int, settings: DataSettings, name: str) 
     if not len(kept):
         raise ConfigError(f"{name}: DataSettings.leave_out and DataSettings.position_offset leave no pattern")
     _log.info("%s: %d of %d patterns are left out by settings", name, len(found.kept) - len(kept), patterns)
-    return replace(found, kept=kept)
+    return replace(found, kept=kept, sums=found.sums[np.isin(found.kept, kept)])
 
 
 def parse_numbers(text: str, patterns: int) -> NDArray[np.int64]:
@@ -233,45 +237,3 @@ def _is_centred(recording: Recording, settings: DataSettings, found: Survey, uni
         place = "centre"
     mean = (found.total_squares if units == "amplitude" else found.total) / len(found.kept)
     return is_beam_centred(mean, replace(settings, zero_frequency=place), name)
-
-
-def _read_counts(
-    stack: PatternStack,
-    found: Survey,
-    good: NDArray[np.bool_],
-    window: Window,
-    units: str,
-    settings: DataSettings,
-    name: str,
-    dark: NDArray[np.float64] | None,
-    flat: NDArray[np.float64] | None,
-) -> NDArray[np.float32]:
-    """Read the patterns again, as photon counts of the window, (pattern, N, N)."""
-    counts = np.zeros((len(found.kept), window.patch_px, window.patch_px), np.float32)
-    usable = np.zeros(len(stack), bool)
-    usable[found.kept] = True
-    done, is_whole, clipped = 0, True, 0.0
-    for part, values in stack.read_parts():
-        values = np.where(good, values[usable[part]], np.zeros((), values.dtype))
-        if units == "amplitude":
-            values, part_is_whole = square_amplitudes(values)
-            is_whole &= part_is_whole
-        elif units in LOGARITHMS:
-            values = undo_logarithm(values, units)
-        if dark is not None:
-            values = np.where(good, values - dark, 0)
-        if flat is not None:
-            values = values / np.where(good, flat, 1)
-        if settings.gain != 1:
-            values = values / settings.gain
-        if values.dtype.kind != "u" and values.size and values.min() < 0:
-            clipped -= float(values.sum(where=values < 0, dtype=np.float64))
-            values = np.maximum(values, 0)
-        counts[done : done + len(values)] = window.cut(values.astype(np.float32))
-        done += len(values)
-    if clipped:
-        share = clipped / max(float(counts.sum(dtype=np.float64)), 1e-300)
-        _log.warning("%s: negative values, %.2g %% of the sum of the others, are set to zero", name, 100 * share)
-    if not is_whole and settings.photons is None:
-        warn_of_normalisation(name)
-    return scale_dose(counts, settings, name)

@@ -17,12 +17,14 @@ T = TypeVar("T", bound=np.generic)
 _log = logging.getLogger(__name__)
 
 LARGEST_FAINT_COUNT = 50
+SMALLEST_PATCH_PX = 16
 _INTEGER_WITHIN = 1e-3
 _DARK_SHARE = 0.01
 _LOWEST_DOSE = 1000
 _MOST_NUMBERS = 8
 _LEAST_EXTENT_PX = 0.01
 _LARGEST_LOGARITHM = 80.0
+LOGARITHMS = ("log", "log10")
 
 
 def to_counts(stored: NDArray[Any], settings: DataSettings, name: str) -> NDArray[np.float32]:
@@ -56,9 +58,14 @@ def scale_dose(counts: NDArray[np.float32], settings: DataSettings, name: str) -
     """Scale all counts (pattern, h, w) by one factor to the mean dose of the settings, if they specify one."""
     if settings.photons is None or not counts.size:
         return counts
-    mean = float(counts.sum(axis=(1, 2), dtype=np.float64).mean())
-    _log.info("%s: patterns are scaled from %.4g to %.4g photons", name, mean, settings.photons)
-    return counts * np.float32(settings.photons / max(mean, 1e-30))
+    return counts * find_factor(counts.sum(axis=(1, 2), dtype=np.float64), settings.photons, name)
+
+
+def find_factor(photons: NDArray[np.float64], wanted: float, name: str) -> np.float32:
+    """Find the factor of counts that gives patterns with these photons (pattern,) a mean dose."""
+    mean = float(photons.mean())
+    _log.info("%s: patterns are scaled from %.4g to %.4g photons", name, mean, wanted)
+    return np.float32(wanted / max(mean, 1e-30))
 
 
 def _square(stored: NDArray[Any], settings: DataSettings, name: str) -> NDArray[np.float64]:
@@ -74,9 +81,14 @@ def _square(stored: NDArray[Any], settings: DataSettings, name: str) -> NDArray[
 def square_amplitudes(stored: NDArray[Any]) -> tuple[NDArray[np.float64], bool]:
     """Square amplitudes in float64; whole counts are recovered exactly, and the second value is True for them."""
     squared = np.square(stored, dtype=np.float64)
+    is_whole = bool(are_whole_squares(squared).all())
+    return np.round(squared) if is_whole else squared, is_whole
+
+
+def are_whole_squares(squared: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which squares of amplitudes are whole numbers, but for the rounding of the amplitudes."""
     integers = np.round(squared)
-    is_whole = bool(np.allclose(squared, integers, rtol=1e-6, atol=_INTEGER_WITHIN))
-    return integers if is_whole else squared, is_whole
+    return np.isclose(squared, integers, rtol=1e-6, atol=_INTEGER_WITHIN)
 
 
 def undo_logarithm(stored: NDArray[Any], units: str) -> NDArray[np.float64]:
@@ -126,19 +138,18 @@ def move_patterns_first(stored: NDArray[Any], patterns: int, name: str) -> NDArr
     return stored
 
 
-def find_illuminated_patterns(counts: NDArray[np.float32], name: str) -> NDArray[np.int64]:
-    """Find the indices of the patterns that are not dark; a warning lists the others.
+def find_illuminated_patterns(photons: NDArray[np.float64], name: str) -> NDArray[np.int64]:
+    """Find the indices of the patterns that are not dark, by their photons (pattern,); a warning lists the others.
 
     A closed shutter leaves a pattern with almost no photons, which a solver would explain by an opaque object. At a
     dose of a few photons per pattern some are dark by chance, and all are kept.
     """
-    photons = counts.sum(axis=(1, 2), dtype=np.float64)
     median = float(np.median(photons)) if photons.size else 0.0
     dark = np.flatnonzero(photons < _DARK_SHARE * median) if median > _LOWEST_DOSE else np.array([], np.int64)
     if dark.size:
         first = ", ".join(map(str, dark[:_MOST_NUMBERS])) + (", ..." if dark.size > _MOST_NUMBERS else "")
-        _log.warning("%s: %d of %d patterns are dark and left out: %s", name, dark.size, len(counts), first)
-    return np.setdiff1d(np.arange(len(counts)), dark)
+        _log.warning("%s: %d of %d patterns are dark and left out: %s", name, dark.size, len(photons), first)
+    return np.setdiff1d(np.arange(len(photons)), dark)
 
 
 def check_pixels(positions_px: NDArray[np.float64], name: str) -> None:

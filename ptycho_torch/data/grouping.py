@@ -85,7 +85,12 @@ def make_groups(positions_px: NDArray[np.float64], rule: GroupRule, seed: int) -
 
 
 def group_nearest(
-    positions_px: NDArray[np.float64], size: int, *, neighbours: int | None = None, seed: int = 0
+    positions_px: NDArray[np.float64],
+    size: int,
+    *,
+    neighbours: int | None = None,
+    seed: int = 0,
+    groups: int | None = None,
 ) -> NDArray[np.int64]:
     """Group every pattern with its nearest neighbours.
 
@@ -94,6 +99,7 @@ def group_nearest(
         size: patterns in a group.
         neighbours: number of nearest patterns to draw the others from; None to take the nearest.
         seed: seed of the draw.
+        groups: number of patterns, the first ones, whose groups are wanted; None for all.
 
     Returns:
         (pattern, size) indices, the centre first.
@@ -101,7 +107,7 @@ def group_nearest(
     Raises:
         GroupingError: the scan has fewer patterns than a group, or there are too few neighbours to draw from.
     """
-    others = _find_nearest(positions_px, size, size - 1 if neighbours is None else neighbours)
+    others = _find_nearest(positions_px, size, size - 1 if neighbours is None else neighbours, groups)
     if others.shape[1] > size - 1:
         rng = np.random.default_rng(seed)
         chosen = np.sort(np.argsort(rng.random(others.shape), axis=1)[:, : size - 1], axis=1)
@@ -194,19 +200,21 @@ def _sort_along(axis: int, positions_px: NDArray[np.float64], groups: NDArray[np
     return np.take_along_axis(groups, order, axis=-1)
 
 
-def _find_nearest(positions_px: NDArray[np.float64], size: int, neighbours: int) -> NDArray[np.int64]:
-    """Find the nearest neighbours of every pattern, (pattern, neighbours), fewer if the scan has not as many."""
+def _find_nearest(
+    positions_px: NDArray[np.float64], size: int, neighbours: int, first: int | None = None
+) -> NDArray[np.int64]:
+    """Find the nearest neighbours of the first patterns, (pattern, neighbours), fewer if the scan has not as many."""
     patterns = len(positions_px)
     if size > patterns:
         raise GroupingError(f"the size of a group is {size}; the scan has {patterns} patterns")
     if neighbours < size - 1:
         raise GroupingError(f"{neighbours} neighbours are too few; a group of {size} needs at least {size - 1}")
-    reach = min(neighbours + 1, patterns)
-    found = np.asarray(cKDTree(positions_px).query(positions_px, k=reach)[1], np.int64).reshape(patterns, reach)
+    reach, centres = min(neighbours + 1, patterns), positions_px[:first]
+    found = np.asarray(cKDTree(positions_px).query(centres, k=reach)[1], np.int64).reshape(len(centres), reach)
     # among patterns at the same position the tree may find another one first
-    own = found == np.arange(patterns)[:, None]
+    own = found == np.arange(len(centres))[:, None]
     own[~own.any(axis=1), -1] = True
-    return found[~own].reshape(patterns, -1)
+    return found[~own].reshape(len(centres), -1)
 
 
 def _draw_different(options: int, size: int, count: int, rng: np.random.Generator) -> list[tuple[int, ...]]:

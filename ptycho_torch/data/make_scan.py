@@ -20,6 +20,7 @@ from ptycho_torch.data.conventions import (
 )
 from ptycho_torch.data.geometry import Geometry
 from ptycho_torch.data.scan import Scan, ScanSource, check_shapes
+from ptycho_torch.data.stored_counts import sum_photons, take_counts
 from ptycho_torch.errors import ScanFileError
 
 _log = logging.getLogger(__name__)
@@ -63,13 +64,19 @@ def make_scan(
         raise ScanFileError(f"{name}: the background is of type {background.dtype}; it must be real")
     good: NDArray[Any] = find_good_pixels(bad_pixels, stored.shape[1:], name)
     # values on bad pixels are meaningless and need not even be numbers
-    counts = to_counts(np.where(good, stored, np.zeros((), stored.dtype)), settings, name)
+    counts: NDArray[Any] = to_counts(np.where(good, stored, np.zeros((), stored.dtype)), settings, name)
+    if counts.size:
+        is_centred = settings.zero_frequency == "centre" or is_beam_centred(counts.mean(axis=0), settings, name)
+        # all images of the detector have the same orientation
+        images: list[NDArray[Any]] = [counts, good, *([] if background is None else [background])]
+        images = [orient(image if is_centred else np.fft.fftshift(image, (-2, -1)), settings) for image in images]
+        counts, good, background = images[0], images[1], (images[2] if background is not None else None)
     return finish_scan(
         name=name,
         counts=counts,
         good_pixels=good,
         positions_px=positions_px[:, ::-1] if settings.swap_positions else positions_px,
-        settings=settings,
+        pixel_m=settings.pixel_m,
         probe=probe,
         true_object=true_object,
         object_may_be_small=object_may_be_small,
@@ -85,7 +92,7 @@ def finish_scan(
     counts: NDArray[np.float32],
     good_pixels: NDArray[np.bool_],
     positions_px: NDArray[np.float64],
-    settings: DataSettings,
+    pixel_m: float | None,
     probe: NDArray[Any] | None,
     true_object: NDArray[Any] | None,
     object_may_be_small: bool,
@@ -97,19 +104,13 @@ def finish_scan(
 ) -> Scan:
     """Make a scan of photon counts, positions in pixels and what belongs to them; see `make_scan`.
 
-    Dark patterns are left out, and the zero frequency and the orientation of all images of the detector are made those
-    of this package.
+    Dark patterns are left out. All images of the detector have the orientation of this package.
     """
     if counts.size:
-        illuminated = find_illuminated_patterns(counts, name)
+        illuminated = find_illuminated_patterns(sum_photons(counts, good_pixels), name)
         if len(illuminated) < len(counts):
-            counts, positions_px = counts[illuminated], positions_px[illuminated]
+            counts, positions_px = take_counts(counts, illuminated), positions_px[illuminated]
             numbers = None if numbers is None else numbers[illuminated]
-        is_centred = settings.zero_frequency == "centre" or is_beam_centred(counts.mean(axis=0), settings, name)
-        # all images of the detector have the same orientation
-        images: list[NDArray[Any]] = [counts, good_pixels, *([] if background is None else [background])]
-        images = [orient(image if is_centred else np.fft.fftshift(image, (-2, -1)), settings) for image in images]
-        counts, good_pixels, background = images[0], images[1], (images[2] if background is not None else None)
     truth = None
     if true_object is not None:
         truth = _choose_truth(true_object, positions_px, counts.shape[-1], name, may_be_small=object_may_be_small)
@@ -119,7 +120,7 @@ def finish_scan(
         probe=None if probe is None else to_modes(probe, name),
         good_pixels=good_pixels,
         truth=truth,
-        pixel_m=settings.pixel_m,
+        pixel_m=pixel_m,
         name=name,
         source=source,
         background=background,

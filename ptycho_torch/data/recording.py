@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -13,8 +14,11 @@ from numpy.typing import NDArray
 from ptycho_torch.data.geometry import Geometry
 from ptycho_torch.data.scan import ScanSource
 from ptycho_torch.errors import ScanFileError
+from ptycho_torch.storage.rows import Rows, locate_rows
 
-_PART_BYTES = 2**26
+_PART_BYTES = 2**22
+# an array whose last axis counts the patterns is read as a whole for each part
+_LAST_PART_BYTES = 2**26
 
 
 class LazyArray(Protocol):
@@ -69,16 +73,29 @@ class PatternStack:
         """Type of the values."""
         return self.source.dtype
 
+    @cached_property
+    def rows(self) -> Rows | None:
+        """The patterns where they are stored, columns before rows if `is_transposed`; None if they are compressed."""
+        found = None if self.is_last else locate_rows(self.source)
+        return found if found is None or self.chosen is None else found.take(self.chosen)
+
     def read_parts(self) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """Read all patterns in parts of about 64 MiB, with the numbers of the patterns in each."""
+        """Read all patterns in parts that take little memory, with the numbers of the patterns in each."""
         each = max(1, math.prod(self.frame) * self.dtype.itemsize)
-        length = max(1, _PART_BYTES // each)
+        length = max(1, (_LAST_PART_BYTES if self.is_last else _PART_BYTES) // each)
+        chunks = getattr(self.source, "chunks", None)
+        if self.rows is None and chunks and isinstance(chunks[0], int):
+            # a chunk is unpacked as a whole
+            chunk = chunks[-1] if self.is_last else math.prod(chunks[:-2])
+            length = -(-length // chunk) * chunk
         for start in range(0, len(self), length):
             part = slice(start, min(start + length, len(self)))
             yield part, self._read(part)
 
     def _read(self, part: slice) -> NDArray[Any]:
-        if self.chosen is None:
+        if self.rows is not None:
+            values = self.rows.read(np.arange(part.start, part.stop))
+        elif self.chosen is None:
             values = self._read_stored(part.start, part.stop)
         else:
             numbers = self.chosen[part]

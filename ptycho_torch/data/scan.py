@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.data.canvas import Canvas, Frame
+from ptycho_torch.data.conventions import SMALLEST_PATCH_PX
 from ptycho_torch.data.geometry import Geometry
+from ptycho_torch.data.stored_counts import StoredCounts, find_extremes, measure_mean, sum_photons, take_counts
 from ptycho_torch.errors import DataError
 
 if TYPE_CHECKING:
     from ptycho_torch.pictures.figure import Picture
 
-SMALLEST_PATCH_PX = 16
 LARGEST_PHOTONS_PER_PIXEL = 1e12
 _TYPES = {
     "counts": np.float32,
@@ -53,7 +54,8 @@ class Scan:
     """Diffraction patterns of one sample with the positions at which they were taken.
 
     Attributes:
-        counts: photons, (pattern, h, w) float32, not negative, h = w even, zero frequency at [h//2, w//2].
+        counts: photons, (pattern, h, w) float32, not negative, h = w even, zero frequency at [h//2, w//2]. Those of a
+            large scan stay in its file: patterns are read when they are indexed, and by `numpy.asarray`.
         positions_px: (pattern, 2) float64, (row, column) of the object pixel under patch pixel [h//2, w//2].
         probe: (mode, h, w) complex64 initial guess of the probe in any unit, centred at [h//2, w//2]; None if unknown.
         good_pixels: (h, w) bool, False on bad pixels of the detector, whose values are not used.
@@ -86,6 +88,8 @@ class Scan:
             object.__setattr__(self, "good_pixels", np.ones(self.counts.shape[1:], bool))
         for name, kind in _TYPES.items():
             if getattr(self, name) is not None:
+                if isinstance(getattr(self, name), StoredCounts):
+                    continue
                 # a view, so that the caller's array stays writable
                 array: NDArray[Any] = np.asarray(getattr(self, name), kind).view()
                 array.flags.writeable = False
@@ -108,7 +112,7 @@ class Scan:
     @cached_property
     def photons_per_pattern(self) -> float:
         """Dose: mean photons per pattern on good pixels."""
-        return float(self.counts.sum(axis=(1, 2), where=self.good_pixels, dtype=np.float64).mean())
+        return float(sum_photons(self.counts, self.good_pixels).mean())
 
     @property
     def sample_photons_per_pattern(self) -> float:
@@ -122,7 +126,7 @@ class Scan:
         # not at the top: matplotlib takes longer to load than a scan to read
         from ptycho_torch.pictures.scan_figure import draw_scan  # noqa: PLC0415
 
-        mean = np.where(self.good_pixels, self.counts.mean(axis=0, dtype=np.float64), np.nan)
+        mean = np.where(self.good_pixels, measure_mean(self.counts), np.nan)
         return draw_scan(mean, self.positions_px, self.probe, self.pixel_m, self.name)
 
     def _repr_html_(self) -> str:
@@ -171,7 +175,8 @@ class Scan:
     def take(self, patterns: NDArray[np.int64] | slice) -> Scan:
         """Take some of the patterns, in the given order, with their positions."""
         numbers = None if self.numbers is None else self.numbers[patterns]
-        return replace(self, counts=self.counts[patterns], positions_px=self.positions_px[patterns], numbers=numbers)
+        counts = take_counts(self.counts, patterns)
+        return replace(self, counts=counts, positions_px=self.positions_px[patterns], numbers=numbers)
 
     def _check_values(self) -> None:
         counts = self.counts
@@ -182,7 +187,7 @@ class Scan:
                 f"{self.name}: patterns are {self.patch_px} px wide; the width must be even and at least "
                 f"{SMALLEST_PATCH_PX} px"
             )
-        lowest, highest = float(counts.min()), float(counts.max())
+        lowest, highest = find_extremes(counts)
         if not np.isfinite([lowest, highest]).all():
             bad = int((~np.isfinite(counts)).any(axis=(1, 2)).sum())
             raise DataError(f"{self.name}: {bad} patterns contain NaN or infinite values; mask or remove them")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptycho_torch.data.conventions import are_whole_squares
 from ptycho_torch.data.recording import PatternStack
 from ptycho_torch.errors import ScanFileError
 
@@ -29,14 +30,19 @@ class Survey:
         bad: (h, w) True where a usable pattern has a value that no photons can cause.
         largest: largest value on other pixels.
         is_whole: whether all values on other pixels are whole numbers.
+        has_whole_squares: (h, w) whether the squares of all values of a pixel are whole numbers.
+        sums: (kept pattern,) sum of the values on other pixels.
         has_noise_below_zero: whether values vary around zero, as after subtraction of dark frames.
-        total, total_squares: (h, w) sums of the values, and of their squares, over the usable patterns.
+        total: (h, w) sum of the values over the usable patterns.
+        total_squares: likewise of their squares; zero unless they were asked for, or values are floats.
     """
 
     kept: NDArray[np.int64]
     bad: NDArray[np.bool_]
     largest: float
     is_whole: bool
+    has_whole_squares: NDArray[np.bool_]
+    sums: NDArray[np.float64]
     has_noise_below_zero: bool
     total: NDArray[np.float64]
     total_squares: NDArray[np.float64]
@@ -45,19 +51,49 @@ class Survey:
 class _Tally:
     """Running sums over the parts of a stack."""
 
-    def __init__(self, stack: PatternStack, masked: NDArray[np.bool_], saturation: float | None) -> None:
+    def __init__(
+        self, stack: PatternStack, masked: NDArray[np.bool_], saturation: float | None, *, squared: bool
+    ) -> None:
         self.masked, self.saturation = masked, saturation
         self.is_integer = stack.dtype.kind in "iu"
         self.full = int(np.iinfo(stack.dtype).max) if self.is_integer else None
+        self.limit = min(limit for limit in (self.full, saturation, np.inf) if limit is not None)
+        self.squared, self.has_mask = squared or not self.is_integer, bool(masked.any())
         shape = stack.frame
         self.not_finite, self.saturated, self.negative = (np.zeros(shape, np.int64) for _ in range(3))
         self.total, self.total_squares = np.zeros(shape), np.zeros(shape)
         self.marks: set[float] = set()
-        self.kept: list[NDArray[np.int64]] = []
+        self.is_kept, self.sums = np.zeros(len(stack), bool), np.zeros(len(stack))
         self.largest, self.is_whole = 0.0, True
+        self.has_whole_squares = np.ones(shape, bool)
 
-    def add(self, start: int, values: NDArray[Any]) -> None:
-        """Add patterns (pattern, h, w), of which the first has the number `start`."""
+    def add(self, part: slice, values: NDArray[Any]) -> None:
+        """Add patterns (pattern, h, w) with these numbers."""
+        if self.is_integer:
+            measured = np.where(self.masked, np.zeros((), values.dtype), values) if self.has_mask else values
+            if measured.min() >= 0 and measured.max() < self.limit:
+                self.is_kept[part] = True
+                self._add_usable(part, measured)
+                return
+        self._add_doubtful(part, values)
+
+    def _add_usable(self, part: slice, values: NDArray[Any]) -> None:
+        """Add patterns of which every value can be used, or is zero."""
+        if values.size:
+            self.largest = max(self.largest, float(values.max()))
+            self.is_whole &= self.is_integer or bool((values == np.round(values)).all())
+        # sums of few values do not exceed 64 bits, and no copy of all of them is needed
+        exact = (np.int64 if values.dtype.kind == "i" else np.uint64) if self.is_integer else np.float64
+        self.total += values.sum(axis=0, dtype=exact)
+        numbers = part.start + np.flatnonzero(self.is_kept[part])
+        self.sums[numbers] = values.sum(axis=(1, 2), dtype=exact)
+        if self.squared:
+            squares = np.square(values, dtype=np.float64)
+            self.total_squares += squares.sum(axis=0)
+            if not self.is_integer:
+                self.has_whole_squares &= are_whole_squares(squares).all(axis=0)
+
+    def _add_doubtful(self, part: slice, values: NDArray[Any]) -> None:
         finite = np.ones(values.shape, bool) if self.is_integer else np.isfinite(values)
         saturated = np.zeros(values.shape, bool) if self.full is None else values == self.full
         if self.saturation is not None:
@@ -68,7 +104,7 @@ class _Tally:
         # known gaps are no part of a pattern
         measured = max(int(np.count_nonzero(~self.masked)), 1)
         is_kept = np.count_nonzero(unusable & ~self.masked, axis=(1, 2)) <= _LOST_SHARE * measured
-        self.kept.append(start + np.flatnonzero(is_kept))
+        self.is_kept[part] = is_kept
         values, finite, saturated = values[is_kept], finite[is_kept], saturated[is_kept]
         negative = (values < 0) & finite & ~self.masked
         if len(self.marks) <= _MOST_MARKS and negative.any():
@@ -77,15 +113,12 @@ class _Tally:
         self.saturated += saturated.sum(axis=0)
         self.negative += negative.sum(axis=0)
         usable = np.where(finite & ~saturated & ~negative & ~self.masked, values, np.zeros((), values.dtype))
-        if usable.size:
-            self.largest = max(self.largest, float(usable.max()))
-            self.is_whole &= self.is_integer or bool((usable == np.round(usable)).all())
-        wide = usable.astype(np.float64)
-        self.total += wide.sum(axis=0)
-        self.total_squares += np.einsum("phw,phw->hw", wide, wide)
+        self._add_usable(part, usable)
 
 
-def survey(stack: PatternStack, masked: NDArray[np.bool_], saturation: float | None, name: str) -> Survey:
+def survey(
+    stack: PatternStack, masked: NDArray[np.bool_], saturation: float | None, name: str, *, squared: bool = False
+) -> Survey:
     """Read all patterns once; what is found unusable is reported in a warning.
 
     NaN and infinite values, the largest value of an integer type (detectors mark gaps by it, and it is where counters
@@ -96,14 +129,15 @@ def survey(stack: PatternStack, masked: NDArray[np.bool_], saturation: float | N
         masked: (h, w) True on pixels that are known to be bad, whose values are ignored.
         saturation: value from which on a pixel is saturated; None if it is unknown.
         name: name of the scan in messages.
+        squared: whether to add up the squares of integers, too.
 
     Raises:
         ScanFileError: no pattern is usable.
     """
-    tally = _Tally(stack, masked, saturation)
+    tally = _Tally(stack, masked, saturation, squared=squared)
     for part, values in stack.read_parts():
-        tally.add(part.start, values)
-    kept = np.concatenate(tally.kept)
+        tally.add(part, values)
+    kept = np.flatnonzero(tally.is_kept)
     if not len(kept):
         raise ScanFileError(f"{name}: all {len(stack)} patterns consist of NaN, negative or saturated values")
     # a few whole values are marks; many different ones are noise around zero, as after subtraction of dark frames
@@ -119,6 +153,8 @@ def survey(stack: PatternStack, masked: NDArray[np.bool_], saturation: float | N
         bad=bad,
         largest=tally.largest,
         is_whole=tally.is_whole,
+        has_whole_squares=tally.has_whole_squares,
+        sums=tally.sums[kept],
         has_noise_below_zero=bool(tally.marks) and not is_marked,
         total=tally.total,
         total_squares=tally.total_squares,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.config import DataSettings
-from ptycho_torch.data.scan import SMALLEST_PATCH_PX
+from ptycho_torch.data.conventions import SMALLEST_PATCH_PX
 from ptycho_torch.errors import ConfigError, ScanFileError
 
 T = TypeVar("T", bound=np.generic)

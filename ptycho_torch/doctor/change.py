@@ -57,7 +57,7 @@ class Change:
         if any(getattr(settings, name) for name in _PATTERNS):
             scan = replace(
                 scan,
-                counts=orient(scan.counts, settings),
+                counts=orient(np.asarray(scan.counts), settings),
                 good_pixels=orient(scan.good_pixels, settings),
                 background=None if scan.background is None else orient(scan.background, settings),
             )

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterable
 from html import escape
 
+from ptycho_torch.data.stored_counts import find_extremes
 from ptycho_torch.doctor.diagnosis import Diagnosis, Finding
 from ptycho_torch.doctor.pictures import draw_overview, draw_trials
 
@@ -39,7 +40,8 @@ def describe_scan(found: Diagnosis) -> list[tuple[str, str]]:
         ("used", f"{len(scan)} patterns of {scan.patch_px} × {scan.patch_px} px, read as {scan.stored_as}"),
         (
             "dose",
-            f"{scan.photons_per_pattern:.4g} photons per pattern, {float(scan.counts.max()):.4g} at most on a pixel",
+            f"{scan.photons_per_pattern:.4g} photons per pattern, "
+            f"{find_extremes(scan.counts)[1]:.4g} at most on a pixel",
         ),
         ("bad pixels", f"{int((~scan.good_pixels).sum())} of {scan.good_pixels.size}"),
         ("object pixel", "unknown" if pixel_m is None else f"{pixel_m * 1e9:.4g} nm"),

@@ -13,6 +13,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ptycho_torch.data.stored_counts import measure_mean, sum_photons
 from ptycho_torch.doctor.diagnosis import Diagnosis
 
 _PANEL_INCH = 3.0
@@ -82,7 +83,7 @@ def _show_pattern(figure: Figure, axis: Axes, found: Diagnosis, image: NDArray[A
 
 
 def _draw_mean(figure: Figure, axis: Axes, found: Diagnosis) -> None:
-    _show_pattern(figure, axis, found, found.scan.counts.mean(axis=0), "mean pattern (bad pixels white)")
+    _show_pattern(figure, axis, found, measure_mean(found.scan.counts), "mean pattern (bad pixels white)")
 
 
 def _draw_pattern(figure: Figure, axis: Axes, found: Diagnosis) -> None:
@@ -94,7 +95,7 @@ def _draw_pattern(figure: Figure, axis: Axes, found: Diagnosis) -> None:
 def _draw_photons(figure: Figure, axis: Axes, found: Diagnosis) -> None:
     scan = found.scan
     numbers = np.arange(len(scan)) if scan.numbers is None else scan.numbers
-    axis.plot(numbers, scan.counts.sum(axis=(1, 2), where=scan.good_pixels), ".", markersize=2)
+    axis.plot(numbers, sum_photons(scan.counts, scan.good_pixels), ".", markersize=2)
     axis.set_ylim(bottom=0)
     axis.set_title("photons of each pattern")
     axis.set_xlabel("number in the file", fontsize=7)

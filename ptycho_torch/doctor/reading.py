@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ptycho_torch.config import DataSettings
+from ptycho_torch.data.coverage import measure_diameter
 from ptycho_torch.data.placement import measure_step
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.doctor.centre_of_mass import CurlTest, measure_curl
@@ -16,6 +17,7 @@ from ptycho_torch.doctor.change import CLASSES, Change, to_matrix
 from ptycho_torch.doctor.diagnosis import Finding, Sureness
 from ptycho_torch.doctor.search import (
     BETTER,
+    SAME,
     Option,
     Search,
     find_equals,
@@ -30,11 +32,12 @@ from ptycho_torch.solve.centre import refine_centre
 
 # less is left unexplained only if patterns and positions are read as they are meant
 CLEAR = 0.35
-_POSSIBLE = 0.6
+_POSSIBLE, _POSSIBLE_SCALE = 0.6, 0.5
 _AS_READ = (False, False, False)
 _TWIN = (False, True, True)
 _MOST_ROUNDS = 3
 _STEPS = np.geomspace(0.025, 0.45, 19)
+_LARGEST_STEP = 0.7
 _FINE_FACTORS = (0.92, 0.96, 1.04, 1.08)
 _LEAST_DISPLACEMENT_PX = 3
 _NOT_WORSE = 1.02
@@ -104,9 +107,11 @@ def _find_change(search: Search, curl: CurlTest | None) -> tuple[Option | None, 
     step = measure_step(search.part.positions_px)
     if not step:
         return None, None
-    factors = _STEPS * search.part.patch_px / step
-    options = search.compare(list_scales(factor for factor in factors if abs(np.log(factor)) > 0.02))
-    if options and is_better(options[0].trial, search.trial) and _left(options[0]) < _POSSIBLE:
+    # without overlap each pattern is explained by itself, wherever it lies
+    spot = np.sum(np.abs(search.trial.probe) ** 2, axis=0)
+    steps = _STEPS[_STEPS * search.part.patch_px < _LARGEST_STEP * measure_diameter(spot)] * search.part.patch_px
+    options = search.compare(list_scales(each / step for each in steps if abs(np.log(each / step)) > 0.02))
+    if options and is_better(options[0].trial, search.trial) and _left(options[0]) < _POSSIBLE_SCALE:
         best = options[0]
         factor = best.change.settings.position_scale
         best = min([best, *search.compare(list_scales(factor * fine for fine in _FINE_FACTORS))], key=_left)
@@ -123,12 +128,13 @@ def _choose_orientation(search: Search, options: list[Option]) -> Option | None:
     """The orientation that is far better than the others; turned patterns rather than turned positions if equal."""
     if not options or not is_better(options[0].trial, search.trial):
         return None
-    equals = find_equals(options)
-    rivals = [option for option in options[1:] if option not in equals]
+    best = options[0]
+    rivals = [o for o in options[1:] if _left(best) > BETTER * _left(o) or _left(o) < _left(best) + SAME]
     # a round probe does not tell turned patterns from positions that are turned the other way
-    if len(equals) > 1 or (rivals and _left(options[0]) > BETTER * _left(rivals[0])):
+    if len(rivals) > 1 or (rivals and _turns_positions(rivals[0]) == _turns_positions(best)):
         return None
-    return next((o for o in [options[0], *equals] if not _turns_positions(o)), options[0])
+    equals = find_equals(options)
+    return equals[0] if equals and not _turns_positions(equals[0]) else best
 
 
 def _turns_positions(option: Option) -> bool:
@@ -184,7 +190,7 @@ def _read_without_probe(
     search.part, search.trial = given.trial.scan, given.trial
     best = options[0]
     rivals = [_left(option) for option in options[1:]]
-    if best is not given and is_better(best.trial, given.trial) and _left(best) < BETTER * min(rivals):
+    if best is not given and is_better(best.trial, given.trial) and _left(best) < BETTER * min(rivals, default=np.inf):
         text = f"{best.name}: they are not oriented as they are read"
         findings.append(_describe(search, best, "orientation", text, sureness="likely"))
         search.accept(best)
@@ -193,9 +199,10 @@ def _read_without_probe(
 
 
 def _choose_classes(curl: CurlTest | None) -> tuple[tuple[bool, bool, bool], ...]:
-    if curl is not None and curl.is_clear and curl.best != _AS_READ:
-        return (_AS_READ, curl.best)
-    return (_AS_READ, *CLASSES)
+    """The orientations to try with a probe found from the patterns: those that the centres of mass leave open."""
+    if curl is None or not curl.is_clear:
+        return (_AS_READ, *CLASSES)
+    return (_AS_READ,) if curl.best == _AS_READ else (_AS_READ, curl.best)
 
 
 def _replace_probe(

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ptycho_torch.config import DataSettings
 from ptycho_torch.data.placement import turn
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.doctor.change import ORIENTATIONS, Change
@@ -23,6 +22,8 @@ from ptycho_torch.solve.watch import is_significantly_worse
 BETTER = 0.75
 # ways that are this close cannot be told from each other
 _EQUAL = 0.93
+# so small a difference of what is left tells nothing
+SAME = 0.02
 _GUESS_PATTERNS = 100
 _GUESS_BATCHES = 12
 LARGEST_OFFSET = 2
@@ -180,10 +181,5 @@ def list_rotations(angles_deg: Iterable[float]) -> list[tuple[str, Change]]:
 
 def find_equals(options: list[Option]) -> list[Option]:
     """The options that cannot be told from the best one."""
-    best = options[0].trial
-    return [option for option in options[1:] if best.unexplained > _EQUAL * option.trial.unexplained]
-
-
-def follow(settings: DataSettings, change: Change) -> DataSettings:
-    """The settings with a change after them."""
-    return change.follow(settings)
+    best = options[0].trial.unexplained
+    return [o for o in options[1:] if best > _EQUAL * o.trial.unexplained or o.trial.unexplained < best + SAME]

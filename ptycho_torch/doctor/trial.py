@@ -70,8 +70,8 @@ def try_scan(scan: Scan, settings: RefineSettings = SETTINGS, epochs: int = EPOC
     index = model.held_out.index(model.patterns)
     expected = torch.cat([model.expected(canvas, probe, part) for part in model.patterns.split(64)])
     free = expected.flatten(1).gather(1, index)
-    counts = model.counts.flatten(1).gather(1, index)
-    mean = model.counts.mean(0).flatten()[index]
+    measured = model.load_counts(model.patterns)
+    counts, mean = measured.flatten(1).gather(1, index), measured.mean(0).flatten()[index]
     drawn = torch.poisson(free, torch.Generator().manual_seed(settings.seed))
     deviance, floor, most = (
         deviate_poisson(*pair).double().sum(1) for pair in ((free, counts), (free, drawn), (mean, counts))

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from ptycho_torch.config import DataSettings
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.data.stored_counts import sum_photons
 from ptycho_torch.doctor.diagnosis import Finding
 from ptycho_torch.doctor.stored import Quantum, StoredValues
 
@@ -125,7 +126,7 @@ def find_odd_exposures(scan: Scan) -> tuple[NDArray[np.int64], float]:
     """Indices of the patterns with other numbers of photons than their neighbours, and the median ratio of these."""
     if len(scan) < 2 * _NEAREST:
         return np.zeros(0, np.int64), 1.0
-    photons = scan.counts.sum(axis=(1, 2), where=scan.good_pixels, dtype=np.float64)
+    photons = sum_photons(scan.counts, scan.good_pixels)
     _, near = cKDTree(scan.positions_px).query(scan.positions_px, k=_NEAREST)
     ratios = photons / np.maximum(np.median(photons[np.asarray(near)[:, 1:]], axis=1), 1e-300)
     logarithms = np.log(np.maximum(ratios, 1e-3))

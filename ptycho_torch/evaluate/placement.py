@@ -150,7 +150,7 @@ def _find_best(
         model = ScanModel(replace(scan, positions_px=scan.positions_px + shift), torch.device("cpu"))
         image = match_photons(model, model.start_object(canvas), wrapped, [model.patterns])
         expected = model.expected(image, wrapped, model.patterns)
-        error = float((expected.sqrt() - model.counts.sqrt()).square().sum())
+        error = float((expected.sqrt() - model.load_counts(model.patterns).sqrt()).square().sum())
         if error < best:
             best, place = error, np.array(shift)
     return best, place

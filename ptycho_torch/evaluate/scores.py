@@ -17,7 +17,7 @@ from ptycho_torch.evaluate.objects import amplitude_correlation, complex_correla
 from ptycho_torch.evaluate.residual import residual
 from ptycho_torch.physics.propagate import wrap
 from ptycho_torch.runtime.ranks import ALONE, Ranks
-from ptycho_torch.solve.scan_model import Misfit, ScanModel
+from ptycho_torch.solve.scan_model import MisfitSum, ScanModel
 
 LIT_SHARE = 0.05
 _BATCH = 64
@@ -87,20 +87,20 @@ def evaluate(
     batches = list(enumerate(model.patterns.split(_BATCH)))[ranks.rank :: ranks.size]
     image = match_photons(model, model.start_object(canvas), wrapped, [batch for _, batch in batches])
     noise = torch.Generator(device)
-    misfits: list[Misfit] = []
+    total = MisfitSum(model)
 
     def compare() -> Iterator[tuple[Tensor, Tensor]]:
         for number, batch in batches:
             # the same noise for a batch, whichever process computes it
             noise.manual_seed(number)
             expected, counts = model.expected(image, wrapped, batch), model.load_counts(batch)
-            misfits.append(model.misfit(expected, counts.sqrt(), batch))
+            total.add(model.misfit(expected, counts.sqrt(), batch))
             yield expected, counts
 
     misfit = residual(compare(), noise, ranks)
     figures = {"R": misfit.value, "R_floor": misfit.floor}
     if model.held_out.per_pattern:
-        figures["R_free"] = model.sum_misfits(misfits).free_error
+        figures["R_free"] = total.find().free_error
     if scan.truth is not None:
         truth = scan.truth.cut_window(model.frame.origin_px, model.frame.shape_px)
         found, mask = image.cpu().numpy(), find_illuminated_area(sum_illumination(scan, probe, ranks))

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.evaluate.residual import Residual, residual
-from ptycho_torch.physics.patches import scatter
 from ptycho_torch.physics.propagate import propagate_back_wrapped, propagate_wrapped, sum_intensities
 from ptycho_torch.runtime.ranks import ALONE, Ranks
 from ptycho_torch.solve.scan_model import ScanModel
@@ -72,7 +71,7 @@ def judge(
     start, end = model.start_probe(given, len(probe)), model.start_probe(probe, len(probe))
     # an empty object gives every pattern alike: a probe that moves by part of a pixel only turns phases
     empty = _residual_of(model, model.expected(model.start_object(None), start, model.patterns[:1])[0])
-    mean_pattern = ranks.sum(model.counts.sum(0)) / len(scan)
+    mean_pattern = model.mean_pattern()
     mean, floor = _residual_of(model, mean_pattern), _floor_of(model, mean_pattern)
     to_explain = mean**2 - floor**2
     alike = to_explain <= 1e-3 * mean**2
@@ -116,7 +115,8 @@ def _find_doubts(figures: Mapping[str, float], *, alike: bool) -> Iterator[str]:
 def _residual_of(model: ScanModel, pattern: torch.Tensor) -> float:
     """R if one pattern, scaled to the measured photons, is expected everywhere."""
     amplitude = (pattern * (model.total_counts / (pattern.sum() * len(model.scan)))).sqrt()
-    own = sum(float((amplitude - counts.sqrt()).square().sum()) for counts in model.counts.split(_BATCH))
+    parts = (model.load_counts(part) for part in model.own.split(_BATCH))
+    own = sum(float((amplitude - counts.sqrt()).square().sum()) for counts in parts)
     squared = float(model.ranks.sum(torch.tensor(own, dtype=torch.float64)))
     return (squared / model.total_counts) ** 0.5
 
@@ -128,11 +128,10 @@ def _floor_of(model: ScanModel, pattern: torch.Tensor) -> float:
 
 def _patterns_per_pixel(model: ScanModel, probe: torch.Tensor) -> float:
     """Effective number of patterns per pixel, (ΣD)²/ΣD² weighted by the illumination D; 1 without overlap."""
-    squared_spot = sum_intensities(probe).square()
-    total, squares = torch.zeros(model.frame.shape_px), torch.zeros(model.frame.shape_px)
+    spot, (total, squares) = sum_intensities(probe), torch.zeros(2, *model.frame.shape_px)
     for part in model.own.split(_BATCH):
-        total += model.illumination(probe, part)
-        squares += scatter(squared_spot.expand(len(part), -1, -1), model.index(part), model.frame.shape_px)
+        total += model.spread(spot, part)
+        squares += model.spread(spot.square(), part)
     total, squares = model.ranks.sum(total), model.ranks.sum(squares)
     number = total.square() / squares.clamp_min(torch.finfo(squares.dtype).tiny)
     return float((number * total).sum() / total.sum())

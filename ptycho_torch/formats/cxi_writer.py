@@ -10,6 +10,7 @@ import numpy as np
 
 from ptycho_torch.data.geometry import ELECTRON_VOLT_J, photon_energy_ev
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.data.stored_counts import read_parts
 from ptycho_torch.formats.conditions import complete_geometry
 from ptycho_torch.storage.hdf5 import write_hdf5
 
@@ -69,9 +70,11 @@ def _write(scan: Scan, path: Path, *, is_cxi: bool) -> None:
         # rows run against y, columns against x
         file[f"{_DETECTOR}/basis_vectors"] = np.array([[0, -detector_pixel], [-detector_pixel, 0], [0, 0]])
         patterns = file.create_dataset(
-            f"{_DETECTOR}/data", data=_shrink(scan), compression="gzip", compression_opts=4, shuffle=True,
-            chunks=(1, scan.patch_px, scan.patch_px),
+            f"{_DETECTOR}/data", scan.counts.shape, _choose_type(scan), compression="gzip", compression_opts=4,
+            shuffle=True, chunks=(1, scan.patch_px, scan.patch_px),
         )  # fmt: skip
+        for part, counts in read_parts(scan.counts):
+            patterns[part] = counts
         patterns.attrs["axes"] = "translation:y:x"
         file[f"{_DETECTOR}/mask"] = (~scan.good_pixels).astype(np.uint32)
         if scan.background is not None:
@@ -87,9 +90,11 @@ def _put(file: Any, name: str, value: Any, unit: str) -> None:  # noqa: ANN401 -
     file[name].attrs["units"] = unit
 
 
-def _shrink(scan: Scan) -> np.ndarray[Any, Any]:
-    """Whole counts in the smallest integer type whose largest value, which marks bad pixels, is not reached."""
-    counts = scan.counts
-    if not bool((counts == np.round(counts)).all()):
-        return counts
-    return counts.astype(np.min_scalar_type(int(counts.max()) + 1))
+def _choose_type(scan: Scan) -> np.dtype[Any]:
+    """The smallest integer type for whole counts whose largest value, which marks bad pixels, is not reached."""
+    highest = 0.0
+    for _, counts in read_parts(scan.counts):
+        if not bool((counts == np.round(counts)).all()):
+            return counts.dtype
+        highest = max(highest, float(counts.max()))
+    return np.min_scalar_type(int(highest) + 1)

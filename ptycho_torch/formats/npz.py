@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import zipfile
 from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.make_scan import drop_leading
 from ptycho_torch.data.recording import PatternStack, Recording
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.data.stored_counts import read_parts
 from ptycho_torch.errors import ScanFileError
 from ptycho_torch.formats.arrays import ZIP_SIGNATURES, ArrayTable, open_arrays
 from ptycho_torch.formats.format import Format, read_with, starts_with
@@ -164,7 +166,6 @@ def write_scan(scan: Scan, path: Path) -> None:
     """
     origin = (0.0, 0.0) if scan.truth is None else scan.truth.origin_px
     arrays: dict[str, Any] = {
-        "diff3d": np.sqrt(scan.counts),
         "xcoords": scan.positions_px[:, 1] - origin[1],
         "ycoords": scan.positions_px[:, 0] - origin[0],
         "scan_index": np.zeros(len(scan), np.int64),
@@ -179,8 +180,15 @@ def write_scan(scan: Scan, path: Path) -> None:
         arrays["background"] = scan.background
     if scan.pixel_m is not None:
         arrays["pixel_m"] = np.float64(scan.pixel_m)
-    with write_atomically(path) as file:
-        np.savez_compressed(file, **arrays)
+    with write_atomically(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, np.asarray(array), allow_pickle=False)
+        with archive.open("diff3d.npy", "w", force_zip64=True) as stream:
+            header = {"descr": "<f4", "fortran_order": False, "shape": scan.counts.shape}
+            np.lib.format.write_array_header_1_0(stream, header)
+            for _, counts in read_parts(scan.counts):
+                stream.write(np.sqrt(counts).astype("<f4").data)
 
 
 def write_object(

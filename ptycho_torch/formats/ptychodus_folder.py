@@ -135,8 +135,9 @@ def write_workflow_directory(scan: Scan, folder: Path) -> None:
         raise DataError(f"{scan.name}: {DIFFRACTION_NAME} cannot contain its background; write an NPZ file instead")
     geometry = complete_geometry(scan)
     product = _make_product(scan, geometry)
-    patterns: NDArray[Any] = scan.counts.astype(np.min_scalar_type(int(scan.counts.max())))
-    if not np.array_equal(patterns, scan.counts):
+    counts = np.asarray(scan.counts)
+    patterns: NDArray[Any] = counts.astype(np.min_scalar_type(int(counts.max())))
+    if not np.array_equal(patterns, counts):
         raise DataError(f"{scan.name}: counts must be integers to be written to {DIFFRACTION_NAME}")
     diffraction = Diffraction(
         patterns=patterns,

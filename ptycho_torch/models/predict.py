@@ -15,6 +15,7 @@ from torch import Tensor
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.grouping import pair_neighbours
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.models.kept_patches import KeptPatches
 from ptycho_torch.models.phases import measure_overlaps, synchronise
 from ptycho_torch.networks.build import Generator
 from ptycho_torch.physics.background import subtract_background
@@ -31,8 +32,6 @@ from ptycho_torch.solve.state import pack_array, pack_canvas, unpack_canvas
 _LIT_SHARE = 0.05
 # pixels per batch, which bound the memory whatever the batch size
 _LARGEST_BATCH_PX = 2**22
-# patches beyond are predicted twice: to find their phases, and to merge them
-_MOST_KEPT_BYTES = 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,14 +123,14 @@ class Predictor:
         block, beyond, compared = _take_block(order, pairs, self._ranks)
         own = _split(block, batch_size)
         batches = own + _split(beyond, batch_size)
-        kept: dict[int, Tensor] = {}
+        kept = KeptPatches(self._device)
 
         def predict_batch(number: int) -> Tensor:
-            if number in kept:
-                return kept[number]
+            known = kept.find(number)
+            if known is not None:
+                return known
             patches = self.predict_patches(scan, batches[number])
-            if (number + 1) * patches.nbytes <= _MOST_KEPT_BYTES:
-                kept[number] = patches
+            kept.put(number, patches)
             if progress and number < len(own):
                 progress(min((number + 1) * batch_size * self._ranks.size, len(scan)), None)
             return patches

@@ -14,10 +14,12 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -48,7 +50,8 @@ def launch(ranks: Ranks, function: Callable[..., T], *arguments: Any, **options:
         function: found by its name in the new processes, which import the module of the program: a script needs
             `if __name__ == "__main__":`.
         arguments: its arguments.
-        options: its keyword arguments; `progress` is called in this process.
+        options: its keyword arguments; `progress` is called in this process. With one named `saving` the function
+            answers the first SIGINT or SIGTERM itself.
 
     Raises:
         PtychoError: that of the process that failed first.
@@ -68,7 +71,7 @@ def launch(ranks: Ranks, function: Callable[..., T], *arguments: Any, **options:
         )
         relay = _Relay(receiver, progress)
         try:
-            with _interrupt_on_sigterm():
+            with _forward_first(started.processes) if options.get("saving") else _interrupt_on_sigterm():
                 while not started.join(timeout=0.05, grace_period=_GRACE_SECONDS):
                     relay.forward()
         except ProcessExitedException:
@@ -93,6 +96,9 @@ def _run(rank: int, folder: Path, size: int, threads: int, level: int, sender: C
     function, arguments, options = _load(folder, "call", None)
     if rank == 0 and sender is not None:
         options["progress"] = _Remote(sender, 0, itertools.count(1))
+    if options.get("saving"):
+        # a terminal sends its signals to the process that started this one, which forwards them once
+        os.setpgrp()
     try:
         result = function(*arguments, **options)
     except PtychoError as error:
@@ -113,6 +119,32 @@ def _interrupt_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def _forward_first(processes: Sequence[SpawnProcess]) -> Iterator[None]:
+    """Forward the first request to end to the started processes; a second one has its usual effect."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual: dict[int, Any] = {}
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        release()
+        for process in processes:
+            if process.pid:
+                os.kill(process.pid, number)
+
+    def release() -> None:
+        while usual:
+            signal.signal(*usual.popitem())
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        usual[number] = signal.signal(number, forward)
+    try:
+        yield
+    finally:
+        release()
 
 
 def _find_error(folder: Path, processes: list[Any]) -> PtychoError:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ptycho_torch.errors import ConfigError, OutputError
+from ptycho_torch.runtime.logs import write_log
 from ptycho_torch.runtime.requirements import DISTRIBUTION, find_requirements
 from ptycho_torch.storage.untrusted import explain_damage
 from ptycho_torch.storage.writing import RECORD_NAME, write_atomically, write_json
@@ -73,6 +74,9 @@ class RunRecord:
             with write_atomically(folder / f"run-{earlier}.json") as file:
                 file.write(self._path.read_bytes())
         write_json(self._values, self._path)
+        if name == RECORD_NAME:
+            # a record of another name lies beside its file, in a folder that is not that of a run
+            write_log(folder)
 
     def finish(self, *, status: str = "finished", **results: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
         """Mark the run as finished, or as what else has become of it, and add its results."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,8 +14,10 @@ from ptycho_torch.errors import DivergenceError
 from ptycho_torch.physics.losses import LEAST_COUNTS
 from ptycho_torch.physics.propagate import unwrap, wrap
 from ptycho_torch.runtime.ranks import Ranks
+from ptycho_torch.runtime.saved_state import UNSAVED, Stage
 from ptycho_torch.solve.least_squares import run_least_squares
 from ptycho_torch.solve.scan_model import ScanModel
+from ptycho_torch.solve.solver import read_tensors
 
 _ROUNDS = 15
 _EPOCHS_PER_ROUND = 4
@@ -29,7 +32,7 @@ _BATCH = 64
 
 @torch.no_grad()
 def refine_background(
-    scan: Scan, settings: RefineSettings, device: torch.device, ranks: Ranks
+    scan: Scan, settings: RefineSettings, device: torch.device, ranks: Ranks, stage: Stage = UNSAVED
 ) -> tuple[Scan, dict[str, float]]:
     """Find the background of a scan, starting from a flat object.
 
@@ -41,6 +44,7 @@ def refine_background(
         settings: `refine_background` is `constant` or `smooth`.
         device: where to compute.
         ranks: the place of this process; all of them must call this.
+        stage: where rounds are saved, and from which the next one goes on.
 
     Returns:
         The scan with its background, and figures: mean photons per detector pixel and share of all photons.
@@ -52,14 +56,18 @@ def refine_background(
     model = ScanModel(scan, device, ranks, held_out_share=settings.held_out, seed=settings.seed)
     waves = _make_cosines(scan.patch_px, _ORDER if settings.refine_background == "smooth" else 0, device)
     weights = torch.zeros(len(waves), device=device)
-    mean_pattern = ranks.sum(model.counts.sum(0)) / len(scan)
+    mean_pattern = model.mean_pattern()
     weights[0] = torch.quantile(mean_pattern[model.good > 0], _DARK).clamp_min(LEAST_COUNTS)
     canvas, probe = model.start_object(None), model.start_probe(None, settings.probe_modes)
     rounds = replace(settings, method="least_squares", epochs=_EPOCHS_PER_ROUND)
     photons = scan.photons_per_pattern
     probe = probe * (photons / scan.sample_photons_per_pattern) ** 0.5
-    share = 0.0
-    for _ in range(_ROUNDS):
+    share, start = 0.0, 0
+    like = {"canvas": canvas, "probe": probe, "weights": weights}
+    saved = stage.load(lambda values: (read_tensors(values, like), float(values["share"]), int(values["rounds"])))
+    if saved:
+        (canvas, probe, weights), share, start = saved
+    for number in range(start, _ROUNDS):
         model.background = _make_background(model, waves, weights)
         before, share = share, float(model.background.sum()) / photons
         if share >= 1:
@@ -69,6 +77,8 @@ def refine_background(
             weights = weights + _find_newton_step(model, canvas, probe, waves)
             weights[0] = weights[0].clamp_min(LEAST_COUNTS)
             model.background = _make_background(model, waves, weights)
+        reached = {"canvas": canvas, "probe": probe, "weights": weights}
+        stage.reach(partial(dict, reached, share=share, rounds=number + 1))
     found = unwrap(_make_background(model, waves, weights)).cpu().numpy()
     mean = float(found.sum() / scan.good_pixels.sum())
     return replace(scan, background=found), {"counts": mean, "share": float(found.sum()) / photons}

@@ -18,6 +18,8 @@ _DAMPING, _DAMPING_RANGE = 1.3, (0.02, 0.3)
 _WARM_UP_DAMPING = 0.29
 _VARIATION = 0.18
 _FEW_PHOTONS = 3.5e5
+# where patterns overlap more, there are so many measurements of each pixel that noise does not limit the modes
+_MUCH_OVERLAP = 3.0
 _PROBE_PHOTONS = 1e4
 _BACKGROUND = 0.005
 
@@ -31,15 +33,17 @@ def measure_overlap(model: ScanModel, probe: Tensor) -> float:
 def find_method(model: ScanModel, probe: Tensor) -> Literal["least_squares", "poisson"]:
     """Find the solver for a scan.
 
-    Poisson if noise limits the result, as the noise of a background does on dim detector pixels; least squares if
-    long-range phase does, which converges more slowly on sparse scans, or if photons are so many that probe and
-    geometry limit the fit.
+    Poisson if noise limits the result, as the noise of a background does on dim detector pixels, and that of the other
+    modes on a dim mode; least squares if long-range phase does, which converges more slowly on sparse scans, or if
+    photons are so many that probe and geometry limit the fit.
     """
     scan = model.scan
     if scan.photons_per_pattern - scan.sample_photons_per_pattern > _BACKGROUND * scan.photons_per_pattern:
         return "poisson"
-    few = model.scan.sample_photons_per_pattern < _FEW_PHOTONS * min(1.0, measure_overlap(model, probe)) ** 0.5
-    return "poisson" if few else "least_squares"
+    overlap = measure_overlap(model, probe)
+    dim_modes = len(probe) if overlap < _MUCH_OVERLAP else 1
+    few = _FEW_PHOTONS * dim_modes**2 * min(1.0, overlap) ** 0.5
+    return "poisson" if scan.sample_photons_per_pattern < few else "least_squares"
 
 
 def find_damping(model: ScanModel, probe: Tensor, *, before_likelihood: bool = False) -> float:

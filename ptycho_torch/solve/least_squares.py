@@ -17,7 +17,7 @@ diverge. Over the last third of the epochs the step decreases, which averages ou
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +27,8 @@ from torch import Tensor
 from ptycho_torch.config import RefineSettings
 from ptycho_torch.errors import DivergenceError
 from ptycho_torch.solve.defaults import find_damping
-from ptycho_torch.solve.scan_model import Misfit, ScanModel
-from ptycho_torch.solve.solver import Epoch, Solver, State, read_tensor
+from ptycho_torch.solve.scan_model import LARGEST_TABLE_BYTES, Misfit, ScanModel
+from ptycho_torch.solve.solver import Epoch, Part, Solver, State, add_up, read_tensor
 
 _MOMENTUM = 0.3
 _FRICTION = 0.03
@@ -37,17 +37,23 @@ _LAST_STEP = 0.1
 _OFFSET_COUNTS = 0.1
 
 
-@dataclass
-class _Batch:
-    # the patterns of this process
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Patterns of this process that are computed at once, and what does not change from epoch to epoch."""
+
     patterns: Tensor
     index: Tensor
     amplitude: Tensor
     offset_amplitude: Tensor
-    # of the patterns of all processes
+    probes: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Gain:
+    """1 / (D + β·max D) and D / (D + β·max D) of a mini-batch, by the patterns of all processes."""
+
     gain: Tensor
     share: Tensor
-    probes: Tensor | None
 
 
 class LeastSquares(Solver):
@@ -63,33 +69,51 @@ class LeastSquares(Solver):
         self.canvas, self.probe = canvas, probe
         self._velocity = torch.zeros_like(canvas)
         self._damping = settings.regularisation or find_damping(model, probe)
-        cached = self._probe_from >= settings.epochs and model.fits_in_cache(len(probe))
-        self._batches = []
-        for part, gain in zip(self._partition, self._find_gains(), strict=True):
-            patterns = part.patterns
-            counts, index = model.load_counts(patterns), model.index(patterns)
-            probes = model.shifted(probe, patterns) if cached else None
-            amplitudes = counts.sqrt(), (counts + _OFFSET_COUNTS).sqrt()
-            self._batches.append(_Batch(patterns, index, *amplitudes, *gain, probes))
+        moves_probe = self._probe_from < settings.epochs
+        self._keeps_probes = not moves_probe and model.may_keep(8 * len(probe))
+        self._blocks = [list(self._load(part)) for part in self._partition] if model.may_keep(16) else None
+        self._update_gains()
 
-    def _find_gains(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Find 1 / (D + β·max D) and D / (D + β·max D) of each mini-batch."""
-        own = [self.model.illumination(self.probe, part.patterns) for part in self._partition]
+    def _load(self, part: Part) -> Iterator[_Block]:
+        """Load this process's patterns of a mini-batch block by block."""
+        model = self.model
+        for patterns in model.split(part.patterns):
+            counts = model.load_counts(patterns)
+            probes = model.shifted(self._start_probe, patterns) if self._keeps_probes else None
+            yield _Block(patterns, model.index(patterns), counts.sqrt(), (counts + _OFFSET_COUNTS).sqrt(), probes)
+
+    def _find_blocks(self, batch: int) -> Iterable[_Block]:
+        return self._load(self._partition[batch]) if self._blocks is None else self._blocks[batch]
+
+    def _update_gains(self) -> None:
+        """Note the probe to which the gains belong, and compute them as far as they may be kept."""
+        self._gain_probe = self.probe
+        size = 8 * len(self._partition) * self.canvas.numel()
+        self._gains = self._compute_gains(self._partition) if size <= LARGEST_TABLE_BYTES else None
+
+    def _compute_gains(self, parts: Sequence[Part]) -> list[_Gain]:
+        own = [self.model.illumination(self._gain_probe, part.patterns) for part in parts]
+        found = []
         for illumination in self.model.ranks.sum_together(*own):
             gain = (illumination + self._damping * illumination.max()).reciprocal()
-            yield gain, illumination * gain
+            found.append(_Gain(gain, illumination * gain))
+        return found
+
+    def _find_gain(self, batch: int) -> _Gain:
+        return self._compute_gains([self._partition[batch]])[0] if self._gains is None else self._gains[batch]
 
     def measure(self) -> Epoch:
         """Measure R², the objective, and the misfit."""
         canvas, probe, model = self.canvas, self.probe, self.model
-        return self._summarise(
-            model.misfit(model.expected(canvas, probe, batch.patterns), batch.amplitude, batch.patterns)
-            for batch in self._batches
+        misfits = (
+            model.misfit(model.expected(canvas, probe, block.patterns), block.amplitude, block.patterns)
+            for batch in range(len(self._partition))
+            for block in self._find_blocks(batch)
         )
+        return self._judge(model.sum_misfits(misfits))
 
-    def _summarise(self, misfits: Iterable[Misfit]) -> Epoch:
-        """R², the objective, and the misfit of all patterns, from that of this process's batches."""
-        misfit = self.model.sum_misfits(misfits)
+    def _judge(self, misfit: Misfit) -> Epoch:
+        """R², the objective, and the misfit of all patterns."""
         finite = torch.isfinite(torch.view_as_real(self.canvas)).all()
         return Epoch(misfit.error**2 if finite else math.inf, misfit)
 
@@ -117,41 +141,51 @@ class LeastSquares(Solver):
         moves_probe = number >= self._probe_from
         progress = (number + 1) / self._settings.epochs
         step = 1.0 if progress <= _SHRINK_FROM else _LAST_STEP ** ((progress - _SHRINK_FROM) / (1 - _SHRINK_FROM))
-        misfits = [
-            self._visit(self._batches[batch], step * self._step_factor, moves_probe=moves_probe)
+        misfit = self.model.sum_misfits(
+            misfit
             for batch in self._shuffle()
-        ]
+            for misfit in self._visit(batch, step * self._step_factor, moves_probe=moves_probe)
+        )
         if moves_probe:
             self.canvas, self.probe = self._constrain(self.canvas, self.probe)
             self._update_gains()
-        return self._summarise(misfits)
+        return self._judge(misfit)
 
-    def _update_gains(self) -> None:
-        for batch, gain in zip(self._batches, self._find_gains(), strict=True):
-            batch.gain, batch.share = gain
+    def _visit(self, batch: int, step: float, *, moves_probe: bool) -> list[Misfit]:
+        """Move object and probe by a mini-batch; returns the misfits of its blocks before."""
+        misfits: list[Misfit] = []
+        updates: list[Tensor] = []
+        for block in self._find_blocks(batch):
+            misfit, found = self._compute_updates(block, moves_probe=moves_probe)
+            misfits.append(misfit)
+            updates = add_up(updates, found)
+        found_gain = self._find_gain(batch)
+        toward, *of_probe = self.model.ranks.sum_together(*updates)
+        wanted = toward * found_gain.gain
+        if moves_probe:
+            weight, toward_probe = of_probe
+            rate = step * self._settings.probe_rate / (weight + 0.1 * weight.max())
+            self.probe = self.probe + rate * toward_probe
+        share = found_gain.share
+        self._velocity = self._velocity * (1 - _FRICTION * share) + wanted
+        self.canvas = self.canvas + step * (wanted + self._step_factor * _MOMENTUM * share * self._velocity)
+        return misfits
 
-    def _visit(self, batch: _Batch, step: float, *, moves_probe: bool) -> Misfit:
-        model, patterns = self.model, batch.patterns
-        probes = model.shifted(self.probe, patterns) if batch.probes is None else batch.probes
-        waves = model.waves(self.canvas, probes, patterns, batch.index)
-        misfit = model.misfit(waves.expected, batch.amplitude, patterns)
+    def _compute_updates(self, block: _Block, *, moves_probe: bool) -> tuple[Misfit, list[Tensor]]:
+        """The misfit of a block, and what it adds to the updates of object and probe."""
+        model, patterns = self.model, block.patterns
+        probes = model.shifted(self.probe, patterns) if block.probes is None else block.probes
+        waves = model.waves(self.canvas, probes, patterns, block.index)
+        misfit = model.misfit(waves.expected, block.amplitude, patterns)
         # bad pixels hold 0 photons, measured as well as expected: their ratio is 1
-        ratio = (waves.expected + _OFFSET_COUNTS).rsqrt_().mul_(batch.offset_amplitude).sub_(1)
+        ratio = (waves.expected + _OFFSET_COUNTS).rsqrt_().mul_(block.offset_amplitude).sub_(1)
         model.held_out.clear(ratio, patterns)
         exits = model.exit_waves(waves, ratio)
         updates = [model.to_object(waves, exits)]
         if moves_probe:
             updates.append((waves.patches.real.square() + waves.patches.imag.square()).sum(0))
             updates.append(model.to_probe(waves, exits, patterns))
-        toward, *of_probe = model.ranks.sum_together(*updates)
-        wanted = toward * batch.gain
-        if moves_probe:
-            weight, toward_probe = of_probe
-            rate = step * self._settings.probe_rate / (weight + 0.1 * weight.max())
-            self.probe = self.probe + rate * toward_probe
-        self._velocity = self._velocity * (1 - _FRICTION * batch.share) + wanted
-        self.canvas = self.canvas + step * (wanted + self._step_factor * _MOMENTUM * batch.share * self._velocity)
-        return misfit
+        return misfit, updates
 
 
 def run_least_squares(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -13,10 +13,28 @@ from ptycho_torch.config import RefineSettings
 from ptycho_torch.physics.losses import LEAST_COUNTS, deviate_poisson, total_variation
 from ptycho_torch.physics.propagate import sum_intensities
 from ptycho_torch.solve.defaults import find_variation
-from ptycho_torch.solve.scan_model import Misfit, ScanModel
-from ptycho_torch.solve.solver import Epoch, Part, Solver, State, read_tensor
+from ptycho_torch.solve.scan_model import Misfit, MisfitSum, ScanModel
+from ptycho_torch.solve.solver import Epoch, Part, Solver, State, add_up, read_tensor
 
 _LAST_RATE = 0.05
+
+
+class _Total:
+    """Deviance and misfit of all patterns, from those of blocks."""
+
+    def __init__(self, model: ScanModel) -> None:
+        self._model, self._misfit = model, MisfitSum(model)
+        self._deviances: list[float] = []
+
+    def add(self, deviance: Tensor, misfit: Misfit) -> None:
+        """Add the deviance, summed over some patterns of this process, and their misfit."""
+        self._deviances.append(float(deviance))
+        self._misfit.add(misfit)
+
+    def find(self, roughness: float) -> Epoch:
+        """Deviance with total variation, the objective, and the misfit of all patterns of all processes."""
+        deviance = self._model.ranks.sum(torch.tensor(self._deviances).sum())
+        return Epoch(float(deviance) / len(self._model.scan) + roughness, self._misfit.find())
 
 
 class PoissonAdam(Solver):
@@ -36,7 +54,7 @@ class PoissonAdam(Solver):
         self._probe = torch.view_as_real(probe / self._unit).clone()
         weight = settings.total_variation
         self._variation = find_variation(model, probe) if weight is None else weight
-        self._counts = [model.load_counts(part.patterns) for part in self._partition]
+        self._counts = [list(self._load(part)) for part in self._partition] if model.may_keep(4) else None
         self._adam = torch.optim.Adam([{"params": [self._canvas]}, {"params": [self._probe]}])
 
     @property
@@ -52,23 +70,25 @@ class PoissonAdam(Solver):
     def measure(self) -> Epoch:
         """Measure deviance with total variation, the objective, and R."""
         canvas, probe, model = self.canvas, self.probe, self.model
-        found = [
-            self._compare(model.expected(canvas, probe, part.patterns), counts, part)
-            for part, counts in zip(self._partition, self._counts, strict=True)
-        ]
-        return self._summarise(found, self._variation * float(total_variation(canvas)))
+        total = _Total(model)
+        for batch in range(len(self._partition)):
+            for patterns, counts in self._find_blocks(batch):
+                self._compare(model.expected(canvas, probe, patterns), counts, patterns, total)
+        return total.find(self._variation * float(total_variation(canvas)))
 
-    def _compare(self, expected: Tensor, counts: Tensor, part: Part) -> tuple[Tensor, Misfit]:
-        """Deviance, summed over this process's patterns of a mini-batch, and their misfit."""
+    def _load(self, part: Part) -> Iterator[tuple[Tensor, Tensor]]:
+        """Load this process's patterns of a mini-batch block by block, with their counts."""
+        for patterns in self.model.split(part.patterns):
+            yield patterns, self.model.load_counts(patterns)
+
+    def _find_blocks(self, batch: int) -> Iterable[tuple[Tensor, Tensor]]:
+        return self._load(self._partition[batch]) if self._counts is None else self._counts[batch]
+
+    def _compare(self, expected: Tensor, counts: Tensor, patterns: Tensor, total: _Total) -> None:
+        """Add deviance and misfit of some patterns of this process."""
         good = self.model.good
         deviance = (deviate_poisson(expected, counts) * good).sum() / good.sum()
-        return deviance, self.model.misfit(expected, counts.sqrt(), part.patterns)
-
-    def _summarise(self, found: list[tuple[Tensor, Misfit]], roughness: float) -> Epoch:
-        """Deviance with total variation, the objective, and the misfit of all patterns, from those of this process."""
-        deviance = self.model.ranks.sum(torch.stack([value for value, _ in found]).sum())
-        misfit = self.model.sum_misfits(misfit for _, misfit in found)
-        return Epoch(float(deviance) / len(self.model.scan) + roughness, misfit)
+        total.add(deviance, self.model.misfit(expected, counts.sqrt(), patterns))
 
     def state(self) -> State:
         """Return copies of object and probe."""
@@ -99,15 +119,13 @@ class PoissonAdam(Solver):
         """Visit every pattern once."""
         moves_probe = number >= self._probe_from
         self._set_rates(number)
-        found, roughness = [], 0.0
+        total, roughness = _Total(self.model), 0.0
         for batch in self._shuffle():
-            part = self._partition[batch]
-            compared, variation = self._visit(part, self._counts[batch], moves_probe=moves_probe)
-            found.append(compared)
-            roughness += variation * part.whole / len(self.model.scan)
+            variation = self._visit(batch, total, moves_probe=moves_probe)
+            roughness += variation * self._partition[batch].whole / len(self.model.scan)
         if moves_probe:
             self._set(*self._constrain(self.canvas, self.probe))
-        return self._summarise(found, roughness)
+        return total.find(roughness)
 
     def _set_rates(self, number: int) -> None:
         """Decrease both rates along a cosine to a twentieth of the object's first; the probe's first is a tenth."""
@@ -116,18 +134,13 @@ class PoissonAdam(Solver):
         for group, start in zip(self._adam.param_groups, (first, first / 10), strict=True):
             group["lr"] = self._step_factor * (last + (start - last) * falling)
 
-    def _visit(self, part: Part, counts: Tensor, *, moves_probe: bool) -> tuple[tuple[Tensor, Misfit], float]:
-        """Move by the gradient of a mini-batch; returns what `_compare` finds before, and the total variation."""
-        model, canvas, probe, patterns = self.model, self.canvas, self.probe, part.patterns
-        waves = model.waves(canvas, model.shifted(probe, patterns), patterns)
-        compared = self._compare(waves.expected, counts, part)
-        # the derivative of the mean deviance, 2(1 − n/λ) for a pixel, back through waves whose intensity λ is
-        excess = model.good - counts / waves.expected.clamp_min(LEAST_COUNTS)
-        model.held_out.clear(excess, patterns)
-        exits = model.exit_waves(waves, excess * (4 / (model.good.sum() * part.whole)))
-        gradients = [model.to_object(waves, exits)]
-        if moves_probe:
-            gradients.append(model.to_probe(waves, exits, patterns))
+    def _visit(self, batch: int, total: _Total, *, moves_probe: bool) -> float:
+        """Add what a mini-batch shows to a total and move by its gradient; returns the total variation before."""
+        model, whole = self.model, self._partition[batch].whole
+        gradients: list[Tensor] = []
+        for patterns, counts in self._find_blocks(batch):
+            parts = self._differentiate(patterns, counts, whole, total, moves_probe=moves_probe)
+            gradients = add_up(gradients, parts)
         of_object, *of_probe = model.ranks.sum_together(*gradients)
         gradient = torch.view_as_real(of_object)
         variation = 0.0
@@ -139,7 +152,23 @@ class PoissonAdam(Solver):
         self._canvas.grad = gradient
         self._probe.grad = torch.view_as_real(of_probe[0]) * self._unit if moves_probe else None
         self._adam.step()
-        return compared, variation
+        return variation
+
+    def _differentiate(
+        self, patterns: Tensor, counts: Tensor, whole: int, total: _Total, *, moves_probe: bool
+    ) -> list[Tensor]:
+        """The gradients of some of the `whole` patterns of a mini-batch, which are added to a total."""
+        model, canvas, probe = self.model, self.canvas, self.probe
+        waves = model.waves(canvas, model.shifted(probe, patterns), patterns)
+        self._compare(waves.expected, counts, patterns, total)
+        # the derivative of the mean deviance, 2(1 − n/λ) for a pixel, back through waves whose intensity λ is
+        excess = model.good - counts / waves.expected.clamp_min(LEAST_COUNTS)
+        model.held_out.clear(excess, patterns)
+        exits = model.exit_waves(waves, excess * (4 / (model.good.sum() * whole)))
+        gradients = [model.to_object(waves, exits)]
+        if moves_probe:
+            gradients.append(model.to_probe(waves, exits, patterns))
+        return gradients
 
     @torch.no_grad()
     def _set(self, canvas: Tensor, probe: Tensor) -> None:

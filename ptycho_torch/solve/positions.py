@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,9 +15,11 @@ from ptycho_torch.config import RefineSettings
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.runtime.ranks import Ranks
+from ptycho_torch.runtime.saved_state import UNSAVED, Stage
 from ptycho_torch.solve.displacements import find_lost, measure_displacements
 from ptycho_torch.solve.least_squares import run_least_squares
 from ptycho_torch.solve.scan_model import ScanModel
+from ptycho_torch.solve.solver import read_tensors
 
 _MOST_ROUNDS = 30
 _EPOCHS_PER_ROUND = 6
@@ -59,7 +62,7 @@ class Affine:
 
 @torch.no_grad()
 def refine_positions(
-    scan: Scan, settings: RefineSettings, device: torch.device, ranks: Ranks
+    scan: Scan, settings: RefineSettings, device: torch.device, ranks: Ranks, stage: Stage = UNSAVED
 ) -> tuple[Scan, dict[str, float]]:
     """Refine the positions of a scan, starting from a flat object.
 
@@ -72,6 +75,7 @@ def refine_positions(
         settings: `refine_positions` is `affine` or `each`, with `position_limit_px`.
         device: where to compute.
         ranks: the place of this process; all of them must call this.
+        stage: where rounds are saved, and from which the next one goes on.
 
     Returns:
         The scan with other positions, and figures: displacement in pixels, scale, rotation and shear.
@@ -86,8 +90,13 @@ def refine_positions(
     model = ScanModel(scan, device, ranks, held_out_share=settings.held_out, seed=settings.seed, margin_px=margin_px)
     canvas, probe, positions = model.start_object(None), model.start_probe(None, settings.probe_modes), given
     rounds = replace(settings, method="least_squares", epochs=_EPOCHS_PER_ROUND)
-    moves = torch.zeros_like(given)
-    for number in range(_MOST_ROUNDS):
+    moves, start = torch.zeros_like(given), 0
+    like = {"canvas": canvas, "probe": probe, "positions_px": given, "moves_px": moves}
+    saved = stage.load(lambda values: (read_tensors(values, like), int(values["rounds"])))
+    if saved:
+        (canvas, probe, positions, moves), start = saved
+        model.move(positions)
+    for number in range(start, _MOST_ROUNDS):
         _, canvas, probe = run_least_squares(model, canvas, probe, rounds)
         if settings.refine_positions == "each" and number and number % _ROUNDS_PER_SEARCH == 0:
             # where the other patterns let expect them
@@ -104,6 +113,8 @@ def refine_positions(
         model.move(positions)
         if moves.norm(dim=1).median() < _SMALL_STEP_PX:
             break
+        reached = {"canvas": canvas, "probe": probe, "positions_px": positions, "moves_px": moves}
+        stage.reach(partial(dict, reached, rounds=number + 1))
     positions = _limit(positions - (positions - given).mean(0), given, limit_px)
     refined = positions.numpy()
     moved = np.linalg.norm(refined - scan.positions_px, axis=1)

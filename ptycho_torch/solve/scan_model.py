@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -28,8 +27,11 @@ from ptycho_torch.physics.scale import calibrate_probe
 from ptycho_torch.runtime.ranks import ALONE, Ranks
 from ptycho_torch.solve.held_out import HeldOut
 
-_LARGEST_CACHE_BYTES = 2**30
-_LEAST_BATCH = 6
+# tables of every pattern beyond this size are computed again whenever they are used
+LARGEST_TABLE_BYTES = 2**27
+_BLOCK_PX = 2**21
+_LEAST_BATCH, _USUAL_BATCH = 6, 128
+_FEWEST_BATCHES = 16
 _SUMS = ("squared", "free_squared", "photons", "free_photons")
 
 
@@ -178,14 +180,20 @@ class ScanModel:
         self.shifts_px = torch.from_numpy(self.frame.shifts_px).to(device)
         self._corners_px = torch.from_numpy(self.frame.corners_px).to(device)
 
-    @cached_property
-    def counts(self) -> Tensor:
-        """(pattern, h, w) photons of this process's patterns, zero on bad pixels."""
-        return self.load_counts(self.own)
-
     def load_counts(self, patterns: Tensor) -> Tensor:
         """Read the photons of some patterns, (pattern, h, w), zero on bad pixels."""
-        return wrap(from_dlpack(self.scan.counts)[patterns.cpu()]).to(self.device) * self.good
+        return wrap(torch.from_numpy(self.scan.counts[patterns.cpu().numpy()])).to(self.device) * self.good
+
+    def split(self, patterns: Tensor) -> tuple[Tensor, ...]:
+        """Divide patterns into blocks, as many as are computed at once, which bounds the memory for any number."""
+        return patterns.split(max(1, _BLOCK_PX // self.scan.patch_px**2))
+
+    def mean_pattern(self) -> Tensor:
+        """Mean photons (h, w) of all patterns of all processes, zero on bad pixels."""
+        total = torch.zeros_like(self.good)
+        for block in self.split(self.own):
+            total += self.load_counts(block).sum(0)
+        return self.ranks.sum(total) / len(self.scan)
 
     @property
     def total_counts(self) -> float:
@@ -214,8 +222,15 @@ class ScanModel:
         width = self.frame.shape_px[1]
         return index_patches(self._corners_px[patterns], self.scan.patch_px, width, wrapped=True)
 
-    def partition(self, batches: int, seed: int) -> list[Tensor]:
-        """All patterns in random mini-batches of nearly equal size, at least six patterns each if the scan has six."""
+    def partition(self, batches: int | None, seed: int) -> list[Tensor]:
+        """All patterns in random mini-batches of nearly equal size, at least six patterns each if the scan has six.
+
+        Without a number there are 16, and more in a large scan: no mini-batch then has more than 128 patterns, or as
+        many as cover the canvas once, since a longer one takes longer for each pattern and moves the object less often.
+        """
+        if batches is None:
+            most = max(_USUAL_BATCH, math.prod(self.frame.shape_px) // self.scan.patch_px**2)
+            batches = max(_FEWEST_BATCHES, -(-len(self.scan) // most))
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self.scan), generator=generator).to(self.device)
         return list(order.tensor_split(min(batches, max(1, len(self.scan) // _LEAST_BATCH))))
@@ -242,8 +257,14 @@ class ScanModel:
 
     def illumination(self, probe: Tensor, patterns: Tensor) -> Tensor:
         """Photons on each canvas pixel during some patterns, whose positions are rounded to whole pixels."""
-        spot = sum_intensities(probe).expand(len(patterns), -1, -1)
-        return scatter(spot, self.index(patterns), self.frame.shape_px)
+        return self.spread(sum_intensities(probe), patterns)
+
+    def spread(self, spot: Tensor, patterns: Tensor) -> Tensor:
+        """Add the same (h, w) values at the places of some patterns."""
+        total = torch.zeros(self.frame.shape_px, dtype=spot.dtype, device=self.device)
+        for block in self.split(patterns):
+            total += scatter(spot.expand(len(block), -1, -1), self.index(block), self.frame.shape_px)
+        return total
 
     def total_illumination(self, probe: Tensor) -> Tensor:
         """Photons on each canvas pixel during all patterns."""
@@ -253,9 +274,9 @@ class ScanModel:
         """The probe at the sub-pixel part of some positions."""
         return shift_probe(probe, self.shifts_px[patterns])
 
-    def fits_in_cache(self, modes: int) -> bool:
-        """Whether the shifted probes of this process's patterns may be kept."""
-        return 8 * modes * self.scan.counts.size < _LARGEST_CACHE_BYTES * self.ranks.size
+    def may_keep(self, bytes_per_pixel: float) -> bool:
+        """Whether a table may be kept that takes so many bytes per detector pixel of this process's patterns."""
+        return bytes_per_pixel * self.scan.counts.size <= LARGEST_TABLE_BYTES * self.ranks.size
 
     def waves(self, canvas: Tensor, probes: Tensor, patterns: Tensor, index: Tensor | None = None) -> Waves:
         """The forward model for some patterns.
@@ -308,18 +329,36 @@ class ScanModel:
 
     def sum_misfits(self, batches: Iterable[Misfit]) -> Misfit:
         """The misfit of all patterns of all processes, from batches that contain each of them once."""
-        number = len(self.scan)
-        # in one tensor, so that processes exchange it at once
-        values = torch.zeros(number + len(_SUMS), dtype=torch.float64, device=self.device)
+        total = MisfitSum(self)
         for batch in batches:
-            values[batch.patterns] = batch.free_deviance.double()
-            values[number:] += torch.stack([getattr(batch, name) for name in _SUMS])
-        deviance, sums = self.ranks.sum(values).tensor_split([number])
-        return Misfit(self.patterns, deviance, *sums)
+            total.add(batch)
+        return total.find()
 
     def to_canvas(self, canvas: Tensor) -> Canvas:
         """An object of this scan, with its place."""
         return Canvas(canvas.detach().cpu().numpy(), self.frame.origin_px, self.scan.pixel_m)
+
+
+class MisfitSum:
+    """The misfit of all patterns, from those of batches that are added as soon as they are found.
+
+    Small tensors that outlive the large ones of their batches would divide the memory that those leave behind.
+    """
+
+    def __init__(self, model: ScanModel) -> None:
+        self._model, self._number = model, len(model.scan)
+        # in one tensor, so that processes exchange it at once
+        self._values = torch.zeros(self._number + len(_SUMS), dtype=torch.float64, device=model.device)
+
+    def add(self, batch: Misfit) -> None:
+        """Add patterns that were not added yet."""
+        self._values[batch.patterns] = batch.free_deviance.double()
+        self._values[self._number :] += torch.stack([getattr(batch, name) for name in _SUMS])
+
+    def find(self) -> Misfit:
+        """The misfit of the patterns of all processes, which must call this."""
+        deviance, sums = self._model.ranks.sum(self._values).tensor_split([self._number])
+        return Misfit(self._model.patterns, deviance, *sums)
 
 
 def calibrate_start_probe(scan: Scan, probe: NDArray[np.complex64] | None, modes: int) -> NDArray[np.complex64]:

@@ -189,11 +189,12 @@ class _Work:
         settings = self.settings
         if not settings.held_out:
             return {}
+        background, positions = (self.stage.part(name).part("rounds") for name in ("background", "positions"))
         asked: dict[str, tuple[bool, Correct]] = {
             "probe": (settings.probe_guess == "patterns" and self.scan.probe is not None, guess_probe),
             "detector centre": (settings.detector_centre, refine_centre),
-            "background": (settings.refine_background != "given", refine_background),
-            "positions": (settings.refine_positions != "given", refine_positions),
+            "background": (settings.refine_background != "given", partial(refine_background, stage=background)),
+            "positions": (settings.refine_positions != "given", partial(refine_positions, stage=positions)),
         }
         return {name: correct for name, (is_asked, correct) in asked.items() if is_asked}
 

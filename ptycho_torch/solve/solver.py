@@ -132,6 +132,11 @@ class Solver(ABC):
         return keep_centre(*keep_power(canvas, probe, self._start_probe), self._start_probe)
 
 
+def add_up(totals: list[Tensor], parts: list[Tensor]) -> list[Tensor]:
+    """Add tensors to totals, in place; without totals yet, the tensors become them."""
+    return [total.add_(part) for total, part in zip(totals, parts, strict=True)] if totals else parts
+
+
 def read_state(values: Sequence[Any], like: State) -> State:
     """Check that object and probe have the shapes of others, and bring them to their device.
 
@@ -140,6 +145,16 @@ def read_state(values: Sequence[Any], like: State) -> State:
     """
     canvas, probe = (read_tensor(value, other) for value, other in zip(values, like, strict=True))
     return canvas, probe
+
+
+def read_tensors(values: Mapping[str, Any], like: Mapping[str, Tensor]) -> list[Tensor]:
+    """Check that there is a tensor of the shape and type of each other one, by name, and bring it to its device.
+
+    Raises:
+        KeyError: there is none of that name.
+        ValueError: it differs.
+    """
+    return [read_tensor(values[name], other) for name, other in like.items()]
 
 
 def read_tensor(value: Any, like: Tensor) -> Tensor:  # noqa: ANN401 - from a file, not checked yet

@@ -24,7 +24,7 @@ _MOST_MEMBERS = 1000
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 1
 _LOCAL_HEADER_BYTES = 30
-_LARGEST_READ = 2**28
+_LARGEST_READ = 2**26
 
 
 def read_members(file: IO[bytes], largest_bytes: int = LARGEST_BYTES) -> dict[str, bytes]:

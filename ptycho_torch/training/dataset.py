@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
-from torch.utils.dlpack import from_dlpack
 
 from ptycho_torch.data.canvas import Frame
 from ptycho_torch.data.scan import Scan
@@ -47,7 +46,7 @@ class Batch(NamedTuple):
 
 
 class GroupDataset(Dataset[Batch]):
-    """Groups of one or several scans; patterns are looked up, never copied.
+    """Groups of one or several scans; the patterns of a group are read when it is looked up.
 
     Args:
         scans: scans with patterns of one size.
@@ -62,7 +61,7 @@ class GroupDataset(Dataset[Batch]):
     """
 
     def __init__(self, scans: Sequence[Scan], groups: Sequence[NDArray[np.int64]], *, labelled: bool = False) -> None:
-        self._counts = [from_dlpack(scan.counts) for scan in scans]
+        self._counts = [scan.counts for scan in scans]
         frames = [Frame(scan.positions_px, scan.patch_px) for scan in scans]
         self._corners = [torch.from_numpy(frame.corners_px) for frame in frames]
         self._shifts = [torch.from_numpy(frame.shifts_px) for frame in frames]
@@ -88,7 +87,7 @@ class GroupDataset(Dataset[Batch]):
         patterns = self._groups[number][item - (self._ends[number - 1] if number else 0)]
         corners = self._corners[number][patterns]
         batch = Batch(
-            counts=self._counts[number][patterns],
+            counts=torch.from_numpy(self._counts[number][patterns.numpy()]),
             corners_px=corners - corners.amin(dim=0),
             shifts_px=self._shifts[number][patterns],
             scan_index=torch.tensor(number),

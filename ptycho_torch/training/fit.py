@@ -40,6 +40,8 @@ CHECKPOINT_FOLDER = "checkpoints"
 LAST_NAME = "last.ckpt"
 BEST_NAME = "best-checkpoint.ckpt"
 _LAYER_TYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+# of the steps of a training, without a better validation before it ends
+_SHARE_WITHOUT_GAIN = 0.1
 # where a run deliberately differs from what Lightning recommends
 _EXPECTED_WARNINGS = (
     ".*does not have many workers.*",
@@ -199,7 +201,9 @@ def build_trainer(
         save_last=True,
         enable_version_counter=False,
     )
-    callbacks: list[Callback] = [_Stopwatch(), keeper, OverfittingWatch(settings.patience)]
+    callbacks: list[Callback] = [_Stopwatch(), keeper]
+    if settings.target == "patterns":  # true objects contain no noise
+        callbacks.append(OverfittingWatch(settings.patience, round(_SHARE_WITHOUT_GAIN * data.total_steps)))
     every_epochs = choose_interval(experiment.tracking, data.total_steps / data.steps_per_epoch)
     if every_epochs:
         callbacks.append(PictureWriter(data.scans[0], every_epochs, output_dir))

@@ -6,20 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ptycho_torch.data.canvas import Frame
-from ptycho_torch.evaluate.figures import Panel, save_comparison, save_displacements, save_object
-from ptycho_torch.evaluate.fit_figure import draw_fit
+from ptycho_torch.evaluate.figures import save_displacements, save_object
 from ptycho_torch.evaluate.objects import find_phase_plane
-from ptycho_torch.evaluate.patterns import compare_typical_pattern
 from ptycho_torch.evaluate.scores import find_illuminated_area, sum_illumination
 from ptycho_torch.formats.npz import write_object
 from ptycho_torch.formats.results import HALF_NAMES
 from ptycho_torch.pictures.figure import save_figure
 from ptycho_torch.solve.scan_model import Solution
 from ptycho_torch.storage.writing import write_atomically, write_json
+from ptycho_torch.workflows.display import draw_objects, draw_result_fit
 from ptycho_torch.workflows.reconstruction import Reconstruction
 from ptycho_torch.workflows.refinement import Refinement
 
@@ -47,10 +44,7 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
     paths |= {"metrics": folder / "metrics.json", "comparison": folder / "comparison.png"}
     mark = {"interrupted": result.interrupted} if result.interrupted else {}
     write_json(_collect_metrics(result) | mark, paths["metrics"])
-    title = f"{scan.name}: {len(scan)} patterns of {scan.patch_px}², {scan.photons_per_pattern:.3g} photons each"
-    if result.interrupted:
-        title += f"; interrupted by {result.interrupted}"
-    save_comparison(_make_panels(result), illumination, mask, title, paths["comparison"], scan.pixel_m)
+    save_figure(draw_objects(result), paths["comparison"])
     paths |= {"amplitude": amplitude, "phase": phase, "fit": folder / "fit.png"}
     save_figure(draw_result_fit(result), paths["fit"])
     paths |= _write_halves(result, folder)
@@ -59,21 +53,6 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
     if scan.source is not None:
         paths |= scan.source.write_result(folder, canvas, probe, result.solution.errors, **positions)
     return {name: path.name for name, path in paths.items()}
-
-
-def draw_result_fit(result: Reconstruction | Refinement) -> Figure:
-    """Draw probe, a measured pattern beside its prediction, and R by epoch of a result."""
-    solution = result.solution
-    scan = solution.scan or result.scan
-    figures = result.metrics if isinstance(result, Refinement) else result.metrics[result.name]
-    return draw_fit(
-        solution.probe,
-        compare_typical_pattern(scan, solution.canvas, solution.probe),
-        solution.errors,
-        solution.free_errors,
-        floor=figures["R_floor"],
-        pixel_m=scan.pixel_m,
-    )
 
 
 def _write_halves(result: Reconstruction | Refinement, folder: Path) -> dict[str, Path]:
@@ -137,32 +116,3 @@ def _collect_metrics(result: Reconstruction | Refinement) -> dict[str, Any]:
             "half_bit_threshold": result.resolution.threshold.tolist(),
         }
     return values
-
-
-def _make_panels(result: Reconstruction | Refinement) -> list[Panel]:
-    """Make a panel of the true object, if known, and of each object with its figures of merit."""
-    scan = result.solution.scan or result.scan
-    if isinstance(result, Refinement):
-        shown = [("refined", result.solution.canvas, result.metrics)]
-    else:
-        shown = [
-            (title, canvas, result.metrics[key])
-            for title, key, canvas in (
-                ("network + polish", "network_polish", result.polished and result.polished.canvas),
-                ("network", "network", result.prediction.canvas),
-                ("flat + polish (control)", "flat_polish", result.control and result.control.canvas),
-            )
-            if canvas
-        ]
-    panels = [Panel(title, canvas.pixels, _format_note(figures)) for title, canvas, figures in shown]
-    if scan.truth is not None:
-        panels.insert(0, Panel("true object", Frame(scan.positions_px, scan.patch_px).cut_from(scan.truth)))
-    return panels
-
-
-def _format_note(figures: dict[str, float]) -> str:
-    free = f", free {figures['R_free']:.4f}" if "R_free" in figures else ""
-    lines = [f"R {figures['R']:.4f}{free} (floor {figures['R_floor']:.4f})"]
-    if "complex_error" in figures:
-        lines.append(f"error {figures['complex_error']:.3f}, phase corr. {figures['phase_correlation']:.3f}")
-    return "\n".join(lines)

@@ -23,6 +23,7 @@ from ptycho_torch.evaluate.scores import evaluate
 from ptycho_torch.evaluate.verdict import Verdict, judge
 from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
 from ptycho_torch.models.predict import Prediction, Predictor
+from ptycho_torch.pictures.figure import Picture
 from ptycho_torch.runtime.device import find_rank_device
 from ptycho_torch.runtime.interrupts import Interrupted, Interrupts
 from ptycho_torch.runtime.launch import launch
@@ -39,6 +40,7 @@ from ptycho_torch.runtime.ranks import (
 from ptycho_torch.runtime.saved_state import SavedState, Saving
 from ptycho_torch.solve.scan_model import Solution, calibrate_start_probe
 from ptycho_torch.solve.solve import choose_method, refine
+from ptycho_torch.workflows.display import ShownObject, draw_objects, draw_result_fit, make_html
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +97,28 @@ class Reconstruction:
     def canvas(self) -> Canvas:
         """The object of the result."""
         return self.solution.canvas
+
+    @property
+    def shown_objects(self) -> list[ShownObject]:
+        """The objects by network and solver, as far as they were made, with their figures."""
+        made = (
+            ("network + polish", "network_polish", self.polished and self.polished.canvas),
+            ("network", "network", self.prediction.canvas),
+            ("flat + polish (control)", "flat_polish", self.control and self.control.canvas),
+        )
+        return [ShownObject(title, canvas, self.metrics[key]) for title, key, canvas in made if canvas]
+
+    def plot(self) -> Picture:
+        """Draw the object beside the true one, if known, and the coverage."""
+        return draw_objects(self)
+
+    def plot_fit(self) -> Picture:
+        """Draw the probe, a measured pattern beside its prediction, and R by epoch."""
+        return draw_result_fit(self)
+
+    def _repr_html_(self) -> str:
+        """Verdict, figures and pictures, as notebooks show them."""
+        return make_html(self)
 
 
 def _choose_result(metrics: Mapping[str, Mapping[str, float]]) -> str:
@@ -229,7 +253,7 @@ def _reconstruct(
     verdict = judge(described, final, residual, used, ranks)
     metrics["speed"] = {"network_seconds": seconds, "patterns_per_second": len(scan) / seconds}
     training = trained.experiment.training
-    groups = group_nearest(scan.positions_px, min(training.group_size, len(scan)))[: training.batch_size]
+    groups = group_nearest(scan.positions_px, min(training.group_size, len(scan)), groups=training.batch_size)
     sample = predictor.predict_patches(scan, groups.ravel()).unflatten(0, groups.shape).cpu().numpy()
     result = Reconstruction(scan, prediction, used, polished, control, metrics, sample, groups, verdict, interrupted)
     if polished and control:

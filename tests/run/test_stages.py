@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,6 +67,25 @@ def test_an_experiment_trains_on_what_it_simulates_and_reconstructs_it() -> None
     assert 0 < found["results"]["network_polish"]["R"] < 1
     assert "flat_polish" not in found["results"]
     assert found["settings"]["refine"]["epochs"] == 2
+
+
+def test_an_experiment_goes_on_with_the_step_that_was_ended() -> None:
+    words = ["experiment", "--output_dir", "out", *BRIEF, *SMALL, "--bootstrap_epochs", "1", "--polish_epochs", "2"]
+    assert main(words) in (0, 3)
+    wanted = np.load("out/reconstruction/object.npz")["object"]
+    # what a process leaves that is killed before it reconstructs
+    shutil.rmtree("out/reconstruction")
+    record = json.loads(Path("out/run.json").read_text())
+    Path("out/run.json").write_text(json.dumps({**record, "status": "running"}))
+    trained = Path("out/network/run.json").read_bytes()
+    assert main([*words, "--resume"]) in (0, 3)
+    assert np.array_equal(np.load("out/reconstruction/object.npz")["object"], wanted)
+    assert Path("out/network/run.json").read_bytes() == trained, "it trained again"
+    assert json.loads(Path("out/run.json").read_text())["results"]["training"]["steps"] == 2
+    done = Path("out/reconstruction/run.json").read_bytes()
+    assert main([*words, "--resume"]) in (0, 3)
+    assert Path("out/reconstruction/run.json").read_bytes() == done, "it reconstructed again"
+    assert main([*words, "--resume", "--polish_epochs=3"]) == 2
 
 
 @pytest.mark.parametrize(

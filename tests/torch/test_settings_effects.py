@@ -77,6 +77,7 @@ TRIED: dict[str, Any] = {
     "flat": "low",
     "background": "low",
     "saturation": 3000.0,
+    "leave_out": "3,5-6",
     "raster_columns": 4,
     "step_m": 4e-3,
     "step_px": 2.5,
@@ -115,6 +116,8 @@ TRIED: dict[str, Any] = {
     "checkpoint_steps": 5,
     "checkpoint_minutes": 0.5,
 }
+# the values of the file here are too large to be logarithms; tests/torch/doctor reads smaller ones
+LOGARITHMS = ("log", "log10")
 _OF_UNET = ("depth", "decoders", "encoder_attention", "bottleneck_attention", "decoder_attention")
 # other settings with which a conditional setting has an effect, and with which it has none
 FAR: Values = {"pixel_m": None, "position_unit": "px", "distance_m": 1.0, "detector_pixel_m": 1e-4}
@@ -164,6 +167,7 @@ BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
     (TrainingSettings, "by_axis"): ({}, {"group_size": 1}),
     (TrainingSettings, "last_rate"): ({}, {"schedule": "constant"}),
     (TrainingSettings, "fine_tune_rate"): ({"fine_tune_epochs": 1}, {}),
+    (TrainingSettings, "patience"): ({}, {"target": "object"}),
     (TrainingSettings, "level_labels"): ({"target": "object"}, {}),
     (TrainingSettings, "loss"): ({}, {"target": "object"}),
     (TrainingSettings, "amplitude_penalty_weight"): ({"amplitude_penalty": "total_variation"}, {}),
@@ -193,7 +197,7 @@ def other_values(section: type[Settings], name: str) -> list[Any]:
     if kind.base is bool:
         return [not usual]
     if kind.choices:
-        return [choice for choice in kind.choices if choice != usual][:3]
+        return [choice for choice in kind.choices if choice != usual and choice not in LOGARITHMS][:3]
     if name in TRIED:
         return [TRIED[name]]
     return [usual + 1 if kind.base is int else usual * 0.7 or 0.4]

@@ -15,6 +15,7 @@ from ptycho_torch.contracts.legacy.parameters import LegacyTask, LegacyTraining
 from ptycho_torch.contracts.legacy.raw_data import RawDataTorch, sample_patterns
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.data.stored_counts import find_extremes
 from ptycho_torch.errors import ConfigError, DataError
 from ptycho_torch.formats import read_one_scan
 
@@ -114,9 +115,9 @@ def to_scan(data: object, config: LegacyTask) -> Scan:
     scan = _read_whole(data, config)
     if scan.patch_px != config.model.N:
         raise ConfigError(f"LegacyModel.N is {config.model.N}; the patterns have {scan.patch_px} px")
-    if isinstance(config, LegacyTraining) and float(scan.counts.max()) < 1:
+    if isinstance(config, LegacyTraining) and find_extremes(scan.counts)[1] < 1:
         _log.info("%s: normalised patterns are scaled to %g photons each", scan.name, config.nphotons)
-        scan = replace(scan, counts=scan.counts * np.float32(config.nphotons / scan.photons_per_pattern))
+        scan = replace(scan, counts=np.asarray(scan.counts) * np.float32(config.nphotons / scan.photons_per_pattern))
     if config.n_subsample is None:
         return scan
     kept = min(config.n_subsample, len(scan)) if isinstance(data, PtychoDataContainerTorch) else config.n_subsample

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from ending_state import Ending, Lost
 from numpy_phases import synchronised
 from numpy_physics import Wave, cut, stitched
 from numpy_samples import complex_noise
@@ -135,11 +137,17 @@ def test_a_scan_may_have_few_patterns(small_scan: Scan, patterns: int) -> None:
     assert complex_error(found.canvas.pixels, wanted, found.illumination > 0.5 * found.illumination.max()) < 0.01
 
 
-def test_patches_that_are_not_kept_are_made_again(small_scan: Scan, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stored", [0, 10, 100])
+def test_patches_that_are_not_held_are_read_or_made_again(
+    small_scan: Scan, stored: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     wanted = predicted(network(), small_scan, 10)
-    monkeypatch.setattr("ptycho_torch.models.predict._MOST_KEPT_BYTES", 20 * 32**2 * 8)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name, patterns in (("_MOST_HELD_BYTES", 20), ("_MOST_STORED_BYTES", stored)):
+        monkeypatch.setattr(f"ptycho_torch.models.kept_patches.{name}", patterns * 32**2 * 8)
     found = predicted(network(), small_scan, 10)
     np.testing.assert_allclose(found.canvas.pixels, wanted.canvas.pixels, atol=1e-5)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 49, 1000])
@@ -221,3 +229,18 @@ def test_a_flat_probe_is_refused(small_scan: Scan) -> None:
     assert small_scan.probe is not None
     with pytest.raises(DataError, match=r"complex .*\(mode, 32, 32\)"):
         Predictor(network(), small_scan.probe[0], 1.0, CPU)
+
+
+@pytest.mark.parametrize("last", [2, 6, 9, 13])
+def test_a_lost_prediction_goes_on_with_the_next_batch(last: int, small_scan: Scan, tmp_path: Path) -> None:
+    """Seven batches are compared with their neighbours, then merged; no batch that was complete is saved again."""
+    predictor = Predictor(network(), small_scan.require_probe(), small_scan.photons_per_pattern, CPU)
+    wanted = predictor.predict(small_scan, 7)
+    with pytest.raises(Lost):
+        predictor.predict(small_scan, 7, stage=Ending(tmp_path, last).stage)
+    again = Ending(tmp_path, resume=True)
+    found = predictor.predict(small_scan, 7, stage=again.stage)
+    assert np.array_equal(found.canvas.pixels, wanted.canvas.pixels)
+    assert np.array_equal(found.illumination, wanted.illumination)
+    assert np.array_equal(found.spread, wanted.spread)
+    assert again.reached == 14 - last

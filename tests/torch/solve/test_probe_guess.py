@@ -22,11 +22,12 @@ from ptycho_torch.solve.scan_model import Solution
 from ptycho_torch.solve.solve import refine
 
 SETTINGS = RefineSettings(epochs=20)
+SIMULATION = SimulationSettings(object_px=112, patch_px=48, probe_diameter_px=16, step_px=6, photons=1e6)
 
 
 @pytest.fixture(scope="module")
 def scan() -> Scan:
-    return simulate_scan(SimulationSettings(object_px=112, patch_px=48, probe_diameter_px=16, step_px=6, photons=1e6))
+    return simulate_scan(SIMULATION)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,30 @@ def test_steps_that_are_too_long_are_told(scan: Scan) -> None:
     assert np.isfinite(found.canvas.pixels).all()
     with pytest.raises(DivergenceError, match=r"raise RefineSettings\.regularisation"):
         refine(replace(scan, probe=None), settings)
+
+
+def make_modes(scan: Scan, shares: tuple[float, ...]) -> np.ndarray:
+    """The scan's probe, and the same times one tilt after another, orthogonal, with shares of the power."""
+    main = scan.require_probe()[0]
+    offset = np.arange(scan.patch_px) - scan.patch_px // 2
+    modes: list[np.ndarray] = []
+    for factor in (np.ones((1, 1)), offset[:, None], offset[None, :]):
+        mode = main * factor
+        for other in modes:
+            mode = mode - other * np.vdot(other, mode)
+        modes.append(mode / np.linalg.norm(mode))
+    return np.stack([mode * share**0.5 for mode, share in zip(modes, shares, strict=False)]).astype(np.complex64)
+
+
+@pytest.mark.parametrize("shares", [(0.7, 0.3), (0.6, 0.25, 0.15)])
+def test_modes_are_found_from_a_single_one(scan: Scan, usual_error: float, shares: tuple[float, ...]) -> None:
+    mixed = simulate_scan(SIMULATION, make_modes(scan, shares))
+    true = mixed.require_probe()
+    found = refine(replace(mixed, probe=true[:1]), replace(SETTINGS, epochs=30, probe_modes=len(shares)))
+    assert error_of(mixed, found) < 1.5 * usual_error
+    space = np.linalg.svd(found.probe.reshape(len(shares), -1), full_matrices=False)[2]
+    overlaps = [np.linalg.norm(space.conj() @ mode.ravel()) / np.linalg.norm(mode) for mode in true]
+    assert min(overlaps) > 0.9
 
 
 def test_a_scan_needs_no_probe(scan: Scan, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

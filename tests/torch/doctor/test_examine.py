@@ -1,0 +1,110 @@
+"""The doctor on small simulated files, sound and damaged, and through the command line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from damaged_scans import DAMAGES, Arrays
+
+from ptycho_torch.cli.main import main
+from ptycho_torch.config import DataSettings, SimulationSettings
+from ptycho_torch.doctor import examine_file
+from ptycho_torch.formats import read_one_scan
+from ptycho_torch.simulate.scan import simulate_scan
+
+SOUND = SimulationSettings(
+    object="dead_leaves", object_px=70, patch_px=32, probe_diameter_px=10, step_px=4.5, photons=1e6, seed=3
+)
+
+
+@pytest.fixture(scope="module")
+def arrays() -> Arrays:
+    """A sound file's, of 49 patterns; its zone-plate probe has no symmetry but roundness, and is no twin of its own."""
+    scan = simulate_scan(SOUND)
+    return Arrays(np.array(scan.counts), np.array(scan.positions_px), scan.require_probe()[0])
+
+
+def damage(arrays: Arrays, name: str, path: Path) -> Path:
+    chosen = next(each for each in DAMAGES if each.name == name)
+    return chosen.spoil(arrays, np.random.default_rng(1)).write(path)
+
+
+def test_a_sound_file_is_called_sound(arrays: Arrays, tmp_path: Path) -> None:
+    found = examine_file(arrays.write(tmp_path / "sound.npz"))
+    assert found.word == "sound", [str(finding) for finding in found.findings]
+    assert found.recommended == {}
+    assert found.fit["unexplained"] < 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "finding"),
+    [
+        ("positions rows reversed", "orientation"),
+        ("natural logarithm", "units"),
+        ("gain 3", "gain"),
+        ("micrometres", "position scale"),
+        ("one frame late", "order"),
+        ("frozen frames", "copies"),
+        ("hot pixels", "bad pixels"),
+    ],
+)
+def test_a_mistake_is_named_and_its_cure_explains_the_patterns(
+    name: str, finding: str, arrays: Arrays, tmp_path: Path
+) -> None:
+    path = damage(arrays, name, tmp_path / "damaged.npz")
+    found = examine_file(path, open_folder=lambda: tmp_path)
+    assert finding in {each.name for each in found.findings if each.is_wrong}
+    assert found.word == "settings recommended", (found.doubts, found.findings)
+    assert found.fit["unexplained"] < 0.1
+    # what is recommended is a settings file that reads the file as the doctor did
+    again = read_one_scan(path, DataSettings(**found.recommended["data"]))
+    np.testing.assert_array_equal(again.counts, found.scan.counts)
+    np.testing.assert_allclose(again.positions_px, found.scan.positions_px)
+
+
+def test_patterns_that_fit_no_positions_are_doubtful(arrays: Arrays, tmp_path: Path) -> None:
+    order = np.random.default_rng(0).permutation(len(arrays.scan))
+    found = examine_file(replace(arrays, scan=arrays.scan[order]).write(tmp_path / "shuffled.npz"))
+    assert found.word == "doubtful"
+
+
+def test_the_sign_of_the_phase_cannot_be_told_without_a_probe(arrays: Arrays, tmp_path: Path) -> None:
+    found = examine_file(replace(arrays, probe=None).write(tmp_path / "no_probe.npz"))
+    assert ("twin", "cannot tell") in {(each.name, each.sureness) for each in found.findings}
+    assert not found.data.transpose
+    assert found.data.flip_rows == found.data.flip_columns
+
+
+def test_the_command_writes_a_page_and_settings_and_exits_by_result(
+    arrays: Arrays, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, folder = damage(arrays, "patterns exchanged", tmp_path / "damaged.npz"), tmp_path / "doctor"
+    assert main(["doctor", str(path), "--output_dir", str(folder), "--quiet"]) == 4
+    assert "result: settings recommended" in capsys.readouterr().out
+    page = (folder / "doctor.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 2
+    assert "http" not in page
+    assert yaml.safe_load((folder / "settings.yaml").read_text(encoding="utf-8")) == {"data": {"transpose": True}}
+    diagnosis = json.loads((folder / "doctor.json").read_text(encoding="utf-8"))
+    assert diagnosis["result"] == "settings recommended"
+    assert diagnosis["scan"]["patterns"] == len(arrays.scan)
+    again = ["doctor", str(path), "--config", str(folder / "settings.yaml"), "--output_dir", str(tmp_path / "again")]
+    assert main([*again, "--quiet"]) == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04 no archive"])
+def test_garbage_is_refused_in_one_line(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "garbage.npz").write_bytes(content)
+    assert main(["doctor", str(tmp_path / "garbage.npz"), "--output_dir", str(tmp_path / "out")]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_single_pattern_is_doubtful(arrays: Arrays, tmp_path: Path) -> None:
+    few = replace(arrays, data=arrays.data[:1], scan=arrays.scan[:1])
+    assert examine_file(few.write(tmp_path / "one.npz")).word == "doubtful"
