@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -16,6 +17,8 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_co
 root_doc = "index"
 language = "en_GB"
 default_role = "code"
+# annotations name classes without their modules; two of one name are no broken link
+suppress_warnings = ["ref.python"]
 
 html_theme = "furo"
 html_title = f"ptycho_torch {version}"
@@ -51,6 +54,12 @@ def mark_up_docstring(app: Any, what: str, name: str, value: Any, options: Any, 
     lines[:] = _CLOSE.sub(r"\1\\ ", text).split("\n")
 
 
+def skip_inherited(app: Any, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:  # noqa: ANN401
+    """Leave out functions of other packages, which matplotlib adds to classes of artists; otherwise no opinion."""
+    return True if inspect.isfunction(value) and not value.__module__.startswith("ptycho_torch") else None
+
+
 def setup(app: Any) -> None:  # noqa: ANN401
     """Connect the above; it runs before Napoleon."""
+    app.connect("autodoc-skip-member", skip_inherited)
     app.connect("autodoc-process-docstring", mark_up_docstring, priority=100)
