@@ -14,22 +14,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
-from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.fabric.plugins.environments.lsf import LSFEnvironment
-from lightning.fabric.plugins.environments.mpi import MPIEnvironment
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from numpy.typing import NDArray
 from torch import Tensor, distributed
 
 from ptycho_torch.config import TrainerSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError, PtychoError, RankError
+
+if TYPE_CHECKING:
+    from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 
 # rank and number of processes that this package started, and the file through which they find each other
 LAUNCH_VARIABLE = "PTYCHO_TORCH_LAUNCH"
@@ -50,7 +47,7 @@ class Ranks:
         local_rank: its number on its machine.
         devices: processes on each machine.
         started: whether the others run; if not, this process has to start them.
-        environment: who started them, for Lightning.
+        environment: who started them, for Lightning; None if nobody did.
     """
 
     rank: int = 0
@@ -58,7 +55,7 @@ class Ranks:
     local_rank: int = 0
     devices: int = 1
     started: bool = True
-    environment: ClusterEnvironment = field(default_factory=LightningEnvironment, compare=False, repr=False)
+    environment: ClusterEnvironment | None = field(default=None, compare=False, repr=False)
 
     @property
     def nodes(self) -> int:
@@ -142,13 +139,17 @@ def find_ranks(settings: TrainerSettings) -> Ranks:
         ConfigError: other processes were started than the settings ask for, or nobody can start them.
     """
     asked = (settings.devices or 1) * settings.nodes
+    by_torchrun = distributed.is_torchelastic_launched()
+    if asked == 1 and not by_torchrun and not is_launched():
+        return Ranks()
+    from ptycho_torch.runtime.environments import LightningEnvironment, find_scheduler  # noqa: PLC0415 - takes seconds
+
     if is_launched():
         rank, number, _ = os.environ[LAUNCH_VARIABLE].split(maxsplit=2)
         return _make_ranks(LightningEnvironment(), int(rank), int(number), asked)
-    environment = _detect_environment(asked)
+    environment = find_scheduler()
     if environment is not None:
         size = environment.world_size()
-        by_torchrun = isinstance(environment, TorchElasticEnvironment)
         devices = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if by_torchrun else settings.devices or 1
         if size == asked or (by_torchrun and settings.devices in (None, devices) and settings.nodes == 1):
             return _make_ranks(environment, environment.global_rank(), size, devices)
@@ -164,27 +165,11 @@ def find_ranks(settings: TrainerSettings) -> Ranks:
             f"TrainerSettings.nodes is {settings.nodes}; torchrun or a scheduler must start the processes on several "
             "machines, as in: srun ptycho-torch train"
         )
-    return Ranks(size=asked, devices=asked, started=asked == 1)
+    return Ranks(size=asked, devices=asked, started=False)
 
 
 def _make_ranks(environment: ClusterEnvironment, rank: int, size: int, devices: int) -> Ranks:
     return Ranks(rank, size, environment.local_rank(), min(devices, size), environment=environment)
-
-
-def _detect_environment(asked: int) -> ClusterEnvironment | None:
-    if TorchElasticEnvironment.detect():
-        return TorchElasticEnvironment()
-    if asked == 1:
-        return None
-    kinds: tuple[type[ClusterEnvironment], ...] = (SLURMEnvironment, LSFEnvironment, MPIEnvironment)
-    for kind in kinds:
-        if kind.detect():
-            try:
-                # a run that was interrupted is resumed when its user asks for it
-                return SLURMEnvironment(auto_requeue=False) if kind is SLURMEnvironment else kind()
-            except RuntimeError as error:
-                raise ConfigError(str(error)) from error
-    return None
 
 
 @contextmanager
@@ -217,6 +202,7 @@ def _connect(ranks: Ranks) -> None:
     if is_launched():
         meeting = f"file://{os.environ[LAUNCH_VARIABLE].split(maxsplit=2)[2]}"
     else:
+        assert ranks.environment is not None
         os.environ["MASTER_ADDR"] = ranks.environment.main_address
         os.environ["MASTER_PORT"] = str(ranks.environment.main_port)
         meeting = "env://"

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ptycho_torch.config import Experiment, TrainerSettings
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.runtime.environments import LightningEnvironment
 from ptycho_torch.runtime.ranks import ALONE, TIMEOUT, Ranks, explain_loss
 from ptycho_torch.runtime.trackers import choose_trackers
 from ptycho_torch.runtime.tracking import make_trackers
@@ -213,7 +214,8 @@ def build_trainer(
         callbacks.append(Timer(timedelta(minutes=settings.max_minutes), verbose=False))
     return lightning.Trainer(
         default_root_dir=output_dir,
-        plugins=[ranks.environment, AtomicCheckpoints()],
+        # a process that works alone is no part of the job that it may run in
+        plugins=[ranks.environment or LightningEnvironment(), AtomicCheckpoints()],
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=[device.index or 0] if device.type == "cuda" and ranks.size == 1 else ranks.devices,
         num_nodes=ranks.nodes,

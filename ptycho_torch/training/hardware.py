@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import torch
 
 from ptycho_torch.config import Experiment
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.runtime.ranks import ALONE, Ranks, check_enough
-from ptycho_torch.training.datamodule import ScanDataModule
+
+if TYPE_CHECKING:
+    from ptycho_torch.training.datamodule import ScanDataModule
 
 _log = logging.getLogger(__name__)
 
