@@ -31,11 +31,9 @@ class CurlTest:
 
     Attributes:
         curls: share of the gradient's square that is curl, by orientation (transpose, flip rows, flip columns).
-        centres_px: (pattern, 2) centres of mass, relative to their mean.
     """
 
     curls: dict[tuple[bool, bool, bool], float]
-    centres_px: NDArray[np.float64]
 
     @property
     def best(self) -> tuple[bool, bool, bool]:
@@ -54,9 +52,7 @@ def measure_curl(scan: Scan) -> CurlTest | None:
     positions, first = np.unique(scan.positions_px, axis=0, return_index=True)
     if len(positions) < _FEWEST:
         return None
-    centres = measure_centres(scan)
-    centres -= np.median(centres, axis=0)
-    gradients = _measure_gradients(positions, centres[first])
+    gradients = _measure_gradients(positions, measure_centres(scan)[first])
     if gradients is None:
         return None
     curls = {}
@@ -64,7 +60,7 @@ def measure_curl(scan: Scan) -> CurlTest | None:
         turned = to_matrix(*orientation) @ gradients
         curl = np.square(turned[:, 0, 1] - turned[:, 1, 0]) / 2
         curls[orientation] = float(curl.sum() / max(float(np.square(turned).sum()), 1e-300))
-    return CurlTest(curls, centres)
+    return CurlTest(curls)
 
 
 def measure_centres(scan: Scan) -> NDArray[np.float64]:

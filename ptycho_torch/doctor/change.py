@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.config import DataSettings
+from ptycho_torch.config.fields import Settings
 from ptycho_torch.data.conventions import orient
 from ptycho_torch.data.placement import turn
 from ptycho_torch.data.scan import Scan
@@ -73,6 +74,11 @@ class Change:
         return replace(before, **values, position_offset=before.position_offset + self.settings.position_offset)
 
 
+def list_changes(before: Settings, after: Settings) -> dict[str, Any]:
+    """The settings of one section that are not what they were before."""
+    return {name: value for name, value in after.to_dict().items() if value != getattr(before, name)}
+
+
 def describe_turn(matrix: NDArray[np.float64]) -> dict[str, Any]:
     """The settings of positions that multiply them by scale · rotation · orientation, nearest to a matrix (2, 2).
 
@@ -87,8 +93,9 @@ def describe_turn(matrix: NDArray[np.float64]) -> dict[str, Any]:
     angle = math.degrees(math.atan2(residual[1, 0] - residual[0, 1], residual[0, 0] + residual[1, 1]))
     return {
         **dict(zip(_POSITIONS, _to_orientation(signs), strict=True)),
-        "position_rotation_deg": 0.0 if abs(angle) < 1e-9 else angle,
-        "position_scale": float(np.prod(stretch) ** 0.5),
+        # without the rounding errors of the products
+        "position_rotation_deg": round(angle, 9) + 0.0,
+        "position_scale": float(f"{np.prod(stretch) ** 0.5:.12g}"),
     }
 
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from ptycho_torch.config import DataSettings
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.doctor.change import list_changes
 from ptycho_torch.doctor.diagnosis import Finding
 from ptycho_torch.doctor.search import Option, Search, is_better, list_rotations, list_scales
 from ptycho_torch.doctor.trial import LONG, SETTINGS, Trial, try_scan
@@ -26,27 +28,37 @@ _FACTORS = (0.94, 0.97, 1.03, 1.06)
 _BATCHES = 4
 
 
-def find_corrections(search: Search) -> list[Finding]:
-    """Find corrections that explain the patterns far better; the search's part is left as corrected."""
+def find_corrections(search: Search, settings: DataSettings) -> tuple[DataSettings, list[Finding]]:
+    """Find corrections that explain the patterns far better; the search's part is left as corrected.
+
+    Args:
+        search: the middle of the scan.
+        settings: with which it is read so far.
+
+    Returns:
+        The settings with which it must be read, and what was found.
+    """
     if not _GOOD < search.trial.unexplained < 1:
-        return []
+        return settings, []
     settled = try_scan(search.part, epochs=LONG)
     # corrections start from the probe that the solver makes of the given one, so that only what they correct differs
     search.part = replace(search.part, probe=settled.probe)
     search.trial = search.record("with the refined probe", try_scan(search.part))
     findings = []
-    for find, good in ((_find_background, _GOOD), (_find_affine, _GOOD), (_find_each, _GOOD_EACH)):
-        if search.trial.unexplained > good:
-            finding = find(search)
-            if finding is not None:
-                findings.append(finding)
-    return findings
+    if search.trial.unexplained > _GOOD:
+        findings.append(_find_background(search))
+    if search.trial.unexplained > _GOOD:
+        settings, finding = _find_affine(search, settings)
+        findings.append(finding)
+    if search.trial.unexplained > _GOOD_EACH:
+        findings.append(_find_each(search))
+    return settings, [finding for finding in findings if finding is not None]
 
 
-def _find_affine(search: Search) -> Finding | None:
+def _find_affine(search: Search, settings: DataSettings) -> tuple[DataSettings, Finding | None]:
     """Find a common rotation and scale of the positions by a parabola through short runs."""
-    before = search.trial
-    data: dict[str, float] = {}
+    before, chosen = search.trial, settings
+    words = []
     for name, options in (
         ("position_rotation_deg", search.compare(list_rotations(_ANGLES))),
         ("position_scale", search.compare(list_scales(_FACTORS))),
@@ -54,16 +66,16 @@ def _find_affine(search: Search) -> Finding | None:
         best = _interpolate(search, name, options)
         if best is not None:
             search.accept(best)
-            data[name] = getattr(best.change.settings, name)
-    if not data:
-        return None
-    words = [f"turned by {data['position_rotation_deg']:.2g}°"] if "position_rotation_deg" in data else []
-    words += [f"multiplied by {data['position_scale']:.4g}"] if "position_scale" in data else []
-    return Finding(
+            chosen = best.change.follow(chosen)
+            value = getattr(best.change.settings, name)
+            words.append(f"multiplied by {value:.4g}" if name == "position_scale" else f"turned by {value:.2g}°")
+    if not words:
+        return settings, None
+    return chosen, Finding(
         "positions",
         f"positions {' and '.join(words)} explain the patterns better ({_compare(before, search.trial)})",
         sureness="likely",
-        data=dict(data),
+        data=list_changes(settings, chosen),
         figures={"unexplained_before": before.unexplained, "unexplained_after": search.trial.unexplained},
     )
 

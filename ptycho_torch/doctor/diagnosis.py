@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ptycho_torch.config import DataSettings, RefineSettings
 from ptycho_torch.data.coverage import Coverage
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.doctor.change import list_changes
 
 Sureness = Literal["sure", "likely", "cannot tell"]
 Word = Literal["sound", "settings recommended", "doubtful"]
@@ -26,7 +27,7 @@ class Finding:
         sureness: how sure it is.
         is_wrong: whether the scan as it is read gives a bad reconstruction, or bad figures of merit; otherwise it is
             only good to know.
-        data: settings of reading that cure it.
+        data: settings of reading that cure it, with the values that they must have.
         refine: settings of the solver that cure it.
         figures: the numbers on which it rests, by name.
     """
@@ -110,13 +111,13 @@ class Diagnosis:
 
     @property
     def recommended(self) -> dict[str, dict[str, Any]]:
-        """Recommended settings that differ from the defaults, by section, as a settings file contains them."""
-        sections = {"data": (self.data, DataSettings()), "refine": (self.refine, RefineSettings())}
-        changed = {
-            name: {key: value for key, value in chosen.to_dict().items() if value != getattr(usual, key)}
-            for name, (chosen, usual) in sections.items()
+        """Recommended settings as a settings file contains them: what cures findings, and what is not the default."""
+        cures = {name: getattr(self.data, name) for finding in self.findings for name in finding.data}
+        sections = {
+            "data": list_changes(DataSettings(), self.data) | cures,
+            "refine": list_changes(RefineSettings(), self.refine),
         }
-        return {name: values for name, values in changed.items() if values}
+        return {name: values for name, values in sections.items() if values}
 
     def to_dict(self) -> dict[str, Any]:
         """Convert the diagnosis to plain values."""

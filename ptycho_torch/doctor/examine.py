@@ -17,6 +17,7 @@ from ptycho_torch.data.coverage import measure_coverage
 from ptycho_torch.data.make_scan import find_good_pixels
 from ptycho_torch.data.placement import measure_step
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.data.survey import survey
 from ptycho_torch.doctor.correct import find_corrections
 from ptycho_torch.doctor.diagnosis import Diagnosis, Finding
 from ptycho_torch.doctor.reading import Beam, find_reading
@@ -91,15 +92,14 @@ def examine_file(
         stored = _read_stored(source, chosen, scan)
         found = list(check_values(stored, scan, chosen))
         folder = open_folder() if open_folder else None
-        found += _check_pixels(stored, scan, chosen, source, folder)
+        found += _check_pixels(stored, scan, folder)
         findings += found
         scan, chosen = _reread(source, probe, scan, chosen, findings, found)
         search = Search(scan)
         if len(scan) >= _FEWEST_PATTERNS:
-            chosen, read = find_reading(search, scan, chosen, _find_beam(source, chosen, stored))
-            findings += read
-            findings += find_corrections(search)
-            chosen = _merge(chosen, findings)
+            chosen, read = find_reading(search, scan, chosen, _find_beam(source, chosen, stored, scan))
+            chosen, corrections = find_corrections(search, chosen)
+            findings += [*read, *corrections]
         else:
             search.start()
             findings.append(_too_few(scan))
@@ -134,8 +134,8 @@ def _read_anyhow(
         return read_one_scan(source, settings, probe), settings, []
     except ScanFileError:
         with open_recording(source, settings) as recording:
-            step = 0.0 if recording is None or recording.positions is None else measure_step(recording.positions)
-            side = 0 if recording is None else min(recording.patterns.frame)
+            step = 0.0 if recording.positions is None else measure_step(recording.positions)
+            side = min(recording.patterns.frame)
         if not 0 < step < 0.01:
             raise
         changed = replace(settings, position_scale=settings.position_scale * _USUAL_STEP * side / step)
@@ -148,21 +148,22 @@ def _read_anyhow(
 
 def _read_stored(source: Path, settings: DataSettings, scan: Scan) -> StoredValues:
     with open_recording(source, settings) as recording:
-        if recording is None:
-            raise ScanFileError(f"{scan.name}: its stored values cannot be read")
-        good = find_good_pixels(recording.bad_pixels, recording.patterns.frame, scan.name)
-        return read_stored(recording.patterns, good)
+        stack = recording.patterns
+        good = find_good_pixels(recording.bad_pixels, stack.frame, scan.name)
+        # marks of gaps and saturated pixels, which reading leaves out
+        good &= ~survey(stack, ~good, settings.saturation, scan.name).bad
+        return read_stored(stack, good)
 
 
-def _find_beam(source: Path, settings: DataSettings, stored: StoredValues) -> Beam:
+def _find_beam(source: Path, settings: DataSettings, stored: StoredValues, scan: Scan) -> Beam:
     """Where the direct beam is taken to lie in the file, as `assemble` does."""
     with open_recording(source, settings) as recording:
-        stated, place = (None, "auto") if recording is None else (recording.beam_centre_px, recording.zero_frequency)
+        stated, place = recording.beam_centre_px, recording.zero_frequency
     place = settings.zero_frequency if settings.zero_frequency != "auto" else place
     given = settings.centre_row_px, settings.centre_column_px
     if place == "auto" and given != (None, None):
         place = "centre"
-    is_corner = not is_beam_centred(stored.mean, replace(settings, zero_frequency=place), "")
+    is_corner = not is_beam_centred(stored.take_mean(scan.stored_as), replace(settings, zero_frequency=place), "")
     row, column = (
         float(side // 2 if centre is None else centre)
         for side, centre in zip(stored.frame, stated or (None, None), strict=True)
@@ -170,14 +171,9 @@ def _find_beam(source: Path, settings: DataSettings, stored: StoredValues) -> Be
     return Beam(row if given[0] is None else given[0], column if given[1] is None else given[1], is_corner)
 
 
-def _check_pixels(
-    stored: StoredValues, scan: Scan, settings: DataSettings, source: Path, folder: Path | None
-) -> Iterator[Finding]:
+def _check_pixels(stored: StoredValues, scan: Scan, folder: Path | None) -> Iterator[Finding]:
     """Find hot and dead pixels, and write a mask of them."""
-    with open_recording(source, settings) as recording:
-        assert recording is not None
-        good = find_good_pixels(recording.bad_pixels, stored.frame, scan.name)
-    hot, dead = find_bad_pixels(stored, scan, good)
+    hot, dead = find_bad_pixels(stored, scan)
     if not (hot.any() or dead.any()):
         return
     kinds = [f"{bad.sum()} {name}" for bad, name in ((hot, "hot"), (dead, "dead")) if bad.any()]
@@ -186,7 +182,7 @@ def _check_pixels(
     if folder is not None:
         path = folder / MASK_NAME
         with write_atomically(path) as file:
-            np.save(file, ~good | hot | dead)
+            np.save(file, ~stored.good | hot | dead)
         data = {"mask": str(path)}
     yield Finding(
         "bad pixels",

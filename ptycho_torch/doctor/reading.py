@@ -13,7 +13,7 @@ from ptycho_torch.data.coverage import measure_diameter
 from ptycho_torch.data.placement import measure_step
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.doctor.centre_of_mass import CurlTest, measure_curl
-from ptycho_torch.doctor.change import CLASSES, Change, to_matrix
+from ptycho_torch.doctor.change import CLASSES, Change, list_changes, to_matrix
 from ptycho_torch.doctor.diagnosis import Finding, Sureness
 from ptycho_torch.doctor.search import (
     BETTER,
@@ -80,7 +80,7 @@ def find_reading(search: Search, scan: Scan, settings: DataSettings, beam: Beam)
         turned = curl is not None and curl.is_clear and curl.best != _AS_READ and not findings
         if not turned and _is_clear(search):
             break
-        option, finding = _find_change(search, curl)
+        option, finding = _find_change(search, settings, curl)
         if option is None or finding is None:
             break
         search.accept(option)
@@ -100,16 +100,15 @@ def _is_clear(search: Search) -> bool:
     return left < CLEAR or (left < _POSSIBLE and try_scan(search.part, epochs=LONG).unexplained < CLEAR)
 
 
-def _find_change(search: Search, curl: CurlTest | None) -> tuple[Option | None, Finding | None]:
+def _find_change(search: Search, settings: DataSettings, curl: CurlTest | None) -> tuple[Option | None, Finding | None]:
     """Find the change that explains the patterns far better than how they are read and than any other change."""
-    if not search.is_guessed:
-        options = search.compare(list_orientations())
-        chosen = _choose_orientation(search, options)
-        if chosen is not None:
-            return chosen, _describe_orientation(search, chosen, options, curl)
+    options = search.compare(list_orientations())
+    chosen = _choose_orientation(search, options)
+    if chosen is not None:
+        return chosen, _describe_orientation(search, settings, chosen, options, curl)
     options = search.compare(list_offsets())
     if options and is_better(options[0].trial, search.trial):
-        return options[0], _describe(search, options[0], "order", "the patterns belong to other positions")
+        return options[0], _describe(search, settings, options[0], "order", "the patterns belong to other positions")
     step = measure_step(search.part.positions_px)
     if not step:
         return None, None
@@ -125,7 +124,7 @@ def _find_change(search: Search, curl: CurlTest | None) -> tuple[Option | None, 
         if not is_better(try_scan(best.trial.scan, epochs=LONG), try_scan(search.part, epochs=LONG)):
             return None, None
         text = "the positions are in another unit, or the object pixel has another size"
-        return best, _describe(search, best, "position scale", text)
+        return best, _describe(search, settings, best, "position scale", text)
     return None, None
 
 
@@ -151,7 +150,9 @@ def _turns_positions(option: Option) -> bool:
     return changed.swap_positions or changed.flip_position_rows or changed.flip_position_columns
 
 
-def _describe_orientation(search: Search, chosen: Option, options: list[Option], curl: CurlTest | None) -> Finding:
+def _describe_orientation(
+    search: Search, settings: DataSettings, chosen: Option, options: list[Option], curl: CurlTest | None
+) -> Finding:
     equals = [option for option in [options[0], *find_equals(options)] if option is not chosen]
     text = f"{chosen.name}: they are not oriented as they are read"
     if equals:
@@ -159,7 +160,8 @@ def _describe_orientation(search: Search, chosen: Option, options: list[Option],
     agrees = curl is not None and curl.is_clear and _agrees(curl.best, chosen)
     if agrees:
         text += "; their centres of mass say the same"
-    return _describe(search, chosen, "orientation", text, sureness="sure" if agrees or not equals else "likely")
+    sureness: Sureness = "sure" if agrees or not equals else "likely"
+    return _describe(search, settings, chosen, "orientation", text, sureness=sureness)
 
 
 def _agrees(best: tuple[bool, bool, bool], chosen: Option) -> bool:
@@ -172,16 +174,16 @@ def _agrees(best: tuple[bool, bool, bool], chosen: Option) -> bool:
     return bool(abs(np.trace(difference)) == 2 and difference[0, 1] == 0 and difference[1, 0] == 0)
 
 
-def _describe(search: Search, option: Option, name: str, text: str, *, sureness: Sureness = "sure") -> Finding:
+def _describe(
+    search: Search, settings: DataSettings, option: Option, name: str, text: str, *, sureness: Sureness = "sure"
+) -> Finding:
     before, after = search.trial, option.trial
-    usual = DataSettings()
-    data = {key: value for key, value in option.change.settings.to_dict().items() if value != getattr(usual, key)}
     return Finding(
         name,
         f"{text} ({option.name}: {after.unexplained:.0%} of the differences between the patterns remain unexplained "
         f"instead of {before.unexplained:.0%})",
         sureness=sureness,
-        data=data,
+        data=list_changes(settings, option.change.follow(settings)),
         figures={"unexplained_before": before.unexplained, "unexplained_after": after.unexplained},
     )
 
@@ -201,7 +203,7 @@ def _read_without_probe(
     rivals = [_left(option) for option in options[1:]]
     if best is not given and is_better(best.trial, given.trial) and _left(best) < BETTER * min(rivals, default=np.inf):
         text = f"{best.name}: they are not oriented as they are read"
-        findings.append(_describe(search, best, "orientation", text, sureness="likely"))
+        findings.append(_describe(search, settings, best, "orientation", text, sureness="likely"))
         search.accept(best)
         settings = best.change.follow(settings)
     return settings
@@ -226,7 +228,7 @@ def _replace_probe(
     if _left(best) > BETTER * before.unexplained or (rivals and _left(best) > BETTER * min(rivals)):
         return settings
     change = best.change
-    found = _describe(search, best, "probe", "the probe does not belong to the patterns")
+    found = _describe(search, settings, best, "probe", "the probe does not belong to the patterns")
     findings.append(replace(found, refine={"probe_guess": "patterns"}))
     search.accept(best)
     search.is_guessed = True

@@ -48,6 +48,7 @@ class StoredValues:
         kind: type of the values.
         patterns: number of patterns.
         frame: rows and columns.
+        good: (h, w) False on pixels that are known to be bad, whose values are ignored.
         mean, mean_square: (h, w) mean of the finite values, and of their squares.
         totals: (pattern,) sum of the finite values.
         largest: largest finite value.
@@ -62,6 +63,7 @@ class StoredValues:
     kind: str
     patterns: int
     frame: tuple[int, int]
+    good: NDArray[np.bool_]
     mean: NDArray[np.float64]
     mean_square: NDArray[np.float64]
     totals: NDArray[np.float64]
@@ -72,6 +74,11 @@ class StoredValues:
     negative: int
     copies: tuple[tuple[int, ...], ...]
     quantum: Quantum | None
+
+    def take_mean(self, stored_as: str) -> NDArray[np.float64]:
+        """The mean (h, w) that is proportional to photons, by what the values are read as."""
+        # of amplitudes, the mean would make a few photons in the dark look many
+        return self.mean_square if stored_as == "amplitude" else self.mean
 
     def to_dict(self) -> dict[str, Any]:
         """Convert the numbers to plain values."""
@@ -127,6 +134,7 @@ def read_stored(stack: PatternStack, good: NDArray[np.bool_]) -> StoredValues:
         kind=str(stack.dtype),
         patterns=len(stack),
         frame=stack.frame,
+        good=good,
         mean=total / np.maximum(finite_number, 1),
         mean_square=squares / np.maximum(finite_number, 1),
         totals=sums,

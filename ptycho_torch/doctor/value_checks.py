@@ -54,7 +54,6 @@ def check_values(stored: StoredValues, scan: Scan, settings: DataSettings) -> It
 def _check_quantum(quantum: Quantum, scan: Scan, settings: DataSettings) -> Iterator[Finding]:
     step, read_as = quantum.step, scan.stored_as
     figures = {"value_of_one_photon": step}
-    # values of counts that are few are whole also as square roots
     if quantum.units != read_as:
         meant = {
             "counts": f"the values are multiples of {step:.6g}: they are photon counts",
@@ -63,7 +62,7 @@ def _check_quantum(quantum: Quantum, scan: Scan, settings: DataSettings) -> Iter
             "log10": "the values are logarithms to base 10 of whole numbers + 1",
         }[quantum.units]
         data: dict[str, object] = {"units": quantum.units}
-        if step != 1:
+        if step != settings.gain:
             data["gain"] = step
         yield Finding("units", f"{meant}, but they are read as {read_as}", data=data, figures=figures)
     elif abs(step / settings.gain - 1) > 1e-3:
@@ -136,17 +135,15 @@ def find_odd_exposures(scan: Scan) -> tuple[NDArray[np.int64], float]:
     return odd, float(np.median(ratios[odd])) if odd.size else 1.0
 
 
-def find_bad_pixels(stored: StoredValues, scan: Scan, good: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], ...]:
+def find_bad_pixels(stored: StoredValues, scan: Scan) -> tuple[NDArray[np.bool_], ...]:
     """Find hot and dead pixels, (h, w) True where one is, in the orientation of the file.
 
     Args:
         stored: the values.
         scan: as it was read from them, for the number of photons.
-        good: (h, w) False on pixels that are known to be bad.
     """
-    # of amplitudes, the mean would make a few photons in the dark look many
-    values = stored.mean_square if scan.stored_as == "amplitude" else stored.mean
-    mean = np.where(good, np.maximum(values, 0), 0)
+    good = stored.good
+    mean = np.where(good, np.maximum(stored.take_mean(scan.stored_as), 0), 0)
     # photons over the whole scan
     total = mean * (scan.photons_per_pattern * len(scan) / max(float(mean.sum()), 1e-300))
     third = rank_filter(total, rank=-3, footprint=_NEIGHBOURS, mode="wrap")

@@ -20,7 +20,7 @@ from ptycho_torch.data.geometry import ELECTRON_VOLT_J, Geometry, photon_wavelen
 from ptycho_torch.data.recording import PatternStack, Recording
 from ptycho_torch.errors import ScanFileError
 from ptycho_torch.formats.cxi_writer import write_cxi
-from ptycho_torch.formats.format import Format, read_with
+from ptycho_torch.formats.format import Format, RecordingReader
 from ptycho_torch.storage.hdf5_tree import Hdf5Tree, contains, open_tree
 
 # the only bit that does not disqualify a pixel: it has more signal than the background
@@ -222,7 +222,7 @@ FORMAT = Format(
         path, "entry_1/data_1", "entry_1/instrument_1", "entry_1/image_1", "entry/instrument/detector/x_pixel_size"
     ),
     files=lambda path: [path],
-    read=read_with(open_cxi),
+    read=RecordingReader(open_cxi),
     write=write_cxi,
     endings=(".cxi",),
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 from ptycho_torch.data.geometry import Geometry
 from ptycho_torch.data.recording import PatternStack, Recording
 from ptycho_torch.errors import ScanFileError
-from ptycho_torch.formats.format import Format, read_with
+from ptycho_torch.formats.format import Format, RecordingReader
 from ptycho_torch.formats.joined import join_stacks
 from ptycho_torch.storage.hdf5_tree import Hdf5Tree, contains, open_tree
 
@@ -76,6 +76,6 @@ FORMAT = Format(
     name="Dectris master files",
     recognises=lambda path: contains(path, f"{_DATA}/data_000001"),
     files=list_files,
-    read=read_with(open_dectris),
+    read=RecordingReader(open_dectris),
     endings=(".h5",),
 )

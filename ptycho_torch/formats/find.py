@@ -16,9 +16,8 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
 from ptycho_torch.formats import cxi, cxi_writer, dectris, guess, npz, ptychodus_folder, ptyd, stem, tiff
 from ptycho_torch.formats.arrays import open_arrays
-from ptycho_torch.formats.format import Format, Reader, RecordingReader, read_with
+from ptycho_torch.formats.format import Format, Reader, RecordingReader
 from ptycho_torch.formats.kinds import describe
-from ptycho_torch.formats.named import replace_named
 from ptycho_torch.formats.probes import read_probe
 
 _log = logging.getLogger(__name__)
@@ -104,21 +103,19 @@ def read_one_scan(source: Path | str, settings: DataSettings | None = None, prob
 
 
 @contextlib.contextmanager
-def open_recording(source: Path | str, settings: DataSettings) -> Iterator[Recording | None]:
+def open_recording(source: Path | str, settings: DataSettings) -> Iterator[Recording]:
     """Open the only scan of a file or a folder as the recording of which `read_one_scan` makes a scan.
 
-    It is None if the reader of its format does not open recordings.
-
     Raises:
-        ScanFileError: there is none, or an array that the settings name does not exist.
+        ScanFileError: there is none, its format has no recordings, or an array that the settings name does not exist.
+        ConfigError: a setting contradicts the format.
     """
     place, format = find_scans(source)[0]
     reader = _choose_reader(format, settings)
     if not isinstance(reader, RecordingReader):
-        yield None
-        return
-    with reader.open(place) as recording:
-        yield replace_named(recording, place, settings)
+        raise ScanFileError(f"{place}: its stored values cannot be read; write it in another format by convert")
+    with reader.open_recording(place, settings) as recording:
+        yield recording
 
 
 def list_scan_files(source: Path | str) -> list[Path]:
@@ -192,7 +189,7 @@ def _choose_reader(format: Format, settings: DataSettings | None) -> Reader:
     if settings is None or settings.patterns is None:
         return format.read
     patterns, positions = settings.patterns, settings.positions
-    return read_with(lambda path: guess.open_any(path, patterns, positions))
+    return RecordingReader(lambda path: guess.open_any(path, patterns, positions))
 
 
 def _read_named_probe(path: Path, name: str) -> NDArray[Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,22 +56,32 @@ class RecordingReader:
 
     Attributes:
         open: opens the scan at a path.
+        check: raises ConfigError if settings contradict what the format states; None if none do.
     """
 
     open: Callable[[Path], AbstractContextManager[Recording]]
+    check: Callable[[DataSettings], None] | None = None
+
+    @contextlib.contextmanager
+    def open_recording(self, path: Path, settings: DataSettings) -> Iterator[Recording]:
+        """Open the scan at a path, with the arrays that the settings name in place of its own.
+
+        Raises:
+            ScanFileError: a file is missing or damaged, or an array that the settings name does not exist.
+            ConfigError: a setting contradicts the format.
+        """
+        if self.check is not None:
+            self.check(settings)
+        with self.open(path) as recording:
+            yield replace_named(recording, path, settings)
 
     def __call__(
         self, path: Path, /, settings: DataSettings | None = None, *, probe: NDArray[Any] | None = None
     ) -> Scan:
         """Read the scan, as a `Reader` does."""
         settings = settings or DataSettings()
-        with self.open(path) as recording:
-            return assemble(replace_named(recording, path, settings), settings, probe)
-
-
-def read_with(open_recording: Callable[[Path], AbstractContextManager[Recording]]) -> RecordingReader:
-    """Make the reader of a format that opens its files as recordings."""
-    return RecordingReader(open_recording)
+        with self.open_recording(path, settings) as recording:
+            return assemble(recording, settings, probe)
 
 
 def starts_with(path: Path, *signatures: bytes) -> bool:

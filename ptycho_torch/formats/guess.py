@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ptycho_torch.data.geometry import Geometry, photon_wavelength_m
 from ptycho_torch.data.recording import PatternStack, Recording
 from ptycho_torch.formats.arrays import MATLAB_5, ArrayTable, open_arrays
-from ptycho_torch.formats.format import Format, read_with, starts_with
+from ptycho_torch.formats.format import Format, RecordingReader, starts_with
 from ptycho_torch.formats.named import order_positions, read_positions
 from ptycho_torch.storage.hdf5_tree import is_hdf5
 from ptycho_torch.storage.untrusted import abbreviate
@@ -254,13 +254,13 @@ MATLAB_FORMAT = Format(
     name="MATLAB (PtychoShelves, fold_slice)",
     recognises=lambda path: starts_with(path, MATLAB_5),
     files=_list_files,
-    read=read_with(open_any),
+    read=RecordingReader(open_any),
     endings=(".mat",),
 )
 HDF5_FORMAT = Format(
     name="any HDF5 with arrays of usual names",
     recognises=is_hdf5,
     files=_list_files,
-    read=read_with(open_any),
+    read=RecordingReader(open_any),
     endings=(".h5", ".hdf5", ".nxs", ".hdf"),
 )

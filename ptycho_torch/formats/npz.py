@@ -31,7 +31,7 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.data.stored_counts import read_parts
 from ptycho_torch.errors import ScanFileError
 from ptycho_torch.formats.arrays import ZIP_SIGNATURES, ArrayTable, open_arrays
-from ptycho_torch.formats.format import Format, read_with, starts_with
+from ptycho_torch.formats.format import Format, RecordingReader, starts_with
 from ptycho_torch.formats.guess import guess_recording, read_geometry
 from ptycho_torch.formats.ptychodus_product import half_pixel
 from ptycho_torch.storage.untrusted import join_names
@@ -55,7 +55,7 @@ def read_npz(path: Path | str, settings: DataSettings | None = None, *, probe: N
         ScanFileError: the file is missing, is not an NPZ file, or lacks an array.
         DataError: its arrays do not form a usable scan.
     """
-    return read_with(open_npz)(Path(path), settings, probe=probe)
+    return RecordingReader(open_npz)(Path(path), settings, probe=probe)
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -188,7 +188,7 @@ def write_scan(scan: Scan, path: Path) -> None:
             header = {"descr": "<f4", "fortran_order": False, "shape": scan.counts.shape}
             np.lib.format.write_array_header_1_0(stream, header)
             for _, counts in read_parts(scan.counts):
-                stream.write(np.sqrt(counts).astype("<f4").data)
+                stream.write(np.sqrt(counts).astype("<f4", order="C").data)
 
 
 def write_object(
@@ -240,7 +240,7 @@ FORMAT = Format(
     name="an NPZ file",
     recognises=lambda path: starts_with(path, *ZIP_SIGNATURES),
     files=lambda path: [path],
-    read=read_with(open_npz),
+    read=RecordingReader(open_npz),
     write=write_scan,
     endings=(".npz",),
 )

@@ -17,7 +17,7 @@ from ptycho_torch.data.recording import PatternStack, Recording
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError, DataError, ScanFileError
 from ptycho_torch.formats.conditions import CompleteGeometry, complete_geometry
-from ptycho_torch.formats.format import Format, read_with
+from ptycho_torch.formats.format import Format, RecordingReader
 from ptycho_torch.formats.ptychodus_diffraction import Diffraction, read_diffraction, write_diffraction
 from ptycho_torch.formats.ptychodus_product import (
     DEFAULT_ATTRIBUTES,
@@ -64,11 +64,13 @@ def read_workflow_directory(
         ConfigError: a setting contradicts the product.
         DataError: the arrays do not form a usable scan.
     """
-    folder, settings = Path(folder), settings or DataSettings()
+    return FORMAT.read(Path(folder), settings, probe=probe)
+
+
+def _check_settings(settings: DataSettings) -> None:
     if settings.pixel_m is not None or settings.swap_positions:
         name = "swap_positions" if settings.swap_positions else "pixel_m"
         raise ConfigError(f"DataSettings.{name} would contradict {PRODUCT_NAME}; leave it out")
-    return read_with(_open_folder)(folder, settings, probe=probe)
 
 
 @contextlib.contextmanager
@@ -192,6 +194,6 @@ FORMAT = Format(
     name=f"the folder with {DIFFRACTION_NAME} and {PRODUCT_NAME}",
     recognises=_recognises,
     files=list_workflow_files,
-    read=read_workflow_directory,
+    read=RecordingReader(_open_folder, _check_settings),
     write=write_workflow_directory,
 )

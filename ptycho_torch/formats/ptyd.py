@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ptycho_torch.data.geometry import Geometry, photon_wavelength_m
 from ptycho_torch.data.recording import LazyArray, PatternStack, Recording
 from ptycho_torch.errors import ScanFileError
-from ptycho_torch.formats.format import Format, read_with
+from ptycho_torch.formats.format import Format, RecordingReader
 from ptycho_torch.formats.joined import join_stacks
 from ptycho_torch.storage.hdf5_tree import Hdf5Tree, contains, open_tree
 
@@ -128,6 +128,6 @@ FORMAT = Format(
     name="PtyPy's .ptyd",
     recognises=lambda path: contains(path, f"{_CHUNKS}/0", "meta/num_frames"),
     files=lambda path: [path],
-    read=read_with(open_ptyd),
+    read=RecordingReader(open_ptyd),
     endings=(".ptyd",),
 )

@@ -21,7 +21,7 @@ import numpy as np
 from ptycho_torch.data.geometry import Geometry, electron_wavelength_m
 from ptycho_torch.data.recording import PatternStack, Recording
 from ptycho_torch.errors import ScanFileError
-from ptycho_torch.formats.format import Format, read_with, starts_with
+from ptycho_torch.formats.format import Format, RecordingReader, starts_with
 from ptycho_torch.formats.kinds import read_start
 from ptycho_torch.storage.hdf5_tree import Hdf5Tree, contains, open_tree
 from ptycho_torch.storage.untrusted import explain_damage
@@ -254,27 +254,27 @@ EMPAD_FORMAT = Format(
     name="EMPAD (.raw, .xml)",
     recognises=_is_empad,
     files=lambda path: [path, _locate_raw(path)] if path.suffix == ".xml" else [path],
-    read=read_with(open_empad),
+    read=RecordingReader(open_empad),
     endings=(".raw", ".xml"),
 )
 MERLIN_FORMAT = Format(
     name="Merlin (.mib)",
     recognises=lambda path: starts_with(path, _MERLIN),
     files=lambda path: [path],
-    read=read_with(open_merlin),
+    read=RecordingReader(open_merlin),
     endings=(".mib",),
 )
 BLOCK_FORMAT = Format(
     name="block files (.blo)",
     recognises=lambda path: starts_with(path, _BLOCK),
     files=lambda path: [path],
-    read=read_with(open_block),
+    read=RecordingReader(open_block),
     endings=(".blo",),
 )
 EMD_FORMAT = Format(
     name="EMD (4D-STEM)",
     recognises=_is_emd,
     files=lambda path: [path],
-    read=read_with(open_emd),
+    read=RecordingReader(open_emd),
     endings=(".emd",),
 )

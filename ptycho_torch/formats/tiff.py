@@ -14,7 +14,7 @@ from PIL import Image
 
 from ptycho_torch.data.recording import PatternStack, Recording
 from ptycho_torch.errors import ScanFileError
-from ptycho_torch.formats.format import Format, read_with, starts_with
+from ptycho_torch.formats.format import Format, RecordingReader, starts_with
 from ptycho_torch.formats.kinds import TIFF_SIGNATURES
 from ptycho_torch.formats.named import open_image, read_image
 
@@ -111,12 +111,12 @@ FOLDER_FORMAT = Format(
     # a single one is a preview, or contains several
     recognises=lambda path: path.is_dir() and len(list_images(path)) > 1,
     files=list_images,
-    read=read_with(open_folder),
+    read=RecordingReader(open_folder),
 )
 FILE_FORMAT = Format(
     name="TIFF files of several images",
     recognises=lambda path: starts_with(path, *TIFF_SIGNATURES),
     files=lambda path: [path],
-    read=read_with(open_pages),
+    read=RecordingReader(open_pages),
     endings=_ENDINGS,
 )

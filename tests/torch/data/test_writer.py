@@ -33,6 +33,13 @@ def test_a_scan_reads_back_as_it_was_written(tmp_path: Path, small_scan: Scan, d
     np.testing.assert_array_equal(found.truth.pixels, scan.truth.pixels)
 
 
+def test_counts_in_any_order_of_memory_are_written(tmp_path: Path, small_scan: Scan) -> None:
+    scan = replace(small_scan, counts=small_scan.counts.swapaxes(1, 2))
+    assert not scan.counts.flags.c_contiguous
+    write_scan(scan, tmp_path / "scan.npz")
+    np.testing.assert_array_equal(read_npz(tmp_path / "scan.npz").counts, scan.counts)
+
+
 def test_positions_are_written_in_pixels_of_the_object(tmp_path: Path, small_scan: Scan) -> None:
     """[DC-1.2]"""
     assert small_scan.truth is not None

@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 from damaged_scans import DAMAGES, Arrays
+from numpy.typing import NDArray
 
 from ptycho_torch.cli.main import main
 from ptycho_torch.config import DataSettings, SimulationSettings
 from ptycho_torch.doctor import examine_file
+from ptycho_torch.doctor.correct import find_corrections
+from ptycho_torch.doctor.search import Search
+from ptycho_torch.errors import ConfigError
 from ptycho_torch.formats import read_one_scan
+from ptycho_torch.formats.ptychodus_folder import write_workflow_directory
 from ptycho_torch.simulate.scan import simulate_scan
 
 SOUND = SimulationSettings(
@@ -65,6 +71,41 @@ def test_a_mistake_is_named_and_its_cure_explains_the_patterns(
     again = read_one_scan(path, DataSettings(**found.recommended["data"]))
     np.testing.assert_array_equal(again.counts, found.scan.counts)
     np.testing.assert_allclose(again.positions_px, found.scan.positions_px)
+
+
+def test_settings_that_are_wrong_are_taken_back(arrays: Arrays, tmp_path: Path) -> None:
+    path = arrays.write(tmp_path / "sound.npz")
+    found = examine_file(path, DataSettings(transpose=True, units="amplitude", gain=2.0))
+    assert found.recommended == {"data": {"transpose": False, "units": "counts", "gain": 1.0}}
+    np.testing.assert_array_equal(read_one_scan(path, DataSettings(**found.recommended["data"])).counts, arrays.data)
+
+
+def test_a_correction_of_positions_is_added_to_their_unit(arrays: Arrays, tmp_path: Path) -> None:
+    scan = simulate_scan(SOUND)
+    search = Search(replace(scan, positions_px=scan.positions_px / 1.04))
+    search.start()
+    settings, findings = find_corrections(search, DataSettings(position_scale=20.0, swap_positions=True))
+    assert [finding.name for finding in findings] == ["positions"]
+    assert settings.position_scale == pytest.approx(20 * 1.04, rel=0.01)
+    assert findings[0].data["position_scale"] == settings.position_scale
+    assert settings.swap_positions
+
+
+def test_pixels_that_the_reader_masks_are_no_finding(arrays: Arrays, tmp_path: Path) -> None:
+    marked: NDArray[Any] = arrays.data.astype(np.uint32)
+    marked[:, 3, 4] = marked[::2, 20, 7] = 2**32 - 1
+    found = examine_file(replace(arrays, data=marked).write(tmp_path / "marked.npz"), open_folder=lambda: tmp_path)
+    assert (found.word, found.findings) == ("sound", ())
+    assert found.stored["largest_value"] == arrays.data.max()
+
+
+def test_a_workflow_directory_is_examined(tmp_path: Path) -> None:
+    write_workflow_directory(replace(simulate_scan(SOUND), truth=None), tmp_path / "scan")
+    assert examine_file(tmp_path / "scan").word == "sound"
+    found = examine_file(tmp_path / "scan", DataSettings(flip_rows=True))
+    assert found.recommended == {"data": {"flip_rows": False}}
+    with pytest.raises(ConfigError, match="swap_positions"):
+        examine_file(tmp_path / "scan", DataSettings(swap_positions=True))
 
 
 def test_patterns_that_fit_no_positions_are_doubtful(arrays: Arrays, tmp_path: Path) -> None:
