@@ -195,7 +195,7 @@ def bench(session: nox.Session) -> None:
         if name in ("siemens_star", "doctor") and "PTYCHO_TORCH_DATA" not in os.environ:
             session.log(f"{name} is skipped: PTYCHO_TORCH_DATA is not set to the folder of measured data")
             continue
-        session.run("python", f"tests/benchmarks/{name}.py")
+        session.run("python", f"tests/benchmarks/{name}.py", env={"PYTHONPATH": "tests/support"})
 
 
 @nox.session

@@ -11,11 +11,11 @@ from ptycho_torch.cli import infer, train
 from ptycho_torch.cli.command import Command
 from ptycho_torch.cli.config_file import print_config
 from ptycho_torch.cli.options import add_settings, collect_settings
-from ptycho_torch.cli.record import is_finished, train_step
+from ptycho_torch.cli.record import TRAINED_BY, find_recorded_code, is_finished, train_step
 from ptycho_torch.cli.shared import prepare_run, read_input, start_record
 from ptycho_torch.config import Experiment, InferenceSettings, RefineSettings, SimulationSettings
 from ptycho_torch.errors import require_torch
-from ptycho_torch.runtime.run_record import read_record, read_results
+from ptycho_torch.runtime.run_record import read_results
 from ptycho_torch.storage.writing import RECORD_NAME
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.output_dir
     everything = {"simulation": simulation, **settings}
     stored = {name: section.to_dict() for name, section in everything.items()}
-    if is_finished(arguments, stored, inputs):
-        return 3 if read_record(folder / RECONSTRUCTION).get("verdict") == "failed" else 0
+    if is_finished(arguments, stored, inputs, fixed=("simulation", *TRAINED_BY)):
+        return find_recorded_code(folder / RECONSTRUCTION)
     record = start_record(arguments, stored, inputs)
     if arguments.data is None:
         write_scan(scan, folder / SCAN)

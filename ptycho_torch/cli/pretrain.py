@@ -11,7 +11,7 @@ from ptycho_torch.cli import train
 from ptycho_torch.cli.command import Command
 from ptycho_torch.cli.config_file import print_config
 from ptycho_torch.cli.options import add_settings, collect_settings
-from ptycho_torch.cli.record import is_finished, train_step
+from ptycho_torch.cli.record import TRAINED_BY, is_finished, train_step
 from ptycho_torch.cli.shared import prepare_run, read_input, start_record
 from ptycho_torch.config import Experiment, PretrainingSettings, SimulationSettings, TrainingSettings
 from ptycho_torch.errors import ConfigError, require_torch
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
     folder: Path = arguments.output_dir
     everything = {"simulation": simulation, "pretraining": pretraining, **settings}
     stored = {name: section.to_dict() for name, section in everything.items()}
-    if is_finished(arguments, stored, inputs):
+    if is_finished(arguments, stored, inputs, fixed=("simulation", "pretraining", *TRAINED_BY)):
         return
     record = start_record(arguments, stored, inputs)
     for number, one in enumerate(plan_scans(simulation, pretraining)):

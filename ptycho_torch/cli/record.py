@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ptycho_torch.workflows.reconstruction import Reconstruction
     from ptycho_torch.workflows.refinement import Refinement
 
+# sections on which a trained network depends
+TRAINED_BY = ("data", "model", "training")
+
 
 def train_step(command: Command, options: dict[str, Any], network: Path, settings: Mapping[str, Settings]) -> None:
     """Train into a folder as a step of another command; what an earlier call of the step has done is not repeated."""
@@ -29,16 +32,18 @@ def train_step(command: Command, options: dict[str, Any], network: Path, setting
     command.call({**options, "overwrite": not options["resume"] and network.exists()}, settings)
 
 
-def is_finished(arguments: argparse.Namespace, settings: Mapping[str, Any], inputs: list[Path]) -> bool:
-    """Whether a run that is to be resumed has finished, which is then said.
+def is_finished(
+    arguments: argparse.Namespace, settings: Mapping[str, Any], inputs: list[Path], fixed: Collection[str] = ()
+) -> bool:
+    """Whether a run that is to be resumed has finished, which is then said; see `find_end`.
 
     Raises:
-        ConfigError: it has finished with other settings or inputs.
+        ConfigError: it had other settings or inputs.
         OutputError: the folder contains a run of another command.
     """
     from ptycho_torch.runtime.run_record import find_end
 
-    if not arguments.resume or find_end(arguments.output_dir, arguments.command, settings, inputs) is None:
+    if not arguments.resume or find_end(arguments.output_dir, arguments.command, settings, inputs, fixed) is None:
         return False
     print(f"{arguments.output_dir}: the run has finished; there is nothing to resume")
     return True
@@ -72,7 +77,7 @@ def record_result(
     from ptycho_torch.runtime.device import find_rank_device
     from ptycho_torch.runtime.interrupts import Interrupted, find_exit_code
     from ptycho_torch.runtime.ranks import find_ranks
-    from ptycho_torch.runtime.run_record import read_record
+    from ptycho_torch.runtime.run_record import find_end
     from ptycho_torch.runtime.saved_state import Saving, check_state
     from ptycho_torch.storage.locking import lock_folder
     from ptycho_torch.workflows.outputs import write_result
@@ -82,13 +87,16 @@ def record_result(
     saving = Saving(folder, arguments.resume, arguments.live)
     ranks = find_ranks(trainer)
     find_rank_device(arguments.device, trainer, ranks)  # before a folder is made
-    if not ranks.is_first:
-        return _find_exit_code(reconstruct(saving))
     stored = {name: section.to_dict() for name, section in settings.items()}
     files_read = [*inputs, *list_scan_files(arguments.data)]
+    if not ranks.is_first:
+        # the first process computes nothing if the run has finished: this one would wait for it
+        if arguments.resume and find_end(folder, arguments.command, stored, files_read):
+            return find_recorded_code(folder)
+        return _find_exit_code(reconstruct(saving))
     with lock_folder(folder):
         if is_finished(arguments, stored, files_read):
-            return 3 if read_record(folder).get("verdict") == "failed" else 0
+            return find_recorded_code(folder)
         if arguments.resume:
             check_state(saving, description)
         record = start_record(arguments, {**stored, "trainer": trainer.to_dict()}, files_read)
@@ -111,6 +119,13 @@ def record_result(
     if result.interrupted:
         _explain_interruption(arguments, "the result is the best that was found so far")
     return _find_exit_code(result)
+
+
+def find_recorded_code(folder: Path) -> int:
+    """The exit code of a reconstruction that has finished, from its record."""
+    from ptycho_torch.runtime.run_record import read_record
+
+    return 3 if read_record(folder).get("verdict") == "failed" else 0
 
 
 def _find_exit_code(result: Reconstruction | Refinement) -> int:

@@ -132,7 +132,8 @@ def _forward_first(processes: Sequence[SpawnProcess]) -> Iterator[None]:
     def forward(number: int, frame: FrameType | None) -> None:
         release()
         for process in processes:
-            if process.pid:
+            # the number of one that has ended may be that of another program by now
+            if process.pid and process.is_alive():
                 os.kill(process.pid, number)
 
     def release() -> None:

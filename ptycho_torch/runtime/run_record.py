@@ -10,7 +10,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -161,7 +161,9 @@ def check_run(folder: Path) -> None:
         raise OutputError(f"{folder}: contains no {RECORD_NAME}, so there is no run to resume; start without --resume")
 
 
-def find_end(folder: Path, command: str, settings: Mapping[str, Any], inputs: Iterable[Path]) -> dict[str, Any] | None:
+def find_end(
+    folder: Path, command: str, settings: Mapping[str, Any], inputs: Iterable[Path], fixed: Collection[str] = ()
+) -> dict[str, Any] | None:
     """Find the record of a finished run that is to be resumed; None if it has not finished.
 
     Args:
@@ -169,18 +171,21 @@ def find_end(folder: Path, command: str, settings: Mapping[str, Any], inputs: It
         command: name of the command that resumes it.
         settings: the settings by section that it must have had.
         inputs: the files that it must have read.
+        fixed: sections that must be the same, as well as the inputs, although the run has not finished.
 
     Raises:
         OutputError: there is no run, or it was one of another command.
-        ConfigError: it has finished with other settings or inputs.
+        ConfigError: it had other settings or inputs.
     """
     check_run(folder)
     record = read_record(folder)
     if record.get("command") != command:
         raise OutputError(f"{folder}: contains a run of {record.get('command')!s:.40}, which {command} cannot resume")
-    if record.get("status") != "finished":
+    is_finished = record.get("status") == "finished"
+    if not is_finished and not fixed:
         return None
-    done = f"{folder}: the run has finished"
+    done = f"{folder}: the run {'has finished' if is_finished else 'was begun'}"
+    settings = {name: values for name, values in settings.items() if is_finished or name in fixed}
     with explain_damage(folder / RECORD_NAME, "record of a run", OutputError):
         before = {section: dict(record["settings"][section]) for section in settings}
         hashes = [str(entry["sha256"]) for entry in record["inputs"]]
@@ -192,7 +197,7 @@ def find_end(folder: Path, command: str, settings: Mapping[str, Any], inputs: It
                 raise ConfigError(f"{done} with {label} {str(was)[:60]}, not {value}; {_START_ANEW}")
     if hashes != [hash_file(path) for path in inputs]:
         raise ConfigError(f"{done} with other files; {_START_ANEW}")
-    return record
+    return record if is_finished else None
 
 
 def hash_file(path: Path) -> str:

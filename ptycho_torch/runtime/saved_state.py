@@ -25,8 +25,6 @@ _log = logging.getLogger(__name__)
 STATE_NAME = "state.ckpt"
 _VERSION = 1
 _KIND = "state of a run"
-# a saving begins so many times later as the one before took, and not sooner than this
-_PAUSE, _LEAST_SECONDS = 100, 0.2
 
 T = TypeVar("T")
 Values = dict[str, Any]
@@ -40,14 +38,11 @@ class Saving:
         folder: the folder of its results.
         resume: whether to go on with a run that was ended; from its beginning if it had saved nothing yet.
         live_epochs: epochs between two pictures of the run; None for no pictures.
-        interval_s: least time between two savings, in seconds; by default so long that saving takes
-            at most 1 % of the time.
     """
 
     folder: Path
     resume: bool = False
     live_epochs: int | None = None
-    interval_s: float | None = None
 
     @property
     def path(self) -> Path:
@@ -56,7 +51,7 @@ class Saving:
 
 
 class SavedState:
-    """What a run has found so far, by stage.
+    """What a run has found so far, by stage; saving it takes at most 1 % of the time.
 
     Args:
         saving: where to save; None to save nothing.
@@ -67,6 +62,10 @@ class SavedState:
     Raises:
         CheckpointError: see `read_state`.
     """
+
+    # a saving begins so many times later as the one before took, and not sooner than this
+    pause: float = 100
+    least_pause_s: float = 0.2
 
     def __init__(
         self,
@@ -81,7 +80,7 @@ class SavedState:
         self._writes = saving is not None and ranks.is_first
         self._stages: dict[str, Values] = {}
         self._started, self._seconds_before = time.monotonic(), 0.0
-        self._due = self._started + (_LEAST_SECONDS if saving is None or saving.interval_s is None else 0)
+        self._due = self._started + self.least_pause_s
         if saving and saving.resume and saving.path.exists():
             self._stages, self._seconds_before = read_state(saving.path, self._description)
 
@@ -129,8 +128,7 @@ class SavedState:
         with write_atomically(self.saving.path) as file:
             torch.save(content, file)
         now = time.monotonic()
-        interval = self.saving.interval_s
-        self._due = now + (max(_LEAST_SECONDS, _PAUSE * (now - started)) if interval is None else interval)
+        self._due = now + max(self.least_pause_s, self.pause * (now - started))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Solutions, misfits and corrected scans as tensors and plain values, in which the state of a run is saved."""
+"""Solutions and corrected scans as tensors and plain values, in which the state of a run is saved."""
 
 from __future__ import annotations
 

@@ -51,6 +51,22 @@ class ShownResult(Protocol):
         """The objects to compare, that of the solution first."""
 
 
+class Shown:
+    """What the results have in common that show themselves; they have the attributes of `ShownResult`."""
+
+    def plot(self: ShownResult) -> Picture:
+        """Draw the object beside the true one, if known, and the coverage."""
+        return draw_objects(self)
+
+    def plot_fit(self: ShownResult) -> Picture:
+        """Draw the probe, a measured pattern beside its prediction, and R by epoch."""
+        return draw_result_fit(self)
+
+    def _repr_html_(self: ShownResult) -> str:
+        """Verdict, figures and pictures, as notebooks show them."""
+        return make_html(self)
+
+
 def draw_objects(result: ShownResult) -> Picture:
     """Draw the objects of a result side by side, the true one, if known, first, and the coverage."""
     scan = result.solution.scan or result.scan

@@ -23,7 +23,6 @@ from ptycho_torch.evaluate.scores import evaluate
 from ptycho_torch.evaluate.verdict import Verdict, judge
 from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
 from ptycho_torch.models.predict import Prediction, Predictor
-from ptycho_torch.pictures.figure import Picture
 from ptycho_torch.runtime.device import find_rank_device
 from ptycho_torch.runtime.interrupts import Interrupted, Interrupts
 from ptycho_torch.runtime.launch import launch
@@ -40,7 +39,7 @@ from ptycho_torch.runtime.ranks import (
 from ptycho_torch.runtime.saved_state import SavedState, Saving
 from ptycho_torch.solve.scan_model import Solution, calibrate_start_probe
 from ptycho_torch.solve.solve import choose_method, refine
-from ptycho_torch.workflows.display import ShownObject, draw_objects, draw_result_fit, make_html
+from ptycho_torch.workflows.display import Shown, ShownObject
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ _LEAST_GAIN = 0.015
 
 
 @dataclass(frozen=True, eq=False)
-class Reconstruction:
+class Reconstruction(Shown):
     """A scan with its reconstruction by a network.
 
     Attributes:
@@ -107,18 +106,6 @@ class Reconstruction:
             ("flat + polish (control)", "flat_polish", self.control and self.control.canvas),
         )
         return [ShownObject(title, canvas, self.metrics[key]) for title, key, canvas in made if canvas]
-
-    def plot(self) -> Picture:
-        """Draw the object beside the true one, if known, and the coverage."""
-        return draw_objects(self)
-
-    def plot_fit(self) -> Picture:
-        """Draw the probe, a measured pattern beside its prediction, and R by epoch."""
-        return draw_result_fit(self)
-
-    def _repr_html_(self) -> str:
-        """Verdict, figures and pictures, as notebooks show them."""
-        return make_html(self)
 
 
 def _choose_result(metrics: Mapping[str, Mapping[str, float]]) -> str:

@@ -16,7 +16,6 @@ from ptycho_torch.evaluate.live import choose_live
 from ptycho_torch.evaluate.residual import Residual
 from ptycho_torch.evaluate.scores import evaluate
 from ptycho_torch.evaluate.verdict import Verdict, judge
-from ptycho_torch.pictures.figure import Picture
 from ptycho_torch.runtime.device import find_rank_device
 from ptycho_torch.runtime.interrupts import Interrupted, Interrupts
 from ptycho_torch.runtime.launch import launch
@@ -25,11 +24,11 @@ from ptycho_torch.runtime.ranks import Ranks, check_enough, describe_scan, find_
 from ptycho_torch.runtime.saved_state import SavedState, Saving, Stage
 from ptycho_torch.solve.scan_model import Solution
 from ptycho_torch.solve.solve import choose_method, refine
-from ptycho_torch.workflows.display import ShownObject, draw_objects, draw_result_fit, make_html
+from ptycho_torch.workflows.display import Shown, ShownObject
 
 
 @dataclass(frozen=True, eq=False)
-class Refinement:
+class Refinement(Shown):
     """A scan with its reconstruction.
 
     Attributes:
@@ -57,18 +56,6 @@ class Refinement:
     def shown_objects(self) -> list[ShownObject]:
         """The object with its figures."""
         return [ShownObject("refined", self.solution.canvas, self.metrics)]
-
-    def plot(self) -> Picture:
-        """Draw the object beside the true one, if known, and the coverage."""
-        return draw_objects(self)
-
-    def plot_fit(self) -> Picture:
-        """Draw the probe, a measured pattern beside its prediction, and R by epoch."""
-        return draw_result_fit(self)
-
-    def _repr_html_(self) -> str:
-        """Verdict, figures and pictures, as notebooks show them."""
-        return make_html(self)
 
 
 def refine_scan(

@@ -1,26 +1,24 @@
 """Objects from scans whose probe or background is not what their files say, beside those from sound scans.
 
-python tests/benchmarks/corrections.py [modes] [background] [blind] [disc] [--seeds 2]
+PYTHONPATH=.:tests/support python tests/benchmarks/corrections.py [modes] [background] [blind] [disc] [--seeds 2]
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
+from hard_scans import make_modes, measure_error
 from report import header
 
 from ptycho_torch.config import RefineSettings, SimulationSettings
-from ptycho_torch.data.canvas import Frame
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.evaluate.objects import complex_error, remove_ramp
-from ptycho_torch.evaluate.scores import find_illuminated_area, sum_illumination
 from ptycho_torch.physics.propagate import propagate, propagate_back
 from ptycho_torch.simulate.objects import ObjectName
 from ptycho_torch.simulate.probes import ProbeName, zone_plate
@@ -34,32 +32,10 @@ PATCH_PX = SIMULATION.patch_px
 MODES = {2: (0.7, 0.3), 3: (0.6, 0.25, 0.15)}
 
 
-def measure_error(scan: Scan, found: Solution) -> float:
-    """Complex error after ramp removal over what the true probe illuminates."""
-    assert scan.truth is not None
-    assert scan.probe is not None
-    truth = Frame(scan.positions_px, scan.patch_px).cut_from(scan.truth)
-    mask = find_illuminated_area(sum_illumination(scan, scan.probe))
-    return complex_error(remove_ramp(found.canvas.pixels, truth, mask), truth, mask)
-
-
 def time_refinement(scan: Scan, settings: RefineSettings) -> tuple[Solution, float]:
     """A reconstruction and its seconds of processor time."""
     started = time.process_time()
     return refine(scan, settings), time.process_time() - started
-
-
-def make_modes(shares: Sequence[float]) -> np.ndarray:
-    """A zone plate's focus, and the same times one tilt after another, orthogonal, with shares of the power."""
-    main = zone_plate(PATCH_PX, SIMULATION.probe_diameter_px)[0]
-    offset = np.arange(PATCH_PX) - PATCH_PX // 2
-    modes: list[np.ndarray] = []
-    for factor in (np.ones((1, 1)), offset[:, None], offset[None, :]):
-        mode = main * factor
-        for other in modes:
-            mode = mode - other * np.vdot(other, mode)
-        modes.append(mode / np.linalg.norm(mode))
-    return np.stack([mode * share**0.5 for mode, share in zip(modes, shares, strict=False)]).astype(np.complex64)
 
 
 def overlap(found: np.ndarray, true: np.ndarray) -> list[float]:
@@ -70,12 +46,13 @@ def overlap(found: np.ndarray, true: np.ndarray) -> list[float]:
 
 def compare_modes(seeds: int) -> None:
     """Several modes from a single one, beside the same scan with its modes known, and a scan of one mode."""
+    main = zone_plate(PATCH_PX, SIMULATION.probe_diameter_px)[0]
     for name, seed in product(OBJECTS, range(seeds)):
         simulation = replace(SIMULATION, object=name, seed=seed)
         scan = simulate_scan(simulation)
         single = {epochs: measure_error(scan, refine(scan, RefineSettings(epochs=epochs))) for epochs in (30, 60)}
         for number, shares in MODES.items():
-            scan = simulate_scan(simulation, make_modes(shares))
+            scan = simulate_scan(simulation, make_modes(main, shares))
             assert scan.probe is not None
             start = replace(scan, probe=scan.probe[:1])
             known = measure_error(scan, refine(scan, RefineSettings(epochs=60, probe_start=1, probe_modes=number)))

@@ -69,7 +69,7 @@ def test_an_experiment_trains_on_what_it_simulates_and_reconstructs_it() -> None
     assert found["settings"]["refine"]["epochs"] == 2
 
 
-def test_an_experiment_goes_on_with_the_step_that_was_ended() -> None:
+def test_an_experiment_goes_on_with_the_step_that_was_ended(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["experiment", "--output_dir", "out", *BRIEF, *SMALL, "--bootstrap_epochs", "1", "--polish_epochs", "2"]
     assert main(words) in (0, 3)
     wanted = np.load("out/reconstruction/object.npz")["object"]
@@ -78,6 +78,9 @@ def test_an_experiment_goes_on_with_the_step_that_was_ended() -> None:
     record = json.loads(Path("out/run.json").read_text())
     Path("out/run.json").write_text(json.dumps({**record, "status": "running"}))
     trained = Path("out/network/run.json").read_bytes()
+    for changed in ("--steps=3", "--simulation_photons=1e4"):
+        assert main([*words, "--resume", changed]) == 2, "the network of other settings was used"
+        assert changed.split("=")[0] in capsys.readouterr().err
     assert main([*words, "--resume"]) in (0, 3)
     assert np.array_equal(np.load("out/reconstruction/object.npz")["object"], wanted)
     assert Path("out/network/run.json").read_bytes() == trained, "it trained again"

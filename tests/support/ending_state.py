@@ -16,8 +16,10 @@ class Lost(BaseException):
 class Ending(SavedState):
     """A state that is saved after every epoch, of a run that is lost after a number of them."""
 
+    pause = least_pause_s = 0
+
     def __init__(self, folder: Path, last: int | None = None, *, resume: bool = False) -> None:
-        super().__init__(Saving(folder, resume=resume, interval_s=0), {"scan": "small"})
+        super().__init__(Saving(folder, resume=resume), {"scan": "small"})
         self.reached = 0
         self._last = last
 

@@ -6,14 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hard_scans import measure_error
 
 from ptycho_torch.config import RefineSettings, SimulationSettings
-from ptycho_torch.data.canvas import Frame
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.evaluate.objects import complex_error, remove_ramp
-from ptycho_torch.evaluate.scores import find_illuminated_area, sum_illumination
 from ptycho_torch.simulate.scan import simulate_scan
-from ptycho_torch.solve.scan_model import Solution
 from ptycho_torch.solve.solve import choose_method, refine
 
 SETTINGS = RefineSettings(epochs=15, probe_start=1)
@@ -23,15 +20,6 @@ SIMULATION = SimulationSettings(object_px=96, patch_px=32, probe_diameter_px=14,
 @pytest.fixture(scope="module")
 def scan() -> Scan:
     return simulate_scan(SIMULATION)
-
-
-def error_of(scan: Scan, found: Solution) -> float:
-    """Complex error after ramp removal over what the scan's own probe illuminates."""
-    assert scan.truth is not None
-    assert scan.probe is not None
-    truth = Frame(scan.positions_px, scan.patch_px).cut_from(scan.truth)
-    mask = find_illuminated_area(sum_illumination(scan, scan.probe))
-    return complex_error(remove_ramp(found.canvas.pixels, truth, mask), truth, mask)
 
 
 def test_an_unknown_constant_background_is_found() -> None:
@@ -44,7 +32,7 @@ def test_an_unknown_constant_background_is_found() -> None:
     assert correction.free_after < 0.8 * correction.free_before
     assert correction.figures["counts"] == pytest.approx(level, rel=0.03)
     assert correction.figures["share"] == pytest.approx(0.2 / 1.2, rel=0.05)
-    assert error_of(known, found) < 1.15 * error_of(known, refine(known, SETTINGS))
+    assert measure_error(known, found) < 1.15 * measure_error(known, refine(known, SETTINGS))
 
 
 def test_an_unknown_smooth_background_is_found(scan: Scan) -> None:
@@ -67,7 +55,7 @@ def test_a_scan_without_background_keeps_none(scan: Scan) -> None:
     found = refine(scan, replace(SETTINGS, refine_background="constant"))
     (correction,) = found.corrections
     assert not correction.is_kept or correction.figures["share"] < 2e-3
-    assert error_of(scan, found) < 1.1 * error_of(scan, refine(scan, SETTINGS))
+    assert measure_error(scan, found) < 1.1 * measure_error(scan, refine(scan, SETTINGS))
 
 
 def test_a_correction_that_leads_nowhere_costs_no_result(scan: Scan) -> None:
@@ -96,7 +84,7 @@ def test_displaced_patterns_are_found(scan: Scan) -> None:
     assert correction.figures == {"row_px": 5, "column_px": -3}
     assert correction.is_kept
     assert correction.free_after < 0.5 * correction.free_before
-    assert error_of(scan, found) < 1.1 * error_of(scan, refine(scan, SETTINGS))
+    assert measure_error(scan, found) < 1.1 * measure_error(scan, refine(scan, SETTINGS))
 
 
 def test_patterns_in_their_place_are_left_there(scan: Scan) -> None:

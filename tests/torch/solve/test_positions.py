@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hard_scans import add_vacuum, displace
 from numpy_samples import LOPSIDED
 
 from ptycho_torch.cli.main import main
@@ -32,14 +33,7 @@ SETTINGS = RefineSettings(epochs=15, probe_start=1, refine_positions="each")
 def scan() -> Scan:
     """64 patterns, with vacuum around the object so that positions may be wrong by many pixels."""
     made = simulate_scan(SimulationSettings(object_px=96, patch_px=32, probe_diameter_px=14, step_px=7, photons=1e6))
-    assert made.truth is not None
-    wide = Canvas(made.truth.cut_window((-20, -20), (136, 136)), (-20.0, -20.0))
-    return replace(made, truth=wide)
-
-
-def displaced(scan: Scan, shifts_px: np.ndarray) -> Scan:
-    """The scan with positions displaced by shifts without a common part."""
-    return replace(scan, positions_px=scan.positions_px + shifts_px - shifts_px.mean(axis=0))
+    return add_vacuum(made, 20)
 
 
 def distance_px(found: Scan, scan: Scan) -> float:
@@ -76,7 +70,7 @@ def test_lost_patterns_are_found_again(lopsided_scan: Scan) -> None:
 
 
 def test_random_errors_of_the_positions_are_found(scan: Scan) -> None:
-    wrong = displaced(scan, np.random.default_rng(1).normal(0, 1.0, (len(scan), 2)))
+    wrong = displace(scan, np.random.default_rng(1).normal(0, 1.0, (len(scan), 2)))
     found = refine(wrong, SETTINGS)
     assert found.scan is not None
     assert distance_px(found.scan, scan) < 0.1 * distance_px(wrong, scan)
@@ -90,7 +84,7 @@ def test_random_errors_of_the_positions_are_found(scan: Scan) -> None:
 
 def test_scale_rotation_and_shear_are_found(scan: Scan) -> None:
     offsets = scan.positions_px - scan.positions_px.mean(axis=0)
-    wrong = displaced(scan, offsets @ np.array([[0.03, -0.02], [0.02, 0.03]]))
+    wrong = displace(scan, offsets @ np.array([[0.03, -0.02], [0.02, 0.03]]))
     found = refine(wrong, replace(SETTINGS, refine_positions="affine"))
     assert found.scan is not None
     assert distance_px(found.scan, scan) < 0.1 * distance_px(wrong, scan)
@@ -118,7 +112,7 @@ def test_positions_in_a_line_tell_nothing_of_the_direction_across() -> None:
 
 
 def test_positions_stay_within_their_limit_and_right_ones_are_left_alone(scan: Scan) -> None:
-    wrong = displaced(scan, np.random.default_rng(1).normal(0, 1.0, (len(scan), 2)))
+    wrong = displace(scan, np.random.default_rng(1).normal(0, 1.0, (len(scan), 2)))
     found = refine(wrong, replace(SETTINGS, position_limit_px=0.4))
     assert found.scan is not None
     assert np.linalg.norm(found.scan.positions_px - wrong.positions_px, axis=1).max() <= 0.4 + 1e-6
@@ -129,7 +123,7 @@ def test_positions_stay_within_their_limit_and_right_ones_are_left_alone(scan: S
 def test_the_command_reports_before_and_after_and_draws_the_arrows(
     scan: Scan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wrong = displaced(scan, np.random.default_rng(1).normal(0, 1.0, (len(scan), 2)))
+    wrong = displace(scan, np.random.default_rng(1).normal(0, 1.0, (len(scan), 2)))
     write_scan(replace(wrong, truth=None), tmp_path / "scan.npz")
     files = ["--data", str(tmp_path / "scan.npz"), "--output_dir", str(tmp_path / "out"), "--quiet"]
     assert main(["refine", *files, "--refine_positions", "each", "--epochs", "15", "--probe_start", "1"]) == 0
@@ -145,7 +139,7 @@ def test_the_command_reports_before_and_after_and_draws_the_arrows(
 
 def test_a_product_gets_the_refined_positions(scan: Scan, tmp_path: Path) -> None:
     """[DC-3.6]"""
-    wrong = displaced(scan, np.random.default_rng(1).normal(0, 1.0, (len(scan), 2)))
+    wrong = displace(scan, np.random.default_rng(1).normal(0, 1.0, (len(scan), 2)))
     write_workflow_directory(wrong, tmp_path / "scan")
     files = ["--data", str(tmp_path / "scan"), "--output_dir", str(tmp_path / "out"), "--quiet"]
     assert main(["refine", *files, "--refine_positions", "each", "--epochs", "15", "--probe_start", "1"]) == 0

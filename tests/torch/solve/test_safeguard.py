@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ptycho_torch.errors import DivergenceError
+from ptycho_torch.runtime.interrupts import Interrupted
 from ptycho_torch.solve.safeguard import run_safeguarded
 from ptycho_torch.solve.scan_model import Misfit
 from ptycho_torch.solve.solver import Epoch, Solver
@@ -134,6 +135,26 @@ def test_a_run_that_fits_noise_returns_to_the_best_prediction(values: tuple[floa
     assert watch.is_over
     assert len(solver.started_from) == 3
     assert solver.value == 4
+
+
+class Ended(Scripted):
+    """A solver that a signal ends when its third epoch has moved it."""
+
+    def epoch(self, number: int) -> Epoch:
+        epoch = super().epoch(number)
+        if number == 2:
+            raise Interrupted("SIGINT")
+        return epoch
+
+
+@pytest.mark.parametrize(("deviances", "wanted"), [({}, 2), ({4: 1, 2: 2}, 4)])
+def test_a_run_that_is_ended_returns_to_the_best_of_its_whole_epochs(
+    deviances: dict[float, float], wanted: float
+) -> None:
+    solver = Ended(8, [4, 2, 1], deviances)
+    with pytest.raises(Interrupted):
+        run_safeguarded(solver, 3, lambda _: None, patience=3)
+    assert solver.value == wanted
 
 
 def test_without_patience_the_last_state_is_returned() -> None:
