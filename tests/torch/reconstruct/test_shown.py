@@ -26,6 +26,7 @@ def test_a_scan_shows_its_numbers_and_a_picture(small_scan: Scan) -> None:
     figure = small_scan.plot()
     assert isinstance(figure, Figure)
     assert [axis.get_title() for axis in figure.axes[:3]] == ["mean pattern", "positions", "probe"]
+    assert figure.get_suptitle() == small_scan.name
     assert figure._repr_png_().startswith(b"\x89PNG")
 
 
