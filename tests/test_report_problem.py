@@ -81,6 +81,8 @@ def test_a_bundle_tells_no_paths_and_no_names(bundle: dict[str, bytes]) -> None:
 
 def test_a_bundle_contains_no_data_and_small_pictures(bundle: dict[str, bytes], tmp_path: Path) -> None:
     assert not [name for name in bundle if name.endswith((".npz", ".npy", ".h5", ".ckpt"))]
+    # the name of the scan is drawn into it
+    assert "pictures/comparison.png" not in bundle
     for name, content in bundle.items():
         if name.endswith(".png"):
             (tmp_path / "x.png").write_bytes(content)
