@@ -17,7 +17,7 @@ from ptycho_torch.cli.main import main
 from ptycho_torch.runtime.redaction import Redactor
 
 # users, computer, folders and file, each in one place or several
-SECRETS = ("asmith", "alice", "beamtime4711", "lung_of_bob", "node17", "cluster.example", "secret_dir")
+SECRETS = ("asmith", "alice", "beamtime4711", "lung_of_bob", "walk_of_eve", "node17", "cluster.example", "secret_dir")
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +34,13 @@ def make_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, by
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
     settings = pt.SimulationSettings(object_px=64, patch_px=32, probe_diameter_px=8, step_px=8, photons=1e5, seed=3)
-    pt.write_scan(pt.simulate_scan(settings), folder / "lung_of_bob.npz")
+    scan = pt.simulate_scan(settings)
+    pt.write_scan(scan, folder / "lung_of_bob.npz")
+    np.savez(folder / "walk_of_eve (2).npz", xy=scan.positions_px)
     made = folder / "secret_dir"
-    # by a path in words of the options, by a relative one, and with a warning in the log
+    # by a path in words of the options, by relative ones, and with a warning in the log
     words = ["--data", str(folder / "lung_of_bob.npz"), "--output_dir", "secret_dir", "--units", "amplitude"]
+    words += ["--positions", "walk_of_eve (2).npz:xy", "--position_unit", "px"]
     assert main(["refine", *words, "--epochs", "2", "--held_out", "0", "--threads", "1"]) in (0, 3)
     (made / "doctor.json").write_text(json.dumps({"asmith says": f"look at {folder}\\x on node17", "score": 0.5}))
     with (made / "log.txt").open("a") as log:
@@ -78,6 +81,8 @@ def test_a_bundle_tells_no_paths_and_no_names(bundle: dict[str, bytes]) -> None:
 
 def test_a_bundle_contains_no_data_and_small_pictures(bundle: dict[str, bytes], tmp_path: Path) -> None:
     assert not [name for name in bundle if name.endswith((".npz", ".npy", ".h5", ".ckpt"))]
+    # the name of the scan is drawn into it
+    assert "pictures/comparison.png" not in bundle
     for name, content in bundle.items():
         if name.endswith(".png"):
             (tmp_path / "x.png").write_bytes(content)

@@ -22,6 +22,7 @@ from PIL import Image
 from sources import ROOT
 
 from ptycho_torch.cli.main import main as run_command
+from ptycho_torch.evaluate.figures import draw_object
 
 PICTURES = ROOT / "docs" / "pictures" / "symptoms"
 SIMULATE = "simulate --object siemens --object_px 176 --step_px 7 --seed 2 --quiet --output"
@@ -67,20 +68,26 @@ def draw(symptom: Symptom, folder: Path, picture: Path) -> tuple[dict[str, Any],
 
 
 def save_pictures(runs: dict[Path, str], path: Path) -> None:
-    """Save amplitude and phase, as runs wrote them, side by side with titles, in few colours."""
+    """Save amplitude and phase of the objects of runs, where the beam was, side by side with titles, in few colours."""
     figure = plt.figure(figsize=(4.6 * len(runs), 2.9), layout="constrained")
     parts = figure.subfigures(1, len(runs), squeeze=False)[0]
     for part, (run, title) in zip(parts, runs.items(), strict=True):
         part.suptitle(title, fontsize=10)
-        for axis, name in zip(part.subplots(1, 2), ("amp", "phase"), strict=True):
-            axis.imshow(plt.imread(run / f"recon_{name}.png"), cmap="gray")
+        with np.load(run / "object.npz") as stored:
+            image = stored["object"]
+        edge = np.load(run / "probe.npy").shape[-1] // 2
+        mask = np.zeros(image.shape, np.bool_)
+        mask[edge:-edge, edge:-edge] = True
+        drawn = np.split(draw_object(image, mask), 2, axis=1)
+        for axis, pixels, name in zip(part.subplots(1, 2), drawn, ("amplitude", "phase"), strict=True):
+            axis.imshow(pixels)
             axis.set_axis_off()
-            axis.set_title("amplitude" if name == "amp" else "phase", fontsize=9)
-    pixels = io.BytesIO()
-    figure.savefig(pixels, dpi=90)
+            axis.set_title(name, fontsize=9)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=90)
     plt.close(figure)
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.open(pixels).convert("L").quantize(32).save(path, optimize=True)
+    Image.open(buffer).convert("L").quantize(32).save(path, optimize=True)
 
 
 def make_scan(symptom: Symptom, simulated: str, path: Path) -> Path:

@@ -54,8 +54,8 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
         command: the command, if the arguments do not begin with it.
 
     Returns:
-        The exit code: 0; 2 for an error that the user can correct; 3 if a reconstruction failed; 4 and
-        5 for what `doctor` found; 130 if interrupted.
+        The exit code: 0; 1 if `repeat` found a difference; 2 for an error that the user can correct; 3 if a
+        reconstruction failed; 4 and 5 for what `doctor` found; 130 or 143 if a signal interrupted it.
     """
     given = normalise_options(sys.argv[1:] if arguments is None else arguments)
     if command is None:

@@ -42,13 +42,11 @@ class PlacedResult:
         scan: the scan, with positions in the coordinates of the object, refined ones if the result contains them.
         canvas: the object.
         probe: (mode, h, w) its probe, or that of the scan.
-        is_exact: whether the coordinates are those of the scan; otherwise the place was sought.
     """
 
     scan: Scan
     canvas: Canvas
     probe: NDArray[np.complex64]
-    is_exact: bool
 
 
 def place_result(result: ResultFile, scan: Scan) -> PlacedResult:
@@ -69,7 +67,7 @@ def place_result(result: ResultFile, scan: Scan) -> PlacedResult:
     own = _find_own_positions(result, scan)
     if result.origin_px is not None:
         placed = scan if own is None else _move(scan, own)
-        return PlacedResult(placed, canvas, _check_place(placed, canvas, probe), is_exact=True)
+        return PlacedResult(placed, canvas, _check_place(placed, canvas, probe))
     start = own if own is not None else _put_in_middle(scan, canvas)
     shift_px, is_conjugate = _find_shift(replace(scan, positions_px=start, truth=None), canvas, probe)
     _log.info("the object lies %+.2f rows and %+.2f columns from where its file puts it", *shift_px)
@@ -77,7 +75,7 @@ def place_result(result: ResultFile, scan: Scan) -> PlacedResult:
         _log.warning("object and probe are conjugated: their program transforms with the other sign")
         canvas, probe = replace(canvas, pixels=canvas.pixels.conj()), probe.conj()
     placed = replace(scan, positions_px=start + shift_px, truth=None)
-    return PlacedResult(placed, canvas, _check_place(placed, canvas, probe), is_exact=False)
+    return PlacedResult(placed, canvas, _check_place(placed, canvas, probe))
 
 
 def _check_pixels(result: ResultFile, scan: Scan) -> None:

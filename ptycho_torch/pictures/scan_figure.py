@@ -40,8 +40,8 @@ def draw_scan(
         wave.axis("off")
         wave.text(0.5, 0.5, "no probe", ha="center", va="center", transform=wave.transAxes)
     else:
-        title = "probe" if len(probe) == 1 else f"probe, mode 1 of {len(probe)}"
-        draw_image(wave, np.abs(probe[0]), "amplitude", title=title)
+        name = "probe" if len(probe) == 1 else f"probe, mode 1 of {len(probe)}"
+        draw_image(wave, np.abs(probe[0]), "amplitude", title=name)
         draw_scale_bar(wave, probe[0].shape, pixel_m)
     figure.suptitle(title, fontsize=11)
     return figure

@@ -21,7 +21,7 @@ _COMMON = {
 }  # fmt: skip
 _WORD = re.compile(r"""(?:[^\s'"<>,;()\[\]{}]|<name>)+""")
 _COMPUTER = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?")
-_FILE_NAME = re.compile(r"[\w .+@=-]+\.[A-Za-z]\w{0,5}")
+_FILE_NAME = re.compile(r".+\.[A-Za-z]\w{0,5}")
 
 
 class Redactor:
@@ -73,10 +73,11 @@ def _list_own_names() -> Iterable[str]:
 
 
 def _find_paths(values: object) -> Iterable[str]:
-    """Texts that are paths or names of files."""
+    """Texts that are paths or names of files, also before the name of an array, as in FILE:NAME."""
     if isinstance(values, str):
-        if "/" in values or "\\" in values or _FILE_NAME.fullmatch(values):
-            yield values
+        for text in (values, values.rpartition(":")[0]):
+            if "/" in text or "\\" in text or _FILE_NAME.fullmatch(text):
+                yield text
     elif isinstance(values, Mapping):
         for value in values.values():
             yield from _find_paths(value)

@@ -48,7 +48,7 @@ class ShownResult(Protocol):
 
     @property
     def shown_objects(self) -> Sequence[ShownObject]:
-        """The objects to compare, that of the solution first."""
+        """The objects to compare, among them that of the solution."""
 
 
 class Shown:

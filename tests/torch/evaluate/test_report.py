@@ -102,8 +102,13 @@ def test_two_halves_give_the_resolution_in_nanometres(stored: StoredObject, fold
     assert 0.1 < resolution["frc_half_bit_nyquist"] < 0.9
     assert resolution["resolution_half_period_nm"] == pytest.approx(20 / resolution["frc_half_bit_nyquist"])
     halves = [place / f"half_{number}.npz" for number in (1, 2)]
-    again = evaluate(halves[0], "--half", str(halves[1]), "--overwrite")["resolution"]
-    assert again["frc_half_bit_nyquist"] == pytest.approx(resolution["frc_half_bit_nyquist"])
+    found = evaluate(halves[0], "--half", str(halves[1]), "--overwrite")
+    assert found["resolution"]["frc_half_bit_nyquist"] == pytest.approx(resolution["frc_half_bit_nyquist"])
+    # noise that is not that of photons
+    fit = found["fit"]
+    assert fit["photon_error"] == pytest.approx((fit["R"] / fit["R_floor"]) ** 2)
+    assert fit["photon_error"] > 2
+    assert fit["not_photon_noise"] == pytest.approx(1 - 1 / fit["photon_error"])
 
 
 def test_a_true_object_from_another_file_is_shifted_onto_the_result(stored: StoredObject, folder: Path) -> None:
@@ -111,6 +116,23 @@ def test_a_true_object_from_another_file_is_shifted_onto_the_result(stored: Stor
     np.save(folder / "truth.npy", np.fft.ifft2(spectrum).astype(np.complex64) * np.exp(0.7j))
     found = evaluate(WRITERS["ptycho_torch"](stored, folder), "--truth", "truth.npy")
     assert found["true_object"]["complex_error"] < 0.03
+
+
+def test_a_true_object_that_covers_little_of_the_result_is_refused(
+    stored: StoredObject, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(folder / "truth.npy", stored.pixels[:16, :16])
+    words = ["--result", str(WRITERS["ptycho_torch"](stored, folder)), "--data", "scan.npz", "--truth", "truth.npy"]
+    assert main(["evaluate", *words, "--output_dir", "judged", "--quiet"]) == 2
+    assert "covers less than half" in capsys.readouterr().err
+    assert not Path("judged").exists()
+
+
+def test_a_result_that_explains_nothing_has_failed(stored: StoredObject, folder: Path) -> None:
+    empty = replace(stored, pixels=np.ones_like(stored.pixels))
+    words = ["--result", str(WRITERS["ptycho_torch"](empty, folder)), "--data", "scan.npz", "--quiet"]
+    assert main(["evaluate", *words, "--output_dir", "judged"]) == 3
+    assert json.loads(Path("judged/report.json").read_text())["verdict"] == "failed"
 
 
 def test_the_page_needs_no_other_file_and_says_what_the_values_are(stored: StoredObject, folder: Path) -> None:

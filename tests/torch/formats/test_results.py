@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from foreign_results import WRITERS, StoredObject, write_own, write_product, write_ptyr, write_ptyrad, write_shelves_7
 from scipy.io import savemat
+from scipy.ndimage import fourier_shift
 
 from ptycho_torch.cli.main import main
 from ptycho_torch.data.scan import Scan
@@ -204,3 +205,18 @@ def test_an_object_is_found_where_it_predicts_the_patterns(
     placed = place_result(file, small_scan)
     np.testing.assert_allclose(placed.scan.positions_px, np.add(stored.positions_px, (5, 2)), atol=0.13)
     np.testing.assert_allclose(placed.canvas.pixels, pixels)
+
+
+def test_an_object_is_found_to_a_fraction_of_a_pixel(small_scan: Scan, stored: StoredObject) -> None:
+    from ptycho_torch.evaluate.placement import place_result  # noqa: PLC0415 - needs torch
+
+    pixels = np.fft.ifft2(fourier_shift(np.fft.fft2(np.pad(stored.pixels, 4, mode="reflect")), (0.25, -0.5)))
+    placed = place_result(ResultFile(program="x", pixels=pixels.astype(np.complex64)), small_scan)
+    np.testing.assert_allclose(placed.scan.positions_px, np.add(stored.positions_px, (4.25, 3.5)), atol=0.13)
+
+
+def test_positions_of_another_order_are_not_those_of_the_scan(small_scan: Scan, stored: StoredObject) -> None:
+    from ptycho_torch.evaluate.placement import place_result  # noqa: PLC0415 - needs torch
+
+    file = ResultFile(program="x", pixels=stored.pixels, positions_px=stored.positions_px[::-1].copy())
+    np.testing.assert_allclose(place_result(file, small_scan).scan.positions_px, stored.positions_px, atol=0.13)
