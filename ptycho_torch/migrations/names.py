@@ -19,7 +19,9 @@ _PACKAGE = "ptycho_torch"
 # fmt: off
 MOVED: dict[str, dict[str, str]] = {
     "config.schema": {
-        "config": "DataSettings InferenceSettings ModelSettings RefineSettings SimulationSettings TrainingSettings",
+        "config": "DataSettings InferenceSettings ModelSettings PretrainingSettings RefineSettings "
+        "SimulationSettings TrackingSettings TrainerSettings TrainingSettings",
+        "config.sweep": "SweepSettings",
     },
     "data.datamodule": {"training.datamodule": "ScanDataModule"},
     "data.dataset": {"training.dataset": "Batch GroupDataset"},

@@ -178,7 +178,9 @@ class TestSaveTorchBundle:
         assert tree(path) == (Path(__file__).parent / "archive_tree.txt").read_text(encoding="utf-8")
         with zipfile.ZipFile(path) as archive:
             assert {member.compress_type for member in archive.infolist()} == {zipfile.ZIP_STORED}
-        assert json.loads(unpacked(path)["record.json"]) == RECORD
+        written = json.loads(unpacked(path)["record.json"])
+        assert written.pop("written_by")
+        assert written == RECORD | {"version": 2}
         again = save_torch_bundle(checkpoint, tmp_path / "named.zip", dict(reversed(PARAMS.items())))
         assert again == tmp_path / "named.zip"
         assert again.read_bytes() == path.read_bytes()
