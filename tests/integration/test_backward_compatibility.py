@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import logging
 import re
 import shutil
 import sys
 import warnings
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
-from releases import BUNDLES, COMPOSED, FIRST, FOLDER, Release, list_releases
+from older_files import CHECKPOINT, call, check_prediction, count_warnings
+from releases import BUNDLES, COMPOSED, FIRST, Release, list_releases
 
 import ptycho_torch as pt
 from ptycho_torch.cli.config_file import read_config
@@ -24,14 +22,13 @@ from ptycho_torch.contracts.legacy.parameters import LegacyModel, cfg
 from ptycho_torch.contracts.legacy.translation import to_model_config, to_training_config
 from ptycho_torch.contracts.legacy.workflows import load_torch_bundle
 from ptycho_torch.contracts.ptychodus.configs import DataConfig, ModelConfig, TrainingConfig
-from ptycho_torch.errors import BundleError, CheckpointError, ConfigError, OutputError, ScanFileError
-from ptycho_torch.formats.npz import load_arrays
+from ptycho_torch.errors import ConfigError, OutputError
 from ptycho_torch.migrations import chain
 from ptycho_torch.migrations.losses import read_losses
 from ptycho_torch.migrations.names import MOVED
 from ptycho_torch.models.archive import open_bundle
 from ptycho_torch.models.bundle import build_bundled
-from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
+from ptycho_torch.models.checkpoint import load_network
 from ptycho_torch.run.compose import check_values
 from ptycho_torch.runtime.run_record import read_record
 
@@ -39,35 +36,12 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 RELEASES = list_releases()
 NAMES = [release.name for release in RELEASES]
-CHECKPOINT = Path("trained/checkpoints/last.ckpt")
 
 
 @pytest.fixture(autouse=True)
 def warn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that other tests have opened are warned about again."""
     monkeypatch.setattr(chain, "_told", set())
-
-
-def call(folder: Path, *words: str) -> int:
-    """Run a command in a folder, as a process of its own would."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        return main([*words, "--quiet"])
-
-
-def predict(trained: TrainedNetwork, folder: Path) -> None:
-    """Check that a network predicts the patches of a release's own inference."""
-    scan = pt.read_scans(folder / "scan.npz")[0]
-    found = pt.reconstruct_scan(trained, scan, inference=pt.InferenceSettings(polish=False), device="cpu")
-    expected = load_arrays(folder / "inferred" / "prediction.npz")
-    np.testing.assert_array_equal(found.sample_patterns, expected["patterns"])
-    np.testing.assert_allclose(found.sample, expected["patches"], atol=1e-4)
-
-
-def mentions(caplog: pytest.LogCaptureFixture, *words: str) -> int:
-    """How many warnings contain all words."""
-    texts = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    return sum(all(word in text for word in words) for text in texts)
 
 
 # what a script of the first form looked like
@@ -112,32 +86,15 @@ def test_legacy_tier3_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert len(told) == 6
 
 
-@pytest.mark.parametrize("older", MOVED)
-def test_every_older_name_leads_to_the_one_that_it_has_now(older: str) -> None:
-    module = importlib.import_module(f"ptycho_torch.{older}")
-    for home, names in MOVED[older].items():
-        for word in names.split():
-            name, _, new = word.partition("=")
-            now = getattr(importlib.import_module(f"ptycho_torch.{home}"), new or name)
-            with warnings.catch_warnings(action="ignore", category=FutureWarning):
-                assert getattr(module, name) is now
-    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        _ = module.nothing
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_load_old_checkpoint_format(name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_load_old_checkpoint_format(caplog: pytest.LogCaptureFixture) -> None:
     """A checkpoint of any release predicts what it predicted then; an older one is warned about once."""
-    folder = Release(name).folder
-    predict(load_network(folder / CHECKPOINT), folder)
-    load_network(folder / CHECKPOINT)
-    version = torch.load(folder / CHECKPOINT, weights_only=True)["ptycho_torch"]["version"]
-    assert mentions(caplog, "last.ckpt", "version 1", "version 2") == (version == 1)
-
-
-def test_an_old_checkpoint_means_what_was_done_then() -> None:
-    """Solvers fitted all pixels before some could be held out."""
-    assert load_network(Release(FIRST).folder / CHECKPOINT).experiment.refine.held_out == 0
+    for name in NAMES:
+        caplog.clear()
+        folder = Release(name).folder
+        check_prediction(load_network(folder / CHECKPOINT), folder)
+        load_network(folder / CHECKPOINT)
+        version = torch.load(folder / CHECKPOINT, weights_only=True)["ptycho_torch"]["version"]
+        assert count_warnings(caplog, "last.ckpt", "version 1", "version 2") == (version == 1)
 
 
 def test_config_format_migration(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -147,7 +104,7 @@ def test_config_format_migration(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     text = "version: 1\nwritten_by: 9.9.9\ncolours: {red: 1}\ntraining: {epochs: 4, hue: blue}\n"
     (tmp_path / "later.yaml").write_text(text, encoding="utf-8")
     assert read_config(tmp_path / "later.yaml") == {"training": {"epochs": 4}}
-    assert mentions(caplog, "later.yaml", "'colours'", "'training.hue'") == 1
+    assert count_warnings(caplog, "later.yaml", "'colours'", "'training.hue'") == 1
     (tmp_path / "typed.yaml").write_text("training: {epoch: 4}\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="training has no setting 'epoch'"):
         read_config(tmp_path / "typed.yaml")
@@ -159,45 +116,46 @@ def test_old_taskspec_compatibility(caplog: pytest.LogCaptureFixture) -> None:
     assert values["model"]["_target_"] == "ptycho_torch.config.schema.ModelSettings"
     configuration = check_values(values)
     assert configuration.sections["model"].to_dict()["width"] == 8
-    assert mentions(caplog, "config.schema.ModelSettings is now ptycho_torch.config.ModelSettings") == 1
+    assert count_warnings(caplog, "config.schema.ModelSettings is now ptycho_torch.config.ModelSettings") == 1
     values["model"]["_target_"] = "ptycho_torch.config.schema.os"
     with pytest.raises(ConfigError, match="can build only"):
         check_values(values)
 
 
-@pytest.mark.parametrize("name", [FIRST, "0.1.0"])
-def test_legacy_optimizer_state_loading(name: str, tmp_path: Path) -> None:
+def test_legacy_optimizer_state_loading(tmp_path: Path) -> None:
     """AdamW goes on with the moments in an older checkpoint, as a real training that is resumed."""
-    folder = Release(name).copy(tmp_path)
-    before = torch.load(folder / CHECKPOINT, weights_only=True)
-    words = list(Release(name).description["commands"]["train"])
-    words[words.index("--steps") + 1] = "6"
-    assert call(folder, *words, "--resume") == 0
-    after = torch.load(folder / CHECKPOINT, weights_only=True)
-    steps = [int(content["optimizer_states"][0]["state"][0]["step"]) for content in (before, after)]
-    assert steps == [before["global_step"], after["global_step"]] == [4, 6]
-    # the mean of the squared gradients falls by at most the factor that AdamW multiplies it by
-    older, newer = (content["optimizer_states"][0]["state"][0]["exp_avg_sq"] for content in (before, after))
-    assert (newer >= 0.999**2 * older * (1 - 1e-5)).all()
-    assert not torch.equal(newer, older)
-    assert after["ptycho_torch"]["version"] == 2
+    for name in (FIRST, "0.1.0"):
+        folder = Release(name).copy(tmp_path / name)
+        before = torch.load(folder / CHECKPOINT, weights_only=True)
+        words = list(Release(name).description["commands"]["train"])
+        words[words.index("--steps") + 1] = "6"
+        assert call(folder, *words, "--resume") == 0
+        after = torch.load(folder / CHECKPOINT, weights_only=True)
+        steps = [int(content["optimizer_states"][0]["state"][0]["step"]) for content in (before, after)]
+        assert steps == [before["global_step"], after["global_step"]] == [4, 6]
+        # the mean of the squared gradients falls by at most the factor that AdamW multiplies it by
+        older, newer = (content["optimizer_states"][0]["state"][0]["exp_avg_sq"] for content in (before, after))
+        assert (newer >= 0.999**2 * older * (1 - 1e-5)).all()
+        assert not torch.equal(newer, older)
+        assert after["ptycho_torch"]["version"] == 2
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_old_metrics_format_compatibility(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_old_metrics_format_compatibility(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Losses and figures of merit of all releases are read; other tables are refused in one line."""
-    folder = Release(name).folder
-    losses = read_losses(folder / "trained" / "logs" / "metrics.csv")
-    assert losses["step"][0] == 0
-    assert len(losses["train_loss_step"]) == 4
-    assert all(value > 0 for value in losses["train_loss_step"] + losses["val_loss"])
-    stored = json.loads((folder / "refined" / "metrics.json").read_text(encoding="utf-8"))
-    found = pt.read_result(folder / "refined")
-    assert found.errors == tuple(stored["R_by_epoch"])
-    assert mentions(caplog, "metrics.json", "version 1") == ("version" not in stored)
-    (tmp_path / "other.csv").write_text("epoch,loss\n0,1\n", encoding="utf-8")
-    with pytest.raises(OutputError, match=r"other\.csv: is no table of losses of this version"):
-        read_losses(tmp_path / "other.csv")
+    for name in NAMES:
+        caplog.clear()
+        folder = Release(name).folder
+        losses = read_losses(folder / "trained" / "logs" / "metrics.csv")
+        assert losses["step"][0] == 0
+        assert len(losses["train_loss_step"]) == 4
+        assert all(value > 0 for value in losses["train_loss_step"] + losses["val_loss"])
+        stored = json.loads((folder / "refined" / "metrics.json").read_text(encoding="utf-8"))
+        found = pt.read_result(folder / "refined")
+        assert found.errors == tuple(stored["R_by_epoch"])
+        assert count_warnings(caplog, "metrics.json", "version 1") == ("version" not in stored)
+        (tmp_path / "other.csv").write_text("epoch,loss\n0,1\n", encoding="utf-8")
+        with pytest.raises(OutputError, match=r"other\.csv: is no table of losses of this version"):
+            read_losses(tmp_path / "other.csv")
 
 
 def test_legacy_model_architecture_compatibility() -> None:
@@ -210,18 +168,19 @@ def test_legacy_model_architecture_compatibility() -> None:
     assert names == {name for name in weights if name.startswith("generator.")}
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if (FOLDER / name / "trained" / "wts.h5.zip").is_file()])
 @pytest.mark.usefixtures("params_cfg_snapshot")
-def test_old_export_format_loading(name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_old_export_format_loading(caplog: pytest.LogCaptureFixture) -> None:
     """A bundle of any release predicts what its checkpoint predicted, and gives its flat parameters."""
-    folder = Release(name).folder
-    bundle = open_bundle(folder / "trained")
-    predict(build_bundled(bundle, folder / "trained"), folder)
-    assert bundle.params["N"] == 16
-    trained, params = load_torch_bundle(folder / "trained")
-    assert trained.patch_px == 16
-    assert params["nepochs"] == cfg["nepochs"]
-    assert mentions(caplog, "wts.h5.zip", "bundle of version 1") == (name in (BUNDLES, COMPOSED))
+    for name in (BUNDLES, COMPOSED, "0.1.0"):
+        caplog.clear()
+        folder = Release(name).folder
+        bundle = open_bundle(folder / "trained")
+        check_prediction(build_bundled(bundle, folder / "trained"), folder)
+        assert bundle.params["N"] == 16
+        trained, params = load_torch_bundle(folder / "trained")
+        assert trained.patch_px == 16
+        assert params["nepochs"] == cfg["nepochs"]
+        assert count_warnings(caplog, "wts.h5.zip", "bundle of version 1") == (name in (BUNDLES, COMPOSED))
 
 
 def test_backward_compatible_api_aliases(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
@@ -233,7 +192,7 @@ def test_backward_compatible_api_aliases(capsys: pytest.CaptureFixture[str], cap
     overrides = {"train_data_file": "scan.npz", "n_images": 49}
     found = to_training_config(to_model_config(*client[:2]), *client, overrides)
     assert found.n_groups == 49
-    assert mentions(caplog, "n_images is deprecated; pass n_groups") == 1
+    assert count_warnings(caplog, "n_images is deprecated; pass n_groups") == 1
 
 
 def test_full_legacy_pipeline_e2e(tmp_path: Path) -> None:
@@ -260,67 +219,7 @@ def test_old_environment_snapshot_compatibility(tmp_path: Path, caplog: pytest.L
     record = read_record(folder / "refined")
     assert record["versions"]["ptycho-torch"] == "0.1.0"
     assert (record["environment"], record["git"], record["version"]) == ({}, None, 2)
-    assert mentions(caplog, "run.json", "version 1") == 1
+    assert count_warnings(caplog, "run.json", "version 1") == 1
     assert call(folder, "repeat", "refined") in (0, 1)
     repeated = json.loads((folder / "refined-repeated" / "run.json").read_text(encoding="utf-8"))
     assert repeated["settings"]["refine"]["epochs"] == record["settings"]["refine"]["epochs"] == 3
-
-
-def test_a_state_of_a_release_is_resumed(tmp_path: Path) -> None:
-    """The state that an interrupted run left behind goes on to its end."""
-    folder = Release("0.1.0").copy(tmp_path)
-    assert call(folder, *Release("0.1.0").description["interrupted"], "--resume") in (0, 3)
-    assert not (folder / "interrupted" / "state.ckpt").exists()
-    assert json.loads((folder / "interrupted" / "run.json").read_text(encoding="utf-8"))["status"] == "finished"
-
-
-def test_files_of_a_newer_version_are_refused_by_the_version_that_wrote_them(tmp_path: Path) -> None:
-    folder = Release("0.1.0").copy(tmp_path)
-    later = {"version": 99, "written_by": "4.5.6"}
-    content = torch.load(folder / CHECKPOINT, weights_only=True)
-    content["ptycho_torch"] |= later
-    torch.save(content, folder / CHECKPOINT)
-    (folder / "later.yaml").write_text(yaml.safe_dump(later), encoding="utf-8")
-    for name in ("refined/metrics.json", "refined/run.json"):
-        values = json.loads((folder / name).read_text(encoding="utf-8")) | later
-        (folder / name).write_text(json.dumps(values), encoding="utf-8")
-    for error, read in (
-        (CheckpointError, lambda: load_network(folder / CHECKPOINT)),
-        (ConfigError, lambda: read_config(folder / "later.yaml")),
-        (ScanFileError, lambda: pt.read_result(folder / "refined")),
-        (OutputError, lambda: read_record(folder / "refined")),
-    ):
-        with pytest.raises(
-            error, match=r"of version 99, written by ptycho-torch 4\.5\.6; .* reads versions up to"
-        ) as told:
-            read()
-        assert "\n" not in str(told.value)
-
-
-def test_an_unknown_setting_of_a_checkpoint_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    folder = Release("0.1.0").copy(tmp_path)
-    content = torch.load(folder / CHECKPOINT, weights_only=True)
-    content["ptycho_torch"]["experiment"]["training"]["hue"] = "blue"
-    content["ptycho_torch"]["experiment"]["colours"] = {"red": 1}
-    torch.save(content, folder / CHECKPOINT)
-    predict(load_network(folder / CHECKPOINT), folder)
-    assert mentions(caplog, "last.ckpt", "'training.hue'", "'colours'") == 1
-
-
-def test_files_of_ptychopinn_are_read_where_they_can_be(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Its NPZ files of all ages are scans; weights without settings are refused in one line."""
-    arrays = load_arrays(Release("0.1.0").folder / "scan.npz")
-    older = {"diffraction": np.moveaxis(arrays["diff3d"], 0, -1)} | {
-        name: arrays[name] for name in ("xcoords", "ycoords", "probeGuess", "objectGuess")
-    }
-    np.savez(tmp_path / "older.npz", allow_pickle=False, **older)
-    scan, known = pt.read_scans(tmp_path / "older.npz")[0], pt.read_scans(Release("0.1.0").folder / "scan.npz")[0]
-    np.testing.assert_array_equal(np.asarray(scan.counts), np.asarray(known.counts))
-    np.testing.assert_array_equal(scan.positions_px, known.positions_px)
-    torch.save({"model.autoencoder.encoder.blocks.0.conv1.weight": torch.ones(4, 1, 3, 3)}, tmp_path / "weights.pt")
-    with pytest.raises(CheckpointError, match=r"weights\.pt: is not a checkpoint of ptycho_torch") as told:
-        load_network(tmp_path / "weights.pt")
-    assert "\n" not in str(told.value)
-    (tmp_path / "wts.h5.zip").write_bytes(b"PK\x05\x06" + bytes(18))
-    with pytest.raises(BundleError, match=r"lacks manifest\.dill"):
-        open_bundle(tmp_path)
