@@ -11,15 +11,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from older_files import CHECKPOINT, call, check_prediction, count_warnings
+from older_files import CHECKPOINT, call, check_prediction, count_warnings, forget_warnings
+from ptycho_torch.migrations.names import MOVED
 from releases import FIRST, Release, list_releases
 
 import ptycho_torch as pt
 from ptycho_torch.cli.config_file import read_config
 from ptycho_torch.errors import BundleError, CheckpointError, ConfigError, OutputError, ScanFileError
 from ptycho_torch.formats.npz import load_arrays
-from ptycho_torch.migrations import chain
-from ptycho_torch.migrations.names import MOVED
 from ptycho_torch.models.archive import open_bundle
 from ptycho_torch.models.checkpoint import load_network
 from ptycho_torch.runtime.run_record import read_record
@@ -29,9 +28,9 @@ NAMES = [release.name for release in RELEASES]
 
 
 @pytest.fixture(autouse=True)
-def warn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def warn_again() -> None:
     """Files that other tests have opened are warned about again."""
-    monkeypatch.setattr(chain, "_told", set())
+    forget_warnings()
 
 
 @pytest.mark.parametrize("older", MOVED)

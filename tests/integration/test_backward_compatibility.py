@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from older_files import CHECKPOINT, call, check_prediction, count_warnings
+from older_files import CHECKPOINT, call, check_prediction, count_warnings, forget_warnings
 from releases import BUNDLES, COMPOSED, FIRST, Release, list_releases
 
 import ptycho_torch as pt
@@ -23,9 +24,6 @@ from ptycho_torch.contracts.legacy.translation import to_model_config, to_traini
 from ptycho_torch.contracts.legacy.workflows import load_torch_bundle
 from ptycho_torch.contracts.ptychodus.configs import DataConfig, ModelConfig, TrainingConfig
 from ptycho_torch.errors import ConfigError, OutputError
-from ptycho_torch.migrations import chain
-from ptycho_torch.migrations.losses import read_losses
-from ptycho_torch.migrations.names import MOVED
 from ptycho_torch.models.archive import open_bundle
 from ptycho_torch.models.bundle import build_bundled
 from ptycho_torch.models.checkpoint import load_network
@@ -36,12 +34,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 RELEASES = list_releases()
 NAMES = [release.name for release in RELEASES]
-
-
-@pytest.fixture(autouse=True)
-def warn_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files that other tests have opened are warned about again."""
-    monkeypatch.setattr(chain, "_told", set())
 
 
 # what a script of the first form looked like
@@ -66,8 +58,9 @@ print(trained.patch_px, scan.counts.shape, sorted(np.load("written.npz")))
 
 def test_legacy_tier3_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The import paths of the first form work, each with one warning that names the new one."""
+    forget_warnings()
     monkeypatch.chdir(Release(FIRST).copy(tmp_path))
-    for older in MOVED:
+    for older in importlib.import_module("ptycho_torch.migrations.names").MOVED:
         monkeypatch.delitem(sys.modules, f"ptycho_torch.{older}", raising=False)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -88,6 +81,7 @@ def test_legacy_tier3_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
 
 def test_load_old_checkpoint_format(caplog: pytest.LogCaptureFixture) -> None:
     """A checkpoint of any release predicts what it predicted then; an older one is warned about once."""
+    forget_warnings()
     for name in NAMES:
         caplog.clear()
         folder = Release(name).folder
@@ -99,6 +93,7 @@ def test_load_old_checkpoint_format(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_config_format_migration(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Settings files without a version are read; what only another version knows is left out with a warning."""
+    forget_warnings()
     older = read_config(Release(COMPOSED).folder / "settings.yaml")
     assert (older["training"]["epochs"], older["model"]["width"], older["data"]["units"]) == (3, 8, "counts")
     text = "version: 1\nwritten_by: 9.9.9\ncolours: {red: 1}\ntraining: {epochs: 4, hue: blue}\n"
@@ -112,6 +107,7 @@ def test_config_format_migration(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 
 def test_old_taskspec_compatibility(caplog: pytest.LogCaptureFixture) -> None:
     """A description of a whole run is read: a composed configuration that names classes as they were called then."""
+    forget_warnings()
     values = yaml.safe_load((Release(COMPOSED).folder / "configuration.yaml").read_text(encoding="utf-8"))
     assert values["model"]["_target_"] == "ptycho_torch.config.schema.ModelSettings"
     configuration = check_values(values)
@@ -124,6 +120,7 @@ def test_old_taskspec_compatibility(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_legacy_optimizer_state_loading(tmp_path: Path) -> None:
     """AdamW goes on with the moments in an older checkpoint, as a real training that is resumed."""
+    forget_warnings()
     for name in (FIRST, "0.1.0"):
         folder = Release(name).copy(tmp_path / name)
         before = torch.load(folder / CHECKPOINT, weights_only=True)
@@ -142,6 +139,8 @@ def test_legacy_optimizer_state_loading(tmp_path: Path) -> None:
 
 def test_old_metrics_format_compatibility(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Losses and figures of merit of all releases are read; other tables are refused in one line."""
+    forget_warnings()
+    read_losses = importlib.import_module("ptycho_torch.migrations.losses").read_losses
     for name in NAMES:
         caplog.clear()
         folder = Release(name).folder
@@ -160,6 +159,7 @@ def test_old_metrics_format_compatibility(tmp_path: Path, caplog: pytest.LogCapt
 
 def test_legacy_model_architecture_compatibility() -> None:
     """Networks and activations are told by the names that clients and legacy code have for them."""
+    forget_warnings()
     model = to_model_config(DataConfig(), ModelConfig(mode="Unsupervised", amp_activation="SiLU"))
     assert (model.model_type, model.amp_activation) == ("pinn", "swish")
     assert LegacyModel(model_type="supervised").model_type == "supervised"
@@ -171,6 +171,7 @@ def test_legacy_model_architecture_compatibility() -> None:
 @pytest.mark.usefixtures("params_cfg_snapshot")
 def test_old_export_format_loading(caplog: pytest.LogCaptureFixture) -> None:
     """A bundle of any release predicts what its checkpoint predicted, and gives its flat parameters."""
+    forget_warnings()
     for name in (BUNDLES, COMPOSED, "0.1.0"):
         caplog.clear()
         folder = Release(name).folder
@@ -185,6 +186,7 @@ def test_old_export_format_loading(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_backward_compatible_api_aliases(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
     """Options and parameters are understood by the names that plans and other programs have for them."""
+    forget_warnings()
     words = ["train", "--ptycho_dir", "scan.npz", "--probe_dir", "probes", "--max_epochs", "7", "--print_config"]
     assert main(words) == 0
     assert yaml.safe_load(capsys.readouterr().out)["training"]["epochs"] == 7
@@ -197,6 +199,7 @@ def test_backward_compatible_api_aliases(capsys: pytest.CaptureFixture[str], cap
 
 def test_full_legacy_pipeline_e2e(tmp_path: Path) -> None:
     """The commands that made the files of the first release run now, on its scan, and explain its patterns better."""
+    forget_warnings()
     folder = Release(FIRST).copy(tmp_path)
     for name in ("trained", "inferred", "refined"):
         shutil.rmtree(folder / name)
@@ -215,6 +218,7 @@ def test_full_legacy_pipeline_e2e(tmp_path: Path) -> None:
 
 def test_old_environment_snapshot_compatibility(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A record of the first form lacks options and environment, and is repeated all the same."""
+    forget_warnings()
     folder = Release(FIRST).copy(tmp_path)
     record = read_record(folder / "refined")
     assert record["versions"]["ptycho-torch"] == "0.1.0"

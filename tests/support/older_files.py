@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from pathlib import Path
 
@@ -36,3 +37,8 @@ def count_warnings(caplog: pytest.LogCaptureFixture, *words: str) -> int:
     """How many warnings contain all words."""
     texts = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     return sum(all(word in text for word in words) for text in texts)
+
+
+def forget_warnings() -> None:
+    """Let files be warned about again that other tests have opened."""
+    importlib.import_module("ptycho_torch.migrations.chain")._told.clear()
