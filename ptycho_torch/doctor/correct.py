@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import torch
@@ -11,7 +12,7 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.doctor.change import Change, list_changes
 from ptycho_torch.doctor.diagnosis import Finding
 from ptycho_torch.doctor.search import Option, Search, find_vertex, is_better, list_rotations, list_scales
-from ptycho_torch.doctor.trial import LONG, SETTINGS, Trial, try_scan
+from ptycho_torch.doctor.trial import SETTINGS, Trial, try_scan
 from ptycho_torch.errors import DataError, DivergenceError
 from ptycho_torch.runtime.ranks import ALONE
 from ptycho_torch.solve.background import refine_background
@@ -22,10 +23,11 @@ _GOOD, _GOOD_AFFINE, _GOOD_EACH = 0.06, 0.01, 0.2
 _WORTH = 0.9
 _WORTH_EACH, _LEAST_MOVED_PX = 0.75, 0.5
 _WORTH_BACKGROUND, _LEAST_SHARE = 0.8, 0.12
-_ANGLES = (-6.0, -3.0, 3.0, 6.0)
-_FACTORS = (0.94, 0.97, 1.03, 1.06)
-_EDGE, _MOST_ROUNDS = 0.8, 3
+_ANGLE_DEG, _STRETCH = 3.0, 0.03
+_MOST_EXTENSIONS, _MOST_ROUNDS = 3, 2
 _BATCHES = 4
+
+Make = Callable[[Iterable[float]], list[tuple[str, Change]]]
 
 
 def find_corrections(search: Search, settings: DataSettings) -> tuple[DataSettings, list[Finding]]:
@@ -40,7 +42,7 @@ def find_corrections(search: Search, settings: DataSettings) -> tuple[DataSettin
     """
     if not _GOOD_AFFINE < search.trial.unexplained < 1:
         return settings, []
-    settled = try_scan(search.part, epochs=LONG)
+    settled = search.settle()
     # corrections start from the probe that the solver makes of the given one, so that only what they correct differs
     search.part = replace(search.part, probe=settled.probe)
     search.trial = search.record("with the refined probe", try_scan(search.part))
@@ -60,13 +62,12 @@ def _find_affine(search: Search, settings: DataSettings) -> tuple[DataSettings, 
     before, total = search.trial, DataSettings()
     for _ in range(_MOST_ROUNDS):
         found = [
-            _improve(search, "position_rotation_deg", list_rotations(_ANGLES)),
-            _improve(search, "position_scale", list_scales(_FACTORS)),
+            _improve(search, "position_rotation_deg", list_rotations, _ANGLE_DEG),
+            _improve(search, "position_scale", list_scales, _STRETCH),
         ]
         for option in filter(None, found):
             total = option.change.follow(total)
-        # beyond the range of what was tried, there may be more
-        if not any(_is_at_edge(option.change.settings) for option in filter(None, found)):
+        if not any(found):
             break
     words = []
     if total.position_rotation_deg:
@@ -85,29 +86,32 @@ def _find_affine(search: Search, settings: DataSettings) -> tuple[DataSettings, 
     )
 
 
-def _improve(search: Search, name: str, changes: list[tuple[str, Change]]) -> Option | None:
-    """Accept the best change of one setting, if it is worth it."""
-    best = _interpolate(search, name, search.compare(changes))
-    if best is not None:
-        search.accept(best)
+def _improve(search: Search, name: str, make: Make, step: float) -> Option | None:
+    """Accept the best change of one setting, if it is worth it; on both sides, and farther where it becomes better."""
+    neutral = float(getattr(DataSettings(), name))
+    options = search.compare(make([neutral - step, neutral + step]))
+    for _ in range(_MOST_EXTENSIONS):
+        best = min(options, key=_left)
+        away = _get(best, name) - neutral
+        is_outermost = all(abs(_get(each, name) - neutral) <= abs(away) for each in options)
+        if _left(best) >= search.trial.unexplained or not is_outermost:
+            break
+        options += search.compare(make([neutral + 2 * away]))
+    places = [_get(option, name) for option in options] + [neutral]
+    vertex = find_vertex(places, [_left(option) for option in options] + [search.trial.unexplained])
+    best = min([*options, *search.compare(make([vertex]))], key=_left)
+    if not is_better(best.trial, search.trial, _WORTH):
+        return None
+    search.accept(best)
     return best
 
 
-def _is_at_edge(changed: DataSettings) -> bool:
-    return abs(changed.position_rotation_deg) > _EDGE * max(_ANGLES) or not (
-        1 - _EDGE * (1 - min(_FACTORS)) <= changed.position_scale <= 1 + _EDGE * (max(_FACTORS) - 1)
-    )
+def _get(option: Option, name: str) -> float:
+    return float(getattr(option.change.settings, name))
 
 
-def _interpolate(search: Search, name: str, options: list[Option]) -> Option | None:
-    """The change at the vertex of a parabola through the best options and the present state, if it is worth it."""
-    neutral = 1.0 if name == "position_scale" else 0.0
-    places = [getattr(option.change.settings, name) for option in options] + [neutral]
-    left = [option.trial.unexplained for option in options] + [search.trial.unexplained]
-    vertex = find_vertex(places, left)
-    make = list_scales if name == "position_scale" else list_rotations
-    best = min([*options, *search.compare(make([vertex]))], key=lambda option: option.trial.unexplained)
-    return best if is_better(best.trial, search.trial, _WORTH) else None
+def _left(option: Option) -> float:
+    return option.trial.unexplained
 
 
 def _find_each(search: Search) -> Finding | None:

@@ -23,7 +23,7 @@ from ptycho_torch.doctor.diagnosis import Diagnosis, Finding
 from ptycho_torch.doctor.reading import Beam, find_reading
 from ptycho_torch.doctor.search import Search
 from ptycho_torch.doctor.stored import StoredValues, read_stored
-from ptycho_torch.doctor.trial import LONG, Trial, try_scan
+from ptycho_torch.doctor.trial import Trial
 from ptycho_torch.doctor.value_checks import check_values, find_bad_pixels
 from ptycho_torch.errors import PtychoError, ScanFileError
 from ptycho_torch.formats.find import open_recording, read_one_scan
@@ -112,7 +112,7 @@ def examine_file(
             findings.append(_too_few(scan))
         if chosen != given:
             scan = _read_or_explain(source, chosen, probe, scan, findings)
-        last = try_scan(search.part, epochs=LONG)
+        last = search.settle()
     return _conclude(scan, chosen, findings, said, stored, search, last)
 
 

@@ -98,7 +98,7 @@ def find_reading(search: Search, scan: Scan, settings: DataSettings, beam: Beam)
 def _is_clear(search: Search) -> bool:
     """Whether the part is read as it is meant; a probe that has far to move may need more epochs to show it."""
     left = search.trial.unexplained
-    return left < CLEAR or (left < _POSSIBLE and try_scan(search.part, epochs=LONG).unexplained < CLEAR)
+    return left < CLEAR or (left < _POSSIBLE and search.settle().unexplained < CLEAR)
 
 
 def _find_change(search: Search, settings: DataSettings, curl: CurlTest | None) -> tuple[Option | None, Finding | None]:
@@ -134,7 +134,7 @@ def _refine_scale(search: Search, option: Option) -> Option | None:
     """
     factor = option.change.settings.position_scale
     options = search.compare(list_scales(factor * fine for fine in _FINE_FACTORS), epochs=LONG)
-    if len(options) < len(_FINE_FACTORS) or not is_better(options[0].trial, try_scan(search.part, epochs=LONG)):
+    if len(options) < len(_FINE_FACTORS) or not is_better(options[0].trial, search.settle()):
         return None
     places = [each.change.settings.position_scale for each in options]
     return search.compare(list_scales([find_vertex(places, [_left(each) for each in options])]))[0]
@@ -258,8 +258,10 @@ def _find_twin(search: Search) -> list[Finding]:
     twin = Change.of_patterns(_TWIN).apply(search.part)
     # a probe that may move becomes its own twin within a few epochs
     kept, turned = (try_scan(part, replace(SETTINGS, probe_start=1)).unexplained for part in (search.part, twin))
+    if turned >= _MUCH_WORSE * kept:
+        return []
     free = search.record("patterns turned by 180°", try_scan(twin)).unexplained
-    if turned < _MUCH_WORSE * kept and free < _MUCH_WORSE * search.trial.unexplained:
+    if free < _MUCH_WORSE * search.trial.unexplained:
         return [Finding("twin", f"{text} cannot be told with this probe", "cannot tell", is_wrong=False)]
     return []
 

@@ -12,7 +12,7 @@ from ptycho_torch.data.placement import turn
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.doctor.change import ORIENTATIONS, Change
 from ptycho_torch.doctor.diagnosis import Tried
-from ptycho_torch.doctor.trial import EPOCHS, SETTINGS, Trial, choose_middle, try_scan
+from ptycho_torch.doctor.trial import EPOCHS, LONG, SETTINGS, Trial, choose_middle, try_scan
 from ptycho_torch.errors import DataError, DivergenceError
 from ptycho_torch.runtime.ranks import ALONE
 from ptycho_torch.solve.probe_guess import guess_probe
@@ -73,11 +73,18 @@ class Search:
         self.part = scan.take(self._chosen)
         self.tried: list[Tried] = []
         self.is_guessed = False
+        self._settled: Trial | None = None
 
     def start(self) -> Trial:
         """Reconstruct the part as it is read."""
         self.trial = self.record("as read", try_scan(self.part))
         return self.trial
+
+    def settle(self) -> Trial:
+        """Reconstruct the part in more epochs, in which its probe becomes better."""
+        if self._settled is None or self._settled.scan is not self.part:
+            self._settled = try_scan(self.part, epochs=LONG)
+        return self._settled
 
     def compare(self, changes: Iterable[tuple[str, Change]], epochs: int = EPOCHS) -> list[Option]:
         """Try changes; returns them in the order of what they leave unexplained."""
