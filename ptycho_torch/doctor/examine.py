@@ -23,7 +23,7 @@ from ptycho_torch.doctor.diagnosis import Diagnosis, Finding
 from ptycho_torch.doctor.reading import Beam, find_reading
 from ptycho_torch.doctor.search import Search
 from ptycho_torch.doctor.stored import StoredValues, read_stored
-from ptycho_torch.doctor.trial import LONG, try_scan
+from ptycho_torch.doctor.trial import Trial
 from ptycho_torch.doctor.value_checks import check_values, find_bad_pixels
 from ptycho_torch.errors import PtychoError, ScanFileError
 from ptycho_torch.formats.find import open_recording, read_one_scan
@@ -35,6 +35,7 @@ MASK_NAME = "mask.npy"
 _LEAST_VIEWS = 2.0
 _FEWEST_PATTERNS = 9
 _USUAL_STEP = 0.1
+_NO_POSITIONS = "no positions"
 
 
 class _Notes(logging.Handler):
@@ -88,6 +89,7 @@ def examine_file(
     source, given = Path(path), settings or DataSettings()
     with _take_notes() as notes:
         scan, chosen, findings = _read_anyhow(source, given, probe)
+        is_placed = all(finding.name != _NO_POSITIONS for finding in findings)
         said = list(notes)
         stored = _read_stored(source, chosen, scan)
         found = list(check_values(stored, scan, chosen))
@@ -95,6 +97,11 @@ def examine_file(
         found += _check_pixels(stored, scan, folder)
         findings += found
         scan, chosen = _reread(source, probe, scan, chosen, findings, found)
+        if not is_placed:
+            findings += _describe_beam(stored, scan)
+            # the positions were made up
+            chosen = replace(chosen, raster_columns=given.raster_columns, step_px=given.step_px)
+            return _conclude(scan, chosen, findings, said, stored)
         search = Search(scan)
         if len(scan) >= _FEWEST_PATTERNS:
             chosen, read = find_reading(search, scan, chosen, _find_beam(source, chosen, stored, scan))
@@ -103,24 +110,39 @@ def examine_file(
         else:
             search.start()
             findings.append(_too_few(scan))
-        refined = RefineSettings(**{name: value for f in findings for name, value in f.refine.items()})
         if chosen != given:
             scan = _read_or_explain(source, chosen, probe, scan, findings)
-        last = try_scan(search.part, epochs=LONG)
-    coverage = measure_coverage(scan, last.probe)
-    fit = {"unexplained": last.unexplained, "R_free": last.free_error, "patterns": float(len(search.part))}
+        last = search.settle()
+    return _conclude(scan, chosen, findings, said, stored, search, last)
+
+
+def _conclude(
+    scan: Scan,
+    settings: DataSettings,
+    findings: list[Finding],
+    notes: list[str],
+    stored: StoredValues,
+    search: Search | None = None,
+    last: Trial | None = None,
+) -> Diagnosis:
+    """Put together what was found; without positions, there are no search and no last reconstruction."""
+    fit, doubts, coverage = {}, [], None
+    if search is not None and last is not None:
+        coverage = measure_coverage(scan, last.probe)
+        fit = {"unexplained": last.unexplained, "R_free": last.free_error, "patterns": float(len(search.part))}
+        doubts = list(_find_doubts(fit, coverage.views_per_pixel, scan))
     return Diagnosis(
         name=scan.name,
         findings=tuple(findings),
-        doubts=tuple(_find_doubts(fit, coverage.views_per_pixel, scan)),
-        data=chosen,
-        refine=refined,
+        doubts=tuple(doubts),
+        data=settings,
+        refine=RefineSettings(**{name: value for f in findings for name, value in f.refine.items()}),
         scan=scan,
-        probe=last.probe,
-        image=last.image,
+        probe=None if last is None else last.probe,
+        image=None if last is None else last.image,
         coverage=coverage,
-        tried=tuple(search.tried),
-        notes=tuple(said),
+        tried=() if search is None else tuple(search.tried),
+        notes=tuple(notes),
         stored=stored.to_dict(),
         fit={name: value for name, value in fit.items() if np.isfinite(value)},
     )
@@ -129,13 +151,22 @@ def examine_file(
 def _read_anyhow(
     source: Path, settings: DataSettings, probe: Path | str | None
 ) -> tuple[Scan, DataSettings, list[Finding]]:
-    """Read a scan; positions that lie within a fraction of a pixel are stretched to usual steps."""
+    """Read a scan.
+
+    Positions that lie within a fraction of a pixel are stretched to usual steps. Patterns without positions are laid
+    out on a raster, so that their values can be examined.
+    """
     try:
         return read_one_scan(source, settings, probe), settings, []
-    except ScanFileError:
+    except ScanFileError as error:
         with open_recording(source, settings) as recording:
+            has_none = recording.positions is None and recording.raster is None and settings.raster_columns is None
             step = 0.0 if recording.positions is None else measure_step(recording.positions)
-            side = min(recording.patterns.frame)
+            patterns, side = len(recording.patterns), min(recording.patterns.frame)
+        if has_none:
+            changed = replace(settings, raster_columns=patterns, step_px=1.0)
+            missing = Finding(_NO_POSITIONS, str(error).removeprefix(f"{source}: ").removeprefix(f"{source.name}: "))
+            return read_one_scan(source, changed, probe), changed, [missing]
         if not 0 < step < 0.01:
             raise
         changed = replace(settings, position_scale=settings.position_scale * _USUAL_STEP * side / step)
@@ -222,6 +253,25 @@ def _read_or_explain(
     except PtychoError as error:
         findings.append(Finding("settings", f"the file cannot be read with the recommended settings: {error}"))
         return before
+
+
+def _describe_beam(stored: StoredValues, scan: Scan) -> Iterator[Finding]:
+    """Say where the middle of the mean pattern lies in the file."""
+    mean = np.where(stored.good, np.maximum(stored.take_mean(scan.stored_as), 0), 0)
+    total = float(mean.sum())
+    if not total:
+        return
+    # on a circle, as the zero frequency may be stored at pixel [0, 0]
+    place = []
+    for axis, side in enumerate(stored.frame):
+        turns = np.exp(2j * np.pi * np.arange(side) / side)
+        place.append(float(np.angle(mean.sum(axis=1 - axis) @ turns)) / (2 * np.pi) * side % side)
+    text = (
+        f"the photons are centred at row {place[0]:.1f}, column {place[1]:.1f} of the stored patterns; "
+        f"their middle is row {stored.frame[0] // 2}, column {stored.frame[1] // 2}"
+    )
+    figures = {"row_px": place[0], "column_px": place[1]}
+    yield Finding("direct beam", text, sureness="likely", is_wrong=False, figures=figures)
 
 
 def _too_few(scan: Scan) -> Finding:

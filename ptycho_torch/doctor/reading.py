@@ -21,6 +21,7 @@ from ptycho_torch.doctor.search import (
     Option,
     Search,
     find_equals,
+    find_vertex,
     is_better,
     list_offsets,
     list_orientations,
@@ -38,7 +39,7 @@ _TWIN = (False, True, True)
 _MOST_ROUNDS = 3
 _STEPS = np.geomspace(0.025, 0.45, 19)
 _LARGEST_STEP = 0.7
-_FINE_FACTORS = (0.92, 0.96, 1.04, 1.08)
+_FINE_FACTORS = (0.92, 0.96, 1.0, 1.05, 1.1)
 _LEAST_DISPLACEMENT_PX = 3
 _NOT_WORSE = 1.02
 _MUCH_WORSE = 1.1
@@ -97,7 +98,7 @@ def find_reading(search: Search, scan: Scan, settings: DataSettings, beam: Beam)
 def _is_clear(search: Search) -> bool:
     """Whether the part is read as it is meant; a probe that has far to move may need more epochs to show it."""
     left = search.trial.unexplained
-    return left < CLEAR or (left < _POSSIBLE and try_scan(search.part, epochs=LONG).unexplained < CLEAR)
+    return left < CLEAR or (left < _POSSIBLE and search.settle().unexplained < CLEAR)
 
 
 def _find_change(search: Search, settings: DataSettings, curl: CurlTest | None) -> tuple[Option | None, Finding | None]:
@@ -117,15 +118,26 @@ def _find_change(search: Search, settings: DataSettings, curl: CurlTest | None) 
     steps = _STEPS[_STEPS * search.part.patch_px < _LARGEST_STEP * measure_diameter(spot)] * search.part.patch_px
     options = search.compare(list_scales(each / step for each in steps if abs(np.log(each / step)) > 0.02))
     if options and is_better(options[0].trial, search.trial) and _left(options[0]) < _POSSIBLE_SCALE:
-        best = options[0]
-        factor = best.change.settings.position_scale
-        best = min([best, *search.compare(list_scales(factor * fine for fine in _FINE_FACTORS))], key=_left)
-        # a wrong scale may suit a wrong probe, until that has moved
-        if not is_better(try_scan(best.trial.scan, epochs=LONG), try_scan(search.part, epochs=LONG)):
+        best = _refine_scale(search, options[0])
+        if best is None:
             return None, None
         text = "the positions are in another unit, or the object pixel has another size"
         return best, _describe(search, settings, best, "position scale", text)
     return None, None
+
+
+def _refine_scale(search: Search, option: Option) -> Option | None:
+    """The scale near an option's that leaves least in longer trials; None if the present one is about as good there.
+
+    A short trial prefers positions that are too close: more overlap lets the object appear earlier. And a wrong scale
+    may suit a wrong probe, until that has moved.
+    """
+    factor = option.change.settings.position_scale
+    options = search.compare(list_scales(factor * fine for fine in _FINE_FACTORS), epochs=LONG)
+    if len(options) < len(_FINE_FACTORS) or not is_better(options[0].trial, search.settle()):
+        return None
+    places = [each.change.settings.position_scale for each in options]
+    return search.compare(list_scales([find_vertex(places, [_left(each) for each in options])]))[0]
 
 
 def _left(option: Option) -> float:
@@ -246,8 +258,10 @@ def _find_twin(search: Search) -> list[Finding]:
     twin = Change.of_patterns(_TWIN).apply(search.part)
     # a probe that may move becomes its own twin within a few epochs
     kept, turned = (try_scan(part, replace(SETTINGS, probe_start=1)).unexplained for part in (search.part, twin))
+    if turned >= _MUCH_WORSE * kept:
+        return []
     free = search.record("patterns turned by 180°", try_scan(twin)).unexplained
-    if turned < _MUCH_WORSE * kept and free < _MUCH_WORSE * search.trial.unexplained:
+    if free < _MUCH_WORSE * search.trial.unexplained:
         return [Finding("twin", f"{text} cannot be told with this probe", "cannot tell", is_wrong=False)]
     return []
 

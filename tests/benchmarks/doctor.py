@@ -1,6 +1,6 @@
 """Does the doctor name mistakes in the description of a scan, cure them, and leave sound files alone?
 
-PTYCHO_TORCH_DATA=FOLDER python tests/benchmarks/doctor.py [orientation | damages | sound] [FIRST [LAST]]
+PTYCHO_TORCH_DATA=FOLDER python tests/benchmarks/doctor.py [orientation | damages | sound] [FIRST [LAST [STEP]]]
 """
 
 from __future__ import annotations
@@ -54,15 +54,16 @@ def describe(found: Diagnosis, seconds: float) -> str:
     return f"{found.word:20} {unexplained:5.2f} {seconds:5.1f} s  [{named}] {found.recommended}"
 
 
-def run_damages(folder: Path, first: int, last: int) -> None:
+def run_damages(folder: Path, chosen: slice) -> None:
     """Print what is found of each damage."""
     star = read_star()
     sound, seconds = examine(star.write(folder / "star.npz"), folder)
     print(f"{'undamaged':28} {describe(sound, seconds)}", flush=True)
     least = sound.fit["unexplained"]
     named = cured = wrong = 0
-    chosen = DAMAGES[first:last]
-    for number, damage in enumerate(chosen):
+    numbers = range(len(DAMAGES))[chosen]
+    for number in numbers:
+        damage = DAMAGES[number]
         path = damage.spoil(star, np.random.default_rng(number)).write(folder / "damaged.npz")
         found, seconds = examine(path, folder)
         names = {finding.name for finding in found.findings}
@@ -72,7 +73,7 @@ def run_damages(folder: Path, first: int, last: int) -> None:
         named, cured, wrong = named + is_named, cured + is_cured, wrong + is_wrong
         marks = ("named" if is_named else "MISSED") + (" cured" if is_cured else "") + (" WRONG" if is_wrong else "")
         print(f"{damage.name:28} {marks:14} {describe(found, seconds)}", flush=True)
-    print(f"named or doubtful {named}, cured {cured}, wrong cures {wrong}, of {len(chosen)}")
+    print(f"named or doubtful {named}, cured {cured}, wrong cures {wrong}, of {len(numbers)}")
 
 
 def list_sound() -> list[SimulationSettings]:
@@ -99,25 +100,27 @@ def list_sound() -> list[SimulationSettings]:
     return found
 
 
-def run_sound(folder: Path, first: int, last: int) -> None:
+def run_sound(folder: Path, chosen: slice) -> None:
     """Print what is found of sound scans."""
     alarms = 0
-    chosen = list_sound()[first:last]
-    for settings in chosen:
+    scans = list_sound()[chosen]
+    for settings in scans:
         scan = simulate_scan(settings)
         write_scan(scan, folder / "sound.npz")
         found, seconds = examine(folder / "sound.npz", folder)
         alarms += found.word != "sound"
         name = f"{settings.object} {settings.probe} {settings.path} {settings.patch_px} {settings.photons:.0e}"
         print(f"{name:44} {describe(found, seconds)} {found.doubts}", flush=True)
-    print(f"alarms {alarms} of {len(chosen)}")
+    print(f"alarms {alarms} of {len(scans)}")
 
 
-def run_orientation(folder: Path, first: int, last: int) -> None:
+def run_orientation(folder: Path, chosen: slice) -> None:
     """Print what is found of files in each orientation, with and without a probe."""
-    cases = [(suffix, way) for suffix in (".npz", ".cxi", ".nxs") for way in (AS_STORED, *ORIENTATIONS)][first:last]
+    cases = [(suffix, way) for suffix in (".npz", ".cxi", ".nxs") for way in (AS_STORED, *ORIENTATIONS)]
+    numbers = range(len(cases))[chosen]
     right = {True: 0, False: 0}
-    for number, (suffix, way) in enumerate(cases):
+    for number in numbers:
+        suffix, way = cases[number]
         settings = list_sound()[1 + 2 * (number % 8)]
         scan = replace(simulate_scan(settings), truth=None, pixel_m=PIXEL_M)
         turned = turn_patterns(*way)(Arrays(scan.counts, scan.positions_px, None), np.random.default_rng(0)).data
@@ -134,16 +137,17 @@ def run_orientation(folder: Path, first: int, last: int) -> None:
             right[has_probe] += is_right
             kind = "with probe" if has_probe else "without"
             print(f"{suffix} {way} {kind:10} {'right' if is_right else 'WRONG'} {describe(found, seconds)}", flush=True)
-    print(f"right with a probe {right[True]}, right class without {right[False]}, of {len(cases)}")
+    print(f"right with a probe {right[True]}, right class without {right[False]}, of {len(numbers)}")
 
 
 def main() -> None:
     """Run what was asked for."""
     what = sys.argv[1] if len(sys.argv) > 1 else "damages"
-    first, last = (int(sys.argv[place]) if len(sys.argv) > place else default for place, default in ((2, 0), (3, 99)))
+    numbers = [int(text) for text in sys.argv[2:]]
+    chosen = slice(*numbers) if len(numbers) > 1 else slice(sum(numbers), None)
     header(f"doctor: {what}; result, share of the differences left unexplained, processor time, findings, settings")
     with tempfile.TemporaryDirectory() as folder:
-        {"damages": run_damages, "sound": run_sound, "orientation": run_orientation}[what](Path(folder), first, last)
+        {"damages": run_damages, "sound": run_sound, "orientation": run_orientation}[what](Path(folder), chosen)
 
 
 if __name__ == "__main__":
