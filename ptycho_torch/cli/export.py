@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run_program",
         action="store_true",
-        help="with --check, run network.pt2 as well, which can run other code that is in it: only if you trust its origin",
+        help="with --check, run network.pt2 as well; only if you trust its origin, since it can contain other code",
     )
     add_quiet(parser)
 
@@ -69,16 +69,14 @@ def _check(folder: Path, *, run_program: bool) -> None:
 
 def _load(model: Path) -> tuple[TrainedNetwork, Mapping[str, Any]]:
     """Load the network that was named, with the record of its run if it lies beside it."""
-    from ptycho_torch.models.archive import open_bundle
-    from ptycho_torch.models.bundle import build_bundled
-    from ptycho_torch.models.checkpoint import load_network
-    from ptycho_torch.runtime.run_record import RECORD_NAME, read_record
+    from ptycho_torch.models.bundle import open_network
+    from ptycho_torch.runtime.run_record import read_record
+    from ptycho_torch.storage.writing import RECORD_NAME
 
     checkpoint = model / "checkpoints" / "last.ckpt" if model.is_dir() else model
     if model.is_dir() and not checkpoint.is_file():
         raise ConfigError(f"{model}: contains no checkpoints/last.ckpt of a training; name a checkpoint or a bundle")
-    bundled = checkpoint.suffix == ".zip"
-    trained = build_bundled(open_bundle(checkpoint), checkpoint) if bundled else load_network(checkpoint)
+    trained = open_network(checkpoint)
     places = (checkpoint.parent, checkpoint.parent.parent)
     run = next((place for place in places if (place / RECORD_NAME).is_file()), None)
     return trained, read_record(run) if run else {}

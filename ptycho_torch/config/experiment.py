@@ -50,7 +50,7 @@ class Experiment:
 
         These may name files, folders, servers or projects of the machine, which are nobody else's concern.
         """
-        sections = {}
+        sections: dict[str, Any] = {}
         for section in dataclasses.fields(self):
             settings: Settings = getattr(self, section.name)
             plain = {name: getattr(type(settings)(), name) for name in settings.find_free_names()}

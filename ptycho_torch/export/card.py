@@ -1,4 +1,4 @@
-"""Model cards: what a network is, what it learnt from, how well, and with which versions; for programs and for people."""
+"""Model cards: what a network is, what it learnt from, how well, and with which versions; for programs and people."""
 
 from __future__ import annotations
 
@@ -93,9 +93,9 @@ def write_text(card: Mapping[str, Any]) -> str:
         "",
         "## Use",
         "",
-        "`ptycho-torch infer --checkpoint network.ckpt --data SCAN` reconstructs a scan; `manifest.json` has the checksum "
-        "of every file, `ptycho-torch export FOLDER --check` compares them. Scans whose probe, dose or pixel size are far "
-        "from those below need another network.",
+        "`ptycho-torch infer --checkpoint network.ckpt --data SCAN` reconstructs a scan. `manifest.json` has the "
+        "checksum of every file; `ptycho-torch export FOLDER --check` compares them. Scans whose probe, dose or pixel "
+        "size are far from those below need another network.",
         "",
         "## Data",
         "",

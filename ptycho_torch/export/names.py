@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ptycho_torch.models.archive import BUNDLE_NAME
+from ptycho_torch.models import archive
 
 MANIFEST_NAME = "manifest.json"
+BUNDLE_NAME = archive.BUNDLE_NAME
 CHECKPOINT_NAME = "network.ckpt"
 SAFETENSORS_NAME = "network.safetensors"
 PROGRAM_NAME = "network.pt2"

@@ -139,7 +139,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         with explain_damage(path, "safetensors file", ExportError):
             return safetensors.torch.load(path.read_bytes())
     except safetensors.SafetensorError as error:
-        raise ExportError(f"{path}: is not a readable safetensors file ({str(error):.100})") from error
+        raise ExportError(f"{path}: is not a readable safetensors file ({error!s:.100})") from error
 
 
 def _require_equal(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path) -> None:

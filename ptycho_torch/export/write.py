@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ptycho_torch.export.example import Example
 from ptycho_torch.export.program import write_program
 from ptycho_torch.models.bundle import save_bundle
 from ptycho_torch.models.checkpoint import TrainedNetwork, list_weights, load_network, write_inference_checkpoint
-from ptycho_torch.models.record import make_record
+from ptycho_torch.models.record import KEY, make_record
 from ptycho_torch.runtime.run_record import hash_file
 from ptycho_torch.storage.writing import replace_folder, write_atomically, write_json
 
@@ -67,14 +68,13 @@ def export_network(
 
 def _write_safetensors(trained: TrainedNetwork, path: Path) -> None:
     record = make_record(trained.experiment.without_places(), trained.patch_px)
-    described = {"format": "pt", "patch_px": str(record["patch_px"]), "steps": str(trained.steps)}
+    # one key: the library writes several in random order
+    described = {KEY: json.dumps({**record, "steps": trained.steps})}
     weights = {name: value.contiguous() for name, value in list_weights(trained).items()}
     with write_atomically(path) as file:
         file.write(safetensors.torch.save(weights, described))
 
 
 def _make_manifest(place: Path) -> dict[str, Any]:
-    files = {
-        name: {"bytes": (place / name).stat().st_size, "sha256": hash_file(place / name)} for name in names.FILES
-    }
+    files = {name: {"bytes": (place / name).stat().st_size, "sha256": hash_file(place / name)} for name in names.FILES}
     return {"format": "ptycho_torch export", "version": MANIFEST_VERSION, "files": files}

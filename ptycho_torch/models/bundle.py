@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ptycho_torch.errors import BundleError, OutputError, explain_missing_torch
-from ptycho_torch.models.archive import BUNDLE_NAME, Bundle, locate_bundle, write_bundle
+from ptycho_torch.models.archive import BUNDLE_NAME, Bundle, locate_bundle, open_bundle, write_bundle
 
 with explain_missing_torch():
     import torch
@@ -47,6 +47,16 @@ def save_bundle(
     weights = {name: value.numpy() for name, value in list_weights(trained).items()}
     write_bundle(Bundle(weights, params, trained.experiment.without_places(), trained.patch_px, trained.steps), file)
     return file
+
+
+def open_network(path: Path | str) -> TrainedNetwork:
+    """Read a network from a bundle, whose name ends with `.zip`, from the folder of a bundle, or from a checkpoint.
+
+    Raises:
+        ModelFileError: the file does not exist, is damaged, contains code, or does not contain a network.
+    """
+    path = locate_bundle(path)
+    return build_bundled(open_bundle(path), path) if path.suffix == ".zip" else load_network(path)
 
 
 def build_bundled(bundle: Bundle, path: Path | str) -> TrainedNetwork:
