@@ -55,11 +55,6 @@ class Reference:
         return f"{self.name}/{self.number}" if self.alias is None else f"{self.name}@{self.alias}"
 
 
-def is_reference(text: str) -> bool:
-    """Whether a text, where a file can stand as well, is meant as the name of a registered model."""
-    return text.startswith(PREFIX)
-
-
 def check_name(name: str) -> None:
     """Raise RegistryError unless a model can have this name."""
     if not _NAME.fullmatch(name):

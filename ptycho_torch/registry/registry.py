@@ -122,15 +122,6 @@ class Registry:
         with self.place.connect() as client:
             return self._store.fetch(client, version)
 
-    def locate_network(self, reference: Reference | str) -> Path:
-        """The network file, a bundle, of a version, after its checksum was compared.
-
-        Raises:
-            RegistryError: there is no such version, or its files are damaged.
-        """
-        folder, manifest = self.fetch(self.find(reference))
-        return folder / manifest.network_name
-
     @contextmanager
     def writing(self) -> Iterator[MlflowClient]:
         """Keep other writers away, and give the client to write with.
@@ -168,6 +159,25 @@ class Registry:
         # the version and its tags are one transaction, before which nothing of it can be seen
         tags = make_tags(staged.manifest, staged.manifest_sha256)
         return Version.read(client.create_model_version(name, source, run_id, tags=tags), ())
+
+
+def locate_network(reference: str, settings: RegistrySettings | None = None) -> Path:
+    """The network file, a bundle, of a registered model, after its checksum was compared.
+
+    Args:
+        reference: the model, as `models:/NAME@ALIAS`.
+        settings: where the registry is.
+
+    Raises:
+        RegistryError: there is no such version, its files are damaged, or the registry cannot be reached.
+        MissingExtraError: MLflow is not installed.
+        OutputError: the files of a server cannot be copied to the cache of this user.
+    """
+    registry = Registry(settings)
+    version = registry.find(reference)
+    _log.info("%s is %s", reference, version)
+    folder, manifest = registry.fetch(version)
+    return folder / manifest.network_name
 
 
 def _read_versions(client: MlflowClient, condition: str | None) -> list[Version]:
