@@ -158,6 +158,8 @@ def _load_mlflow():  # type: ignore[no-untyped-def]  # noqa: ANN202 - a module
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # it would tell of every attempt to reach a server
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     return sys.modules[mlflow.__name__]
 
 
