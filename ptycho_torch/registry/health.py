@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ptycho_torch.errors import PtychoError
 from ptycho_torch.models.archive import open_bundle
@@ -88,12 +89,25 @@ def _check(registry: Registry, version: Version) -> Iterator[Finding]:
         return
     yield Finding("network", True, f"loads, {manifest.network.get('weights')} weights, all finite")
     outputs = apply_network(trained, sample.counts)
-    finite = bool(np.isfinite(outputs).all())
-    difference = sample.measure_difference(outputs)
-    text = f"differ from the stored ones by up to {difference:.1e} of the largest" if finite else "are not finite"
-    yield Finding("outputs", finite and difference <= tolerance, f"{text}; {tolerance:g} is accepted")
-    found = measure_figures(trained, Sample(sample.counts, outputs)) if finite else {}
+    compared = compare_outputs(sample, outputs, tolerance)
+    yield compared
+    found = measure_figures(trained, Sample(sample.counts, outputs)) if compared.passed else {}
     yield _compare_figures(version, {**manifest.metrics, **found}, tolerance)
+
+
+def compare_outputs(sample: Sample, outputs: NDArray[np.complex64], tolerance: float) -> Finding:
+    """Compare what a network makes of the patterns of a sample with what it made of them when it was registered.
+
+    Args:
+        sample: the sample.
+        outputs: (pattern, h, w) patches of the network.
+        tolerance: largest difference that passes, relative to the largest stored value.
+    """
+    if not np.isfinite(outputs).all():
+        return Finding("outputs", False, "are not finite")
+    difference = sample.measure_difference(outputs)
+    text = f"differ from the stored ones by up to {difference:.1e} of the largest; {tolerance:g} is accepted"
+    return Finding("outputs", difference <= tolerance, text)
 
 
 def _compare_figures(version: Version, found: dict[str, float], tolerance: float) -> Finding:

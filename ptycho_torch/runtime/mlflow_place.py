@@ -6,11 +6,11 @@ import contextlib
 import logging
 import os
 import re
-import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Self
 
 from filelock import FileLock, Timeout
@@ -151,7 +151,7 @@ def set_variables(values: Mapping[str, str]) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def _load_mlflow():  # type: ignore[no-untyped-def]  # noqa: ANN202 - a module
+def _load_mlflow() -> ModuleType:
     # no reports to others about the use of the library
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow  # noqa: PLC0415 - belongs to an extra
@@ -160,7 +160,7 @@ def _load_mlflow():  # type: ignore[no-untyped-def]  # noqa: ANN202 - a module
         logging.getLogger(name).setLevel(logging.WARNING)
     # it would tell of every attempt to reach a server
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-    return sys.modules[mlflow.__name__]
+    return mlflow
 
 
 def _summarise(error: Exception) -> str:
