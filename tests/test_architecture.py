@@ -28,6 +28,7 @@ LAYERS = (
     ("contracts.legacy",),
     ("preflight",),
     ("launch",),
+    ("jobs",),
     ("cli",),
     ("run",),
 )
