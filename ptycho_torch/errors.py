@@ -41,6 +41,10 @@ class BundleError(ModelFileError):
     """A bundle is damaged, from another program, unsafe or inconsistent."""
 
 
+class RegistryError(PtychoError):
+    """The registry of models cannot be reached, or does not contain or accept what was asked for."""
+
+
 class MissingTorchError(PtychoError, ImportError):
     """Torch, or what is built on it, is not installed."""
 

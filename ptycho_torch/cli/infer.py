@@ -11,6 +11,8 @@ from ptycho_torch.cli.options import add_settings, collect_settings
 from ptycho_torch.cli.record import record_result
 from ptycho_torch.cli.shared import (
     HARDWARE,
+    MODELS,
+    PLACE,
     add_run_options,
     add_saving,
     locate_model,
@@ -18,7 +20,14 @@ from ptycho_torch.cli.shared import (
     read_input,
     show_progress,
 )
-from ptycho_torch.config import DataSettings, Experiment, InferenceSettings, RefineSettings, TrainerSettings
+from ptycho_torch.config import (
+    DataSettings,
+    Experiment,
+    InferenceSettings,
+    RefineSettings,
+    RegistrySettings,
+    TrainerSettings,
+)
 from ptycho_torch.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,7 +36,7 @@ if TYPE_CHECKING:
 # the figure of the run record that compares runs
 METRIC = "network.R"
 # of a settings file
-SECTIONS = ("data", "inference", "refine", "trainer")
+SECTIONS = ("data", "inference", "refine", "trainer", "registry")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,13 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model_path",
         type=Path,
         metavar="PATH",
-        help="bundle of a trained network, or folder with wts.h5.zip",
+        help="bundle of a trained network, folder with wts.h5.zip, or registered model, models:/NAME@ALIAS or "
+        "models:/NAME/VERSION",
     )
     add_run_options(parser, "inference_outputs")
     add_saving(parser)
     add_settings(parser, InferenceSettings)
     add_settings(parser, RefineSettings, prefix="polish_")
     add_settings(parser, TrainerSettings, only=HARDWARE)
+    add_settings(parser, RegistrySettings, only=PLACE)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -103,6 +114,11 @@ def _find_network(arguments: argparse.Namespace) -> Path:
     from ptycho_torch.models.archive import locate_bundle, open_bundle
     from ptycho_torch.models.record import check_checkpoint
 
+    registry = collect_settings(arguments, RegistrySettings, only=PLACE)
+    if arguments.model_path and str(arguments.model_path).startswith(MODELS):
+        from ptycho_torch.registry import locate_network
+
+        return locate_network(str(arguments.model_path), registry)
     if arguments.model_path:
         open_bundle(arguments.model_path)
         return locate_bundle(arguments.model_path)

@@ -8,11 +8,12 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from ptycho_torch.cli.all_commands import ALL_COMMANDS
-from ptycho_torch.cli.options import Parser, add_settings, collect_settings, normalise_options
+from ptycho_torch.cli.job_words import check_words_of
+from ptycho_torch.cli.options import Parser, add_settings, collect_settings
 from ptycho_torch.cli.shared import add_quiet
+from ptycho_torch.cli.tables import print_table
 from ptycho_torch.config.jobs import JobSettings, WorkerSettings
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.jobs.command_line import CommandLine
@@ -21,7 +22,6 @@ from ptycho_torch.jobs.process import read_end
 from ptycho_torch.jobs.queue import Queue
 from ptycho_torch.jobs.schedule import parse_duration, parse_time
 from ptycho_torch.jobs.worker import Worker
-from ptycho_torch.storage.writing import RECORD_NAME
 
 # a job became a dead letter
 DEAD = 3
@@ -93,35 +93,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def check_command_line(words: Sequence[str]) -> CommandLine:
-    """Check a command line as the parser does.
+    """Check a command line of any command that a job can run.
 
     Raises:
-        ConfigError: it is none of this package, or the parser refuses it.
+        ConfigError: it is none, or the parser refuses it.
     """
-    command = ALL_COMMANDS.get(words[0]) if words else None
-    if command is None:
-        raise ConfigError(
-            f"{words[0][:40]!r} is not a command that a job can run; it must be {', '.join(ALL_COMMANDS)}"
-        )
-    parser = _WordParser(prog=f"ptycho-torch {command.name}", description=command.summary, add_help=False)
-    command.module.add_arguments(parser)
-    found = parser.parse_args(normalise_options(words[1:]))
-    folder, output = getattr(found, "output_dir", None), getattr(found, "output", None)
-    return CommandLine(
-        words=tuple(words),
-        record=folder / RECORD_NAME if folder else None,
-        output=output if folder is None and isinstance(output, Path) else None,
-        can_resume=hasattr(found, "resume"),
-        can_overwrite=hasattr(found, "overwrite"),
-    )
-
-
-class _WordParser(Parser):
-    """A parser of words that nobody has just typed."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise ConfigError."""
-        raise ConfigError(f"{self.prog}: {message}")
+    return check_words_of(ALL_COMMANDS, words)
 
 
 def _add(arguments: argparse.Namespace) -> int:
@@ -155,10 +132,7 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"jobs": [job.to_dict() for job in jobs]}, indent=2))
         return 0
-    rows = [("job", "state", "attempts", "exit", "planned", "every", "command"), *map(_make_row, jobs)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    for row in rows:
-        print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
+    print_table(("job", "state", "attempts", "exit", "planned", "every", "command"), [*map(_make_row, jobs)])
     return 0
 
 

@@ -18,6 +18,10 @@ from ptycho_torch.runtime.threads import MOST_THREADS, set_threads
 
 # settings of the trainer that concern a reconstruction
 HARDWARE = ("accelerator", "devices", "nodes")
+# settings of the registry that tell where it is
+PLACE = ("registry", "wait_s")
+# what the name of a registered model begins with where a file can stand as well
+MODELS = "models:/"
 
 if TYPE_CHECKING:
     from ptycho_torch.data.scan import Scan
