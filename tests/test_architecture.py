@@ -29,6 +29,7 @@ LAYERS = (
     ("contracts.legacy",),
     ("preflight",),
     ("launch",),
+    ("jobs",),
     ("cli",),
     ("run",),
 )

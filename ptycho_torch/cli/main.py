@@ -10,9 +10,9 @@ import traceback
 from collections.abc import Sequence
 
 import ptycho_torch
-from ptycho_torch.cli import completion, convert, doctor, export, models, preflight, repeat, report_problem
+from ptycho_torch.cli import jobs
+from ptycho_torch.cli.all_commands import ALL_COMMANDS
 from ptycho_torch.cli.command import Command
-from ptycho_torch.cli.commands import COMMANDS
 from ptycho_torch.cli.completion import complete
 from ptycho_torch.cli.config_file import read_config
 from ptycho_torch.cli.options import Parser, explain_unknown, find_actions, normalise_options, restore_names
@@ -23,17 +23,8 @@ from ptycho_torch.runtime.logs import keep_error
 _log = logging.getLogger(__name__)
 
 _COMMANDS = {
-    **COMMANDS,
-    "doctor": Command(
-        "doctor", doctor, "say what is in the file of a scan, what is wrong, and which settings are right"
-    ),
-    "convert": Command("convert", convert, "write a scan of any format as NPZ, CXI or NeXus"),
-    "export": Command("export", export, "write a trained network as a folder to hand on, with its model card"),
-    "models": Command("models", models, "register trained networks, compare, promote, roll back and check them"),
-    "preflight": Command("preflight", preflight, "check a training without starting it"),
-    "repeat": Command("repeat", repeat, "run again what a record describes, and compare"),
-    "report-problem": Command("report-problem", report_problem, "pack what describes a run into a file for a question"),
-    "completion": Command("completion", completion, "print the lines that complete commands in a shell"),
+    **ALL_COMMANDS,
+    "jobs": Command("jobs", jobs, "run commands from a queue that outlives the processes that work on it"),
 }
 
 
