@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from numpy_network import patch_of
 from torch_optional import requires_torch
 
+import ptycho_torch
 from ptycho_torch.config import Experiment, ModelSettings, TrainingSettings
 from ptycho_torch.contracts.legacy.parameters import cfg
 from ptycho_torch.contracts.legacy.translation import to_legacy_parameters
@@ -178,7 +179,9 @@ class TestSaveTorchBundle:
         assert tree(path) == (Path(__file__).parent / "archive_tree.txt").read_text(encoding="utf-8")
         with zipfile.ZipFile(path) as archive:
             assert {member.compress_type for member in archive.infolist()} == {zipfile.ZIP_STORED}
-        assert json.loads(unpacked(path)["record.json"]) == RECORD
+        # an older record is brought into the form of this version
+        written = {"version": 2, "written_by": ptycho_torch.__version__}
+        assert json.loads(unpacked(path)["record.json"]) == RECORD | written
         again = save_torch_bundle(checkpoint, tmp_path / "named.zip", dict(reversed(PARAMS.items())))
         assert again == tmp_path / "named.zip"
         assert again.read_bytes() == path.read_bytes()
