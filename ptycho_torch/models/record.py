@@ -8,12 +8,9 @@ from typing import Any
 
 from ptycho_torch.config import Experiment
 from ptycho_torch.errors import CheckpointError, ConfigError
-from ptycho_torch.migrations.chain import Format
-from ptycho_torch.migrations.checkpoints import CHECKPOINT
-from ptycho_torch.migrations.fields import keep_known
 from ptycho_torch.storage.untrusted import explain_damage
 
-RECORD_VERSION = CHECKPOINT.version
+RECORD_VERSION = 1
 # the key of the record in a checkpoint
 KEY = "ptycho_torch"
 LARGEST_PATCH_PX = 2**14
@@ -21,7 +18,7 @@ LARGEST_PATCH_PX = 2**14
 
 def make_record(experiment: Experiment, patch_px: int) -> dict[str, Any]:
     """Describe a network by plain values."""
-    return {**CHECKPOINT.mark(), "patch_px": patch_px, "experiment": experiment.to_dict()}
+    return {"version": RECORD_VERSION, "patch_px": patch_px, "experiment": experiment.to_dict()}
 
 
 def check_checkpoint(path: Path) -> None:
@@ -40,20 +37,16 @@ def check_checkpoint(path: Path) -> None:
         raise CheckpointError(f"{path}: is not a checkpoint of ptycho_torch; train one with: ptycho-torch train")
 
 
-def read_record(record: object, place: Path | str = "the record", form: Format = CHECKPOINT) -> tuple[Experiment, int]:
-    """Read settings and side of the patterns from an untrusted record of this or an older version.
-
-    Args:
-        record: what is stored.
-        place: the file, for warnings.
-        form: what kind of file it is.
+def read_record(record: object) -> tuple[Experiment, int]:
+    """Read settings and side of the patterns from an untrusted record.
 
     Raises:
-        ConfigError: it is of a newer version, or a value is missing or unusable.
+        ConfigError: it is of another version, or a value is missing, unknown or unusable.
     """
     if not isinstance(record, dict):
         raise ConfigError("its record is not a mapping")
-    record = form.upgrade(record, place)
+    if record.get("version") != RECORD_VERSION:
+        raise ConfigError(f"its version is {repr(record.get('version'))[:60]}; it must be {RECORD_VERSION}")
     settings, patch_px = record.get("experiment"), record.get("patch_px")
     if not isinstance(settings, dict):
         raise ConfigError("its record contains no settings")
@@ -61,4 +54,4 @@ def read_record(record: object, place: Path | str = "the record", form: Format =
         raise ConfigError(
             f"its record's patch_px is {repr(patch_px)[:60]}; it must be an integer from 1 to {LARGEST_PATCH_PX}"
         )
-    return Experiment.from_dict(keep_known(settings, place)), patch_px
+    return Experiment.from_dict(settings), patch_px

@@ -15,7 +15,11 @@ import torch
 import yaml
 
 # settings and figures may be added: an older version leaves them out with a warning
-_OPEN = ("experiment", "settings", "results", "environment", "versions", "options", "variables", "corrections")
+_OPEN = ("experiment", "settings", "results", "environment", "versions", "options", "formats", "corrections")
+# of Lightning, which brings its own up to date
+_FOREIGN = ("callbacks", "loops")
+# unknown in an installed package, or without torch
+_MAY_LACK = ("git", "threads")
 Layout = dict[str, str]
 
 
@@ -28,11 +32,12 @@ def describe_folder(folder: Path) -> dict[str, Layout]:
     return found
 
 
-def find_changes(before: Layout, now: Layout) -> list[str]:
-    """What differs between two layouts of a format, in words."""
+def find_changes(before: Layout, now: Layout, may_add: str = "") -> list[str]:
+    """What differs between two layouts of a format, in words; names of the kind `may_add` may be new."""
     lost = [f"{name} ({kind}) is gone" for name, kind in before.items() if name not in now]
     other = [f"{name} was {kind} and is {now[name]}" for name, kind in before.items() if now.get(name, kind) != kind]
-    return lost + other + [f"{name} ({kind}) is new" for name, kind in now.items() if name not in before]
+    new = [f"{name} ({kind}) is new" for name, kind in now.items() if name not in before and kind != may_add]
+    return lost + other + new
 
 
 def describe(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
@@ -40,9 +45,11 @@ def describe(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         last = place.rpartition(".")[2]
         yield place or ".", "mapping"
-        if last in _OPEN:
+        if last in (*_OPEN, *_FOREIGN):
             return
         for key, part in value.items():
+            if key in _MAY_LACK:
+                continue
             yield from describe(part, f"{place}.{key}" if isinstance(key, str) else f"{place}[]")
     elif isinstance(value, list | tuple):
         yield place, "list"
@@ -66,7 +73,9 @@ def _read_json(path: Path) -> Iterator[tuple[str, str]]:
 
 def _read_yaml(path: Path) -> Iterator[tuple[str, str]]:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return describe({name: {} if isinstance(part, dict) else part for name, part in content.items()})
+    return iter(
+        [(name, "section" if isinstance(part, dict) else type(part).__name__) for name, part in content.items()]
+    )
 
 
 def _read_bundle(path: Path) -> Iterator[tuple[str, str]]:
@@ -89,6 +98,8 @@ def _read_arrays(path: Path) -> Iterator[tuple[str, str]]:
         return iter(list(describe(dict(arrays))))
 
 
+# what may be added to a format: settings, and figures of merit
+MAY_ADD = {"settings": "section", "result": "number", "result of a network": "number"}
 FILES: dict[str, tuple[str, Callable[[Path], Iterator[tuple[str, str]]]]] = {
     "bundle": ("trained/wts.h5.zip", _read_bundle),
     "checkpoint": ("trained/checkpoints/last.ckpt", _read_torch),
