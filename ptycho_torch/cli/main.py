@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 
 import ptycho_torch
-from ptycho_torch.cli import completion, convert, doctor, models, preflight, repeat, report_problem
+from ptycho_torch.cli import completion, convert, doctor, export, models, preflight, repeat, report_problem
 from ptycho_torch.cli.command import Command
 from ptycho_torch.cli.commands import COMMANDS
 from ptycho_torch.cli.completion import complete
@@ -28,6 +28,7 @@ _COMMANDS = {
         "doctor", doctor, "say what is in the file of a scan, what is wrong, and which settings are right"
     ),
     "convert": Command("convert", convert, "write a scan of any format as NPZ, CXI or NeXus"),
+    "export": Command("export", export, "write a trained network as a folder to hand on, with its model card"),
     "models": Command("models", models, "register trained networks, compare, promote, roll back and check them"),
     "preflight": Command("preflight", preflight, "check a training without starting it"),
     "repeat": Command("repeat", repeat, "run again what a record describes, and compare"),
