@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 from ptycho_torch.errors import PtychoError
+from ptycho_torch.export.example import Example
 from ptycho_torch.models.archive import open_bundle
 from ptycho_torch.models.bundle import build_bundled
+from ptycho_torch.registry.figures import measure_figures
 from ptycho_torch.registry.registry import Registry
-from ptycho_torch.registry.sample import Sample, apply_network, measure_figures, read_sample
 from ptycho_torch.registry.version import Version
 
 
@@ -83,29 +84,29 @@ def _check(registry: Registry, version: Version) -> Iterator[Finding]:
     yield Finding("files", True, f"{len(manifest.files)} files of {size / 2**20:.1f} MiB have their checksums")
     try:
         trained = build_bundled(open_bundle(folder / manifest.network_name), folder)
-        sample = read_sample(folder / manifest.sample_name, trained.patch_px)
+        example = Example.read(folder / manifest.example_name)
+        patches = example.answer(trained.generator, manifest.example_name)
     except PtychoError as error:
         yield Finding("network", False, str(error))
         return
     yield Finding("network", True, f"loads, {manifest.network.get('weights')} weights, all finite")
-    outputs = apply_network(trained, sample.counts)
-    compared = compare_outputs(sample, outputs, tolerance)
+    compared = compare_outputs(example, patches, tolerance)
     yield compared
-    found = measure_figures(trained, Sample(sample.counts, outputs)) if compared.passed else {}
+    found = measure_figures(example, patches) if compared.passed else {}
     yield _compare_figures(version, {**manifest.metrics, **found}, tolerance)
 
 
-def compare_outputs(sample: Sample, outputs: NDArray[np.complex64], tolerance: float) -> Finding:
-    """Compare what a network makes of the patterns of a sample with what it made of them when it was registered.
+def compare_outputs(example: Example, patches: Tensor, tolerance: float) -> Finding:
+    """Compare what a network makes of the test tensors with what it made of them when it was registered.
 
     Args:
-        sample: the sample.
-        outputs: (pattern, h, w) patches of the network.
+        example: the test tensors.
+        patches: (pattern, h, w) patches of the network.
         tolerance: largest difference that passes, relative to the largest stored value.
     """
-    if not np.isfinite(outputs).all():
+    if not torch.isfinite(patches).all():
         return Finding("outputs", False, "are not finite")
-    difference = sample.measure_difference(outputs)
+    difference = example.measure_difference(patches)
     text = f"differ from the stored ones by up to {difference:.1e} of the largest; {tolerance:g} is accepted"
     return Finding("outputs", difference <= tolerance, text)
 

@@ -111,8 +111,13 @@ class MlflowPlace:
         from mlflow.exceptions import MlflowException  # noqa: PLC0415 - belongs to an extra
         from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - likewise
 
-        waits = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": f"{max(1, round(self.wait_s))}"}
-        with set_variables({} if self.database else waits):
+        variables = {
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": f"{max(1, round(self.wait_s))}",
+            "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+            "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        }
+        with set_variables(variables):
             try:
                 yield mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
             except (MlflowException, SQLAlchemyError) as error:

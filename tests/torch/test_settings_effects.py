@@ -33,12 +33,12 @@ from ptycho_torch.config import (
 from ptycho_torch.config.fields import Settings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import PtychoError
+from ptycho_torch.export.example import Example
 from ptycho_torch.formats import read_one_scan
 from ptycho_torch.models.checkpoint import TrainedNetwork, write_inference_checkpoint
 from ptycho_torch.networks.build import Generator, build_network
 from ptycho_torch.registry.chance import Errors, compare_errors
 from ptycho_torch.registry.health import compare_outputs
-from ptycho_torch.registry.sample import Sample
 from ptycho_torch.runtime.background_logger import BackgroundLogger
 from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.mlflow_place import MlflowPlace
@@ -388,11 +388,12 @@ def tracked(settings: TrackingSettings, scan: Scan, folder: Path) -> list[Any]:
 def registered(settings: RegistrySettings, scan: Scan, folder: Path) -> list[Any]:
     """Where models are, and what is said of changed outputs, of a small gain and of a gain that chance may give."""
     place = MlflowPlace.find(settings.registry, settings.wait_s)
-    patch = np.ones((1, 8, 8), np.complex64)
-    outputs = compare_outputs(Sample(np.ones((1, 8, 8), np.float32), patch), patch * 1.0005, settings.tolerance)
+    patches = torch.ones((1, 8, 8), dtype=torch.complex64)
+    example = Example(torch.ones(1, 8, 8), patches[None], torch.ones(1, 8, 8), patches)
+    outputs = compare_outputs(example, patches * 1.0005, settings.tolerance)
     errors = np.repeat(np.linspace(1, 2, 8)[:, None], 2, axis=1) * np.array([1.0, 0.8])
     compared = compare_errors([Errors(errors, 0.0)], settings)
-    return [place.uri, place.wait_s, outputs.passed, compared.word, compared.by_chance]
+    return [place.uri, place.wait_s, outputs.passed, compared.word, compared.reason]
 
 
 TRACES: dict[type[Settings], Trace] = {

@@ -63,7 +63,7 @@ def test_versions_are_numbered_and_the_newest_is_the_candidate(folder: Path) -> 
 def test_a_version_knows_seed_steps_and_figures(folder: Path) -> None:
     version = open_registry(folder).find("lab/2")
     assert (version.tags["seed"], version.tags["steps"], version.tags["network"]) == ("2", "2", "unet")
-    assert 0 < version.metrics["sample_R"] < 2
+    assert 0 < version.metrics["test_R"] < 2
     assert "version.torch" in version.tags
 
 
@@ -132,7 +132,7 @@ def test_what_does_not_exist_is_named_with_what_does(folder: Path, tmp_path: Pat
     assert not (tmp_path / "nowhere").exists()
 
 
-@pytest.mark.parametrize("name", ["wts.h5.zip", "sample.npz", "manifest.json"])
+@pytest.mark.parametrize("name", ["wts.h5.zip", "test_tensors.npz", "manifest.json"])
 def test_every_changed_bit_of_a_stored_file_is_found(folder: Path, name: str) -> None:
     registry = open_registry(folder)
     for path in files_of(folder):
@@ -209,7 +209,7 @@ def test_a_manifest_with_another_content_is_refused(folder: Path) -> None:
     version = registry.find("lab/1")
     place, _ = registry.fetch(version)
     values = json.loads((place / "manifest.json").read_text())
-    values["files"]["../../up"] = values["files"].pop("sample.npz")
+    values["files"]["../../up"] = values["files"].pop("test_tensors.npz")
     content = json.dumps(values).encode()
     (place / "manifest.json").write_bytes(content)
     with pytest.raises(RegistryError, match="its files are not"):
