@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ptycho_torch.cli.commands import COMMANDS
 from ptycho_torch.cli.config_file import print_config
-from ptycho_torch.cli.infer import add_network, find_network, load_trained
+from ptycho_torch.cli.infer import add_network, find_network
 from ptycho_torch.cli.job_words import check_words_of
 from ptycho_torch.cli.options import Parser, add_config, add_settings, collect_settings
 from ptycho_torch.cli.shared import PLACE, add_input, add_machine, add_quiet, read_input, show_progress
@@ -187,8 +187,10 @@ def _measure(arguments: argparse.Namespace) -> tuple[str, list[ScanFeatures]]:
     from ptycho_torch.runtime.threads import set_threads
 
     set_threads(arguments.threads)
-    trained = load_trained(source)
     from ptycho_torch.drift.features import measure_features
+    from ptycho_torch.models.bundle import open_network
+
+    trained = open_network(source)
 
     device = find_device(arguments.device)
     progress = None if arguments.quiet else show_progress("features", len(scans), "scan")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ptycho_torch.cli.config_file import print_config
 from ptycho_torch.cli.options import add_settings, collect_settings
@@ -29,9 +28,6 @@ from ptycho_torch.config import (
     TrainerSettings,
 )
 from ptycho_torch.errors import ConfigError
-
-if TYPE_CHECKING:
-    from ptycho_torch.models.checkpoint import TrainedNetwork
 
 # the figure of the run record that compares runs
 METRIC = "network.R"
@@ -77,7 +73,9 @@ def run(arguments: argparse.Namespace) -> int:
     source = find_network(arguments)
     if scan:
         prepare_run(arguments)
-    trained = load_trained(source)
+    from ptycho_torch.models.bundle import open_network
+
+    trained = open_network(source)
     inference, polish = _collect(arguments, trained.experiment)
     if scan is None:
         print_config(data=reading, inference=inference, refine=polish, trainer=trainer)
@@ -136,12 +134,3 @@ def find_network(arguments: argparse.Namespace) -> Path:
         )
     check_checkpoint(checkpoint)
     return checkpoint
-
-
-def load_trained(source: Path) -> TrainedNetwork:
-    """Load the network of a checkpoint or a bundle."""
-    from ptycho_torch.models.archive import open_bundle
-    from ptycho_torch.models.bundle import build_bundled
-    from ptycho_torch.models.checkpoint import load_network
-
-    return build_bundled(open_bundle(source), source) if source.suffix == ".zip" else load_network(source)

@@ -15,7 +15,7 @@ from ptycho_torch.cli.all_commands import ALL_COMMANDS
 from ptycho_torch.cli.command import Command
 from ptycho_torch.cli.completion import complete
 from ptycho_torch.cli.config_file import read_config
-from ptycho_torch.cli.options import Parser, explain_unknown, normalise_options, restore_names
+from ptycho_torch.cli.options import Parser, explain_unknown, find_actions, normalise_options, restore_names
 from ptycho_torch.cli.shared import set_up_logging
 from ptycho_torch.errors import PtychoError, explain_missing_torch
 from ptycho_torch.runtime.logs import keep_error
@@ -63,7 +63,8 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
     namespace, unknown = parser.parse_known_args(given)
     namespace.command = command or namespace.command
     if unknown:
-        chosen = _COMMANDS[namespace.command].make_parser()
+        whole = _COMMANDS[namespace.command].make_parser()
+        chosen = find_actions(whole).get(getattr(namespace, "action", ""), whole)
         chosen.error(explain_unknown(chosen, unknown))
     return run_command(namespace, f"ptycho-torch {namespace.command}")
 

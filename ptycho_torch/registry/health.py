@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+import torch
+from torch import Tensor
 
 from ptycho_torch.errors import PtychoError
+from ptycho_torch.export.example import Example
 from ptycho_torch.models.archive import open_bundle
 from ptycho_torch.models.bundle import build_bundled
+from ptycho_torch.registry.figures import measure_figures
 from ptycho_torch.registry.registry import Registry
-from ptycho_torch.registry.sample import Sample, apply_network, measure_figures, read_sample
 from ptycho_torch.registry.version import Version
 
 
@@ -82,18 +84,31 @@ def _check(registry: Registry, version: Version) -> Iterator[Finding]:
     yield Finding("files", True, f"{len(manifest.files)} files of {size / 2**20:.1f} MiB have their checksums")
     try:
         trained = build_bundled(open_bundle(folder / manifest.network_name), folder)
-        sample = read_sample(folder / manifest.sample_name, trained.patch_px)
+        example = Example.read(folder / manifest.example_name)
+        patches = example.answer(trained.generator, manifest.example_name)
     except PtychoError as error:
         yield Finding("network", False, str(error))
         return
     yield Finding("network", True, f"loads, {manifest.network.get('weights')} weights, all finite")
-    outputs = apply_network(trained, sample.counts)
-    finite = bool(np.isfinite(outputs).all())
-    difference = sample.measure_difference(outputs)
-    text = f"differ from the stored ones by up to {difference:.1e} of the largest" if finite else "are not finite"
-    yield Finding("outputs", finite and difference <= tolerance, f"{text}; {tolerance:g} is accepted")
-    found = measure_figures(trained, Sample(sample.counts, outputs)) if finite else {}
+    compared = compare_outputs(example, patches, tolerance)
+    yield compared
+    found = measure_figures(example, patches) if compared.passed else {}
     yield _compare_figures(version, {**manifest.metrics, **found}, tolerance)
+
+
+def compare_outputs(example: Example, patches: Tensor, tolerance: float) -> Finding:
+    """Compare what a network makes of the test tensors with what it made of them when it was registered.
+
+    Args:
+        example: the test tensors.
+        patches: (pattern, h, w) patches of the network.
+        tolerance: largest difference that passes, relative to the largest stored value.
+    """
+    if not torch.isfinite(patches).all():
+        return Finding("outputs", False, "are not finite")
+    difference = example.measure_difference(patches)
+    text = f"differ from the stored ones by up to {difference:.1e} of the largest; {tolerance:g} is accepted"
+    return Finding("outputs", difference <= tolerance, text)
 
 
 def _compare_figures(version: Version, found: dict[str, float], tolerance: float) -> Finding:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ptycho_torch.errors import RegistryError
+from ptycho_torch.export.names import EXAMPLE_NAME
 from ptycho_torch.models.archive import BUNDLE_NAME
 from ptycho_torch.runtime.run_record import hash_file
 from ptycho_torch.storage.untrusted import abbreviate, explain_damage
 
-MANIFEST_NAME, SAMPLE_NAME = "manifest.json", "sample.npz"
+MANIFEST_NAME = "manifest.json"
 FORMAT = 1
 _KIND = "manifest of a model"
 _LARGEST_BYTES = 2**20
@@ -47,7 +48,7 @@ class Manifest:
         network: what the network is: kind, side of the patterns, weights, steps.
         data: names and checksums of the files that it was trained on.
         seed: seed of its training.
-        metrics: figures of its training, and of its outputs for the stored sample.
+        metrics: figures of its training, and of its outputs for the test tensors.
         versions: versions of the software that trained it.
     """
 
@@ -60,7 +61,7 @@ class Manifest:
     versions: Mapping[str, str]
 
     network_name = BUNDLE_NAME
-    sample_name = SAMPLE_NAME
+    example_name = EXAMPLE_NAME
 
     def to_bytes(self) -> bytes:
         """The content of its file; the same manifest gives the same bytes."""
@@ -70,7 +71,7 @@ class Manifest:
 
 def list_files(folder: Path) -> dict[str, StoredFile]:
     """List the files of a version in a folder, without the manifest."""
-    names = (BUNDLE_NAME, SAMPLE_NAME)
+    names = (BUNDLE_NAME, EXAMPLE_NAME)
     return {name: StoredFile((folder / name).stat().st_size, hash_file(folder / name)) for name in names}
 
 
@@ -121,8 +122,8 @@ class _Reader:
 
     def read(self) -> Manifest:
         files = {name: _read_file(name, entry) for name, entry in self._take("files", dict).items()}
-        if files.keys() != {BUNDLE_NAME, SAMPLE_NAME}:
-            raise ValueError(f"its files are not {BUNDLE_NAME} and {SAMPLE_NAME}")
+        if files.keys() != {BUNDLE_NAME, EXAMPLE_NAME}:
+            raise ValueError(f"its files are not {BUNDLE_NAME} and {EXAMPLE_NAME}")
         data = tuple((str(name), str(sha256)) for name, sha256 in self._take("data", list))
         metrics = {str(name): float(value) for name, value in self._take("metrics", dict).items()}
         if not all(map(math.isfinite, metrics.values())):

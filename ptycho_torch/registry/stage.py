@@ -1,33 +1,35 @@
-"""From a trained run to the files of a version in a folder."""
+"""From a trained network to the files of a version in a folder."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ptycho_torch.config import Experiment, TrackingSettings
 from ptycho_torch.errors import DivergenceError, RegistryError
+from ptycho_torch.export.card import make_card
+from ptycho_torch.export.example import Example
+from ptycho_torch.export.names import EXAMPLE_NAME
+from ptycho_torch.export.read import is_export, open_export
 from ptycho_torch.models.archive import BUNDLE_NAME, Bundle, locate_bundle, open_bundle, write_bundle
 from ptycho_torch.models.bundle import build_bundled, save_bundle
 from ptycho_torch.models.checkpoint import TrainedNetwork
-from ptycho_torch.registry.manifest import MANIFEST_NAME, SAMPLE_NAME, Manifest, list_files
-from ptycho_torch.registry.sample import make_sample, measure_figures
-from ptycho_torch.runtime.run_record import find_versions, read_record
+from ptycho_torch.registry.figures import measure_figures
+from ptycho_torch.registry.manifest import MANIFEST_NAME, Manifest, list_files
+from ptycho_torch.runtime.run_record import read_record
 from ptycho_torch.storage.archive import pack_arrays
+from ptycho_torch.storage.untrusted import explain_damage
 from ptycho_torch.storage.writing import RECORD_NAME, write_atomically
 
 _CHECKPOINTS = "checkpoints"
 # parameters of a bundle that name places of the machine it was trained on
-_PLACES = ("train_data_file", "test_data_file", "output_dir", "data_source", "model_path")
-# of the results of a training
+_PLACES = ("train_data_file", "test_data_file", "output_dir", "model_path")
+# figures of a training by which networks are compared
 _FIGURES = ("validation_loss",)
-_MOST_INPUTS = 1000
+_MOST_FILES = 1000
 
 
 @dataclass(frozen=True)
@@ -46,38 +48,39 @@ class Staged:
 
 
 def stage_version(source: Path, folder: Path, metrics: Mapping[str, float] | None = None) -> Staged:
-    """Write the files of a version: network without places, sample and manifest.
+    """Write the files of a version: network without places, test tensors and manifest.
 
     The same network with the same metrics gives the same bytes on the same machine.
 
     Args:
-        source: folder of a training, checkpoint, or bundle.
+        source: folder of a training or of an export, checkpoint, or bundle.
         folder: an existing folder.
         metrics: further figures of the network.
 
     Raises:
         ModelFileError: the network is damaged.
-        RegistryError: the training has not finished, or a figure is not finite.
-        DivergenceError: the network's outputs are not finite.
+        RegistryError: the training has not finished.
+        DivergenceError: the network's outputs or a figure are not finite.
         OutputError: a file cannot be written.
     """
     record = _find_record(source)
-    bundle = _open_network(source)
+    bundle = _open_network(source, folder)
     trained = build_bundled(bundle, source)
-    sample = make_sample(trained)
-    figures = {**_collect_figures(record), **measure_figures(trained, sample), **(metrics or {})}
-    if not all(map(math.isfinite, figures.values())):
+    card = open_export(source).card if is_export(source) else make_card(trained, record)
+    example = Example.make(trained)
+    with explain_damage(str(source), "description of a network", RegistryError):
+        described = _read_card(card)
+    described["metrics"] |= {**measure_figures(example, example.patches), **(metrics or {})}
+    if not all(map(math.isfinite, described["metrics"].values())):
         raise DivergenceError(f"{source}: the outputs or figures of the network are not finite; it is not registered")
     write_bundle(bundle, folder / BUNDLE_NAME)
-    sample.write(folder / SAMPLE_NAME)
+    example.write(folder / EXAMPLE_NAME)
     manifest = Manifest(
         files=list_files(folder),
         weights_sha256=hashlib.sha256(pack_arrays(bundle.weights)).hexdigest(),
         network=_describe_network(trained),
-        data=tuple(_list_data(record)),
         seed=trained.experiment.training.seed,
-        metrics=dict(sorted(figures.items())),
-        versions={str(name): str(value) for name, value in (record.get("versions") or find_versions()).items()},
+        **described,
     )
     content = manifest.to_bytes()
     with write_atomically(folder / MANIFEST_NAME) as file:
@@ -85,17 +88,15 @@ def stage_version(source: Path, folder: Path, metrics: Mapping[str, float] | Non
     return Staged(folder, manifest, hashlib.sha256(content).hexdigest())
 
 
-def _open_network(source: Path) -> Bundle:
+def _open_network(source: Path, folder: Path) -> Bundle:
     """Read the network, without what tells where it was trained."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = locate_bundle(source)
-        if path.suffix != ".zip":
-            # reading the bundle checks that the weights are finite
-            path = save_bundle(source, Path(folder), {})
-        bundle = open_bundle(path)
+    path = locate_bundle(source)
+    if path.suffix != ".zip":
+        # reading the bundle checks that the weights are finite
+        path = save_bundle(source, folder, {}, overwrite=True)
+    bundle = open_bundle(path)
     params = {name: None if name in _PLACES else value for name, value in bundle.params.items()}
-    experiment: Experiment = replace(bundle.experiment, tracking=TrackingSettings())
-    return replace(bundle, params=params, experiment=experiment)
+    return replace(bundle, params=params, experiment=bundle.experiment.without_places())
 
 
 def _find_record(source: Path) -> dict[str, Any]:
@@ -115,20 +116,16 @@ def _find_record(source: Path) -> dict[str, Any]:
     return record
 
 
-def _collect_figures(record: Mapping[str, Any]) -> dict[str, float]:
-    results = record.get("results")
-    if not isinstance(results, dict):
-        return {}
-    return {name: float(results[name]) for name in _FIGURES if isinstance(results.get(name), int | float)}
-
-
-def _list_data(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Names, without folders, and checksums of the files that a training has read."""
-    entries = record.get("inputs")
-    if not isinstance(entries, list):
-        return []
-    named = [entry for entry in entries[:_MOST_INPUTS] if isinstance(entry, dict)]
-    return [(os.path.basename(str(entry.get("path", ""))), str(entry.get("sha256", ""))) for entry in named]
+def _read_card(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Data, metrics and versions of a model card, which may come from elsewhere."""
+    metrics, files = card["metrics"], card["data"]["files"][:_MOST_FILES]
+    # without a record of the training, those that register it
+    versions = card["versions"]["trained_with"] or card["versions"]["exported_with"]
+    return {
+        "data": tuple((str(entry["name"]), str(entry["sha256"])) for entry in files),
+        "metrics": {name: float(metrics[name]) for name in _FIGURES if metrics.get(name) is not None},
+        "versions": {str(name): str(value) for name, value in versions.items()},
+    }
 
 
 def _describe_network(trained: TrainedNetwork) -> dict[str, str | int]:

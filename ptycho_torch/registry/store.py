@@ -89,8 +89,12 @@ class ServerStore:
         try:
             part.mkdir(parents=True)
             manifest = self._copy(client, version, part)
-            part.rename(folder)
+            if not folder.exists():
+                part.rename(folder)
         except OSError as error:
+            if folder.is_dir():
+                # another process has copied the same version
+                return folder, open_version(folder, version.manifest_sha256)
             raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
         finally:
             shutil.rmtree(part, ignore_errors=True)
@@ -103,14 +107,13 @@ class ServerStore:
         def copy(name: str, largest: int) -> None:
             if not 0 < (sizes.get(name) or 0) <= largest:
                 raise RegistryError(f"{version}: the server has no usable {name} of it")
-            client.download_artifacts(version.run_id, f"{_ARTIFACTS}/{name}", str(folder))
-            (folder / _ARTIFACTS / name).rename(folder / name)
+            found = client.download_artifacts(version.run_id, f"{_ARTIFACTS}/{name}", str(folder))
+            Path(found).rename(folder / name)
 
         copy(MANIFEST_NAME, 2**20)
         manifest = read_manifest(folder / MANIFEST_NAME, version.manifest_sha256)
         for name, stored in manifest.files.items():
             copy(name, stored.size)
-        (folder / _ARTIFACTS).rmdir()
         return open_version(folder, version.manifest_sha256)
 
 

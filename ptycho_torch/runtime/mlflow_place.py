@@ -6,11 +6,11 @@ import contextlib
 import logging
 import os
 import re
-import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Self
 
 from filelock import FileLock, Timeout
@@ -111,8 +111,13 @@ class MlflowPlace:
         from mlflow.exceptions import MlflowException  # noqa: PLC0415 - belongs to an extra
         from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - likewise
 
-        waits = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": f"{max(1, round(self.wait_s))}"}
-        with set_variables({} if self.database else waits):
+        variables = {
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": f"{max(1, round(self.wait_s))}",
+            "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+            "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        }
+        with set_variables(variables):
             try:
                 yield mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
             except (MlflowException, SQLAlchemyError) as error:
@@ -151,14 +156,16 @@ def set_variables(values: Mapping[str, str]) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def _load_mlflow():  # type: ignore[no-untyped-def]  # noqa: ANN202 - a module
+def _load_mlflow() -> ModuleType:
     # no reports to others about the use of the library
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow  # noqa: PLC0415 - belongs to an extra
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    return sys.modules[mlflow.__name__]
+    # it would tell of every attempt to reach a server
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    return mlflow
 
 
 def _summarise(error: Exception) -> str:
