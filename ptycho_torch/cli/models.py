@@ -128,7 +128,7 @@ def _show(arguments: argparse.Namespace, registry: Registry) -> int:
     rows += [("data", f"{name} sha256 {sha256}") for name, sha256 in manifest.data]
     rows += [(name, f"{value:.6g}") for name, value in manifest.metrics.items()]
     rows += list(files.items())
-    rows += [("trained with", ", ".join(f"{name} {number}" for name, number in manifest.versions.items()))]
+    rows += [("versions", ", ".join(f"{name} {number}" for name, number in manifest.versions.items()))]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name.ljust(width)}  {_escape(value)}".rstrip())

@@ -17,9 +17,10 @@ from scipy.stats import permutation_test
 
 from ptycho_torch.config import RegistrySettings
 
-# with so many scans each counts once, so that a difference must also hold for other scans
+# with so many scans each counts once, so that a difference must also hold for other scans; fewer must agree
 ENOUGH_SCANS = 6
 _DRAWS = 9999
+_REASONS = {"chance": "within chance", "size": "as far as it matters", "scans": "since the scans contradict each other"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,8 @@ class Outcome:
     Attributes:
         word: the outcome.
         gain: share by which the second one's error is lower; negative if it is higher.
-        by_chance: whether equal models would differ as much often enough.
+        reason: why they are called no different: equal models would differ as much, the difference is too small to
+            matter, or one scan says the opposite of another.
         probability: that equal models would differ as much.
         unit: what was compared one by one.
         units: how many of them.
@@ -56,7 +58,7 @@ class Outcome:
 
     word: Literal["better", "worse", "no different"]
     gain: float
-    by_chance: bool
+    reason: Literal["", "chance", "size", "scans"]
     probability: float
     unit: Literal["scans", "parts of scans"]
     units: int
@@ -66,8 +68,7 @@ class Outcome:
         change = f"its error is {abs(self.gain):.1%} {'lower' if self.gain > 0 else 'higher'}"
         chance = f"equal models would differ as much with p = {self.probability:.2g} on {self.units} {self.unit}"
         if self.word == "no different":
-            bar = "within chance" if self.by_chance else "as far as it matters"
-            return f"{second} is no different from {first} {bar}: {change}; {chance}"
+            return f"{second} is no different from {first} {_REASONS[self.reason]}: {change}; {chance}"
         return f"{second} is {self.word} than {first}: {change}; {chance}"
 
 
@@ -83,13 +84,19 @@ def compare_errors(scans: Sequence[Errors], settings: RegistrySettings) -> Outco
     units = np.array([share.sum() for share in shares]) if by_scan else np.concatenate(shares)
     probability = _find_probability(units)
     gain = _find_gain(scans)
+    gains = [_find_gain([errors]) for errors in scans]
+    word: Literal["better", "worse", "no different"] = "no different"
+    reason: Literal["", "chance", "size", "scans"] = ""
     # the sum that was tested and the gain must have the same sign
-    by_chance = probability >= settings.chance or units.sum() * gain <= 0
-    if not by_chance and abs(gain) >= settings.least_gain:
-        word: Literal["better", "worse", "no different"] = "better" if gain > 0 else "worse"
+    if probability >= settings.chance or units.sum() * gain <= 0:
+        reason = "chance"
+    elif abs(gain) < settings.least_gain:
+        reason = "size"
+    elif not by_scan and any(each * gain < 0 and abs(each) >= settings.least_gain for each in gains):
+        reason = "scans"
     else:
-        word = "no different"
-    return Outcome(word, gain, by_chance, probability, "scans" if by_scan else "parts of scans", len(units))
+        word = "better" if gain > 0 else "worse"
+    return Outcome(word, gain, reason, probability, "scans" if by_scan else "parts of scans", len(units))
 
 
 def _share_differences(errors: Errors) -> NDArray[np.float64]:

@@ -49,7 +49,7 @@ class Manifest:
         data: names and checksums of the files that it was trained on.
         seed: seed of its training.
         metrics: figures of its training, and of its outputs for the test tensors.
-        versions: versions of the software that trained it.
+        versions: versions of the software that trained it, or else that registered it.
     """
 
     files: Mapping[str, StoredFile]

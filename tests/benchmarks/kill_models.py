@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def kill_after(process: ForkProcess, seconds: float, rest_s: float) -> bool:
     return False
 
 
-def look(folder: Path, before: int, after: int) -> None:
+def look(folder: Path, *, before: int, after: int) -> None:
     """Check what can be seen; runs in a process of its own, so that no connection is inherited."""
     if before == 0 and not (folder / "mlflow.db").exists():
         return
@@ -112,7 +113,7 @@ def look(folder: Path, before: int, after: int) -> None:
         assert current.number in (1, 2)
 
 
-def finish(work: Callable[[Path], object], folder: Path, after: int) -> None:
+def finish(folder: Path, *, work: Callable[[Path], object], after: int) -> None:
     """Do the work again, and check that it is complete and that nothing else is left."""
     work(folder)
     registry = open_registry(folder)
@@ -160,9 +161,9 @@ def main(trials: int) -> int:
             killed = kill_after(start(work, folder), moment, moments.uniform(0, 0.02))
             counts[f"{kind} {'killed' if killed else 'ended before'}"] += 1
             try:
-                run_apart(lambda place, b=before, a=after: look(place, b, a), folder)
+                run_apart(partial(look, before=before, after=after), folder)
                 counts["complete"] += killed and bool(list((folder / "mlmodels" / "lab").glob("*"))[before:])
-                run_apart(lambda place, w=work, a=after: finish(w, place, a), folder)
+                run_apart(partial(finish, work=work, after=after), folder)
             except AssertionError as error:
                 failures += 1
                 print(f"trial {trial} ({kind}): {error}; see {shutil.copytree(folder, Path.cwd() / f'failed{trial}')}")

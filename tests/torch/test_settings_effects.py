@@ -393,7 +393,7 @@ def registered(settings: RegistrySettings, scan: Scan, folder: Path) -> list[Any
     outputs = compare_outputs(example, patches * 1.0005, settings.tolerance)
     errors = np.repeat(np.linspace(1, 2, 8)[:, None], 2, axis=1) * np.array([1.0, 0.8])
     compared = compare_errors([Errors(errors, 0.0)], settings)
-    return [place.uri, place.wait_s, outputs.passed, compared.word, compared.by_chance]
+    return [place.uri, place.wait_s, outputs.passed, compared.word, compared.reason]
 
 
 TRACES: dict[type[Settings], Trace] = {

@@ -36,14 +36,14 @@ def test_a_clearly_better_model_is_found_either_way_round() -> None:
 def test_the_same_errors_do_not_differ() -> None:
     errors = np.repeat(np.arange(1.0, 17)[:, None], 2, axis=1)
     found = judge(Errors(errors, 0.0))
-    assert (found.word, found.gain, found.probability, found.by_chance) == ("no different", 0.0, 1.0, True)
+    assert (found.word, found.gain, found.probability, found.reason) == ("no different", 0.0, 1.0, "chance")
 
 
 def test_a_difference_beyond_chance_that_is_too_small_does_not_matter() -> None:
     errors = np.repeat(np.linspace(1, 2, 16)[:, None], 2, axis=1)
     errors[:, 1] *= 0.99
     found = judge(Errors(errors, 0.0))
-    assert (found.word, found.by_chance) == ("no different", False)
+    assert (found.word, found.reason) == ("no different", "size")
     assert "as far as it matters" in found.describe("a/1", "a/2")
     assert compare_errors([Errors(errors, 0.0)], RegistrySettings(least_gain=0.004)).word == "better"
 
@@ -65,6 +65,13 @@ def test_noise_that_both_share_does_not_hide_a_better_model() -> None:
     found = judge(Errors(parts, 16.0))
     assert found.word == "better"
     assert found.gain > 0.3
+
+
+def test_two_scans_that_contradict_each_other_decide_nothing() -> None:
+    found = judge(make_errors(1, 0.2, spread=0.02), make_errors(2, 1.2, spread=0.02))
+    assert (found.word, found.reason) == ("no different", "scans")
+    assert "since the scans contradict each other" in found.describe("a/1", "a/2")
+    assert judge(make_errors(1, 0.2, spread=0.02), make_errors(2, 0.8, spread=0.02)).word == "better"
 
 
 def test_many_scans_count_once_each() -> None:
