@@ -28,6 +28,7 @@ SECTIONS: dict[str, type[Settings]] = {
         "inference",
         "refine",
         "tracking",
+        "drift",
         "registry",
     )
 }

@@ -31,6 +31,14 @@ if TYPE_CHECKING:
 
 def add_run_options(parser: argparse.ArgumentParser, output_dir: str) -> None:
     """Add the options of a command that reads scans and writes a folder of results, by default `output_dir`."""
+    add_input(parser)
+    add_output(parser, output_dir)
+    add_machine(parser)
+    add_config(parser)
+
+
+def add_input(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that reads scans."""
     group = parser.add_argument_group("Input")
     group.add_argument(
         "--data",
@@ -51,9 +59,6 @@ def add_run_options(parser: argparse.ArgumentParser, output_dir: str) -> None:
         "file; replaces the probes of the scans",
     )
     add_settings(parser, DataSettings)
-    add_output(parser, output_dir)
-    add_machine(parser)
-    add_config(parser)
 
 
 def add_machine(parser: argparse.ArgumentParser) -> None:
