@@ -19,7 +19,7 @@ from ptycho_torch.solve.background import refine_background
 from ptycho_torch.solve.positions import refine_positions
 
 # a scan that leaves less unexplained needs no background, no common change of its positions, or none of each
-_GOOD, _GOOD_AFFINE, _GOOD_EACH = 0.06, 0.01, 0.2
+_GOOD, _GOOD_AFFINE, _GOOD_EACH = 0.06, 0.01, 0.1
 _WORTH = 0.9
 _WORTH_EACH, _LEAST_MOVED_PX = 0.75, 0.5
 _WORTH_BACKGROUND, _LEAST_SHARE = 0.8, 0.12

@@ -26,7 +26,7 @@ _EQUAL = 0.93
 SAME = 0.02
 _GUESS_PATTERNS = 100
 _GUESS_BATCHES = 12
-LARGEST_OFFSET = 2
+LARGEST_OFFSET = 5
 
 
 def is_better(first: Trial, second: Trial, factor: float = BETTER) -> bool:

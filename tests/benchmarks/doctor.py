@@ -1,6 +1,8 @@
 """Does the doctor name mistakes in the description of a scan, cure them, and leave sound files alone?
 
-PTYCHO_TORCH_DATA=FOLDER python tests/benchmarks/doctor.py [orientation | damages | sound] [FIRST [LAST [STEP]]]
+PTYCHO_TORCH_DATA=FOLDER python tests/benchmarks/doctor.py [KIND [FIRST [LAST [STEP]]]]
+
+KIND is damages (of a measured scan; the default), others (of a simulated one), sound or orientation.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from damaged_scans import DAMAGES, Arrays, turn_patterns
+from damaged_scans import DAMAGES, Arrays, Damage, turn_patterns
+from other_damages import OTHER_DAMAGES
 from report import header
 
 from ptycho_torch.config import DataSettings, SimulationSettings
@@ -28,6 +31,11 @@ from ptycho_torch.simulate.scan import simulate_scan
 STAR_PATTERNS = 260
 # a cured scan may leave so many times as much unexplained as the undamaged one
 ENOUGH = 1.3
+# and so much is hardly anything
+LEAST = 0.05
+OTHER = SimulationSettings(
+    object="dead_leaves", object_px=76, patch_px=32, probe_diameter_px=10, step_px=4, photons=1e5, seed=5
+)
 PIXEL_M = 20e-9
 AS_STORED = (False, False, False)
 
@@ -55,16 +63,31 @@ def describe(found: Diagnosis, seconds: float) -> str:
 
 
 def run_damages(folder: Path, chosen: slice) -> None:
-    """Print what is found of each damage."""
-    star = read_star()
-    sound, seconds = examine(star.write(folder / "star.npz"), folder)
+    """Print what is found of each damage of the measured star."""
+    run_table(read_star(), DAMAGES, folder, chosen)
+
+
+def run_others(folder: Path, chosen: slice) -> None:
+    """Print what is found of other damages, of a simulated scan."""
+    scan = simulate_scan(OTHER)
+    run_table(
+        Arrays(np.array(scan.counts), np.array(scan.positions_px), scan.require_probe()[0]),
+        OTHER_DAMAGES,
+        folder,
+        chosen,
+    )
+
+
+def run_table(right: Arrays, damages: tuple[Damage, ...], folder: Path, chosen: slice) -> None:
+    """Print what is found of each damage of the right arrays."""
+    sound, seconds = examine(right.write(folder / "right.npz"), folder)
     print(f"{'undamaged':28} {describe(sound, seconds)}", flush=True)
-    least = sound.fit["unexplained"]
+    least = max(sound.fit["unexplained"], LEAST)
     named = cured = wrong = 0
-    numbers = range(len(DAMAGES))[chosen]
+    numbers = range(len(damages))[chosen]
     for number in numbers:
-        damage = DAMAGES[number]
-        path = damage.spoil(star, np.random.default_rng(number)).write(folder / "damaged.npz")
+        damage = damages[number]
+        path = damage.spoil(right, np.random.default_rng(number)).write(folder / "damaged.npz")
         found, seconds = examine(path, folder)
         names = {finding.name for finding in found.findings}
         is_named = found.word == "doubtful" or bool(names & set(damage.findings)) or not damage.findings
@@ -147,7 +170,9 @@ def main() -> None:
     chosen = slice(*numbers) if len(numbers) > 1 else slice(sum(numbers), None)
     header(f"doctor: {what}; result, share of the differences left unexplained, processor time, findings, settings")
     with tempfile.TemporaryDirectory() as folder:
-        {"damages": run_damages, "sound": run_sound, "orientation": run_orientation}[what](Path(folder), chosen)
+        {"damages": run_damages, "others": run_others, "sound": run_sound, "orientation": run_orientation}[what](
+            Path(folder), chosen
+        )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from damaged_scans import DAMAGES, Arrays, turn_patterns
 from numpy.typing import NDArray
+from other_damages import OTHER_DAMAGES
 
 from ptycho_torch.cli.main import main
 from ptycho_torch.config import DataSettings, SimulationSettings
@@ -36,7 +37,7 @@ def arrays() -> Arrays:
 
 
 def damage(arrays: Arrays, name: str, path: Path) -> Path:
-    chosen = next(each for each in DAMAGES if each.name == name)
+    chosen = next(each for each in (*DAMAGES, *OTHER_DAMAGES) if each.name == name)
     return chosen.spoil(arrays, np.random.default_rng(1)).write(path)
 
 
@@ -57,6 +58,10 @@ def test_a_sound_file_is_called_sound(arrays: Arrays, tmp_path: Path) -> None:
         ("one frame late", "order"),
         ("frozen frames", "copies"),
         ("hot pixels", "bad pixels"),
+        ("every value 5 more", "dark image"),
+        ("noise of reading", "units"),
+        ("five frames late", "order"),
+        ("nanometres", "position scale"),
     ],
 )
 def test_a_mistake_is_named_and_its_cure_explains_the_patterns(
