@@ -1,8 +1,8 @@
 """Thousands of hostile inputs, given to the command line one after the other.
 
-Each is a valid file that was changed at random, or an option with a hostile value: NPZ, HDF5, checkpoints, bundles, YAML,
-INI, options and names. A command must end with a clear line or a result; anything else is printed with its number, which
-repeats it.
+Each is a valid file that was changed at random, or an option with a hostile value: NPZ, HDF5, checkpoints, bundles,
+YAML, INI, options and names. A command must end with a clear line or a result; anything else is printed with its number,
+which repeats it.
 
     python tests/benchmarks/bad_inputs.py [COUNT [FIRST]]
 """
@@ -30,6 +30,7 @@ LONGEST_S, MOST_BYTES = 5.0, 2**31
 MACHINE = ("--device=cpu", "--quiet")
 SIMULATION = ("--object_px=48", "--patch_px=32", "--probe=gaussian", "--probe_diameter_px=8", "--step_px=6")
 NETWORK = ("--width=4", "--depth=1", "--group_size=2", "--batch_size=2", "--bootstrap_epochs=0", "--schedule=constant")
+NAMES = ("a" * 300, "b/" * 1000, "\udcff\udcfe", "c\x1b[2J\x07", "\n" * 20, "d" * 6000, "é" * 200, "../" * 30 + "e")
 KINDS = {
     "npz": ("scan.npz", mutations.change_npz),
     "npz bytes": ("scan.npz", mutations.change_bytes),
@@ -80,40 +81,34 @@ def make_words(kind: str, number: int, files: Path, place: Path) -> tuple[str, .
             path = place / "whole" / Path(*Path(source).parts[1:])
         mutations.write_changed(files / source, path, change, number)
     refine = ("refine", out, "--epochs=1", "--method=least_squares", *MACHINE)
-    network = (f"--output_dir={place / 'whole'}", "--steps=6", "--resume", *NETWORK, *MACHINE)
+    train = ("train", out, "--steps=1", *NETWORK, *MACHINE)
     if kind in ("npz", "npz bytes", "hdf5", "hdf5 bytes"):
         convert = ("convert", str(path), f"--output={place / 'new.npz'}", "--quiet")
-        train = ("train", f"--data={path}", out, "--steps=1", *NETWORK, *MACHINE)
-        return choice.choice(
-            (convert, convert, (*refine, f"--data={path}"), ("doctor", str(path), out, "--quiet"), train)
-        )
-    if kind.startswith("product"):
-        return ("evaluate", scan, f"--result={path}", out, *MACHINE)
-    if kind == "resumed checkpoint":
-        # without an older one, it would be left alone
-        for other in path.parent.iterdir():
-            if other != path:
-                other.unlink()
-        return ("train", scan, *network)
-    if kind.startswith(("checkpoint", "bundle")):
-        option = "--checkpoint" if kind.startswith("checkpoint") else "--model_path"
-        return ("infer", scan, f"{option}={path}", out, *MACHINE)
-    if kind == "yaml":
-        return (*refine[:2], scan, f"--config={path}", "--epochs=1", *MACHINE)
-    if kind == "ini":
-        return ("infer", f"--data={place / 'whole'}", out, *MACHINE)
+        doctor = ("doctor", str(path), out, "--quiet")
+        return choice.choice((convert, convert, (*refine, f"--data={path}"), doctor, (*train, f"--data={path}")))
     if kind == "option":
         section = choice.choice(("data", "refine", "training", "trainer", "model"))
         name = choice.choice(sorted(SECTIONS[section].find_types()))
-        command = {"data": refine, "refine": refine}.get(section, ("train", out, "--steps=1", *NETWORK, *MACHINE))
+        command = refine if section in ("data", "refine") else train
         return (*command, scan, f"--{name}={choice.choice(mutations.VALUES)}")
-    names = ("a" * 300, "b/" * 1000, "\udcff\udcfe", "c\x1b[2J\x07", "\n" * 20, "d" * 6000, "é" * 200, "../" * 30 + "e")
-    return (
-        *refine[:1],
-        f"--data={place / choice.choice(names)}",
-        f"--output_dir={place / choice.choice(names)}",
-        *MACHINE,
-    )
+    if kind == "resumed checkpoint":
+        # with an older one, that would be used
+        for other in path.parent.iterdir():
+            if other != path:
+                other.unlink()
+    option = "--checkpoint" if kind.startswith("checkpoint") else "--model_path"
+    words = {
+        "resumed checkpoint": ("train", f"--output_dir={place / 'whole'}", "--steps=6", "--resume", *NETWORK, *MACHINE),
+        "yaml": (*refine[:2], f"--config={path}", "--epochs=1", *MACHINE),
+        "product": ("evaluate", f"--result={path}", out, *MACHINE),
+        "product bytes": ("evaluate", f"--result={path}", out, *MACHINE),
+    }
+    if kind == "ini":
+        return ("infer", f"--data={place / 'whole'}", out, *MACHINE)
+    if kind == "name":
+        first, second = choice.choice(NAMES), choice.choice(NAMES)
+        return ("refine", f"--data={place / first}", f"--output_dir={place / second}", *MACHINE)
+    return (*words.get(kind, ("infer", f"{option}={path}", out, *MACHINE)), scan)
 
 
 def main(count: int, first: int) -> None:

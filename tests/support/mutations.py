@@ -131,7 +131,7 @@ def change_hdf5(content: bytes, choice: random.Random) -> bytes:
         elif kind == 2:
             file.create_dataset(name, shape=(2**20, 2**10, 2**10), chunks=(1, 64, 64), dtype="f4")
         elif kind > 3:
-            changed = change_array(values, choice) if isinstance(values, np.ndarray) else b"text"
+            changed: Any = change_array(values, choice) if isinstance(values, np.ndarray) else b"text"
             file[name] = changed.astype("S") if getattr(changed, "dtype", np.dtype("f4")).kind == "U" else changed
         if name in file and kind > 3:
             file[name].attrs.update({key: choice.choice((value, 1e308, "x", -1)) for key, value in attributes.items()})
