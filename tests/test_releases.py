@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from file_layouts import FILES, MAY_ADD, Layout, describe_folder, find_changes
 from make import COMMANDS, INTERRUPTED, PRINTED
-from ptycho_torch.migrations.chain import Format
-from ptycho_torch.migrations.formats import FORMATS, list_versions
 from releases import Release, list_releases
 
 from ptycho_torch.cli.main import main
+from ptycho_torch.migrations.chain import Format
+from ptycho_torch.migrations.formats import FORMATS, list_versions
 
 ROOT = Path(__file__).parents[1]
 NEWEST = Release(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])

@@ -68,7 +68,7 @@ def load_network(path: Path | str) -> TrainedNetwork:
     if not isinstance(record, dict) or not isinstance(weights, dict):
         raise CheckpointError(f"{path}: is not a checkpoint of ptycho_torch; train one with: ptycho-torch train")
     try:
-        found = assemble(*read_record(record), weights, int(content["global_step"]))
+        found = assemble(*read_record(record, path), weights, int(content["global_step"]))
         return replace(found, record=record)
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
