@@ -120,6 +120,10 @@ def test_infer_uses_the_version_in_production(run: Run) -> None:
     assert code in (0, 3)
     [entry] = json.loads(Path("found/run.json").read_text())["inputs"][:1]
     assert Path(entry["path"]).is_relative_to(Path("mlmodels/lab").absolute())
+    metrics = json.loads(Path("found/metrics.json").read_text())["network"]
+    run("compare", "lab/1", "lab/2", "--data", "scan.npz", "--device", "cpu", "--quiet")
+    compared = json.loads(Path("comparison_outputs/comparison.json").read_text())["scans"][0]["figures"][0]
+    assert compared == pytest.approx(metrics), "a comparison has other figures than a reconstruction"
 
 
 @pytest.mark.parametrize(
