@@ -49,8 +49,8 @@ def run(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 def test_versions_are_listed_as_a_table_and_as_json(run: Run) -> None:
     code, table, _ = run("list")
-    heads, first, second = table.splitlines()
     assert code == 0
+    heads, first, second = table.splitlines()
     assert heads.split()[:4] == ["model", "version", "aliases", "registered"]
     assert (first.split()[:2], second.split()[:3]) == (["lab", "1"], ["lab", "2", "candidate"])
     _, text, _ = run("list", "lab", "--json")
