@@ -14,6 +14,7 @@ LAYERS = (
     ("storage",),
     ("pictures",),
     ("config",),
+    ("migrations",),
     ("physics",),
     ("networks",),
     ("data",),
@@ -22,7 +23,7 @@ LAYERS = (
     ("solve", "simulate"),
     ("evaluate",),
     ("models", "doctor"),
-    ("training",),
+    ("training", "drift"),
     ("workflows",),
     ("export",),
     ("registry",),
@@ -30,6 +31,7 @@ LAYERS = (
     ("contracts.legacy",),
     ("preflight",),
     ("launch",),
+    ("jobs",),
     ("cli",),
     ("run",),
 )
@@ -49,6 +51,7 @@ LIBRARIES: dict[str, set[str]] = {
     "evaluate": {"torch", "numpy", "scipy", "matplotlib"},
     "models": {"torch", "numpy", "scipy"},
     "doctor": {"torch", "numpy", "scipy", "matplotlib"},
+    "drift": {"torch", "numpy", "scipy", "matplotlib"},
     "training": {"torch", "numpy", "jaxtyping", "lightning"},
     "workflows": {"numpy", "torch"},
     "export": {"torch", "numpy", "safetensors"},
@@ -59,7 +62,17 @@ LIBRARIES: dict[str, set[str]] = {
     "cli": {"argcomplete", "numpy", "tqdm", "yaml"},
     "run": {"hydra", "omegaconf", "optuna", "sqlalchemy", "yaml"},
 }
-TORCH_FREE = ("errors", "storage", "pictures", "config", "data", "formats", "models.archive", "models.record")
+TORCH_FREE = (
+    "errors",
+    "storage",
+    "pictures",
+    "config",
+    "data",
+    "formats",
+    "models.archive",
+    "models.record",
+    "migrations",
+)
 
 
 def imported(path: Path) -> set[str]:

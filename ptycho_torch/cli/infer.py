@@ -37,6 +37,17 @@ SECTIONS = ("data", "inference", "refine", "trainer", "registry")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
+    add_network(parser)
+    add_run_options(parser, "inference_outputs")
+    add_saving(parser)
+    add_settings(parser, InferenceSettings)
+    add_settings(parser, RefineSettings, prefix="polish_")
+    add_settings(parser, TrainerSettings, only=HARDWARE)
+    add_settings(parser, RegistrySettings, only=PLACE)
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name a trained network."""
     source = parser.add_argument_group("Network").add_mutually_exclusive_group()
     source.add_argument(
         "--checkpoint",
@@ -51,12 +62,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bundle of a trained network, folder with wts.h5.zip, or registered model, models:/NAME@ALIAS or "
         "models:/NAME/VERSION",
     )
-    add_run_options(parser, "inference_outputs")
-    add_saving(parser)
-    add_settings(parser, InferenceSettings)
-    add_settings(parser, RefineSettings, prefix="polish_")
-    add_settings(parser, TrainerSettings, only=HARDWARE)
-    add_settings(parser, RegistrySettings, only=PLACE)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -65,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     trainer = collect_settings(arguments, TrainerSettings, only=HARDWARE)
     _collect(arguments, Experiment())  # unusable options are reported before any file is read
     scan = None if arguments.print_config else read_input(arguments, reading)[0]
-    source = _find_network(arguments)
+    source = find_network(arguments)
     if scan:
         prepare_run(arguments)
     from ptycho_torch.models.bundle import open_network
@@ -107,7 +112,7 @@ def _collect(arguments: argparse.Namespace, trained: Experiment) -> tuple[Infere
     )
 
 
-def _find_network(arguments: argparse.Namespace) -> Path:
+def find_network(arguments: argparse.Namespace) -> Path:
     """Find the file of the network that the options name, or that lies beside the data, and check it without torch."""
     from ptycho_torch.models.archive import locate_bundle, open_bundle
     from ptycho_torch.models.record import check_checkpoint

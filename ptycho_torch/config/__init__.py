@@ -1,6 +1,7 @@
 """The settings of the project, each declared once; this folder needs the standard library only."""
 
 from ptycho_torch.config.data import DataSettings as DataSettings
+from ptycho_torch.config.drift import DriftSettings as DriftSettings
 from ptycho_torch.config.experiment import Experiment as Experiment
 from ptycho_torch.config.inference import InferenceSettings as InferenceSettings
 from ptycho_torch.config.model import ModelSettings as ModelSettings
