@@ -63,6 +63,7 @@ class Scale:
         return positions_m / self.pixel_m
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def measure_step(positions: NDArray[np.float64]) -> float:
     """Median distance to the nearest neighbour, in the unit of the positions; 0 for a single position."""
     distinct = np.unique(positions, axis=0)
@@ -74,6 +75,7 @@ def measure_step(positions: NDArray[np.float64]) -> float:
     return float(np.median(np.asarray(distances)[:, 1]))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what overflows is infinite, and refused
 def place_positions(recording: Recording, settings: DataSettings, scale: Scale) -> NDArray[np.float64]:
     """Compute the positions (pattern, 2), row and column in object pixels, in the order of the stored patterns.
 
@@ -97,6 +99,7 @@ def place_positions(recording: Recording, settings: DataSettings, scale: Scale) 
     return turn(_convert(positions, recording, settings, scale), settings)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def turn(positions: NDArray[np.float64], settings: DataSettings) -> NDArray[np.float64]:
     """Exchange, flip, rotate and scale positions (pattern, 2), in this order.
 

@@ -1,8 +1,8 @@
 """Thousands of hostile inputs, given to the command line one after the other.
 
 Each is a valid file that was changed at random, or an option with a hostile value: NPZ, HDF5, checkpoints, bundles,
-YAML, INI, options and names. A command must end with a clear line or a result; anything else is printed with its number,
-which repeats it.
+YAML, INI, options and names. A command must end with a clear line or a result; anything else is printed with its
+number, which repeats it.
 
     python tests/benchmarks/bad_inputs.py [COUNT [FIRST]]
 """
