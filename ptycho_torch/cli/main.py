@@ -13,12 +13,19 @@ import traceback
 from collections.abc import Sequence
 
 import ptycho_torch
-from ptycho_torch.cli import completion, convert, doctor, preflight, repeat, report_problem
+from ptycho_torch.cli import jobs
+from ptycho_torch.cli.all_commands import ALL_COMMANDS
 from ptycho_torch.cli.command import Command
-from ptycho_torch.cli.commands import COMMANDS
 from ptycho_torch.cli.completion import complete
 from ptycho_torch.cli.config_file import read_config
-from ptycho_torch.cli.options import Parser, explain_unknown, normalise_options, restore_names, show_error
+from ptycho_torch.cli.options import (
+    Parser,
+    explain_unknown,
+    find_actions,
+    normalise_options,
+    restore_names,
+    show_error,
+)
 from ptycho_torch.cli.shared import set_up_logging
 from ptycho_torch.errors import PtychoError, explain_missing_torch
 from ptycho_torch.runtime.logs import keep_error
@@ -27,15 +34,8 @@ from ptycho_torch.runtime.messages import explain_failure
 _log = logging.getLogger(__name__)
 
 _COMMANDS = {
-    **COMMANDS,
-    "doctor": Command(
-        "doctor", doctor, "say what is in the file of a scan, what is wrong, and which settings are right"
-    ),
-    "convert": Command("convert", convert, "write a scan of any format as NPZ, CXI or NeXus"),
-    "preflight": Command("preflight", preflight, "check a training without starting it"),
-    "repeat": Command("repeat", repeat, "run again what a record describes, and compare"),
-    "report-problem": Command("report-problem", report_problem, "pack what describes a run into a file for a question"),
-    "completion": Command("completion", completion, "print the lines that complete commands in a shell"),
+    **ALL_COMMANDS,
+    "jobs": Command("jobs", jobs, "run commands from a queue that outlives the processes that work on it"),
 }
 
 
@@ -79,7 +79,8 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
     namespace, unknown = parser.parse_known_args(given)
     namespace.command = command or namespace.command
     if unknown:
-        chosen = _COMMANDS[namespace.command].make_parser()
+        whole = _COMMANDS[namespace.command].make_parser()
+        chosen = find_actions(whole).get(getattr(namespace, "action", ""), whole)
         chosen.error(explain_unknown(chosen, unknown))
     return run_command(namespace, f"ptycho-torch {namespace.command}")
 

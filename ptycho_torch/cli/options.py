@@ -109,6 +109,14 @@ def find_options(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
     }
 
 
+def find_actions(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Find the parsers of the actions of a command by name; empty if it has none."""
+    choices: list[dict[str, argparse.ArgumentParser]] = [
+        action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+    ]
+    return choices[0] if choices else {}
+
+
 def add_settings(
     parser: argparse.ArgumentParser, section: type[Settings], *, prefix: str = "", only: Iterable[str] | None = None
 ) -> None:

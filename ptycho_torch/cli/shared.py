@@ -19,6 +19,10 @@ from ptycho_torch.runtime.threads import MOST_THREADS, set_threads
 
 # settings of the trainer that concern a reconstruction
 HARDWARE = ("accelerator", "devices", "nodes")
+# settings of the registry that tell where it is
+PLACE = ("registry", "wait_s")
+# what the name of a registered model begins with where a file can stand as well
+MODELS = "models:/"
 
 if TYPE_CHECKING:
     from ptycho_torch.data.scan import Scan
@@ -28,6 +32,14 @@ if TYPE_CHECKING:
 
 def add_run_options(parser: argparse.ArgumentParser, output_dir: str) -> None:
     """Add the options of a command that reads scans and writes a folder of results, by default `output_dir`."""
+    add_input(parser)
+    add_output(parser, output_dir)
+    add_machine(parser)
+    add_config(parser)
+
+
+def add_input(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that reads scans."""
     group = parser.add_argument_group("Input")
     group.add_argument(
         "--data",
@@ -48,9 +60,6 @@ def add_run_options(parser: argparse.ArgumentParser, output_dir: str) -> None:
         "file; replaces the probes of the scans",
     )
     add_settings(parser, DataSettings)
-    add_output(parser, output_dir)
-    add_machine(parser)
-    add_config(parser)
 
 
 def add_machine(parser: argparse.ArgumentParser) -> None:

@@ -28,6 +28,7 @@ _EXPOSURE_RANGE = (0.7, 1.4)
 _EXPOSURE_SPREADS = 6.0
 _NEAREST = 9
 _MOST_LISTED = 12
+_DIM_SHARE, _LESS_NOISE = 0.25, 0.5
 
 
 def list_numbers(numbers: NDArray[np.int64]) -> str:
@@ -133,6 +134,24 @@ def find_odd_exposures(scan: Scan) -> tuple[NDArray[np.int64], float]:
     low, high = _EXPOSURE_RANGE
     odd = np.flatnonzero(((ratios < low) | (ratios > high)) & (np.abs(logarithms) > _EXPOSURE_SPREADS * spread))
     return odd, float(np.median(ratios[odd])) if odd.size else 1.0
+
+
+def find_pedestal(stored: StoredValues, scan: Scan, gain: float) -> float:
+    """The value that a detector adds to every pixel, as values without light show it; 0 if they do not.
+
+    Where there is hardly any light, the variance of photons is their mean; a constant that is added has none.
+
+    Args:
+        stored: the values.
+        scan: as it was read from them.
+        gain: value of one photon.
+    """
+    if scan.stored_as != "counts" or stored.smallest <= 0:
+        return 0.0
+    mean = stored.mean[stored.good]
+    variance = (stored.mean_square - stored.mean**2)[stored.good]
+    dim = mean <= np.quantile(mean, _DIM_SHARE)
+    return stored.smallest if variance[dim].sum() < _LESS_NOISE * gain * mean[dim].sum() else 0.0
 
 
 def find_bad_pixels(stored: StoredValues, scan: Scan) -> tuple[NDArray[np.bool_], ...]:

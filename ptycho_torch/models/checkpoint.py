@@ -16,10 +16,11 @@ from torch import Tensor
 
 from ptycho_torch.config import Experiment
 from ptycho_torch.errors import CheckpointError, ConfigError
-from ptycho_torch.models.archive import select_network
-from ptycho_torch.models.record import KEY, check_checkpoint, read_record
+from ptycho_torch.models.archive import NETWORK_PREFIX, select_network
+from ptycho_torch.models.record import KEY, check_checkpoint, make_record, read_record
 from ptycho_torch.networks.build import Generator, build_network
 from ptycho_torch.storage.untrusted import explain_damage, summarise_error
+from ptycho_torch.storage.writing import write_atomically
 
 _DEEPEST = 20
 
@@ -67,12 +68,39 @@ def load_network(path: Path | str) -> TrainedNetwork:
     if not isinstance(record, dict) or not isinstance(weights, dict):
         raise CheckpointError(f"{path}: is not a checkpoint of ptycho_torch; train one with: ptycho-torch train")
     try:
-        found = assemble(*read_record(record), weights, int(content["global_step"]))
+        found = assemble(*read_record(record, path), weights, int(content["global_step"]))
         return replace(found, record=record)
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
         raise CheckpointError(f"{path}: its content does not fit together ({summarise_error(error)})") from error
+
+
+def list_weights(trained: TrainedNetwork) -> dict[str, Tensor]:
+    """The tensors of a network by the names that files have for them, on the processor; `assemble` is the reverse."""
+    weights = {NETWORK_PREFIX + name: value.cpu() for name, value in trained.generator.state_dict().items()}
+    return weights | {
+        "probes": torch.from_numpy(np.array(trained.probes)),
+        "photons": torch.tensor(trained.photons, dtype=torch.float32),
+        "good": torch.from_numpy(trained.good.astype(np.float32)),
+    }
+
+
+def write_inference_checkpoint(trained: TrainedNetwork, path: Path) -> None:
+    """Write what a reconstruction needs of a network, atomically: weights, probes and settings that name no place.
+
+    Neither the optimiser, nor the state of the training, nor files, folders, servers or the machine are in it.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    content = {
+        KEY: make_record(trained.experiment.without_places(), trained.patch_px),
+        "state_dict": list_weights(trained),
+        "global_step": trained.steps,
+    }
+    with write_atomically(path) as file:
+        torch.save(content, file)
 
 
 def assemble(experiment: Experiment, patch_px: int, weights: Mapping[str, Tensor], steps: int) -> TrainedNetwork:

@@ -10,13 +10,16 @@ from typing import Any, TypeVar
 
 from ptycho_torch.config import Experiment
 from ptycho_torch.errors import CheckpointError, ConfigError
+from ptycho_torch.migrations.chain import Format
+from ptycho_torch.migrations.checkpoints import CHECKPOINT
+from ptycho_torch.migrations.fields import keep_known
 from ptycho_torch.storage.untrusted import explain_damage
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-RECORD_VERSION = 1
+RECORD_VERSION = CHECKPOINT.version
 LAST_NAME = "last.ckpt"
 # the key of the record in a checkpoint
 KEY = "ptycho_torch"
@@ -25,7 +28,7 @@ LARGEST_PATCH_PX = 2**14
 
 def make_record(experiment: Experiment, patch_px: int) -> dict[str, Any]:
     """Describe a network by plain values."""
-    return {"version": RECORD_VERSION, "patch_px": patch_px, "experiment": experiment.to_dict()}
+    return {**CHECKPOINT.mark(), "patch_px": patch_px, "experiment": experiment.to_dict()}
 
 
 def check_checkpoint(path: Path) -> None:
@@ -108,16 +111,20 @@ def set_aside(folder: Path, whole: Path | None) -> None:
         last.replace(last.with_name(f"{LAST_NAME}.damaged"))
 
 
-def read_record(record: object) -> tuple[Experiment, int]:
-    """Read settings and side of the patterns from an untrusted record.
+def read_record(record: object, place: Path | str = "the record", form: Format = CHECKPOINT) -> tuple[Experiment, int]:
+    """Read settings and side of the patterns from an untrusted record of this or an older version.
+
+    Args:
+        record: what is stored.
+        place: the file, for warnings.
+        form: what kind of file it is.
 
     Raises:
-        ConfigError: it is of another version, or a value is missing, unknown or unusable.
+        ConfigError: it is of a newer version, or a value is missing or unusable.
     """
     if not isinstance(record, dict):
         raise ConfigError("its record is not a mapping")
-    if record.get("version") != RECORD_VERSION:
-        raise ConfigError(f"its version is {repr(record.get('version'))[:60]}; it must be {RECORD_VERSION}")
+    record = form.upgrade(record, place)
     settings, patch_px = record.get("experiment"), record.get("patch_px")
     if not isinstance(settings, dict):
         raise ConfigError("its record contains no settings")
@@ -125,4 +132,4 @@ def read_record(record: object) -> tuple[Experiment, int]:
         raise ConfigError(
             f"its record's patch_px is {repr(patch_px)[:60]}; it must be an integer from 1 to {LARGEST_PATCH_PX}"
         )
-    return Experiment.from_dict(settings), patch_px
+    return Experiment.from_dict(keep_known(settings, place)), patch_px

@@ -109,6 +109,43 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
         check_writable(folder)
 
 
+@contextlib.contextmanager
+def replace_folder(folder: Path, *, overwrite: bool, known_by: str) -> Iterator[Path]:
+    """Create a folder beside `folder`, which is renamed to it once the block has ended without an error.
+
+    Args:
+        folder: a folder that does not exist, or is empty, unless `overwrite`.
+        overwrite: whether to replace an earlier folder.
+        known_by: the file by which such a folder is known; one without it is not replaced.
+
+    Raises:
+        OutputError: the folder exists, is another kind of folder, or cannot be written.
+    """
+    stem = f".{folder.name}.{uuid.uuid4().hex}"
+    new, old = folder.with_name(stem + _PART), folder.with_name(f"{stem}.old")
+    with _explain_failure(folder):
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"{folder}: is a file; name a folder")
+        if folder.is_dir() and any(folder.iterdir()):
+            if not overwrite:
+                raise OutputError(f"{folder}: already exists; name another folder or add --overwrite")
+            if not (folder / known_by).is_file():
+                raise OutputError(f"{folder}: contains files but no {known_by}; name another folder")
+    check_writable(folder)
+    try:
+        with _explain_failure(folder):
+            new.mkdir(parents=True)
+            yield new
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        for left in (new, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def check_writable(path: Path) -> None:
     """Raise OutputError if a file or folder cannot be created, as far as this is known before it is tried."""
     place = next(parent for parent in (path, *path.absolute().parents) if parent.exists())

@@ -214,7 +214,7 @@ def build_trainer(
         enable_version_counter=False,
     )
     callbacks: list[Callback] = [_Stopwatch(), keeper]
-    if settings.target == "patterns":  # true objects contain no noise
+    if settings.target != "object":  # true objects contain no noise
         callbacks.append(OverfittingWatch(settings.patience, round(_SHARE_WITHOUT_GAIN * data.total_steps)))
     every_epochs = choose_interval(experiment.tracking, data.total_steps / data.steps_per_epoch)
     if every_epochs:

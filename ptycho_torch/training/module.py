@@ -45,6 +45,7 @@ class ReconstructionModule(lightning.LightningModule):
         good: see above.
         background: see above.
         objective: the loss of the patches of a batch.
+        teacher: the network whose patches are the labels, which checkpoints do not contain; None without one.
         settings: learning rate and schedule.
         main_steps: optimiser steps before fine-tuning.
         record: plain values stored in every checkpoint, from which the module can be built again.
@@ -64,6 +65,7 @@ class ReconstructionModule(lightning.LightningModule):
         *,
         background: Float[Tensor, "scan h w"] | None = None,
         objective: Objective,
+        teacher: Generator | None = None,
         settings: TrainingSettings,
         main_steps: int,
         record: dict[str, Any],
@@ -76,6 +78,8 @@ class ReconstructionModule(lightning.LightningModule):
         self.register_buffer("background", background, persistent=False)
         self.record = record
         self._objective = objective
+        # in a tuple, so that its weights are no part of this module
+        self._teacher = (teacher,)
         self._settings = settings
         self._main_steps = main_steps
         # a batch is divided into so many parts, since memory was exhausted
@@ -90,13 +94,24 @@ class ReconstructionModule(lightning.LightningModule):
         self, counts: Float[Tensor, "group pattern h w"], scan_index: Tensor
     ) -> Complex[Tensor, "group pattern h w"]:
         """Predict the object patches of groups of patterns, each pattern by itself."""
+        return self._predict(self.generator, counts, scan_index)
+
+    def _predict(self, network: Generator, counts: Tensor, scan_index: Tensor) -> Tensor:
         groups, size = counts.shape[:2]
         background = None if self.background is None else self.background[scan_index][:, None]
         sample_counts = subtract_background(counts, background)
         amplitude = make_network_input(sample_counts, self.photons[scan_index][:, None, None, None]).flatten(0, 1)
         probes, good = (part[scan_index].repeat_interleave(size, dim=0) for part in (self.probes, self.good))
-        patches: Tensor = self.generator(amplitude, probes, good)
+        patches: Tensor = network(amplitude, probes, good)
         return patches.unflatten(0, (groups, size))
+
+    def add_labels(self, batch: Batch) -> Batch:
+        """Add the teacher's patches to a batch, if there is a teacher."""
+        [teacher] = self._teacher
+        if teacher is None:
+            return batch
+        with torch.no_grad():
+            return batch._replace(labels=self._predict(teacher.to(batch.counts.device), batch.counts, batch.scan_index))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Compute the loss of one batch, in parts from the first time that memory is exhausted.
@@ -219,6 +234,7 @@ class ReconstructionModule(lightning.LightningModule):
 
     def compute_loss(self, batch: Batch) -> Tensor:
         """Predict the patches of a batch and compute its loss, which is never done in mixed precision."""
+        batch = self.add_labels(batch)
         patches = self(batch.counts, batch.scan_index).flatten(0, 1)
         with torch.autocast(patches.device.type, enabled=False):
             return self._objective(batch, patches, self.probes, self.good, self.background)

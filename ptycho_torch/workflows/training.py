@@ -35,8 +35,8 @@ from ptycho_torch.training.hardware import check_groups
 
 _log = logging.getLogger(__name__)
 
-# function of the network, the folder of the results and the files of the scans that returns the parameters of a bundle
-Params = Callable[[TrainedNetwork, Path, Sequence[Path]], Mapping[str, Any]]
+# function of the network that returns the parameters of its bundle
+Params = Callable[[TrainedNetwork], Mapping[str, Any]]
 
 
 def train_network(
@@ -69,7 +69,7 @@ def train_network(
         inputs: the scans' files, for the record.
         options: how the run was asked for, as plain values, for the record.
         progress: shows the refinement of each probe; if given, Lightning shows its own bar as well.
-        params: the flat parameters of the bundle, or a function of the network, the folder and the inputs.
+        params: the flat parameters of the bundle, or a function of the network.
 
     Raises:
         ConfigError: a setting or the device is unusable.
@@ -117,7 +117,7 @@ def train_network(
             raise
         if record:
             trained = load_network(result.last)
-            parameters = params(trained, folder, inputs) if callable(params) else params or {}
+            parameters = params(trained) if callable(params) else params or {}
             save_bundle(trained, folder, parameters, overwrite=True)
             values = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(result).items()}
             record.finish(results=values)
