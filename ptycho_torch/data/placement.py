@@ -65,6 +65,7 @@ class Scale:
         return positions_m / self.pixel_m
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def measure_step(positions: NDArray[np.float64]) -> float:
     """Median distance to the nearest neighbour, in the unit of the positions; 0 for a single position."""
     distinct = np.unique(positions, axis=0)
@@ -76,6 +77,7 @@ def measure_step(positions: NDArray[np.float64]) -> float:
     return float(np.median(np.asarray(distances)[:, 1]))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what overflows is infinite, and refused
 def place_positions(recording: Recording, settings: DataSettings, scale: Scale) -> NDArray[np.float64]:
     """Compute the positions (pattern, 2), row and column in object pixels, in the order of the stored patterns.
 
@@ -118,6 +120,7 @@ def find_lost(positions: NDArray[np.float64], settings: DataSettings) -> NDArray
     return lost
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def turn(positions: NDArray[np.float64], settings: DataSettings) -> NDArray[np.float64]:
     """Exchange, flip, rotate and scale positions (pattern, 2), in this order.
 
