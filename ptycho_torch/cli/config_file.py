@@ -31,6 +31,8 @@ SECTIONS: dict[str, type[Settings]] = {
         "inference",
         "refine",
         "tracking",
+        "drift",
+        "registry",
     )
 }
 

@@ -791,7 +791,7 @@ class TestPersistenceRegression:
             model=ModelSettings(width=36, amplitude="silu"), training=TrainingSettings(group_size=9)
         )
         trained: Any = SimpleNamespace(experiment=experiment, patch_px=SIDE, photons=(3e5,))
-        params = to_legacy_parameters(trained, tmp_path, [tmp_path / "scan.npz"])
+        params = to_legacy_parameters(trained)
         assert set(params) == LEGACY_KEYS, "flat parameters are missing"
         assert {type(value) for value in params.values()} == {int, float, str, bool, type(None)}
         good = open_bundle(packed(tmp_path / "good.zip", by_hand()))

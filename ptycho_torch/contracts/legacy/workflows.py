@@ -17,6 +17,7 @@ from ptycho_torch.contracts.legacy.parameters import (
     LegacyTraining,
     cfg,
     flatten,
+    forget_files,
     restore_unless_failed,
     update_legacy_dict,
 )
@@ -131,7 +132,7 @@ def train_cdi_model_torch(
         to_experiment(config, len(scan), modes),
         device=device,
         track=False,
-        params=flatten(config),
+        params=forget_files(flatten(config)),
     )
     return {
         "history": _read_history(config.output_dir / "logs" / "metrics.csv"),
