@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 _REFINE = ("probe_modes",)
 # the figure of the run record that compares runs
 METRIC = "validation_loss"
+# in the folder of a run; without it there is nothing to resume
+RESUMES_FROM = Path("checkpoints") / "last.ckpt"
 # of a settings file
 SECTIONS = ("data", "model", "training", "trainer", "inference", "refine", "tracking")
 
@@ -201,4 +203,4 @@ def _check_run(arguments: argparse.Namespace, experiment: Experiment, scans: Seq
             scan.require_object()
     prepare_run(arguments)
     if arguments.resume:
-        check_checkpoint(arguments.output_dir / "checkpoints" / "last.ckpt")
+        check_checkpoint(arguments.output_dir / RESUMES_FROM)
