@@ -14,6 +14,7 @@ LAYERS = (
     ("storage",),
     ("pictures",),
     ("config",),
+    ("migrations",),
     ("physics",),
     ("networks",),
     ("data",),
@@ -61,7 +62,17 @@ LIBRARIES: dict[str, set[str]] = {
     "cli": {"argcomplete", "numpy", "tqdm", "yaml"},
     "run": {"hydra", "omegaconf", "optuna", "sqlalchemy", "yaml"},
 }
-TORCH_FREE = ("errors", "storage", "pictures", "config", "data", "formats", "models.archive", "models.record")
+TORCH_FREE = (
+    "errors",
+    "storage",
+    "pictures",
+    "config",
+    "data",
+    "formats",
+    "models.archive",
+    "models.record",
+    "migrations",
+)
 
 
 def imported(path: Path) -> set[str]:

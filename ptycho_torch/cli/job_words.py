@@ -30,12 +30,10 @@ def check_words_of(commands: Mapping[str, Command], words: Sequence[str]) -> Com
     command.module.add_arguments(parser)
     found = parser.parse_args(normalise_options(words[1:]))
     folder, output = getattr(found, "output_dir", None), getattr(found, "output", None)
-    saved: Path | None = getattr(command.module, "RESUMES_FROM", None)
     return CommandLine(
         words=tuple(words),
         record=folder / RECORD_NAME if folder else None,
         output=output if folder is None and isinstance(output, Path) else None,
-        saved=folder / saved if folder and saved else None,
         can_resume=hasattr(found, "resume"),
         can_overwrite=hasattr(found, "overwrite"),
     )

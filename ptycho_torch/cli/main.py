@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -15,10 +18,18 @@ from ptycho_torch.cli.all_commands import ALL_COMMANDS
 from ptycho_torch.cli.command import Command
 from ptycho_torch.cli.completion import complete
 from ptycho_torch.cli.config_file import read_config
-from ptycho_torch.cli.options import Parser, explain_unknown, find_actions, normalise_options, restore_names
+from ptycho_torch.cli.options import (
+    Parser,
+    explain_unknown,
+    find_actions,
+    normalise_options,
+    restore_names,
+    show_error,
+)
 from ptycho_torch.cli.shared import set_up_logging
 from ptycho_torch.errors import PtychoError, explain_missing_torch
 from ptycho_torch.runtime.logs import keep_error
+from ptycho_torch.runtime.messages import explain_failure
 
 _log = logging.getLogger(__name__)
 
@@ -35,8 +46,9 @@ def list_commands() -> tuple[Command, ...]:
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        print(f"{parser.prog} {ptycho_torch.__version__}")
-        parser.exit()
+        with contextlib.suppress(OSError):
+            print(f"{parser.prog} {ptycho_torch.__version__}")
+        parser.exit(_flush(parser.prog))
 
 
 def main(arguments: Sequence[str] | None = None, command: str | None = None) -> int:
@@ -50,6 +62,10 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
         The exit code: 0; 1 if `repeat` found a difference; 2 for an error that the user can correct; 3 if a
         reconstruction failed; 4 and 5 for what `doctor` found; 130 or 143 if a signal interrupted it.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # names of files need not be text
+            stream.reconfigure(errors="backslashreplace")
     given = normalise_options(sys.argv[1:] if arguments is None else arguments)
     if command is None:
         parser = Parser(prog="ptycho-torch", description="Ptychographic reconstruction with physics-informed networks.")
@@ -85,22 +101,47 @@ def run_command(namespace: argparse.Namespace, program: str) -> int:
     try:
         _read_config(namespace)
         with explain_missing_torch():
-            return chosen.module.run(namespace) or 0
+            code: int = chosen.module.run(namespace) or 0
+        return max(code, _flush(program))
     except PtychoError as error:
-        print(f"{program}: {restore_names(str(error), namespace)}", file=sys.stderr)
+        show_error(f"{program}: {restore_names(str(error), namespace)}")
         keep_error(str(error))
         return 2
     except BrokenPipeError:
         # the reader of the output has ended, as `head` does; all results are written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
+        _discard_output()
+    except KeyboardInterrupt as interruption:
+        show_error(f"{program}: interrupted")
         keep_error("interrupted")
-        return 130
-    except Exception:
+        # a run that answers signals says which it was
+        return 128 + signal.Signals[getattr(interruption, "signal_name", "SIGINT")]
+    except Exception as error:
         keep_error(traceback.format_exc())
-        raise
+        reason = explain_failure(error)
+        if reason is None:
+            raise
+        show_error(f"{program}: {reason}")
+        return 2
     return 0
+
+
+def _flush(program: str) -> int:
+    """Write what standard output holds back; returns the exit code of a failure."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+    except OSError as error:
+        _discard_output()
+        show_error(f"{program}: standard output cannot be written ({error.strerror}); results are in their files")
+        return 2
+    return 0
+
+
+def _discard_output() -> None:
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _read_config(namespace: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from ptycho_torch.data.scan import Scan
     from ptycho_torch.registry import Comparison, Health, Registry, Version
     from ptycho_torch.registry.promotion import Change, Compare
+
+_log = logging.getLogger(__name__)
 
 # of a settings file
 SECTIONS = ("data", "registry")
@@ -157,8 +160,18 @@ def _promote(arguments: argparse.Namespace, registry: Registry) -> int:
 
     scans = _read_scans(arguments) if arguments.data is not None else []
     version = registry.find(Reference.parse(arguments.model, alias=CANDIDATE))
-    compare = _make_compare(arguments, registry, scans) if scans else None
-    return _print_change(arguments, promote(registry, version, compare, force=arguments.force))
+    verdicts: list[str] = []
+
+    def compare(first: Version, second: Version) -> Comparison:
+        found = _make_compare(arguments, registry, scans)(first, second)
+        verdicts.append(found.verdict)
+        return found
+
+    change = promote(registry, version, compare if scans else None, force=arguments.force)
+    if not arguments.json:
+        for verdict in verdicts:
+            print(f"verdict: {verdict}")
+    return _print_change(arguments, change)
 
 
 def _roll_back(arguments: argparse.Namespace, registry: Registry) -> int:
@@ -190,9 +203,13 @@ def _make_compare(arguments: argparse.Namespace, registry: Registry, scans: list
 
     def compare(first: Version, second: Version) -> Comparison:
         from ptycho_torch.formats import list_scan_files
-        from ptycho_torch.registry import compare_networks, load_version
+        from ptycho_torch.registry import compare_networks, find_seen, load_version
         from ptycho_torch.registry.report import write_comparison
 
+        files = list_scan_files(arguments.data)
+        for version in (first, second):
+            for name in find_seen(registry, version, files):
+                _log.warning("%s was trained on %s, and may be worse on other scans than it is there", version, name)
         networks = load_version(registry, first), load_version(registry, second)
         advance = None if arguments.quiet else show_progress("compare", len(scans), "scan")
         found = compare_networks(
@@ -208,7 +225,7 @@ def _make_compare(arguments: argparse.Namespace, registry: Registry, scans: list
             "data": collect_settings(arguments, DataSettings).to_dict(),
             "registry": registry.settings.to_dict(),
         }
-        record = start_record(arguments, settings, list_scan_files(arguments.data))
+        record = start_record(arguments, settings, files)
         written = write_comparison(found, arguments.output_dir)
         record.finish(results=found.to_dict(), outputs=written)
         return found

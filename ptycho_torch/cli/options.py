@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from ptycho_torch.config.fields import Settings
+from ptycho_torch.runtime.messages import make_line
 
 S = TypeVar("S", bound=Settings)
 
@@ -28,8 +30,16 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print an error in one line and exit with 2."""
-        print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
+        show_error(f"{self.prog}: {make_line(message)} (see {self.prog} --help)")
         sys.exit(2)
+
+
+def show_error(text: str) -> None:
+    """Print a message in one line on standard error, if there is any."""
+    # without standard error it can be told nowhere
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            print(make_line(text), file=sys.stderr)
 
 
 class Given(NamedTuple):

@@ -14,6 +14,7 @@ from ptycho_torch.cli.options import add_config, add_settings, restore_names
 from ptycho_torch.config import DataSettings, RefineSettings
 from ptycho_torch.errors import ConfigError, require_torch
 from ptycho_torch.runtime.device_name import check_device_name
+from ptycho_torch.runtime.messages import make_line
 from ptycho_torch.runtime.threads import MOST_THREADS, set_threads
 
 # settings of the trainer that concern a reconstruction
@@ -212,7 +213,7 @@ class _Formatter(logging.Formatter):
         self._arguments = arguments
 
     def format(self, record: logging.LogRecord) -> str:
-        return restore_names(super().format(record), self._arguments)
+        return make_line(restore_names(super().format(record), self._arguments))
 
 
 def set_up_logging(arguments: argparse.Namespace) -> None:
@@ -252,4 +253,4 @@ def print_results(folder: Path, files: dict[str, str], figures: dict[str, dict[s
     for name, values in figures.items():
         print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in values.items()))
     for name, path in files.items():
-        print(f"{name}: {folder / path}")
+        print(f"{name}: {make_line(str(folder / path))}")

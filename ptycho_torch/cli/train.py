@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptycho_torch.cli.config_file import print_config
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
 _REFINE = ("probe_modes",)
 # the figure of the run record that compares runs
 METRIC = "validation_loss"
-# in the folder of a run; without it there is nothing to resume
-RESUMES_FROM = Path("checkpoints") / "last.ckpt"
 # of a settings file
 SECTIONS = ("data", "model", "training", "trainer", "inference", "refine", "tracking")
 
@@ -196,7 +193,7 @@ def _check_first(arguments: argparse.Namespace, experiment: Experiment, scans: S
 
 def _check_run(arguments: argparse.Namespace, experiment: Experiment, scans: Sequence[Scan]) -> None:
     """Check scans, output folder and checkpoint as far as possible before torch is loaded."""
-    from ptycho_torch.models.record import check_checkpoint
+    from ptycho_torch.models.record import check_any
 
     for scan in scans:
         scan.require_probe()
@@ -204,4 +201,4 @@ def _check_run(arguments: argparse.Namespace, experiment: Experiment, scans: Seq
             scan.require_object()
     prepare_run(arguments)
     if arguments.resume:
-        check_checkpoint(arguments.output_dir / RESUMES_FROM)
+        check_any(arguments.output_dir / "checkpoints")

@@ -22,7 +22,6 @@ class CommandLine:
         words: the words, without the program's name.
         record: the record of the run that it leaves, relative to the folder of the job; None if it leaves none.
         output: the only file or folder that it writes if it leaves no record of a run, likewise.
-        saved: the file without which a run cannot be resumed, likewise; None if it needs none.
         can_resume: whether it has an option to go on with a run.
         can_overwrite: whether it has an option to replace what exists.
     """
@@ -30,7 +29,6 @@ class CommandLine:
     words: tuple[str, ...]
     record: Path | None = None
     output: Path | None = None
-    saved: Path | None = None
     can_resume: bool = False
     can_overwrite: bool = False
 
@@ -42,7 +40,7 @@ class CommandLine:
         ended it early.
         """
         earlier = self._find_record(job)
-        if earlier is not None and self.can_resume and (self.saved is None or (job.folder / self.saved).is_file()):
+        if earlier is not None and self.can_resume:
             return self._add(_RESUME)
         if earlier is not None and earlier.get("status") == "finished":
             return None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from ptycho_torch.errors import RegistryError
 from ptycho_torch.models.archive import open_bundle
@@ -14,6 +15,7 @@ from ptycho_torch.registry.health import check_version
 from ptycho_torch.registry.reference import CANDIDATE, PREVIOUS, PRODUCTION, Reference
 from ptycho_torch.registry.registry import Registry
 from ptycho_torch.registry.version import Version
+from ptycho_torch.runtime.run_record import hash_file
 
 # compares the version in production with another one
 Compare = Callable[[Version, Version], Comparison]
@@ -98,6 +100,17 @@ def load_version(registry: Registry, version: Version) -> TrainedNetwork:
     """
     folder, manifest = registry.fetch(version)
     return build_bundled(open_bundle(folder / manifest.network_name), folder)
+
+
+def find_seen(registry: Registry, version: Version, files: Iterable[Path]) -> list[str]:
+    """Names of the files that a version was trained on, told by their contents.
+
+    Raises:
+        RegistryError: the files of the version are damaged.
+    """
+    _, manifest = registry.fetch(version)
+    trained_on = {sha256 for _, sha256 in manifest.data}
+    return [path.name for path in files if hash_file(path) in trained_on]
 
 
 def _require_same(registry: Registry, name: str, before: Version | None) -> None:

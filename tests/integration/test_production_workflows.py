@@ -113,6 +113,8 @@ def test_model_comparison_workflow(beamline: Path, make_scan: Callable[..., Scan
         assert ask(call, "register", "lab", name)["tags"]["data"].startswith("seen.npz ")
     assert call("models", "promote", "lab/1")[0] == 0
 
+    _, _, complaint = call("models", "compare", "lab", "lab@candidate", "--data=seen.npz", "--output_dir=own", *MACHINE)
+    assert complaint.count("was trained on seen.npz") == 2
     found = ask(call, "compare", "lab", "lab@candidate", "--data=unseen", *MACHINE)
     assert found["models"] == ["lab/1", "lab/2"]
     assert (found["outcome"], found["units"]) == ("better", "32 parts of scans")
@@ -122,7 +124,8 @@ def test_model_comparison_workflow(beamline: Path, make_scan: Callable[..., Scan
     assert len(list((beamline / "comparison_outputs").glob("*.png"))) == 2
 
     code, text, _ = call("models", "promote", "lab", "--data=unseen", *MACHINE)
-    assert (code, text) == (0, "in production: lab/2, before: lab/1\n")
+    assert code == 0
+    assert text == f"verdict: {found['verdict']}\nin production: lab/2, before: lab/1\n"
     code, _, complaint = call("models", "promote", "lab/1", "--data=unseen", "--output_dir=again", *MACHINE)
     assert code == 2
     assert "lab/1 is worse than lab/2" in complaint

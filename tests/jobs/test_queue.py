@@ -284,16 +284,6 @@ def test_a_run_that_an_earlier_attempt_left_is_resumed(queue: Queue, tmp_path: P
         assert line.continue_words(job) == (*WORDS, "--resume")
 
 
-def test_a_run_that_was_lost_before_it_saved_anything_begins_anew(queue: Queue, tmp_path: Path) -> None:
-    job = begin(queue, tmp_path, WORDS)
-    saved = Path("refined") / "last.ckpt"
-    line = CommandLine(words=WORDS, record=RECORD, saved=saved, can_resume=True, can_overwrite=True)
-    write_record(job, RECORD, [*WORDS], "running", time.time())
-    assert line.continue_words(job) == (*WORDS, "--overwrite")
-    (tmp_path / saved).touch()
-    assert line.continue_words(job) == (*WORDS, "--resume")
-
-
 def test_a_run_that_cannot_be_resumed_begins_anew_or_has_finished(queue: Queue, tmp_path: Path) -> None:
     job = begin(queue, tmp_path, WORDS)
     line = CommandLine(words=WORDS, record=RECORD, can_overwrite=True)

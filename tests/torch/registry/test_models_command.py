@@ -21,8 +21,16 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_scan(simulate_small(), folder / "scan.npz")
     for seed, scale in ((1, 0.01), (2, 0.5)):
         network = write_network(folder, seed, scale)
-        assert main(["models", "register", "lab", str(network), f"--registry={folder / 'mlflow.db'}"]) == 0
+        call_main("models", "register", "lab", str(network), f"--registry={folder / 'mlflow.db'}")
     return folder
+
+
+def call_main(*words: str) -> int:
+    """The exit code of a command, also if its words are not understood."""
+    try:
+        return main(words)
+    except SystemExit as ended:
+        return int(ended.code or 0)
 
 
 @pytest.fixture
@@ -32,7 +40,7 @@ def run(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
     def call(*words: str) -> tuple[int, str, str]:
         capsys.readouterr()
-        code = main(["models", *words])
+        code = call_main("models", *words)
         told = capsys.readouterr()
         return code, told.out, told.err
 
@@ -41,8 +49,8 @@ def run(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 def test_versions_are_listed_as_a_table_and_as_json(run: Run) -> None:
     code, table, _ = run("list")
-    heads, first, second = table.splitlines()
     assert code == 0
+    heads, first, second = table.splitlines()
     assert heads.split()[:4] == ["model", "version", "aliases", "registered"]
     assert (first.split()[:2], second.split()[:3]) == (["lab", "1"], ["lab", "2", "candidate"])
     _, text, _ = run("list", "lab", "--json")
@@ -50,7 +58,8 @@ def test_versions_are_listed_as_a_table_and_as_json(run: Run) -> None:
 
 
 def test_a_version_is_shown_with_its_checksums(run: Run) -> None:
-    _, text, _ = run("show", "lab/2")
+    code, text, _ = run("show", "lab/2")
+    assert code == 0
     assert "wts.h5.zip" in text
     _, shown, _ = run("show", "lab/2", "--json")
     assert json.loads(shown)["aliases"] == ["candidate"]
@@ -79,14 +88,15 @@ def test_a_bad_network_is_compared_and_not_promoted_unless_forced(run: Run) -> N
 
 
 def test_a_better_network_is_promoted(run: Run) -> None:
-    run("promote", "lab/2")
+    assert run("promote", "lab/2")[0] == 0
     code, text, _ = run("promote", "lab/1", "--data", "scan.npz", "--device", "cpu", "--quiet", "--json")
     assert (code, json.loads(text)["production"]["aliases"]) == (0, ["production"])
     assert json.loads(Path("promotion_outputs/comparison.json").read_text())["outcome"] == "better"
 
 
 def test_a_network_does_not_differ_from_itself(run: Run) -> None:
-    _, text, _ = run("compare", "lab/1", "lab/1", "--data", "scan.npz", "--device", "cpu", "--quiet", "--json")
+    code, text, _ = run("compare", "lab/1", "lab/1", "--data", "scan.npz", "--device", "cpu", "--quiet", "--json")
+    assert code == 0
     assert json.loads(text)["outcome"] == "no different"
 
 
@@ -94,7 +104,8 @@ def test_without_a_true_object_the_patterns_decide(run: Run) -> None:
     scan = simulate_small(seed=7)
     scan = scan.take(slice(None)) if scan.truth is None else type(scan)(scan.counts, scan.positions_px, scan.probe)
     write_scan(scan, Path("measured.npz"))
-    _, text, _ = run("compare", "lab/1", "lab/2", "--data", "measured.npz", "--device", "cpu", "--quiet", "--json")
+    code, text, _ = run("compare", "lab/1", "lab/2", "--data", "measured.npz", "--device", "cpu", "--quiet", "--json")
+    assert code == 0
     found = json.loads(text)
     assert (found["scans"][0]["measure"], found["outcome"]) == ("R", "worse")
 
@@ -114,12 +125,15 @@ def test_a_damaged_version_fails_its_check_and_is_not_promoted(run: Run) -> None
 
 
 def test_infer_uses_the_version_in_production(run: Run) -> None:
-    run("promote", "lab/1")
+    assert run("promote", "lab/1")[0] == 0
     words = "infer --model_path models:/lab@production --data scan.npz --output_dir found --no_polish --device cpu"
-    code = main([*words.split(), "--quiet"])
-    assert code in (0, 3)
+    assert call_main(*words.split(), "--quiet") in (0, 3)
     [entry] = json.loads(Path("found/run.json").read_text())["inputs"][:1]
     assert Path(entry["path"]).is_relative_to(Path("mlmodels/lab").absolute())
+    metrics = json.loads(Path("found/metrics.json").read_text())["network"]
+    run("compare", "lab/1", "lab/2", "--data", "scan.npz", "--device", "cpu", "--quiet")
+    compared = json.loads(Path("comparison_outputs/comparison.json").read_text())["scans"][0]["figures"][0]
+    assert compared == pytest.approx(metrics), "a comparison has other figures than a reconstruction"
 
 
 @pytest.mark.parametrize(
