@@ -45,6 +45,10 @@ class ExportError(ModelFileError):
     """A folder is no export of a trained network, or is damaged or inconsistent."""
 
 
+class RegistryError(PtychoError):
+    """The registry of models cannot be reached, or does not contain or accept what was asked for."""
+
+
 class MissingTorchError(PtychoError, ImportError):
     """Torch, or what is built on it, is not installed."""
 

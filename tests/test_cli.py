@@ -181,7 +181,8 @@ def test_infer_without_polish_gives_the_networks_own_object(scan_path: Path, tra
     )
     with np.load(folder / "object.npz") as final, np.load(folder / "network_object.npz") as network:
         np.testing.assert_array_equal(final["object"], network["object"])
-    assert set(json.loads((folder / "metrics.json").read_text())) == {"network", "speed", "verdict", "diagnostics"}
+    figures = {"network", "speed", "verdict", "diagnostics"}
+    assert set(json.loads((folder / "metrics.json").read_text())) == figures | {"version", "written_by"}
 
 
 def test_infer_from_the_bundle_gives_the_object_of_the_last_checkpoint(

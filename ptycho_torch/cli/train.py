@@ -193,7 +193,7 @@ def _check_first(arguments: argparse.Namespace, experiment: Experiment, scans: S
 
 def _check_run(arguments: argparse.Namespace, experiment: Experiment, scans: Sequence[Scan]) -> None:
     """Check scans, output folder and checkpoint as far as possible before torch is loaded."""
-    from ptycho_torch.models.record import check_checkpoint
+    from ptycho_torch.models.record import check_any
 
     for scan in scans:
         scan.require_probe()
@@ -201,4 +201,4 @@ def _check_run(arguments: argparse.Namespace, experiment: Experiment, scans: Seq
             scan.require_object()
     prepare_run(arguments)
     if arguments.resume:
-        check_checkpoint(arguments.output_dir / "checkpoints" / "last.ckpt")
+        check_any(arguments.output_dir / "checkpoints")

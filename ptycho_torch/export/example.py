@@ -77,15 +77,27 @@ class Example:
         Raises:
             ExportError: it gives another one, or cannot take the inputs.
         """
-        try:
-            difference = self.measure_difference(_answer(network, self.inputs))
-        except (RuntimeError, ValueError, TypeError) as error:
-            raise ExportError(f"{name}: cannot compute the test tensors ({str(error).splitlines()[0]:.100})") from error
+        difference = self.measure_difference(self.answer(network, name))
         if difference > TOLERANCE:
             raise ExportError(
                 f"{name}: its answer to the test tensors differs by {difference:.2g}; {TOLERANCE:g} is allowed"
             )
         return difference
+
+    def answer(self, network: Generator | torch.nn.Module, name: str) -> Tensor:
+        """Let a network answer the inputs; returns (pattern, h, w) patches.
+
+        Args:
+            network: a network or a program.
+            name: what it was read from, for the error.
+
+        Raises:
+            ExportError: it cannot take the inputs.
+        """
+        try:
+            return _answer(network, self.inputs)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise ExportError(f"{name}: cannot compute the test tensors ({str(error).splitlines()[0]:.100})") from error
 
     def write(self, path: Path) -> None:
         """Write the tensors as NPZ."""

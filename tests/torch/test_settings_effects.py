@@ -24,6 +24,7 @@ from ptycho_torch.config import (
     ModelSettings,
     PretrainingSettings,
     RefineSettings,
+    RegistrySettings,
     SimulationSettings,
     TrackingSettings,
     TrainerSettings,
@@ -32,11 +33,15 @@ from ptycho_torch.config import (
 from ptycho_torch.config.fields import Settings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import PtychoError
+from ptycho_torch.export.example import Example
 from ptycho_torch.formats import read_one_scan
 from ptycho_torch.models.checkpoint import TrainedNetwork, write_inference_checkpoint
 from ptycho_torch.networks.build import Generator, build_network
+from ptycho_torch.registry.chance import Errors, compare_errors
+from ptycho_torch.registry.health import compare_outputs
 from ptycho_torch.runtime.background_logger import BackgroundLogger
 from ptycho_torch.runtime.device import find_device
+from ptycho_torch.runtime.mlflow_place import MlflowPlace
 from ptycho_torch.runtime.ranks import find_ranks
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve.solve import refine
@@ -117,6 +122,10 @@ TRIED: dict[str, Any] = {
     "devices": 2,
     "checkpoint_steps": 5,
     "checkpoint_minutes": 0.5,
+    "registry": "other.db",
+    "tolerance": 1e-4,
+    "chance": 1e-3,
+    "least_gain": 0.5,
 }
 # the values of the file here are too large to be logarithms; tests/torch/doctor reads smaller ones
 LOGARITHMS = ("log", "log10")
@@ -378,6 +387,17 @@ def tracked(settings: TrackingSettings, scan: Scan, folder: Path) -> list[Any]:
     return [*(str(logger.tracker) for logger in trainer.loggers if isinstance(logger, BackgroundLogger)), *pictures]
 
 
+def registered(settings: RegistrySettings, scan: Scan, folder: Path) -> list[Any]:
+    """Where models are, and what is said of changed outputs, of a small gain and of a gain that chance may give."""
+    place = MlflowPlace.find(settings.registry, settings.wait_s)
+    patches = torch.ones((1, 8, 8), dtype=torch.complex64)
+    example = Example(torch.ones(1, 8, 8), patches[None], torch.ones(1, 8, 8), patches)
+    outputs = compare_outputs(example, patches * 1.0005, settings.tolerance)
+    errors = np.repeat(np.linspace(1, 2, 8)[:, None], 2, axis=1) * np.array([1.0, 0.8])
+    compared = compare_errors([Errors(errors, 0.0)], settings)
+    return [place.uri, place.wait_s, outputs.passed, compared.word, compared.reason]
+
+
 TRACES: dict[type[Settings], Trace] = {
     SimulationSettings: simulated,
     PretrainingSettings: planned,
@@ -388,6 +408,7 @@ TRACES: dict[type[Settings], Trace] = {
     InferenceSettings: inferred,
     DataSettings: read,
     TrackingSettings: tracked,
+    RegistrySettings: registered,
 }
 
 

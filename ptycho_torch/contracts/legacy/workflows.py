@@ -5,7 +5,6 @@ Each entry point writes or restores the legacy parameters before it touches data
 
 from __future__ import annotations
 
-import csv
 import functools
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from ptycho_torch.contracts.legacy.parameters import (
 )
 from ptycho_torch.contracts.legacy.translation import to_experiment, to_legacy_parameters
 from ptycho_torch.errors import explain_missing_torch
+from ptycho_torch.migrations.losses import read_losses
 from ptycho_torch.models.archive import locate_bundle, open_bundle
 
 with explain_missing_torch():
@@ -156,6 +156,5 @@ def _take_all(config: LegacyTraining) -> LegacyTraining:
 
 
 def _read_history(log: Path) -> dict[str, list[float]]:
-    with log.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {name: [float(row[column]) for row in rows if row.get(column)] for name, column in _HISTORY.items()}
+    losses = read_losses(log)
+    return {name: losses[column] for name, column in _HISTORY.items()}

@@ -22,9 +22,10 @@ from ptycho_torch.contracts.ptychodus.scans import PreparedTraining
 from ptycho_torch.contracts.ptychodus.settings import MODEL_NAME, ClientExperiment, translate
 from ptycho_torch.errors import CheckpointError, ConfigError
 from ptycho_torch.models.checkpoint import TrainedNetwork, load_network, write_inference_checkpoint
+from ptycho_torch.models.record import LAST_NAME
 from ptycho_torch.training.bootstrap import bootstrap_probes
 from ptycho_torch.training.build import build_module
-from ptycho_torch.training.fit import BEST_NAME, CHECKPOINT_FOLDER, LAST_NAME, TrainingResult
+from ptycho_torch.training.fit import BEST_NAME, CHECKPOINT_FOLDER, TrainingResult
 from ptycho_torch.training.module import ReconstructionModule
 
 CLIENT_KEY = "client"
