@@ -205,6 +205,12 @@ def ranks(session: nox.Session) -> None:
 
 
 @nox.session
+def integration_suite(session: nox.Session) -> None:
+    """Run tests/integration whole, the slow ones included; arguments go to pytest."""
+    session.run("python", "-m", "pytest", "--durations=0", "tests/integration", *session.posargs)
+
+
+@nox.session
 def gpu(session: nox.Session) -> None:
     """Run the hardware tests where there is a GPU, print their figures and keep them in hardware_figures.json."""
     seen = session.run("python", "-c", "import torch; print(torch.cuda.is_available())", silent=True)
@@ -242,6 +248,26 @@ def integration(session: nox.Session) -> None:
     """Train, save, load and infer under redgreen, which audits the artifacts."""
     redgreen(session, "guard", "integration.cycle", *session.posargs)
     redgreen(session, "guard", "integration.torch_module", *session.posargs)
+
+
+@nox.session
+def sabotage(session: nox.Session) -> None:
+    """Prove the integration test: it must fail with each of twenty faults; arguments select faults by their names."""
+    session.run("python", "tests/sabotage/run.py", *session.posargs, env={"PYTHONPATH": "."})
+
+
+@nox.session
+def release_check(session: nox.Session) -> None:
+    """Check that formats change only with their versions, that every release has its files, and that they open."""
+    files = ("tests/test_releases.py", "tests/integration/test_backward_compatibility.py")
+    session.run("python", "-m", "pytest", *files, *session.posargs)
+
+
+@nox.session
+def old_releases(session: nox.Session) -> None:
+    """Install each release in an environment of its own, and compare its outputs; arguments go to repeat.py."""
+    paths = os.pathsep.join(["tests/support", "."])
+    session.run("python", "tests/fixtures/releases/repeat.py", *session.posargs, env={"PYTHONPATH": paths})
 
 
 @nox.session

@@ -19,7 +19,7 @@ from words import escape
 
 from ptycho_torch.cli.config_file import SECTIONS
 from ptycho_torch.cli.main import list_commands, main
-from ptycho_torch.cli.options import normalise_options
+from ptycho_torch.cli.options import find_actions, normalise_options
 
 PAGES = gather_pages()
 NOTEBOOKS = sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
@@ -61,7 +61,9 @@ def test_every_command_of_the_help_has_a_page(capsys: pytest.CaptureFixture[str]
 def test_the_page_of_a_command_describes_every_option_of_its_help(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shown = set(re.findall(r"^  (--?\w+)", read_help([name], capsys), re.MULTILINE)) - {"-h"}
+    parsers = {command.name: command.make_parser() for command in list_commands()}
+    texts = [read_help([name, *action], capsys) for action in ([], *([each] for each in find_actions(parsers[name])))]
+    shown = {option for text in texts for option in re.findall(r"^  (--?\w+)", text, re.MULTILINE)} - {"-h"}
     described = set(re.findall(r"^```\{option\} (?:-h, )?(--\w+)", PAGES[f"commands/{name}.md"], re.MULTILINE))
     assert described == shown | {"--help"}
 
@@ -150,7 +152,17 @@ def find_command_lines(text: str) -> list[list[str]]:
     """The command lines of `ptycho-torch` in blocks of code, as words."""
     joined = re.sub(r" \\\n\s+", " ", text)
     lines = re.findall(r"^ {4}(ptycho-torch .*)$", joined, re.MULTILINE)
-    return [shlex.split(line, comments=True) for line in lines if "<Tab>" not in line and "$(" not in line]
+    found = [shlex.split(line, comments=True) for line in lines if "<Tab>" not in line and "$(" not in line]
+    return [part for words in found for part in split_job(words)]
+
+
+def split_job(words: list[str]) -> list[list[str]]:
+    """A command line, and that of the job which it adds to a queue."""
+    names = {command.name for command in list_commands()}
+    start = next(
+        (place for place in range(3, len(words)) if words[1:3] == ["jobs", "add"] and words[place] in names), 0
+    )
+    return [words[:start], ["ptycho-torch", *words[start:]]] if start else [words]
 
 
 @pytest.mark.parametrize("source", ["README.md", "docs/package.md", *sorted(find_pages())])
@@ -160,5 +172,8 @@ def test_command_lines_in_documents_have_options_that_exist(source: str) -> None
         options = {word.partition("=")[0] for word in normalise_options(words) if word.startswith("--")}
         assert words[1] in parsers or words[1] in ("--help", "--version"), words
         if words[1] in parsers:
-            known = {*parsers[words[1]]._option_string_actions}
+            parser = parsers[words[1]]
+            actions = find_actions(parser)
+            chosen = actions[words[2]] if actions and words[2] != "--help" else parser
+            known = {*chosen._option_string_actions}
             assert options <= known, words

@@ -145,11 +145,12 @@ def find_illuminated_patterns(photons: NDArray[np.float64], name: str) -> NDArra
     dose of a few photons per pattern some are dark by chance, and all are kept.
     """
     median = float(np.median(photons)) if photons.size else 0.0
-    dark = np.flatnonzero(photons < _DARK_SHARE * median) if median > _LOWEST_DOSE else np.array([], np.int64)
+    is_dark = (photons < _DARK_SHARE * median) & (median > _LOWEST_DOSE)
+    dark = np.flatnonzero(is_dark)
     if dark.size:
         first = ", ".join(map(str, dark[:_MOST_NUMBERS])) + (", ..." if dark.size > _MOST_NUMBERS else "")
         _log.warning("%s: %d of %d patterns are dark and left out: %s", name, dark.size, len(photons), first)
-    return np.setdiff1d(np.arange(len(photons)), dark)
+    return np.flatnonzero(~is_dark)
 
 
 def check_pixels(positions_px: NDArray[np.float64], name: str) -> None:

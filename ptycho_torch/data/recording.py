@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -88,9 +90,15 @@ class PatternStack:
             # a chunk is unpacked as a whole
             chunk = chunks[-1] if self.is_last else math.prod(chunks[:-2])
             length = -(-length // chunk) * chunk
-        for start in range(0, len(self), length):
-            part = slice(start, min(start + length, len(self)))
-            yield part, self._read(part)
+        parts = [slice(start, min(start + length, len(self))) for start in range(0, len(self), length)]
+        with ThreadPoolExecutor(1) as reader:
+            # a part is read while the one before is used
+            coming = [reader.submit(self._read, part) for part in parts[:1]]
+            for part, following in zip_longest(parts, parts[1:]):
+                values = coming.pop().result()
+                if following is not None:
+                    coming.append(reader.submit(self._read, following))
+                yield part, values
 
     def _read(self, part: slice) -> NDArray[Any]:
         if self.rows is not None:

@@ -16,9 +16,10 @@ from scipy.spatial import cKDTree
 
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.doctor.change import CLASSES, to_matrix
+from ptycho_torch.doctor.trial import choose_middle
 
 _NEIGHBOURS = 8
-_FEWEST = 16
+_FEWEST, _MOST = 16, 2000
 _BATCH = 64
 # curl of the best class relative to that of the next one
 _CLEAR = 0.5
@@ -48,7 +49,9 @@ class CurlTest:
 
 
 def measure_curl(scan: Scan) -> CurlTest | None:
-    """Measure the curl of the centres of mass over the scan; None if there are too few distinct positions."""
+    """Measure the curl of the centres of mass over the middle of a scan; None if it has too few positions."""
+    if len(scan) > _MOST:
+        scan = scan.take(choose_middle(scan, _MOST))
     positions, first = np.unique(scan.positions_px, axis=0, return_index=True)
     if len(positions) < _FEWEST:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -9,23 +10,26 @@ import torch
 
 from ptycho_torch.config import DataSettings
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.doctor.change import list_changes
+from ptycho_torch.doctor.change import Change, list_changes
 from ptycho_torch.doctor.diagnosis import Finding
-from ptycho_torch.doctor.search import Option, Search, is_better, list_rotations, list_scales
-from ptycho_torch.doctor.trial import LONG, SETTINGS, Trial, try_scan
+from ptycho_torch.doctor.search import Option, Search, find_vertex, is_better, list_rotations, list_scales
+from ptycho_torch.doctor.trial import SETTINGS, Trial, try_scan
 from ptycho_torch.errors import DataError, DivergenceError
 from ptycho_torch.runtime.ranks import ALONE
 from ptycho_torch.solve.background import refine_background
 from ptycho_torch.solve.positions import refine_positions
 
-# a scan that leaves less unexplained needs no correction
-_GOOD, _GOOD_EACH = 0.06, 0.2
+# a scan that leaves less unexplained needs no background, no common change of its positions, or none of each
+_GOOD, _GOOD_AFFINE, _GOOD_EACH = 0.06, 0.01, 0.1
 _WORTH = 0.9
 _WORTH_EACH, _LEAST_MOVED_PX = 0.75, 0.5
 _WORTH_BACKGROUND, _LEAST_SHARE = 0.8, 0.12
-_ANGLES = (-6.0, -3.0, 3.0, 6.0)
-_FACTORS = (0.94, 0.97, 1.03, 1.06)
+_ANGLE_DEG, _STRETCH = 3.0, 0.03
+_MOST_EXTENSIONS, _MOST_ROUNDS = 3, 2
+_FARTHEST = 0.95
 _BATCHES = 4
+
+Make = Callable[[Iterable[float]], list[tuple[str, Change]]]
 
 
 def find_corrections(search: Search, settings: DataSettings) -> tuple[DataSettings, list[Finding]]:
@@ -38,16 +42,16 @@ def find_corrections(search: Search, settings: DataSettings) -> tuple[DataSettin
     Returns:
         The settings with which it must be read, and what was found.
     """
-    if not _GOOD < search.trial.unexplained < 1:
+    if not _GOOD_AFFINE < search.trial.unexplained < 1:
         return settings, []
-    settled = try_scan(search.part, epochs=LONG)
+    settled = search.settle()
     # corrections start from the probe that the solver makes of the given one, so that only what they correct differs
     search.part = replace(search.part, probe=settled.probe)
     search.trial = search.record("with the refined probe", try_scan(search.part))
     findings = []
     if search.trial.unexplained > _GOOD:
         findings.append(_find_background(search))
-    if search.trial.unexplained > _GOOD:
+    if search.trial.unexplained > _GOOD_AFFINE:
         settings, finding = _find_affine(search, settings)
         findings.append(finding)
     if search.trial.unexplained > _GOOD_EACH:
@@ -56,21 +60,25 @@ def find_corrections(search: Search, settings: DataSettings) -> tuple[DataSettin
 
 
 def _find_affine(search: Search, settings: DataSettings) -> tuple[DataSettings, Finding | None]:
-    """Find a common rotation and scale of the positions by a parabola through short runs."""
-    before, chosen = search.trial, settings
+    """Find a common rotation and scale of the positions by parabolas through short runs."""
+    before, total = search.trial, DataSettings()
+    for _ in range(_MOST_ROUNDS):
+        found = [
+            _improve(search, "position_rotation_deg", list_rotations, _ANGLE_DEG),
+            _improve(search, "position_scale", list_scales, _STRETCH),
+        ]
+        for option in filter(None, found):
+            total = option.change.follow(total)
+        if not any(found):
+            break
     words = []
-    for name, options in (
-        ("position_rotation_deg", search.compare(list_rotations(_ANGLES))),
-        ("position_scale", search.compare(list_scales(_FACTORS))),
-    ):
-        best = _interpolate(search, name, options)
-        if best is not None:
-            search.accept(best)
-            chosen = best.change.follow(chosen)
-            value = getattr(best.change.settings, name)
-            words.append(f"multiplied by {value:.4g}" if name == "position_scale" else f"turned by {value:.2g}°")
+    if total.position_rotation_deg:
+        words.append(f"turned by {total.position_rotation_deg:.2f}°")
+    if total.position_scale != 1:
+        words.append(f"multiplied by {total.position_scale:.4g}")
     if not words:
         return settings, None
+    chosen = Change(total).follow(settings)
     return chosen, Finding(
         "positions",
         f"positions {' and '.join(words)} explain the patterns better ({_compare(before, search.trial)})",
@@ -80,20 +88,32 @@ def _find_affine(search: Search, settings: DataSettings) -> tuple[DataSettings, 
     )
 
 
-def _interpolate(search: Search, name: str, options: list[Option]) -> Option | None:
-    """The change at the vertex of a parabola through the best options and the present state, if it is worth it."""
-    neutral = 1.0 if name == "position_scale" else 0.0
-    places = [getattr(option.change.settings, name) for option in options] + [neutral]
-    left = [option.trial.unexplained for option in options] + [search.trial.unexplained]
-    order = np.argsort(places)
-    x, y = np.array(places)[order], np.array(left)[order]
-    middle = int(np.clip(np.argmin(y), 1, len(x) - 2))
-    curvature, slope, _ = np.polyfit(x[middle - 1 : middle + 2], y[middle - 1 : middle + 2], 2)
-    vertex = float(-slope / (2 * curvature)) if curvature > 0 else float(x[int(np.argmin(y))])
-    vertex = float(np.clip(vertex, x[middle - 1], x[middle + 1]))
-    make = list_scales if name == "position_scale" else list_rotations
-    best = min([*options, *search.compare(make([vertex]))], key=lambda option: option.trial.unexplained)
-    return best if is_better(best.trial, search.trial, _WORTH) else None
+def _improve(search: Search, name: str, make: Make, step: float) -> Option | None:
+    """Accept the best change of one setting, if it is worth it; on both sides, and farther where it becomes better."""
+    neutral = float(getattr(DataSettings(), name))
+    options = search.compare(make([neutral - step, neutral + step]))
+    for _ in range(_MOST_EXTENSIONS):
+        best = min(options, key=_left)
+        away = _get(best, name) - neutral
+        is_outermost = all(abs(_get(each, name) - neutral) <= abs(away) for each in options)
+        if _left(best) >= search.trial.unexplained or not is_outermost:
+            break
+        options += search.compare(make([neutral + 2 * away]))
+    places = [_get(option, name) for option in options] + [neutral]
+    vertex = find_vertex(places, [_left(option) for option in options] + [search.trial.unexplained])
+    best = min([*options, *search.compare(make([vertex]))], key=_left)
+    if not is_better(best.trial, search.trial, _WORTH):
+        return None
+    search.accept(best)
+    return best
+
+
+def _get(option: Option, name: str) -> float:
+    return float(getattr(option.change.settings, name))
+
+
+def _left(option: Option) -> float:
+    return option.trial.unexplained
 
 
 def _find_each(search: Search) -> Finding | None:
@@ -106,12 +126,20 @@ def _find_each(search: Search) -> Finding | None:
     if figures["displacement_px"] < _LEAST_MOVED_PX or not is_better(trial, search.trial, _WORTH_EACH):
         return None
     before = search.trial
+    moved = np.linalg.norm(found.positions_px - search.part.positions_px, axis=1)
+    lost = int(np.count_nonzero(moved > _FARTHEST * settings.position_limit_px))
     _accept(search, found, trial)
+    text = f"the positions are wrong by {figures['displacement_px']:.2g} px rms ({_compare(before, trial)})"
+    if lost:
+        text += (
+            f"; {lost} of {len(moved)} are {settings.position_limit_px:g} px off or more, too far to be corrected: "
+            "check their order, and whether frames are missing"
+        )
     return Finding(
         "positions",
-        f"the positions are wrong by {figures['displacement_px']:.2g} px rms ({_compare(before, trial)})",
+        text,
         sureness="likely",
-        refine={"refine_positions": "each"},
+        refine={} if lost else {"refine_positions": "each"},
         figures={"displacement_px": figures["displacement_px"], "unexplained_after": trial.unexplained},
     )
 
@@ -143,4 +171,5 @@ def _accept(search: Search, part: Scan, trial: Trial) -> None:
 
 
 def _compare(before: Trial, after: Trial) -> str:
-    return f"{after.unexplained:.0%} of the differences remain unexplained instead of {before.unexplained:.0%}"
+    left, right = (f"{100 * trial.unexplained:.2g}%" for trial in (after, before))
+    return f"{left} of the differences remain unexplained instead of {right}"

@@ -78,9 +78,9 @@ class Diagnosis:
         data: settings of reading that are recommended.
         refine: settings of the solver that are recommended.
         scan: the scan as read with them.
-        probe: (mode, h, w) as found by the last reconstruction.
-        image: (height, width) complex object of the last reconstruction, of the middle of the scan.
-        coverage: size, step and overlap.
+        probe: (mode, h, w) as found by the last reconstruction; None if the patterns have no positions.
+        image: (height, width) complex object of the last reconstruction, of the middle of the scan; None likewise.
+        coverage: size, step and overlap; None likewise.
         tried: the ways of reading that were tried.
         notes: what the reader said.
         stored: what the file contains, in plain values.
@@ -93,9 +93,9 @@ class Diagnosis:
     data: DataSettings
     refine: RefineSettings
     scan: Scan
-    probe: NDArray[np.complex64]
-    image: NDArray[np.complex64]
-    coverage: Coverage
+    probe: NDArray[np.complex64] | None
+    image: NDArray[np.complex64] | None
+    coverage: Coverage | None
     tried: tuple[Tried, ...]
     notes: tuple[str, ...]
     stored: dict[str, Any]
@@ -134,9 +134,9 @@ class Diagnosis:
                 "read_as": self.scan.stored_as,
                 "photons_per_pattern": self.scan.photons_per_pattern,
                 "bad_pixels": int((~self.scan.good_pixels).sum()),
-                "probe_modes": len(self.probe),
+                "probe_modes": 0 if self.probe is None else len(self.probe),
                 "has_probe": self.scan.probe is not None,
-                **self.coverage.to_dict(),
+                **({} if self.coverage is None else self.coverage.to_dict()),
             },
             "fit": self.fit,
             "tried": [{"name": t.name, "unexplained": t.unexplained, "R_free": t.free_error} for t in self.tried],

@@ -12,29 +12,22 @@ from typing import Any
 import numpy as np
 
 from ptycho_torch.config import DataSettings, RefineSettings
-from ptycho_torch.data.conventions import is_beam_centred
 from ptycho_torch.data.coverage import measure_coverage
-from ptycho_torch.data.make_scan import find_good_pixels
-from ptycho_torch.data.placement import measure_step
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.data.survey import survey
 from ptycho_torch.doctor.correct import find_corrections
+from ptycho_torch.doctor.detector import check_pedestal, check_pixels, describe_beam
 from ptycho_torch.doctor.diagnosis import Diagnosis, Finding
-from ptycho_torch.doctor.reading import Beam, find_reading
+from ptycho_torch.doctor.files import NO_POSITIONS, find_beam, read_anyhow, read_or_explain, read_values
+from ptycho_torch.doctor.reading import find_reading
 from ptycho_torch.doctor.search import Search
-from ptycho_torch.doctor.stored import StoredValues, read_stored
-from ptycho_torch.doctor.trial import LONG, try_scan
-from ptycho_torch.doctor.value_checks import check_values, find_bad_pixels
-from ptycho_torch.errors import PtychoError, ScanFileError
-from ptycho_torch.formats.find import open_recording, read_one_scan
-from ptycho_torch.storage.writing import write_atomically
+from ptycho_torch.doctor.stored import StoredValues
+from ptycho_torch.doctor.trial import Trial
+from ptycho_torch.doctor.value_checks import check_values
 
 # of the differences between patterns; sound scans leave at most a third
 MOST_UNEXPLAINED = 0.5
-MASK_NAME = "mask.npy"
 _LEAST_VIEWS = 2.0
 _FEWEST_PATTERNS = 9
-_USUAL_STEP = 0.1
 
 
 class _Notes(logging.Handler):
@@ -87,108 +80,64 @@ def examine_file(
     """
     source, given = Path(path), settings or DataSettings()
     with _take_notes() as notes:
-        scan, chosen, findings = _read_anyhow(source, given, probe)
+        scan, chosen, findings = read_anyhow(source, given, probe)
+        is_placed = all(finding.name != NO_POSITIONS for finding in findings)
         said = list(notes)
-        stored = _read_stored(source, chosen, scan)
+        stored = read_values(source, chosen, scan)
         found = list(check_values(stored, scan, chosen))
         folder = open_folder() if open_folder else None
-        found += _check_pixels(stored, scan, folder)
+        found += check_pixels(stored, scan, folder)
+        found += check_pedestal(source, stored, scan, _merge(chosen, found), folder)
         findings += found
         scan, chosen = _reread(source, probe, scan, chosen, findings, found)
+        if not is_placed:
+            findings += describe_beam(stored, scan)
+            # the positions were made up
+            chosen = replace(chosen, raster_columns=given.raster_columns, step_px=given.step_px)
+            return _conclude(scan, chosen, findings, said, stored)
         search = Search(scan)
         if len(scan) >= _FEWEST_PATTERNS:
-            chosen, read = find_reading(search, scan, chosen, _find_beam(source, chosen, stored, scan))
+            chosen, read = find_reading(search, scan, chosen, find_beam(source, chosen, stored, scan))
             chosen, corrections = find_corrections(search, chosen)
             findings += [*read, *corrections]
         else:
             search.start()
             findings.append(_too_few(scan))
-        refined = RefineSettings(**{name: value for f in findings for name, value in f.refine.items()})
         if chosen != given:
-            scan = _read_or_explain(source, chosen, probe, scan, findings)
-        last = try_scan(search.part, epochs=LONG)
-    coverage = measure_coverage(scan, last.probe)
-    fit = {"unexplained": last.unexplained, "R_free": last.free_error, "patterns": float(len(search.part))}
+            scan = read_or_explain(source, chosen, probe, scan, findings)
+        last = search.settle()
+    return _conclude(scan, chosen, findings, said, stored, search, last)
+
+
+def _conclude(
+    scan: Scan,
+    settings: DataSettings,
+    findings: list[Finding],
+    notes: list[str],
+    stored: StoredValues,
+    search: Search | None = None,
+    last: Trial | None = None,
+) -> Diagnosis:
+    """Put together what was found; without positions, there are no search and no last reconstruction."""
+    fit, doubts, coverage = {}, [], None
+    if search is not None and last is not None:
+        coverage = measure_coverage(scan, last.probe)
+        fit = {"unexplained": last.unexplained, "R_free": last.free_error, "patterns": float(len(search.part))}
+        doubts = list(_find_doubts(fit, coverage.views_per_pixel, scan))
     return Diagnosis(
         name=scan.name,
         findings=tuple(findings),
-        doubts=tuple(_find_doubts(fit, coverage.views_per_pixel, scan)),
-        data=chosen,
-        refine=refined,
+        doubts=tuple(doubts),
+        data=settings,
+        refine=RefineSettings(**{name: value for f in findings for name, value in f.refine.items()}),
         scan=scan,
-        probe=last.probe,
-        image=last.image,
+        probe=None if last is None else last.probe,
+        image=None if last is None else last.image,
         coverage=coverage,
-        tried=tuple(search.tried),
-        notes=tuple(said),
+        tried=() if search is None else tuple(search.tried),
+        notes=tuple(notes),
         stored=stored.to_dict(),
         fit={name: value for name, value in fit.items() if np.isfinite(value)},
-    )
-
-
-def _read_anyhow(
-    source: Path, settings: DataSettings, probe: Path | str | None
-) -> tuple[Scan, DataSettings, list[Finding]]:
-    """Read a scan; positions that lie within a fraction of a pixel are stretched to usual steps."""
-    try:
-        return read_one_scan(source, settings, probe), settings, []
-    except ScanFileError:
-        with open_recording(source, settings) as recording:
-            step = 0.0 if recording.positions is None else measure_step(recording.positions)
-            side = min(recording.patterns.frame)
-        if not 0 < step < 0.01:
-            raise
-        changed = replace(settings, position_scale=settings.position_scale * _USUAL_STEP * side / step)
-        text = (
-            f"neighbouring positions are {step:.3g} apart, too little for pixels: neither their unit nor the size of "
-            "an object pixel is known"
-        )
-        return read_one_scan(source, changed, probe), changed, [Finding("position unit", text, is_wrong=False)]
-
-
-def _read_stored(source: Path, settings: DataSettings, scan: Scan) -> StoredValues:
-    with open_recording(source, settings) as recording:
-        stack = recording.patterns
-        good = find_good_pixels(recording.bad_pixels, stack.frame, scan.name)
-        # marks of gaps and saturated pixels, which reading leaves out
-        good &= ~survey(stack, ~good, settings.saturation, scan.name).bad
-        return read_stored(stack, good)
-
-
-def _find_beam(source: Path, settings: DataSettings, stored: StoredValues, scan: Scan) -> Beam:
-    """Where the direct beam is taken to lie in the file, as `assemble` does."""
-    with open_recording(source, settings) as recording:
-        stated, place = recording.beam_centre_px, recording.zero_frequency
-    place = settings.zero_frequency if settings.zero_frequency != "auto" else place
-    given = settings.centre_row_px, settings.centre_column_px
-    if place == "auto" and given != (None, None):
-        place = "centre"
-    is_corner = not is_beam_centred(stored.take_mean(scan.stored_as), replace(settings, zero_frequency=place), "")
-    row, column = (
-        float(side // 2 if centre is None else centre)
-        for side, centre in zip(stored.frame, stated or (None, None), strict=True)
-    )
-    return Beam(row if given[0] is None else given[0], column if given[1] is None else given[1], is_corner)
-
-
-def _check_pixels(stored: StoredValues, scan: Scan, folder: Path | None) -> Iterator[Finding]:
-    """Find hot and dead pixels, and write a mask of them."""
-    hot, dead = find_bad_pixels(stored, scan)
-    if not (hot.any() or dead.any()):
-        return
-    kinds = [f"{bad.sum()} {name}" for bad, name in ((hot, "hot"), (dead, "dead")) if bad.any()]
-    places = ", ".join(f"({row}, {column})" for row, column in np.argwhere(hot | dead)[:6].tolist())
-    data = {}
-    if folder is not None:
-        path = folder / MASK_NAME
-        with write_atomically(path) as file:
-            np.save(file, ~stored.good | hot | dead)
-        data = {"mask": str(path)}
-    yield Finding(
-        "bad pixels",
-        f"{' and '.join(kinds)} pixels are not masked, such as (row, column) {places}",
-        data=data,
-        figures={"hot": float(hot.sum()), "dead": float(dead.sum())},
     )
 
 
@@ -203,7 +152,7 @@ def _reread(
     changed = _merge(settings, new)
     if changed == settings:
         return scan, settings
-    return _read_or_explain(source, changed, probe, scan, findings), changed
+    return read_or_explain(source, changed, probe, scan, findings), changed
 
 
 def _merge(settings: DataSettings, findings: list[Finding]) -> DataSettings:
@@ -211,17 +160,6 @@ def _merge(settings: DataSettings, findings: list[Finding]) -> DataSettings:
     for finding in findings:
         values |= finding.data
     return replace(settings, **values)
-
-
-def _read_or_explain(
-    source: Path, settings: DataSettings, probe: Path | str | None, before: Scan, findings: list[Finding]
-) -> Scan:
-    """Read the scan with recommended settings; if that is impossible, say so and keep it as it was."""
-    try:
-        return read_one_scan(source, settings, probe)
-    except PtychoError as error:
-        findings.append(Finding("settings", f"the file cannot be read with the recommended settings: {error}"))
-        return before
 
 
 def _too_few(scan: Scan) -> Finding:

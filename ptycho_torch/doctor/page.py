@@ -25,14 +25,13 @@ _WHAT_IT_MEANS = {
 
 def describe_scan(found: Diagnosis) -> list[tuple[str, str]]:
     """What is in the file, in plain words: pairs of a name and its value."""
-    scan, cover, stored = found.scan, found.coverage, found.stored
-    pixel_m = cover.pixel_m
+    scan, stored, pixel_m = found.scan, found.stored, found.scan.pixel_m
 
     def tell(length_px: float) -> str:
         return f"{length_px:.3g} px" + ("" if pixel_m is None else f" ({length_px * pixel_m * 1e9:.4g} nm)")
 
     modes = "none in the file" if scan.probe is None else f"{len(scan.probe)} mode{'s' if len(scan.probe) > 1 else ''}"
-    return [
+    lines = [
         (
             "stored",
             f"{stored['patterns']} patterns of {stored['rows']} × {stored['columns']} px, type {stored['type']}",
@@ -45,6 +44,12 @@ def describe_scan(found: Diagnosis) -> list[tuple[str, str]]:
         ),
         ("bad pixels", f"{int((~scan.good_pixels).sum())} of {scan.good_pixels.size}"),
         ("object pixel", "unknown" if pixel_m is None else f"{pixel_m * 1e9:.4g} nm"),
+    ]
+    cover = found.coverage
+    if cover is None:
+        return [*lines, ("probe", modes), ("positions", "none in the file")]
+    return [
+        *lines,
         ("probe", f"{modes}; diameter {tell(cover.probe_diameter_px)}"),
         ("oversampling", f"{cover.probe_oversampling:.3g} by the probe, {cover.scan_oversampling:.3g} by the step"),
         ("positions", f"step {tell(cover.step_px)}, extent {tell(cover.extent_px[0])} × {tell(cover.extent_px[1])}"),
@@ -82,9 +87,7 @@ def make_page(found: Diagnosis, settings_text: str) -> str:
         _make_table(describe_scan(found)),
         _make_picture(draw_overview(found), "pattern, probe, positions, fluence and object"),
         _make_list("Good to know", (describe_finding(f) for f in found.findings if not f.is_wrong)),
-        "<h2>What was tried</h2><p>Short reconstructions of the middle of the scan; 0 explains everything but noise, "
-        "1 is no better than the mean pattern.</p>",
-        _make_picture(draw_trials(found), "what each way of reading leaves unexplained"),
+        _describe_trials(found) if found.tried else "",
         _make_list("What the reader said", found.notes),
     ]
     body = "\n".join(part for part in parts if part)
@@ -93,6 +96,14 @@ def make_page(found: Diagnosis, settings_text: str) -> str:
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
     )
+
+
+def _describe_trials(found: Diagnosis) -> str:
+    text = (
+        "<h2>What was tried</h2><p>Short reconstructions of the middle of the scan; 0 explains everything but noise, "
+        "1 is no better than the mean pattern.</p>"
+    )
+    return text + _make_picture(draw_trials(found), "what each way of reading leaves unexplained")
 
 
 def _make_list(title: str, lines: Iterable[str]) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-import torch
 
 from ptycho_torch.config import DataSettings
 from ptycho_torch.data.coverage import measure_diameter
 from ptycho_torch.data.placement import measure_step
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.doctor.centre import POSSIBLE, Beam, find_centre
 from ptycho_torch.doctor.centre_of_mass import CurlTest, measure_curl
 from ptycho_torch.doctor.change import CLASSES, Change, list_changes, to_matrix
 from ptycho_torch.doctor.diagnosis import Finding, Sureness
@@ -21,41 +20,27 @@ from ptycho_torch.doctor.search import (
     Option,
     Search,
     find_equals,
+    find_vertex,
     is_better,
     list_offsets,
     list_orientations,
     list_scales,
 )
 from ptycho_torch.doctor.trial import LONG, SETTINGS, try_scan
-from ptycho_torch.runtime.ranks import ALONE
-from ptycho_torch.solve.centre import refine_centre
 
 # less is left unexplained only if patterns and positions are read as they are meant
 CLEAR = 0.35
-_POSSIBLE, _POSSIBLE_SCALE = 0.6, 0.5
+_POSSIBLE_SCALE = 0.5
+# a scan that leaves less is in order
+_GOOD = 0.05
+_OTHER_POSITIONS = "the patterns belong to other positions"
 _AS_READ = (False, False, False)
 _TWIN = (False, True, True)
 _MOST_ROUNDS = 3
 _STEPS = np.geomspace(0.025, 0.45, 19)
 _LARGEST_STEP = 0.7
-_FINE_FACTORS = (0.92, 0.96, 1.04, 1.08)
-_LEAST_DISPLACEMENT_PX = 3
-_NOT_WORSE = 1.02
+_FINE_FACTORS = (0.92, 0.96, 1.0, 1.05, 1.1)
 _MUCH_WORSE = 1.1
-
-
-@dataclass(frozen=True)
-class Beam:
-    """Where the direct beam is taken to lie in the patterns of a file.
-
-    Attributes:
-        row, column: in pixels; after the quadrants are exchanged if `is_corner`.
-        is_corner: whether the zero frequency is stored at pixel [0, 0].
-    """
-
-    row: float
-    column: float
-    is_corner: bool
 
 
 def find_reading(search: Search, scan: Scan, settings: DataSettings, beam: Beam) -> tuple[DataSettings, list[Finding]]:
@@ -78,7 +63,7 @@ def find_reading(search: Search, scan: Scan, settings: DataSettings, beam: Beam)
         search.start()
     for _ in range(0 if search.is_guessed else _MOST_ROUNDS):
         turned = curl is not None and curl.is_clear and curl.best != _AS_READ and not findings
-        if not turned and _is_clear(search):
+        if not turned and _overlaps(search) and _is_clear(search):
             break
         option, finding = _find_change(search, settings, curl)
         if option is None or finding is None:
@@ -86,10 +71,12 @@ def find_reading(search: Search, scan: Scan, settings: DataSettings, beam: Beam)
         search.accept(option)
         settings = option.change.follow(settings)
         findings.append(finding)
-    settings = _centre(search, settings, beam, findings)
-    if search.trial.unexplained > _POSSIBLE and not search.is_guessed:
+    if search.trial.unexplained > _GOOD and "order" not in {finding.name for finding in findings}:
+        settings = _reorder(search, settings, findings)
+    settings = find_centre(search, settings, beam, findings)
+    if search.trial.unexplained > POSSIBLE and not search.is_guessed:
         settings = _replace_probe(search, settings, curl, findings)
-    if search.trial.unexplained < _POSSIBLE:
+    if search.trial.unexplained < POSSIBLE:
         findings += _find_twin(search)
     return settings, findings
 
@@ -97,35 +84,72 @@ def find_reading(search: Search, scan: Scan, settings: DataSettings, beam: Beam)
 def _is_clear(search: Search) -> bool:
     """Whether the part is read as it is meant; a probe that has far to move may need more epochs to show it."""
     left = search.trial.unexplained
-    return left < CLEAR or (left < _POSSIBLE and try_scan(search.part, epochs=LONG).unexplained < CLEAR)
+    return left < CLEAR or (left < POSSIBLE and search.settle().unexplained < CLEAR)
+
+
+def _overlaps(search: Search) -> bool:
+    """Whether patterns see parts of what their neighbours see; otherwise each is explained by itself."""
+    return measure_step(search.part.positions_px) < _measure_probe(search)
+
+
+def _measure_probe(search: Search) -> float:
+    """Diameter in pixels of the given probe, or of the one found if that is smaller: a bad fit makes it wide."""
+    probes = [search.trial.probe, *([] if search.part.probe is None else [search.part.probe])]
+    return min(measure_diameter(np.sum(np.abs(probe) ** 2, axis=0)) for probe in probes)
+
+
+def _reorder(search: Search, settings: DataSettings, findings: list[Finding]) -> DataSettings:
+    """Find by how many places in the file the patterns are away from their positions."""
+    options = search.compare(list_offsets())
+    if not options or not is_better(options[0].trial, search.trial):
+        return settings
+    best = options[0]
+    findings.append(_describe(search, settings, best, "order", _OTHER_POSITIONS))
+    search.accept(best)
+    return best.change.follow(settings)
 
 
 def _find_change(search: Search, settings: DataSettings, curl: CurlTest | None) -> tuple[Option | None, Finding | None]:
     """Find the change that explains the patterns far better than how they are read and than any other change."""
-    options = search.compare(list_orientations())
-    chosen = _choose_orientation(search, options)
-    if chosen is not None:
-        return chosen, _describe_orientation(search, settings, chosen, options, curl)
-    options = search.compare(list_offsets())
-    if options and is_better(options[0].trial, search.trial):
-        return options[0], _describe(search, settings, options[0], "order", "the patterns belong to other positions")
+    overlaps = _overlaps(search)
+    if overlaps:
+        options = search.compare(list_orientations())
+        chosen = _choose_orientation(search, options)
+        if chosen is not None:
+            return chosen, _describe_orientation(search, settings, chosen, options, curl)
+        options = search.compare(list_offsets())
+        if options and is_better(options[0].trial, search.trial):
+            return options[0], _describe(search, settings, options[0], "order", _OTHER_POSITIONS)
     step = measure_step(search.part.positions_px)
     if not step:
         return None, None
-    # without overlap each pattern is explained by itself, wherever it lies
-    spot = np.sum(np.abs(search.trial.probe) ** 2, axis=0)
-    steps = _STEPS[_STEPS * search.part.patch_px < _LARGEST_STEP * measure_diameter(spot)] * search.part.patch_px
+    steps = _STEPS * search.part.patch_px
+    steps = steps[steps < _LARGEST_STEP * _measure_probe(search)]
     options = search.compare(list_scales(each / step for each in steps if abs(np.log(each / step)) > 0.02))
-    if options and is_better(options[0].trial, search.trial) and _left(options[0]) < _POSSIBLE_SCALE:
-        best = options[0]
-        factor = best.change.settings.position_scale
-        best = min([best, *search.compare(list_scales(factor * fine for fine in _FINE_FACTORS))], key=_left)
-        # a wrong scale may suit a wrong probe, until that has moved
-        if not is_better(try_scan(best.trial.scan, epochs=LONG), try_scan(search.part, epochs=LONG)):
+    is_clear = not overlaps or (options and is_better(options[0].trial, search.trial))
+    if options and is_clear and _left(options[0]) < _POSSIBLE_SCALE:
+        best = _refine_scale(search, options[0])
+        if best is None:
             return None, None
         text = "the positions are in another unit, or the object pixel has another size"
         return best, _describe(search, settings, best, "position scale", text)
     return None, None
+
+
+def _refine_scale(search: Search, option: Option) -> Option | None:
+    """The scale near an option's that leaves least in longer trials; None if the present one is about as good there.
+
+    A short trial prefers positions that are too close: more overlap lets the object appear earlier. And a wrong scale
+    may suit a wrong probe, until that has moved.
+    """
+    factor = option.change.settings.position_scale
+    options = search.compare(list_scales(factor * fine for fine in _FINE_FACTORS), epochs=LONG)
+    if len(options) < len(_FINE_FACTORS):
+        return None
+    if _overlaps(search) and not is_better(options[0].trial, search.settle()):
+        return None
+    places = [each.change.settings.position_scale for each in options]
+    return search.compare(list_scales([find_vertex(places, [_left(each) for each in options])]))[0]
 
 
 def _left(option: Option) -> float:
@@ -246,41 +270,9 @@ def _find_twin(search: Search) -> list[Finding]:
     twin = Change.of_patterns(_TWIN).apply(search.part)
     # a probe that may move becomes its own twin within a few epochs
     kept, turned = (try_scan(part, replace(SETTINGS, probe_start=1)).unexplained for part in (search.part, twin))
+    if turned >= _MUCH_WORSE * kept:
+        return []
     free = search.record("patterns turned by 180°", try_scan(twin)).unexplained
-    if turned < _MUCH_WORSE * kept and free < _MUCH_WORSE * search.trial.unexplained:
+    if free < _MUCH_WORSE * search.trial.unexplained:
         return [Finding("twin", f"{text} cannot be told with this probe", "cannot tell", is_wrong=False)]
     return []
-
-
-def _centre(search: Search, settings: DataSettings, beam: Beam, findings: list[Finding]) -> DataSettings:
-    """Find by how many detector pixels the patterns are displaced against the probe."""
-    part = search.part
-    if part.probe is None or search.is_guessed:
-        return settings
-    _, figures = refine_centre(part, SETTINGS, torch.device("cpu"), ALONE)
-    moved = np.array([figures["row_px"], figures["column_px"]])
-    if np.abs(moved).max() < _LEAST_DISPLACEMENT_PX:
-        return settings
-    counts = np.roll(part.counts, tuple(-moved.astype(int)), (1, 2))
-    trial = search.record("patterns centred", try_scan(replace(part, counts=counts)))
-    before = search.trial.unexplained
-    if trial.unexplained > _POSSIBLE or trial.unexplained > _NOT_WORSE * before:
-        return settings
-    turned = to_matrix(settings.transpose, settings.flip_rows, settings.flip_columns).T @ moved * settings.bin
-    row, column = beam.row + float(turned[0]), beam.column + float(turned[1])
-    data: dict[str, Any] = {"centre_row_px": row, "centre_column_px": column}
-    if beam.is_corner:
-        data["zero_frequency"] = "corner"
-    findings.append(
-        Finding(
-            "direct beam",
-            f"the patterns are displaced by {moved[0]:g} rows and {moved[1]:g} columns against the probe's far field: "
-            f"the direct beam lies at row {row:g}, column {column:g}"
-            f"{', counted after the quadrants are exchanged' if beam.is_corner else ''}",
-            sureness="likely",
-            data=data,
-            figures={"unexplained_before": before, "unexplained_after": trial.unexplained},
-        )
-    )
-    search.part, search.trial = trial.scan, trial
-    return replace(settings, **data)

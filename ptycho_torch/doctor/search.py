@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from ptycho_torch.data.placement import turn
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.doctor.change import ORIENTATIONS, Change
 from ptycho_torch.doctor.diagnosis import Tried
-from ptycho_torch.doctor.trial import SETTINGS, Trial, choose_middle, try_scan
+from ptycho_torch.doctor.trial import EPOCHS, LONG, SETTINGS, Trial, choose_middle, try_scan
 from ptycho_torch.errors import DataError, DivergenceError
 from ptycho_torch.runtime.ranks import ALONE
 from ptycho_torch.solve.probe_guess import guess_probe
@@ -26,7 +26,7 @@ _EQUAL = 0.93
 SAME = 0.02
 _GUESS_PATTERNS = 100
 _GUESS_BATCHES = 12
-LARGEST_OFFSET = 2
+LARGEST_OFFSET = 5
 
 
 def is_better(first: Trial, second: Trial, factor: float = BETTER) -> bool:
@@ -73,18 +73,25 @@ class Search:
         self.part = scan.take(self._chosen)
         self.tried: list[Tried] = []
         self.is_guessed = False
+        self._settled: Trial | None = None
 
     def start(self) -> Trial:
         """Reconstruct the part as it is read."""
         self.trial = self.record("as read", try_scan(self.part))
         return self.trial
 
-    def compare(self, changes: Iterable[tuple[str, Change]]) -> list[Option]:
+    def settle(self) -> Trial:
+        """Reconstruct the part in more epochs, in which its probe becomes better."""
+        if self._settled is None or self._settled.scan is not self.part:
+            self._settled = try_scan(self.part, epochs=LONG)
+        return self._settled
+
+    def compare(self, changes: Iterable[tuple[str, Change]], epochs: int = EPOCHS) -> list[Option]:
         """Try changes; returns them in the order of what they leave unexplained."""
         options = []
         for name, change in changes:
             try:
-                trial = try_scan(self._apply(change))
+                trial = try_scan(self._apply(change), epochs=epochs)
             except DataError:
                 continue
             options.append(Option(name, change, self.record(name, trial)))
@@ -183,3 +190,16 @@ def find_equals(options: list[Option]) -> list[Option]:
     """The options that cannot be told from the best one."""
     best = options[0].trial.unexplained
     return [o for o in options[1:] if best > _EQUAL * o.trial.unexplained or o.trial.unexplained < best + SAME]
+
+
+def find_vertex(places: Sequence[float], left: Sequence[float]) -> float:
+    """Where a parabola through the lowest of some points and its neighbours is lowest, within these."""
+    order = np.argsort(places)
+    x, y = np.array(places)[order], np.array(left)[order]
+    middle = int(np.clip(np.argmin(y), 1, len(x) - 2))
+    nearest = slice(middle - 1, middle + 2)
+    if not np.isfinite(y[nearest]).all():
+        return float(x[np.argmin(y)])
+    curvature, slope, _ = np.polyfit(x[nearest], y[nearest], 2)
+    vertex = -slope / (2 * curvature) if curvature > 0 else x[np.argmin(y)]
+    return float(np.clip(vertex, x[middle - 1], x[middle + 1]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +19,8 @@ _LEAST_OCCUPIED = 0.05
 _OFF_MULTIPLE = 0.02
 _SAMPLED_PER_PART = 12
 _NEAR_LARGEST = 0.9
+_MOST_HIGHEST = 2**16
+_DIGEST_BYTES = 16
 _ROUNDED_VALUES = 20
 _LEAST_ROUNDED_STEP = 1.2
 _ROUNDING = 0.7
@@ -51,6 +52,7 @@ class StoredValues:
         good: (h, w) False on pixels that are known to be bad, whose values are ignored.
         mean, mean_square: (h, w) mean of the finite values, and of their squares.
         totals: (pattern,) sum of the finite values.
+        least: (h, w) least finite value of each pixel, infinite where there is none.
         largest: largest finite value.
         at_largest: how many values are equal to it.
         near_largest: how many others are above 90 % of it.
@@ -67,6 +69,7 @@ class StoredValues:
     mean: NDArray[np.float64]
     mean_square: NDArray[np.float64]
     totals: NDArray[np.float64]
+    least: NDArray[np.float64]
     largest: float
     at_largest: int
     near_largest: int
@@ -98,6 +101,62 @@ class StoredValues:
         }
 
 
+class _Tally:
+    """Running figures of the patterns, which take the same memory however many there are, but for 40 bytes each."""
+
+    def __init__(self, stack: PatternStack, good: NDArray[np.bool_]) -> None:
+        self.good = good
+        self.total, self.squares, self.finite_number = (np.zeros(stack.frame) for _ in range(3))
+        self.totals = np.zeros(len(stack))
+        self.digests = np.zeros((len(stack), _DIGEST_BYTES), np.uint8)
+        self.not_finite = self.negative = 0
+        self.least = np.full(stack.frame, np.inf)
+        self.lowest = np.zeros(0)
+        self.highest, self.times = np.zeros(0), np.zeros(0, np.int64)
+
+    def add(self, part: slice, values: NDArray[Any]) -> None:
+        """Add patterns (pattern, h, w) with these numbers."""
+        finite = np.isfinite(values) & self.good
+        self.not_finite += int(np.count_nonzero(~finite & self.good))
+        clean = np.where(finite, values, np.zeros((), values.dtype))
+        self.negative += int(np.count_nonzero(clean < 0))
+        wide = clean.astype(np.float64)
+        self.least = np.minimum(self.least, np.where(finite, wide, np.inf).min(axis=0))
+        self.total += wide.sum(axis=0)
+        self.squares += np.einsum("phw,phw->hw", wide, wide)
+        self.finite_number += finite.sum(axis=0)
+        self.totals[part] = wide.sum(axis=(1, 2))
+        for number, pattern in enumerate(clean, part.start):
+            digest = hashlib.blake2b(np.ascontiguousarray(pattern).tobytes(), digest_size=_DIGEST_BYTES).digest()
+            self.digests[number] = np.frombuffer(digest, np.uint8)
+        self._add_highest(wide)
+        sample = wide[:: max(1, len(clean) // _SAMPLED_PER_PART)]
+        self.lowest = _take_lowest(np.concatenate([self.lowest, _take_lowest(sample)]))
+
+    def _add_highest(self, values: NDArray[np.float64]) -> None:
+        """Count the values near the largest one."""
+        largest = max(float(values.max()), self.highest[-1] if len(self.highest) else 0.0)
+        if largest <= 0:
+            return
+        found, times = np.unique(values[values > _NEAR_LARGEST * largest], return_counts=True)
+        self.highest, place = np.unique(np.concatenate([self.highest, found]), return_inverse=True)
+        self.times = np.bincount(place, np.concatenate([self.times, times])).astype(np.int64)
+        first = int(np.searchsorted(self.highest, _NEAR_LARGEST * largest, "right"))
+        first = max(first, len(self.highest) - _MOST_HIGHEST)
+        self.highest, self.times = self.highest[first:], self.times[first:]
+
+    def find_copies(self) -> tuple[tuple[int, ...], ...]:
+        """Numbers of the patterns that are equal and not empty."""
+        words = self.digests.view(np.uint64)
+        order = np.lexsort(words.T)
+        words = words[order]
+        same = np.concatenate([[False], (words[1:] == words[:-1]).all(axis=1), [False]])
+        starts = np.flatnonzero(same[1:] & ~same[:-1])
+        ends = np.flatnonzero(same[:-1] & ~same[1:])
+        groups = [tuple(order[start : end + 1].tolist()) for start, end in zip(starts, ends, strict=True)]
+        return tuple(sorted(group for group in groups if self.totals[group[0]] != 0))
+
+
 def read_stored(stack: PatternStack, good: NDArray[np.bool_]) -> StoredValues:
     """Read all patterns once, in parts.
 
@@ -105,46 +164,26 @@ def read_stored(stack: PatternStack, good: NDArray[np.bool_]) -> StoredValues:
         stack: the patterns.
         good: (h, w) False on pixels that are known to be bad, whose values are ignored.
     """
-    total, squares, finite_number = (np.zeros(stack.frame) for _ in range(3))
-    totals: list[NDArray[np.float64]] = []
-    sample: list[NDArray[Any]] = []
-    largest, tops, counts = -np.inf, [], {"not_finite": 0, "negative": 0}
-    groups: dict[bytes, list[int]] = defaultdict(list)
+    tally = _Tally(stack, good)
     for part, values in stack.read_parts():
-        finite = np.isfinite(values) & good
-        counts["not_finite"] += int(np.count_nonzero(~finite & good))
-        clean = np.where(finite, values, np.zeros((), values.dtype))
-        counts["negative"] += int(np.count_nonzero(clean < 0))
-        wide = clean.astype(np.float64)
-        total += wide.sum(axis=0)
-        squares += np.einsum("phw,phw->hw", wide, wide)
-        finite_number += finite.sum(axis=0)
-        totals.append(wide.sum(axis=(1, 2)))
-        for number, pattern in enumerate(clean, part.start):
-            groups[hashlib.blake2b(np.ascontiguousarray(pattern).tobytes(), digest_size=16).digest()].append(number)
-        largest = max(largest, float(wide.max()))
-        high = wide[wide > _NEAR_LARGEST * largest] if largest > 0 else wide[:0].ravel()
-        tops.append(high)
-        step = max(1, len(clean) // _SAMPLED_PER_PART)
-        sample.append(_take_lowest(wide[::step]))
-    sums = np.concatenate(totals)
-    top = np.concatenate(tops)
-    copies = tuple(tuple(group) for group in groups.values() if len(group) > 1 and sums[group[0]] != 0)
+        tally.add(part, values)
+    number = np.maximum(tally.finite_number, 1)
     return StoredValues(
         kind=str(stack.dtype),
         patterns=len(stack),
         frame=stack.frame,
         good=good,
-        mean=total / np.maximum(finite_number, 1),
-        mean_square=squares / np.maximum(finite_number, 1),
-        totals=sums,
-        largest=largest,
-        at_largest=int(np.count_nonzero(top == largest)),
-        near_largest=int(np.count_nonzero((top < largest) & (top > _NEAR_LARGEST * largest))),
-        copies=copies,
-        quantum=find_quantum(_take_lowest(np.concatenate(sample))),
-        not_finite=counts["not_finite"],
-        negative=counts["negative"],
+        mean=tally.total / number,
+        mean_square=tally.squares / number,
+        totals=tally.totals,
+        least=tally.least,
+        largest=float(tally.highest[-1]) if len(tally.highest) else 0.0,
+        at_largest=int(tally.times[-1]) if len(tally.times) else 0,
+        near_largest=int(tally.times[:-1].sum()),
+        copies=tally.find_copies(),
+        quantum=find_quantum(tally.lowest),
+        not_finite=tally.not_finite,
+        negative=tally.negative,
     )
 
 

@@ -21,6 +21,8 @@ from ptycho_torch.solve.scan_model import ScanModel
 EPOCHS, LONG = 12, 40
 MOST_PATTERNS = 121
 _BATCHES = 8
+# patterns nearer to each other than this share of their side see the same
+_APART = 0.02
 SETTINGS = RefineSettings(method="least_squares", held_out=0.05, batches=_BATCHES, probe_start=0.1)
 
 
@@ -47,9 +49,28 @@ class Trial:
 
 
 def choose_middle(scan: Scan, most: int = MOST_PATTERNS) -> NDArray[np.int64]:
-    """Indices of the patterns nearest to the middle of a scan, in their order."""
+    """Indices of the patterns nearest to the middle of a scan, in their order; of those that see the same, one."""
     distance = np.linalg.norm(scan.positions_px - np.median(scan.positions_px, axis=0), axis=1)
-    return np.sort(np.argsort(distance, kind="stable")[:most])
+    order = np.argsort(distance, kind="stable")
+    # positions within a part of a patch may be in another unit
+    if len(order) > most and np.ptp(scan.positions_px, axis=0).min() > scan.patch_px / 2:
+        order = order[_take_apart(scan.positions_px[order], _APART * scan.patch_px, most)]
+    return np.sort(order[:most])
+
+
+def _take_apart(positions_px: NDArray[np.float64], least_px: float, most: int) -> list[int]:
+    """Indices of the first positions (pattern, 2) that are so far from each other."""
+    # one in each square of a lattice, so that few are left to compare
+    squares = np.floor(positions_px / least_px).astype(np.int64)
+    chosen: list[int] = []
+    taken = np.full((most, 2), np.inf)
+    for number in np.sort(np.unique(squares, axis=0, return_index=True)[1]).tolist():
+        if len(chosen) == most:
+            break
+        if np.square(taken[: len(chosen)] - positions_px[number]).sum(axis=1).min(initial=np.inf) >= least_px**2:
+            taken[len(chosen)] = positions_px[number]
+            chosen.append(number)
+    return chosen
 
 
 @torch.no_grad()

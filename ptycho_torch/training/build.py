@@ -21,7 +21,8 @@ from ptycho_torch.physics.losses import (
     total_variation,
 )
 from ptycho_torch.training.module import ReconstructionModule
-from ptycho_torch.training.objective import Objective, compare_objects, compare_patterns
+from ptycho_torch.training.objective import Objective, Target, compare_objects, compare_patterns, mix
+from ptycho_torch.training.teacher import load_teacher
 
 M = TypeVar("M", bound=ReconstructionModule)
 
@@ -39,15 +40,19 @@ def build_module(
 
     Args:
         experiment: all settings; they are stored in the checkpoints.
-        probes: (mode, h, w) probe of each scan, in √photons.
+        probes: (mode, h, w) probe of each scan, in √photons; those with fewer modes than others get empty ones.
         photons: mean photons per pattern of each scan.
         good: (h, w) good detector pixels of each scan.
         main_steps: optimiser steps before fine-tuning.
         kind: class of the module.
         backgrounds: (h, w) mean background of each scan in counts, None for a scan without any.
+
+    Raises:
+        ConfigError: the network does not fit the patterns, or there is no teacher although it is part of the target.
+        ModelFileError: the teacher cannot be read.
     """
     training = experiment.training
-    stacked = torch.from_numpy(np.stack(probes))
+    stacked = torch.from_numpy(_stack_probes(probes))
     return kind(
         build_network(experiment, stacked.shape[-1]),
         stacked,
@@ -55,10 +60,16 @@ def build_module(
         torch.from_numpy(np.stack(good).astype(np.float32)),
         background=_stack_backgrounds(backgrounds, stacked.shape[-1]),
         objective=build_objective(training),
+        teacher=load_teacher(training, stacked.shape[-1]),
         settings=training,
         main_steps=main_steps,
         record=make_record(experiment, stacked.shape[-1]),
     )
+
+
+def _stack_probes(probes: Sequence[NDArray[np.complex64]]) -> NDArray[np.complex64]:
+    most = max(map(len, probes))
+    return np.stack([np.pad(probe, ((0, most - len(probe)), (0, 0), (0, 0))) for probe in probes])
 
 
 def _stack_backgrounds(backgrounds: Sequence[NDArray[np.float32] | None], patch_px: int) -> torch.Tensor | None:
@@ -79,6 +90,11 @@ def build_objective(training: TrainingSettings) -> Objective:
         priors.append((PHASE_PENALTIES[training.phase_penalty], training.phase_penalty_weight))
     if training.amplitude_variance_weight:
         priors.append((amplitude_variance, training.amplitude_variance_weight))
-    by_patterns = training.target == "patterns"
-    target = compare_patterns(LOSSES[training.loss]) if by_patterns else compare_objects(level=training.level_labels)
-    return Objective(target, training.unmerged_weight, priors)
+    return Objective(_build_target(training), training.unmerged_weight, priors)
+
+
+def _build_target(training: TrainingSettings) -> Target:
+    patterns, labels = compare_patterns(LOSSES[training.loss]), compare_objects(level=training.level_labels)
+    if training.target == "hybrid":
+        return mix(patterns, labels, training.teacher_weight)
+    return patterns if training.target == "patterns" else labels

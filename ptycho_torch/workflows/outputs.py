@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho_torch.evaluate.figures import save_displacements, save_object
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.evaluate.figures import draw_grey, save_displacements, save_object
+from ptycho_torch.evaluate.fluorescence import map_fluorescence
 from ptycho_torch.evaluate.objects import find_phase_plane
 from ptycho_torch.evaluate.scores import find_illuminated_area, sum_illumination
 from ptycho_torch.formats.npz import write_object
 from ptycho_torch.formats.results import HALF_NAMES
+from ptycho_torch.migrations.results import RESULT
 from ptycho_torch.pictures.figure import save_figure
 from ptycho_torch.solve.scan_model import Solution
 from ptycho_torch.storage.writing import write_atomically, write_json
@@ -43,16 +46,34 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
             np.savez_compressed(file, patches=result.sample, patterns=result.sample_patterns)
     paths |= {"metrics": folder / "metrics.json", "comparison": folder / "comparison.png"}
     mark = {"interrupted": result.interrupted} if result.interrupted else {}
-    write_json(_collect_metrics(result) | mark, paths["metrics"])
+    write_json(RESULT.mark() | _collect_metrics(result) | mark, paths["metrics"])
     save_figure(draw_objects(result), paths["comparison"])
     paths |= {"amplitude": amplitude, "phase": phase, "fit": folder / "fit.png"}
     save_figure(draw_result_fit(result), paths["fit"])
     paths |= _write_halves(result, folder)
     positions = {"given_px": result.scan.positions_px, "refined_px": scan.positions_px}
     paths |= _write_positions(**positions, folder=folder)
+    paths |= _write_fluorescence(scan, probe, mask, folder)
     if scan.source is not None:
         paths |= scan.source.write_result(folder, canvas, probe, result.solution.errors, **positions)
     return {name: path.name for name, path in paths.items()}
+
+
+def _write_fluorescence(
+    scan: Scan, probe: NDArray[np.complex64], mask: NDArray[np.bool_], folder: Path
+) -> dict[str, Path]:
+    """Write maps of the fluorescence, with a picture of each channel; nothing if the scan has none."""
+    if scan.fluorescence is None:
+        return {}
+    maps = map_fluorescence(scan, probe)
+    paths = {"fluorescence": folder / "fluorescence.npz"}
+    with write_atomically(paths["fluorescence"]) as file:
+        np.savez_compressed(file, maps=maps)
+    for channel, values in enumerate(maps):
+        paths[f"fluorescence_{channel}"] = folder / f"fluorescence_{channel}.png"
+        picture = draw_grey(values, mask, f"fluorescence, channel {channel}", scan.pixel_m)
+        save_figure(picture, paths[f"fluorescence_{channel}"])
+    return paths
 
 
 def _write_halves(result: Reconstruction | Refinement, folder: Path) -> dict[str, Path]:

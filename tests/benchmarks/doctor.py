@@ -1,6 +1,8 @@
 """Does the doctor name mistakes in the description of a scan, cure them, and leave sound files alone?
 
-PTYCHO_TORCH_DATA=FOLDER python tests/benchmarks/doctor.py [orientation | damages | sound] [FIRST [LAST]]
+PTYCHO_TORCH_DATA=FOLDER python tests/benchmarks/doctor.py [KIND [FIRST [LAST [STEP]]]]
+
+KIND is damages (of a measured scan; the default), others (of a simulated one), sound or orientation.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from damaged_scans import DAMAGES, Arrays, turn_patterns
+from damaged_scans import DAMAGES, Arrays, Damage, turn_patterns
+from other_damages import OTHER_DAMAGES
 from report import header
 
 from ptycho_torch.config import DataSettings, SimulationSettings
@@ -28,6 +31,11 @@ from ptycho_torch.simulate.scan import simulate_scan
 STAR_PATTERNS = 260
 # a cured scan may leave so many times as much unexplained as the undamaged one
 ENOUGH = 1.3
+# and so much is hardly anything
+LEAST = 0.05
+OTHER = SimulationSettings(
+    object="dead_leaves", object_px=76, patch_px=32, probe_diameter_px=10, step_px=4, photons=1e5, seed=5
+)
 PIXEL_M = 20e-9
 AS_STORED = (False, False, False)
 
@@ -54,16 +62,32 @@ def describe(found: Diagnosis, seconds: float) -> str:
     return f"{found.word:20} {unexplained:5.2f} {seconds:5.1f} s  [{named}] {found.recommended}"
 
 
-def run_damages(folder: Path, first: int, last: int) -> None:
-    """Print what is found of each damage."""
-    star = read_star()
-    sound, seconds = examine(star.write(folder / "star.npz"), folder)
+def run_damages(folder: Path, chosen: slice) -> None:
+    """Print what is found of each damage of the measured star."""
+    run_table(read_star(), DAMAGES, folder, chosen)
+
+
+def run_others(folder: Path, chosen: slice) -> None:
+    """Print what is found of other damages, of a simulated scan."""
+    scan = simulate_scan(OTHER)
+    run_table(
+        Arrays(np.array(scan.counts), np.array(scan.positions_px), scan.require_probe()[0]),
+        OTHER_DAMAGES,
+        folder,
+        chosen,
+    )
+
+
+def run_table(right: Arrays, damages: tuple[Damage, ...], folder: Path, chosen: slice) -> None:
+    """Print what is found of each damage of the right arrays."""
+    sound, seconds = examine(right.write(folder / "right.npz"), folder)
     print(f"{'undamaged':28} {describe(sound, seconds)}", flush=True)
-    least = sound.fit["unexplained"]
+    least = max(sound.fit["unexplained"], LEAST)
     named = cured = wrong = 0
-    chosen = DAMAGES[first:last]
-    for number, damage in enumerate(chosen):
-        path = damage.spoil(star, np.random.default_rng(number)).write(folder / "damaged.npz")
+    numbers = range(len(damages))[chosen]
+    for number in numbers:
+        damage = damages[number]
+        path = damage.spoil(right, np.random.default_rng(number)).write(folder / "damaged.npz")
         found, seconds = examine(path, folder)
         names = {finding.name for finding in found.findings}
         is_named = found.word == "doubtful" or bool(names & set(damage.findings)) or not damage.findings
@@ -72,7 +96,7 @@ def run_damages(folder: Path, first: int, last: int) -> None:
         named, cured, wrong = named + is_named, cured + is_cured, wrong + is_wrong
         marks = ("named" if is_named else "MISSED") + (" cured" if is_cured else "") + (" WRONG" if is_wrong else "")
         print(f"{damage.name:28} {marks:14} {describe(found, seconds)}", flush=True)
-    print(f"named or doubtful {named}, cured {cured}, wrong cures {wrong}, of {len(chosen)}")
+    print(f"named or doubtful {named}, cured {cured}, wrong cures {wrong}, of {len(numbers)}")
 
 
 def list_sound() -> list[SimulationSettings]:
@@ -99,25 +123,27 @@ def list_sound() -> list[SimulationSettings]:
     return found
 
 
-def run_sound(folder: Path, first: int, last: int) -> None:
+def run_sound(folder: Path, chosen: slice) -> None:
     """Print what is found of sound scans."""
     alarms = 0
-    chosen = list_sound()[first:last]
-    for settings in chosen:
+    scans = list_sound()[chosen]
+    for settings in scans:
         scan = simulate_scan(settings)
         write_scan(scan, folder / "sound.npz")
         found, seconds = examine(folder / "sound.npz", folder)
         alarms += found.word != "sound"
         name = f"{settings.object} {settings.probe} {settings.path} {settings.patch_px} {settings.photons:.0e}"
         print(f"{name:44} {describe(found, seconds)} {found.doubts}", flush=True)
-    print(f"alarms {alarms} of {len(chosen)}")
+    print(f"alarms {alarms} of {len(scans)}")
 
 
-def run_orientation(folder: Path, first: int, last: int) -> None:
+def run_orientation(folder: Path, chosen: slice) -> None:
     """Print what is found of files in each orientation, with and without a probe."""
-    cases = [(suffix, way) for suffix in (".npz", ".cxi", ".nxs") for way in (AS_STORED, *ORIENTATIONS)][first:last]
+    cases = [(suffix, way) for suffix in (".npz", ".cxi", ".nxs") for way in (AS_STORED, *ORIENTATIONS)]
+    numbers = range(len(cases))[chosen]
     right = {True: 0, False: 0}
-    for number, (suffix, way) in enumerate(cases):
+    for number in numbers:
+        suffix, way = cases[number]
         settings = list_sound()[1 + 2 * (number % 8)]
         scan = replace(simulate_scan(settings), truth=None, pixel_m=PIXEL_M)
         turned = turn_patterns(*way)(Arrays(scan.counts, scan.positions_px, None), np.random.default_rng(0)).data
@@ -134,16 +160,19 @@ def run_orientation(folder: Path, first: int, last: int) -> None:
             right[has_probe] += is_right
             kind = "with probe" if has_probe else "without"
             print(f"{suffix} {way} {kind:10} {'right' if is_right else 'WRONG'} {describe(found, seconds)}", flush=True)
-    print(f"right with a probe {right[True]}, right class without {right[False]}, of {len(cases)}")
+    print(f"right with a probe {right[True]}, right class without {right[False]}, of {len(numbers)}")
 
 
 def main() -> None:
     """Run what was asked for."""
     what = sys.argv[1] if len(sys.argv) > 1 else "damages"
-    first, last = (int(sys.argv[place]) if len(sys.argv) > place else default for place, default in ((2, 0), (3, 99)))
+    numbers = [int(text) for text in sys.argv[2:]]
+    chosen = slice(*numbers) if len(numbers) > 1 else slice(sum(numbers), None)
     header(f"doctor: {what}; result, share of the differences left unexplained, processor time, findings, settings")
     with tempfile.TemporaryDirectory() as folder:
-        {"damages": run_damages, "sound": run_sound, "orientation": run_orientation}[what](Path(folder), first, last)
+        {"damages": run_damages, "others": run_others, "sound": run_sound, "orientation": run_orientation}[what](
+            Path(folder), chosen
+        )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Each command runs in a process of its own, whose largest resident memory is prin
 speed of the solver is that of one epoch of least squares. Seconds are those of the processor, as other programs may use
 the machine. The largest file has 0.8 GB and is deleted.
 
-    python tests/benchmarks/large_scans.py [--patterns 1000 100000] [--parts index refine infer]
+    python tests/benchmarks/large_scans.py [--patterns 1000 100000] [--parts index refine infer doctor]
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ptycho_torch.solve.least_squares import LeastSquares
 from ptycho_torch.solve.scan_model import ScanModel
 
 PATTERNS = (1000, 10_000, 100_000)
-PARTS = ("index", "refine", "infer")
+PARTS = ("index", "refine", "infer", "doctor")
 _CANVASES = 12
 
 
@@ -53,6 +53,7 @@ def write_scan(path: Path, patterns: int) -> None:
 
 def measure_index(path: Path) -> None:
     """Print the time of an index and of one reading of the file, both from the disk and from the system's cache."""
+    read_one_scan(path)  # loads what reading needs
     for place in ("disk", "cache"):
         found = {}
         for name, act in (("index", lambda: read_one_scan(path)), ("reading", lambda: read_all(path))):
@@ -121,6 +122,12 @@ def measure_infer(path: Path, output: Path) -> None:
     print_memory("infer", path)
 
 
+def measure_doctor(path: Path, output: Path) -> None:
+    """Print memory of `doctor`."""
+    run(["doctor", str(path), "--output_dir", str(output), "--quiet"])
+    print_memory("doctor", path)
+
+
 def main() -> None:
     """Write scans and start a process for each part."""
     parser = argparse.ArgumentParser()
@@ -131,7 +138,7 @@ def main() -> None:
     if arguments.child:
         (part,) = arguments.parts
         with tempfile.TemporaryDirectory() as output:
-            acts = {"refine": measure_refine, "infer": measure_infer}
+            acts = {"refine": measure_refine, "infer": measure_infer, "doctor": measure_doctor}
             measure_index(arguments.child) if part == "index" else acts[part](arguments.child, Path(output))
         return
     header("large scans of 64 px in one field of view")

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from damaged_scans import DAMAGES, Arrays
+from damaged_scans import DAMAGES, Arrays, turn_patterns
 from numpy.typing import NDArray
+from other_damages import OTHER_DAMAGES
 
 from ptycho_torch.cli.main import main
 from ptycho_torch.config import DataSettings, SimulationSettings
@@ -36,7 +37,7 @@ def arrays() -> Arrays:
 
 
 def damage(arrays: Arrays, name: str, path: Path) -> Path:
-    chosen = next(each for each in DAMAGES if each.name == name)
+    chosen = next(each for each in (*DAMAGES, *OTHER_DAMAGES) if each.name == name)
     return chosen.spoil(arrays, np.random.default_rng(1)).write(path)
 
 
@@ -57,6 +58,10 @@ def test_a_sound_file_is_called_sound(arrays: Arrays, tmp_path: Path) -> None:
         ("one frame late", "order"),
         ("frozen frames", "copies"),
         ("hot pixels", "bad pixels"),
+        ("every value 5 more", "dark image"),
+        ("noise of reading", "units"),
+        ("five frames late", "order"),
+        ("nanometres", "position scale"),
     ],
 )
 def test_a_mistake_is_named_and_its_cure_explains_the_patterns(
@@ -80,13 +85,14 @@ def test_settings_that_are_wrong_are_taken_back(arrays: Arrays, tmp_path: Path) 
     np.testing.assert_array_equal(read_one_scan(path, DataSettings(**found.recommended["data"])).counts, arrays.data)
 
 
-def test_a_correction_of_positions_is_added_to_their_unit(arrays: Arrays, tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [1.04, 1.15])
+def test_a_correction_of_positions_is_added_to_their_unit(error: float) -> None:
     scan = simulate_scan(SOUND)
-    search = Search(replace(scan, positions_px=scan.positions_px / 1.04))
+    search = Search(replace(scan, positions_px=scan.positions_px / error))
     search.start()
     settings, findings = find_corrections(search, DataSettings(position_scale=20.0, swap_positions=True))
     assert [finding.name for finding in findings] == ["positions"]
-    assert settings.position_scale == pytest.approx(20 * 1.04, rel=0.01)
+    assert settings.position_scale == pytest.approx(20 * error, rel=0.01)
     assert findings[0].data["position_scale"] == settings.position_scale
     assert settings.swap_positions
 
@@ -136,6 +142,39 @@ def test_the_command_writes_a_page_and_settings_and_exits_by_result(
     assert diagnosis["scan"]["patterns"] == len(arrays.scan)
     again = ["doctor", str(path), "--config", str(folder / "settings.yaml"), "--output_dir", str(tmp_path / "again")]
     assert main([*again, "--quiet"]) == 0
+
+
+def test_a_file_without_positions_is_described_and_how_to_give_them(
+    arrays: Arrays, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = arrays.data.copy()
+    data[:, 20, 7] = np.random.default_rng(0).poisson(3e5, len(data))
+    np.savez(tmp_path / "patterns.npz", data=data)
+    assert main(["doctor", str(tmp_path / "patterns.npz"), "--output_dir", str(tmp_path / "out"), "--quiet"]) == 5
+    said = capsys.readouterr().out
+    assert "49 patterns of 32 × 32 px" in said
+    assert "photons per pattern" in said
+    assert "--raster_columns" in said
+    assert "bad pixels (sure): 1 hot" in said
+    diagnosis = json.loads((tmp_path / "out" / "doctor.json").read_text(encoding="utf-8"))
+    assert "step_px" not in diagnosis["scan"]
+    # what is recommended holds for the file, not for positions that nobody has given
+    assert list(diagnosis["recommended"]["data"]) == ["mask"]
+    beam = next(finding["figures"] for finding in diagnosis["findings"] if finding["name"] == "direct beam")
+    assert beam["row_px"] == pytest.approx(16, abs=1)
+
+
+def test_many_patterns_of_few_places_are_examined_like_one_of_each(arrays: Arrays, tmp_path: Path) -> None:
+    number = np.repeat(np.arange(len(arrays.scan)), 40)
+    rng = np.random.default_rng(0)
+    many = replace(arrays, data=rng.poisson(arrays.data[number]).astype(np.float32))
+    many = replace(
+        turn_patterns(False, True, False)(many, rng),
+        scan=arrays.scan[number] + rng.uniform(-0.02, 0.02, (len(number), 2)),
+    )
+    found = examine_file(many.write(tmp_path / "many.npz"))
+    assert found.recommended == {"data": {"flip_rows": True}}
+    assert found.word == "settings recommended"
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04 no archive"])

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from ptycho_torch.config import DataSettings
-from ptycho_torch.data.assemble import parse_numbers
 from ptycho_torch.data.conventions import orient
+from ptycho_torch.data.numbers import parse_numbers
 from ptycho_torch.data.placement import turn
+from ptycho_torch.data.recording import PatternStack
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.doctor.centre_of_mass import measure_curl
 from ptycho_torch.doctor.change import ORIENTATIONS, Change, describe_turn
-from ptycho_torch.doctor.stored import Quantum, find_quantum
+from ptycho_torch.doctor.stored import Quantum, find_quantum, read_stored
+from ptycho_torch.doctor.trial import choose_middle
+from ptycho_torch.doctor.value_checks import find_pedestal
 from ptycho_torch.errors import ConfigError
 
 WAYS = ((False, False, False), *ORIENTATIONS)
@@ -91,6 +94,44 @@ def test_centres_of_mass_have_the_least_curl_in_the_right_orientation(way: tuple
     restored = Change.of_patterns(found.best).apply(scan).counts
     twin = Change.of_patterns((False, True, True)).apply(Scan(restored, positions)).counts
     assert np.allclose(restored, counts, rtol=1e-4) or np.allclose(twin, counts, rtol=1e-4)
+
+
+def test_figures_of_stored_values_are_those_of_all_patterns() -> None:
+    rng = np.random.default_rng(0)
+    # several parts are read
+    values = rng.poisson(3, (5000, 32, 32)).astype(np.int16)
+    values[4000] = values[7]
+    values[20:22] = values[10]
+    values[30:50, 3, :4] = 97
+    values[3000:3010, 8, 8] = 90
+    values[60, 5, 5] = -3
+    good = np.ones((32, 32), bool)
+    good[9, 9] = False
+    values[:, 9, 9] = 5000
+    found = read_stored(PatternStack(values), good)
+    clean = np.where(good, values, 0)
+    assert found.copies == ((7, 4000), (10, 20, 21))
+    assert (found.largest, found.at_largest, found.near_largest, found.negative) == (97, 80, 10, 1)
+    np.testing.assert_allclose(found.totals, clean.sum(axis=(1, 2)))
+    np.testing.assert_allclose(found.mean, clean.mean(axis=0) * good)
+
+
+@pytest.mark.parametrize(("mean", "added", "expected"), [(0.5, 0, 0), (0.5, 7, 7), (60, 0, 0), (60, 7, 0)])
+def test_a_constant_in_all_values_shows_where_there_is_no_light(mean: float, added: int, expected: int) -> None:
+    values = np.random.default_rng(0).poisson(mean, (100, 32, 32)) + added
+    assert find_pedestal(read_stored(PatternStack(values), np.ones((32, 32), bool))) == expected
+
+
+def test_the_middle_of_a_dense_scan_sees_more_than_one_patch() -> None:
+    places = np.stack(np.divmod(np.arange(900), 30), axis=1) * 4.0
+    positions = np.repeat(places, 50, axis=0) + np.random.default_rng(0).uniform(-0.02, 0.02, (45_000, 2))
+    scan = Scan(np.ones((45_000, 16, 16), np.float32), positions)
+    chosen = choose_middle(scan)
+    assert len(chosen) == 121
+    # each place once
+    assert len(np.unique(np.round(positions[chosen] / 4), axis=0)) == 121
+    few = Scan(np.ones((900, 16, 16), np.float32), places)
+    assert len(choose_middle(few)) == 121
 
 
 @pytest.mark.parametrize(
