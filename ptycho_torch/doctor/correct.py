@@ -131,7 +131,7 @@ def _find_each(search: Search) -> Finding | None:
     text = f"the positions are wrong by {figures['displacement_px']:.2g} px rms ({_compare(before, trial)})"
     if lost > 1:
         text += (
-            f"; {lost} of {len(trial.deviance)} patterns are explained far worse than the others wherever they are moved: "
+            f"; {lost} of {len(trial.deviance)} patterns are explained far worse than the others, wherever they are: "
             "check the order of the positions, and whether frames are missing"
         )
     return Finding(
