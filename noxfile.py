@@ -245,6 +245,26 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session
+def sabotage(session: nox.Session) -> None:
+    """Prove the integration test: it must fail with each of twenty faults; arguments select faults by their names."""
+    session.run("python", "tests/sabotage/run.py", *session.posargs, env={"PYTHONPATH": "."})
+
+
+@nox.session
+def release_check(session: nox.Session) -> None:
+    """Check that formats change only with their versions, that every release has its files, and that they open."""
+    files = ("tests/test_releases.py", "tests/integration/test_backward_compatibility.py")
+    session.run("python", "-m", "pytest", *files, *session.posargs)
+
+
+@nox.session
+def old_releases(session: nox.Session) -> None:
+    """Install each release in an environment of its own, and compare its outputs; arguments go to repeat.py."""
+    paths = os.pathsep.join(["tests/support", "."])
+    session.run("python", "tests/fixtures/releases/repeat.py", *session.posargs, env={"PYTHONPATH": paths})
+
+
+@nox.session
 def evidence_site(session: nox.Session) -> None:
     """Write the static site of the recorded runs to .redgreen/site/; arguments go to `redgreen site`."""
     redgreen(session, "site", *session.posargs)

@@ -14,9 +14,11 @@ MissingTorchError if it is not installed.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ptycho_torch.errors import explain_missing_torch
+from ptycho_torch.migrations.names import OlderModules
 from ptycho_torch.runtime.threads import set_threads
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ _HOMES = {
     "write_object": "formats.npz",
     "write_scan": "formats.npz",
 }
+sys.meta_path.append(OlderModules())
 __all__ = ["__version__", *_HOMES]
 _NEED_TORCH = ("contracts", "simulate", "workflows")
 

@@ -41,6 +41,14 @@ class BundleError(ModelFileError):
     """A bundle is damaged, from another program, unsafe or inconsistent."""
 
 
+class ExportError(ModelFileError):
+    """A folder is no export of a trained network, or is damaged or inconsistent."""
+
+
+class RegistryError(PtychoError):
+    """The registry of models cannot be reached, or does not contain or accept what was asked for."""
+
+
 class MissingTorchError(PtychoError, ImportError):
     """Torch, or what is built on it, is not installed."""
 

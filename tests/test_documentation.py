@@ -19,7 +19,7 @@ from words import escape
 
 from ptycho_torch.cli.config_file import SECTIONS
 from ptycho_torch.cli.main import list_commands, main
-from ptycho_torch.cli.options import normalise_options
+from ptycho_torch.cli.options import find_actions, normalise_options
 
 PAGES = gather_pages()
 NOTEBOOKS = sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
@@ -61,7 +61,9 @@ def test_every_command_of_the_help_has_a_page(capsys: pytest.CaptureFixture[str]
 def test_the_page_of_a_command_describes_every_option_of_its_help(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shown = set(re.findall(r"^  (--?\w+)", read_help([name], capsys), re.MULTILINE)) - {"-h"}
+    parsers = {command.name: command.make_parser() for command in list_commands()}
+    texts = [read_help([name, *action], capsys) for action in ([], *([each] for each in find_actions(parsers[name])))]
+    shown = {option for text in texts for option in re.findall(r"^  (--?\w+)", text, re.MULTILINE)} - {"-h"}
     described = set(re.findall(r"^```\{option\} (?:-h, )?(--\w+)", PAGES[f"commands/{name}.md"], re.MULTILINE))
     assert described == shown | {"--help"}
 
@@ -160,5 +162,8 @@ def test_command_lines_in_documents_have_options_that_exist(source: str) -> None
         options = {word.partition("=")[0] for word in normalise_options(words) if word.startswith("--")}
         assert words[1] in parsers or words[1] in ("--help", "--version"), words
         if words[1] in parsers:
-            known = {*parsers[words[1]]._option_string_actions}
+            parser = parsers[words[1]]
+            actions = find_actions(parser)
+            chosen = actions[words[2]] if actions and words[2] != "--help" else parser
+            known = {*chosen._option_string_actions}
             assert options <= known, words

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +11,7 @@ from ptycho_torch.contracts.legacy.translation import to_legacy_parameters
 
 def flat(**sections: dict[str, Any]) -> dict[str, Any]:
     trained: Any = SimpleNamespace(experiment=Experiment.from_dict(sections), patch_px=64, photons=(5e5, 1.5e6))
-    return to_legacy_parameters(trained, Path("training_outputs"), [])
+    return to_legacy_parameters(trained)
 
 
 @pytest.mark.parametrize(

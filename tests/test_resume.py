@@ -135,14 +135,6 @@ def test_a_killed_run_goes_on_to_the_same_result(
     assert read(folder, "run.json") == before, "a finished run was run again"
 
 
-def test_a_later_process_of_a_finished_run_does_not_wait_for_the_first(scan_path: Path, whole: Path) -> None:
-    settings = (f"--data={scan_path}", *SETTINGS, f"--output_dir={whole}", *MACHINE, "--devices=2", "--resume")
-    place = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "run"}
-    environment = {**os.environ, **place, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}
-    command = [sys.executable, "-m", "ptycho_torch", "refine", *settings]
-    assert subprocess.run(command, env=environment, timeout=60, check=False).returncode in (0, 3)
-
-
 class Code:
     """Runs a command when it is unpickled without restrictions."""
 

@@ -9,6 +9,7 @@ from words import escape, make_contents
 
 from ptycho_torch.cli.command import Command
 from ptycho_torch.cli.main import list_commands
+from ptycho_torch.cli.options import find_actions
 
 # a document that a help text names
 _DOCUMENT = re.compile(r"\bdocs/(\w+\.md)\b")
@@ -28,15 +29,24 @@ def make_title(command: Command) -> str:
 
 
 def make_options(command: Command) -> str:
-    """Describe every option of a command, by group."""
+    """Describe every option of a command, by action, if it has any, and by group."""
     parser = command.make_parser()
+    actions = find_actions(parser)
+    parts = [] if actions else _describe_groups(parser, "##")
+    for name, action in actions.items():
+        parts += [f"## {name}", f"{_make_heading(action.description or '')}.", *_describe_groups(action, "###")]
+    return "\n\n".join(parts) + "\n"
+
+
+def _describe_groups(parser: argparse.ArgumentParser, mark: str) -> list[str]:
+    """Describe the options of a parser by group, each below a heading."""
     parts = [f"```{{program}} {parser.prog}\n```"]
     for group in parser._action_groups:  # argparse has no public list
         shown = [action for action in group._group_actions if action.help != argparse.SUPPRESS]
         if shown:
-            parts.append(f"## {_make_heading(group.title or '')}")
+            parts.append(f"{mark} {_make_heading(group.title or '')}")
             parts += [_describe(action) for action in shown]
-    return "\n\n".join(parts) + "\n"
+    return parts
 
 
 def _make_heading(title: str) -> str:

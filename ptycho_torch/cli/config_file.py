@@ -12,6 +12,9 @@ import yaml
 from ptycho_torch import config
 from ptycho_torch.config.fields import Settings
 from ptycho_torch.errors import ConfigError
+from ptycho_torch.migrations.chain import VERSION, WRITER, is_newer_writer
+from ptycho_torch.migrations.fields import keep_known
+from ptycho_torch.migrations.settings_files import SETTINGS
 from ptycho_torch.storage.untrusted import explain_damage
 
 _LARGEST_BYTES = 2**20
@@ -28,8 +31,14 @@ SECTIONS: dict[str, type[Settings]] = {
         "inference",
         "refine",
         "tracking",
+        "drift",
+        "registry",
     )
 }
+
+
+# what a file states beside its sections
+_MARKS = (VERSION, WRITER)
 
 
 class _Loader(yaml.SafeLoader):
@@ -67,7 +76,14 @@ def read_config(path: Path) -> dict[str, dict[str, Any]]:
     content = parse_yaml(path)
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: must be a mapping of sections: {', '.join(SECTIONS)}")
-    content = {name: {} if values is None else values for name, values in content.items()}
+    try:
+        content = SETTINGS.upgrade(content, path)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    # names in a file that was printed by another version are not typing errors
+    if is_newer_writer(content):
+        content = keep_known({name: values for name, values in content.items() if name not in _MARKS}, path, SECTIONS)
+    content = {name: {} if values is None else values for name, values in content.items() if name not in _MARKS}
     for name, values in content.items():
         if name not in SECTIONS:
             raise ConfigError(f"{path}: {name!r} is not a section; the sections are {', '.join(SECTIONS)}")
@@ -85,7 +101,8 @@ def read_config(path: Path) -> dict[str, dict[str, Any]]:
 
 def print_config(**sections: Settings) -> None:
     """Print settings as the text of a settings file, by section."""
-    print(yaml.safe_dump({name: settings.to_dict() for name, settings in sections.items()}, sort_keys=False), end="")
+    values = {name: settings.to_dict() for name, settings in sections.items()}
+    print(yaml.safe_dump({**SETTINGS.mark(), **values}, sort_keys=False), end="")
 
 
 def parse_yaml(path: Path) -> Any:  # noqa: ANN401 - whatever the file contains

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ptycho_torch.cli.config_file import print_config
 from ptycho_torch.cli.options import add_settings, collect_settings
 from ptycho_torch.cli.record import record_result
 from ptycho_torch.cli.shared import (
     HARDWARE,
+    MODELS,
+    PLACE,
     add_run_options,
     add_saving,
     locate_model,
@@ -18,20 +19,35 @@ from ptycho_torch.cli.shared import (
     read_input,
     show_progress,
 )
-from ptycho_torch.config import DataSettings, Experiment, InferenceSettings, RefineSettings, TrainerSettings
+from ptycho_torch.config import (
+    DataSettings,
+    Experiment,
+    InferenceSettings,
+    RefineSettings,
+    RegistrySettings,
+    TrainerSettings,
+)
 from ptycho_torch.errors import ConfigError
-
-if TYPE_CHECKING:
-    from ptycho_torch.models.checkpoint import TrainedNetwork
 
 # the figure of the run record that compares runs
 METRIC = "network.R"
 # of a settings file
-SECTIONS = ("data", "inference", "refine", "trainer")
+SECTIONS = ("data", "inference", "refine", "trainer", "registry")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
+    add_network(parser)
+    add_run_options(parser, "inference_outputs")
+    add_saving(parser)
+    add_settings(parser, InferenceSettings)
+    add_settings(parser, RefineSettings, prefix="polish_")
+    add_settings(parser, TrainerSettings, only=HARDWARE)
+    add_settings(parser, RegistrySettings, only=PLACE)
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name a trained network."""
     source = parser.add_argument_group("Network").add_mutually_exclusive_group()
     source.add_argument(
         "--checkpoint",
@@ -43,13 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model_path",
         type=Path,
         metavar="PATH",
-        help="bundle of a trained network, or folder with wts.h5.zip",
+        help="bundle of a trained network, folder with wts.h5.zip, or registered model, models:/NAME@ALIAS or "
+        "models:/NAME/VERSION",
     )
-    add_run_options(parser, "inference_outputs")
-    add_saving(parser)
-    add_settings(parser, InferenceSettings)
-    add_settings(parser, RefineSettings, prefix="polish_")
-    add_settings(parser, TrainerSettings, only=HARDWARE)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -58,10 +70,12 @@ def run(arguments: argparse.Namespace) -> int:
     trainer = collect_settings(arguments, TrainerSettings, only=HARDWARE)
     _collect(arguments, Experiment())  # unusable options are reported before any file is read
     scan = None if arguments.print_config else read_input(arguments, reading)[0]
-    source = _find_network(arguments)
+    source = find_network(arguments)
     if scan:
         prepare_run(arguments)
-    trained = _load(source)
+    from ptycho_torch.models.bundle import open_network
+
+    trained = open_network(source)
     inference, polish = _collect(arguments, trained.experiment)
     if scan is None:
         print_config(data=reading, inference=inference, refine=polish, trainer=trainer)
@@ -98,11 +112,16 @@ def _collect(arguments: argparse.Namespace, trained: Experiment) -> tuple[Infere
     )
 
 
-def _find_network(arguments: argparse.Namespace) -> Path:
+def find_network(arguments: argparse.Namespace) -> Path:
     """Find the file of the network that the options name, or that lies beside the data, and check it without torch."""
     from ptycho_torch.models.archive import locate_bundle, open_bundle
     from ptycho_torch.models.record import check_checkpoint
 
+    registry = collect_settings(arguments, RegistrySettings, only=PLACE)
+    if arguments.model_path and str(arguments.model_path).startswith(MODELS):
+        from ptycho_torch.registry import locate_network
+
+        return locate_network(str(arguments.model_path), registry)
     if arguments.model_path:
         open_bundle(arguments.model_path)
         return locate_bundle(arguments.model_path)
@@ -115,11 +134,3 @@ def _find_network(arguments: argparse.Namespace) -> Path:
         )
     check_checkpoint(checkpoint)
     return checkpoint
-
-
-def _load(source: Path) -> TrainedNetwork:
-    from ptycho_torch.models.archive import open_bundle
-    from ptycho_torch.models.bundle import build_bundled
-    from ptycho_torch.models.checkpoint import load_network
-
-    return build_bundled(open_bundle(source), source) if source.suffix == ".zip" else load_network(source)

@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
 
 import ptycho_torch
-from ptycho_torch.cli import completion, convert, doctor, preflight, repeat, report_problem
+from ptycho_torch.cli import jobs
+from ptycho_torch.cli.all_commands import ALL_COMMANDS
 from ptycho_torch.cli.command import Command
-from ptycho_torch.cli.commands import COMMANDS
 from ptycho_torch.cli.completion import complete
 from ptycho_torch.cli.config_file import read_config
-from ptycho_torch.cli.options import Parser, explain_unknown, normalise_options, restore_names
+from ptycho_torch.cli.options import (
+    Parser,
+    explain_unknown,
+    find_actions,
+    normalise_options,
+    restore_names,
+    show_error,
+)
 from ptycho_torch.cli.shared import set_up_logging
 from ptycho_torch.errors import PtychoError, explain_missing_torch
 from ptycho_torch.runtime.logs import keep_error
+from ptycho_torch.runtime.messages import explain_failure
 
 _log = logging.getLogger(__name__)
 
 _COMMANDS = {
-    **COMMANDS,
-    "doctor": Command(
-        "doctor", doctor, "say what is in the file of a scan, what is wrong, and which settings are right"
-    ),
-    "convert": Command("convert", convert, "write a scan of any format as NPZ, CXI or NeXus"),
-    "preflight": Command("preflight", preflight, "check a training without starting it"),
-    "repeat": Command("repeat", repeat, "run again what a record describes, and compare"),
-    "report-problem": Command("report-problem", report_problem, "pack what describes a run into a file for a question"),
-    "completion": Command("completion", completion, "print the lines that complete commands in a shell"),
+    **ALL_COMMANDS,
+    "jobs": Command("jobs", jobs, "run commands from a queue that outlives the processes that work on it"),
 }
 
 
@@ -42,8 +46,9 @@ def list_commands() -> tuple[Command, ...]:
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        print(f"{parser.prog} {ptycho_torch.__version__}")
-        parser.exit()
+        with contextlib.suppress(OSError):
+            print(f"{parser.prog} {ptycho_torch.__version__}")
+        parser.exit(_flush(parser.prog))
 
 
 def main(arguments: Sequence[str] | None = None, command: str | None = None) -> int:
@@ -57,6 +62,10 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
         The exit code: 0; 1 if `repeat` found a difference; 2 for an error that the user can correct; 3 if a
         reconstruction failed; 4 and 5 for what `doctor` found; 130 or 143 if a signal interrupted it.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # names of files need not be text
+            stream.reconfigure(errors="backslashreplace")
     given = normalise_options(sys.argv[1:] if arguments is None else arguments)
     if command is None:
         parser = Parser(prog="ptycho-torch", description="Ptychographic reconstruction with physics-informed networks.")
@@ -70,7 +79,8 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
     namespace, unknown = parser.parse_known_args(given)
     namespace.command = command or namespace.command
     if unknown:
-        chosen = _COMMANDS[namespace.command].make_parser()
+        whole = _COMMANDS[namespace.command].make_parser()
+        chosen = find_actions(whole).get(getattr(namespace, "action", ""), whole)
         chosen.error(explain_unknown(chosen, unknown))
     return run_command(namespace, f"ptycho-torch {namespace.command}")
 
@@ -91,22 +101,47 @@ def run_command(namespace: argparse.Namespace, program: str) -> int:
     try:
         _read_config(namespace)
         with explain_missing_torch():
-            return chosen.module.run(namespace) or 0
+            code: int = chosen.module.run(namespace) or 0
+        return max(code, _flush(program))
     except PtychoError as error:
-        print(f"{program}: {restore_names(str(error), namespace)}", file=sys.stderr)
+        show_error(f"{program}: {restore_names(str(error), namespace)}")
         keep_error(str(error))
         return 2
     except BrokenPipeError:
         # the reader of the output has ended, as `head` does; all results are written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
+        _discard_output()
+    except KeyboardInterrupt as interruption:
+        show_error(f"{program}: interrupted")
         keep_error("interrupted")
-        return 130
-    except Exception:
+        # a run that answers signals says which it was
+        return 128 + signal.Signals[getattr(interruption, "signal_name", "SIGINT")]
+    except Exception as error:
         keep_error(traceback.format_exc())
-        raise
+        reason = explain_failure(error)
+        if reason is None:
+            raise
+        show_error(f"{program}: {reason}")
+        return 2
     return 0
+
+
+def _flush(program: str) -> int:
+    """Write what standard output holds back; returns the exit code of a failure."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+    except OSError as error:
+        _discard_output()
+        show_error(f"{program}: standard output cannot be written ({error.strerror}); results are in their files")
+        return 2
+    return 0
+
+
+def _discard_output() -> None:
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _read_config(namespace: argparse.Namespace) -> None:

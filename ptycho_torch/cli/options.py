@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from ptycho_torch.config.fields import Settings
+from ptycho_torch.runtime.messages import make_line
 
 S = TypeVar("S", bound=Settings)
 
@@ -28,8 +30,16 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print an error in one line and exit with 2."""
-        print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
+        show_error(f"{self.prog}: {make_line(message)} (see {self.prog} --help)")
         sys.exit(2)
+
+
+def show_error(text: str) -> None:
+    """Print a message in one line on standard error, if there is any."""
+    # without standard error it can be told nowhere
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            print(make_line(text), file=sys.stderr)
 
 
 class Given(NamedTuple):
@@ -97,6 +107,14 @@ def find_options(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
         for action in parser._actions  # argparse has no public list
         if action.option_strings and action.dest not in about and not isinstance(action, _Keep)
     }
+
+
+def find_actions(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Find the parsers of the actions of a command by name; empty if it has none."""
+    choices: list[dict[str, argparse.ArgumentParser]] = [
+        action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+    ]
+    return choices[0] if choices else {}
 
 
 def add_settings(

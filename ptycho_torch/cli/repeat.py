@@ -10,9 +10,10 @@ from typing import Any
 
 from ptycho_torch.cli.command import Command
 from ptycho_torch.cli.commands import COMMANDS
-from ptycho_torch.cli.options import parse_share
+from ptycho_torch.cli.options import normalise_options, parse_share
 from ptycho_torch.cli.shared import add_quiet, prepare_run
 from ptycho_torch.errors import ConfigError, OutputError
+from ptycho_torch.migrations.run_records import find_folder
 from ptycho_torch.runtime.run_record import find_commit, find_versions, hash_file, read_record
 from ptycho_torch.storage.writing import RECORD_NAME
 
@@ -44,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     is_record = source.suffix == ".json" and not source.is_dir()
     folder, name = (source.parent, source.name) if is_record else (source, RECORD_NAME)
     record = read_record(folder, name)
+    record |= {"folder": find_folder(record, str(folder.resolve()))}
+    _recover_options(record, folder / name)
     command, settings = _read_command(record, folder / name)
     options = _place_options(command, record, arguments, folder)
     _check_inputs(record, folder / name)
@@ -71,7 +74,7 @@ def _read_command(record: Mapping[str, Any], path: Path) -> tuple[Command, dict[
     command = COMMANDS.get(str(record.get("command")))
     settings, options = record.get("settings"), record.get("options")
     if command is None or not isinstance(settings, dict) or not isinstance(options, dict):
-        raise OutputError(f"{path}: does not say how the run was asked for; only runs of this version can be repeated")
+        raise OutputError(f"{path}: does not say how the run was asked for; it cannot be repeated")
     if record.get("status") != "finished":
         raise OutputError(f"{path}: the run has not finished, so that there is nothing to compare with")
     for name, section in command.sections.items():
@@ -80,6 +83,24 @@ def _read_command(record: Mapping[str, Any], path: Path) -> tuple[Command, dict[
             raise OutputError(f"{path}: section {name} is not a mapping")
         section.from_dict(values)
     return command, {name: values for name, values in settings.items() if name in command.sections}
+
+
+def _recover_options(record: dict[str, Any], path: Path) -> None:
+    """Add the options to a record that does not state them: they are among its arguments, as are settings.
+
+    Raises:
+        OutputError: its arguments are not those of a command, or the folder that its paths are relative to is unknown.
+    """
+    command, words = COMMANDS.get(str(record.get("command"))), record.get("arguments")
+    if record.get("options") is not None:
+        return
+    if command is None or not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise OutputError(f"{path}: does not say how the run was asked for; it cannot be repeated")
+    if record["folder"] is None:
+        raise OutputError(f"{path}: does not say where the run was started; its folder has moved or has another name")
+    given = normalise_options(words[1:] if words[:1] == [command.name] else words)
+    namespace, _ = command.make_parser().parse_known_args(given)
+    record["options"] = command.describe_options(namespace)
 
 
 def _place_options(

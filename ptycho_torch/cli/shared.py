@@ -14,10 +14,15 @@ from ptycho_torch.cli.options import add_config, add_settings, restore_names
 from ptycho_torch.config import DataSettings, RefineSettings
 from ptycho_torch.errors import ConfigError, require_torch
 from ptycho_torch.runtime.device_name import check_device_name
+from ptycho_torch.runtime.messages import make_line
 from ptycho_torch.runtime.threads import MOST_THREADS, set_threads
 
 # settings of the trainer that concern a reconstruction
 HARDWARE = ("accelerator", "devices", "nodes")
+# settings of the registry that tell where it is
+PLACE = ("registry", "wait_s")
+# what the name of a registered model begins with where a file can stand as well
+MODELS = "models:/"
 
 if TYPE_CHECKING:
     from ptycho_torch.data.scan import Scan
@@ -27,6 +32,14 @@ if TYPE_CHECKING:
 
 def add_run_options(parser: argparse.ArgumentParser, output_dir: str) -> None:
     """Add the options of a command that reads scans and writes a folder of results, by default `output_dir`."""
+    add_input(parser)
+    add_output(parser, output_dir)
+    add_machine(parser)
+    add_config(parser)
+
+
+def add_input(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that reads scans."""
     group = parser.add_argument_group("Input")
     group.add_argument(
         "--data",
@@ -47,9 +60,6 @@ def add_run_options(parser: argparse.ArgumentParser, output_dir: str) -> None:
         "file; replaces the probes of the scans",
     )
     add_settings(parser, DataSettings)
-    add_output(parser, output_dir)
-    add_machine(parser)
-    add_config(parser)
 
 
 def add_machine(parser: argparse.ArgumentParser) -> None:
@@ -203,7 +213,7 @@ class _Formatter(logging.Formatter):
         self._arguments = arguments
 
     def format(self, record: logging.LogRecord) -> str:
-        return restore_names(super().format(record), self._arguments)
+        return make_line(restore_names(super().format(record), self._arguments))
 
 
 def set_up_logging(arguments: argparse.Namespace) -> None:
@@ -243,4 +253,4 @@ def print_results(folder: Path, files: dict[str, str], figures: dict[str, dict[s
     for name, values in figures.items():
         print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in values.items()))
     for name, path in files.items():
-        print(f"{name}: {folder / path}")
+        print(f"{name}: {make_line(str(folder / path))}")

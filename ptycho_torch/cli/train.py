@@ -70,7 +70,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, train, write, and print where the files are."""
-    from ptycho_torch.contracts.ptychodus.settings import find_settings, leave_model, read_experiment
+    from ptycho_torch.contracts.ptychodus.settings import find_settings, read_experiment
 
     settings_file = find_settings(arguments.data) if arguments.data else None
     asked = read_experiment(settings_file) if settings_file else None
@@ -113,6 +113,8 @@ def run(arguments: argparse.Namespace) -> None:
     folder = arguments.output_dir
     paths = {"checkpoint": result.last, "best": result.best, "index": result.index, "bundle": locate_bundle(folder)}
     if scans[0].source is not None:
+        from ptycho_torch.contracts.ptychodus.model import leave_model
+
         paths["model"] = leave_model(result, folder)
     files = {name: str(path.relative_to(folder)) for name, path in paths.items()}
     figures = {"steps": float(result.steps), "patterns_per_second": result.patterns_per_second}
@@ -191,7 +193,7 @@ def _check_first(arguments: argparse.Namespace, experiment: Experiment, scans: S
 
 def _check_run(arguments: argparse.Namespace, experiment: Experiment, scans: Sequence[Scan]) -> None:
     """Check scans, output folder and checkpoint as far as possible before torch is loaded."""
-    from ptycho_torch.models.record import check_checkpoint
+    from ptycho_torch.models.record import check_any
 
     for scan in scans:
         scan.require_probe()
@@ -199,4 +201,4 @@ def _check_run(arguments: argparse.Namespace, experiment: Experiment, scans: Seq
             scan.require_object()
     prepare_run(arguments)
     if arguments.resume:
-        check_checkpoint(arguments.output_dir / "checkpoints" / "last.ckpt")
+        check_any(arguments.output_dir / "checkpoints")

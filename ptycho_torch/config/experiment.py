@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ptycho_torch.config.data import DataSettings
+from ptycho_torch.config.fields import Settings
 from ptycho_torch.config.inference import InferenceSettings
 from ptycho_torch.config.model import ModelSettings
 from ptycho_torch.config.refine import RefineSettings
@@ -43,6 +44,18 @@ class Experiment:
             if not isinstance(section, Mapping):
                 raise ConfigError(f"section {name!r} is {section!r}; it must be a mapping of settings")
         return cls(**{name: known[name].from_dict(section) for name, section in values.items()})
+
+    def without_places(self) -> Self:
+        """The same experiment with defaults for all settings that hold a path or free text.
+
+        These may name files, folders, servers or projects of the machine, which are nobody else's concern.
+        """
+        sections: dict[str, Any] = {}
+        for section in dataclasses.fields(self):
+            settings: Settings = getattr(self, section.name)
+            plain = {name: getattr(type(settings)(), name) for name in settings.find_free_names()}
+            sections[section.name] = dataclasses.replace(settings, **plain)
+        return type(self)(**sections)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Convert the settings to nested plain values."""

@@ -126,6 +126,15 @@ class Settings:
         return dict(_TYPES[cls])
 
     @classmethod
+    def find_free_names(cls) -> list[str]:
+        """The names of the settings that hold a path or free text."""
+        return [
+            name
+            for name, kind in cls.find_types().items()
+            if kind.base in (str, Path) and not kind.choices and not cls.__dataclass_fields__[name].metadata["words"]
+        ]
+
+    @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Make settings from plain values.
 

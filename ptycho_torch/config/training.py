@@ -11,6 +11,8 @@ from ptycho_torch.config.limits import LARGEST_SEED, MOST_EPOCHS
 
 Penalty = Literal["none", "total_variation", "mean_deviation"]
 _GROUPED = above("group_size", 1)
+_BY_TEACHER = one_of("target", "hybrid")
+_BY_PATTERNS = one_of("target", "patterns", "hybrid")
 _BY_DISTANCE = one_of("neighbour_choice", "within", "quadrants") & _GROUPED
 
 
@@ -68,14 +70,26 @@ class TrainingSettings(Settings):
     )
     accumulate: int = setting(1, at_least=1, help="batches per optimiser step (gradient accumulation)")
     gradient_clip: float | None = setting(1.0, above=0, help="bound on the gradient's norm; none for no bound")
-    target: Literal["patterns", "object"] = setting(
-        "patterns", help="what to learn from: the patterns alone, or the true object if the scans contain it"
+    target: Literal["patterns", "object", "hybrid"] = setting(
+        "patterns",
+        help="what to learn from: the patterns alone, the true object if the scans contain it, or the patterns and the "
+        "patches of a teacher",
+    )
+    teacher: str | None = setting(
+        None,
+        acts_when=_BY_TEACHER,
+        help="file of a checkpoint or bundle: the network to learn from, trained on patterns of the same size",
+    )
+    teacher_weight: float = setting(
+        0.5, at_least=0, at_most=1, acts_when=_BY_TEACHER, help="share of the loss taken from the teacher's patches"
     )
     level_labels: bool = setting(
-        True, acts_when=one_of("target", "object"), help="remove the mean phase of each patch of the true object"
+        True,
+        acts_when=one_of("target", "object", "hybrid"),
+        help="remove the mean phase of each patch of the true object, or of the teacher",
     )
     loss: Literal["poisson", "amplitude_mae", "anscombe"] = setting(
-        "anscombe", acts_when=one_of("target", "patterns"), help="likelihood of the counts"
+        "anscombe", acts_when=_BY_PATTERNS, help="likelihood of the counts"
     )
     unmerged_weight: float = setting(
         0.15, at_least=0, at_most=1, help="share of the loss taken from patches before they are merged"
@@ -102,7 +116,7 @@ class TrainingSettings(Settings):
         10,
         at_least=1,
         at_most=MOST_EPOCHS,
-        acts_when=one_of("target", "patterns"),
+        acts_when=_BY_PATTERNS,
         help="validations in a row, one per epoch, that may predict the groups for validation significantly worse than "
         "the best one before training stops and returns to it, if a tenth of its steps brought nothing",
     )

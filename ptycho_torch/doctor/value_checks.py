@@ -10,6 +10,7 @@ from scipy.ndimage import median_filter, rank_filter
 from scipy.spatial import cKDTree
 
 from ptycho_torch.config import DataSettings
+from ptycho_torch.data.numbers import add_numbers, list_numbers
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.data.stored_counts import sum_photons
 from ptycho_torch.doctor.diagnosis import Finding
@@ -27,15 +28,8 @@ _LOWEST_SATURATION = 20
 _EXPOSURE_RANGE = (0.7, 1.4)
 _EXPOSURE_SPREADS = 6.0
 _NEAREST = 9
-_MOST_LISTED = 12
+MOST_LISTED = 12
 _PEDESTAL_SHARE = 0.05
-
-
-def list_numbers(numbers: NDArray[np.int64]) -> str:
-    """Numbers as `3,17,40-52`."""
-    breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
-    runs = np.split(numbers, breaks)
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def check_values(stored: StoredValues, scan: Scan, settings: DataSettings) -> Iterator[Finding]:
@@ -93,7 +87,7 @@ def _check_frames(stored: StoredValues, scan: Scan, settings: DataSettings) -> I
     lost = np.setdiff1d(np.arange(stored.patterns), numbers)
     dark = lost[stored.totals[lost] < _DARK_FRAME * np.median(stored.totals)]
     if dark.size and settings.leave_out is None:
-        text = f"{dark.size} of {stored.patterns} patterns are dark and left out: {list_numbers(dark[:_MOST_LISTED])}"
+        text = f"{dark.size} of {stored.patterns} patterns are dark and left out: {list_numbers(dark[:MOST_LISTED])}"
         yield Finding("dark patterns", text, is_wrong=False, figures={"patterns": float(dark.size)})
     copied = np.array(sorted(number for group in stored.copies for number in group[1:]), np.int64)
     copied = np.intersect1d(copied, numbers)
@@ -101,8 +95,8 @@ def _check_frames(stored: StoredValues, scan: Scan, settings: DataSettings) -> I
         yield Finding(
             "copies",
             f"{copied.size} of {stored.patterns} patterns are equal to an earlier one: "
-            f"{list_numbers(copied[:_MOST_LISTED])}",
-            data={"leave_out": _join(settings.leave_out, copied)} if copied.size < len(scan) / 2 else {},
+            f"{list_numbers(copied[:MOST_LISTED])}",
+            data={"leave_out": add_numbers(settings.leave_out, copied)} if copied.size < len(scan) / 2 else {},
             figures={"patterns": float(copied.size)},
         )
     odd, ratio = find_odd_exposures(scan)
@@ -111,15 +105,13 @@ def _check_frames(stored: StoredValues, scan: Scan, settings: DataSettings) -> I
         yield Finding(
             "exposure",
             f"{odd.size} of {stored.patterns} patterns have {ratio:.2g} times the photons of their neighbours: "
-            f"{list_numbers(odd[:_MOST_LISTED])}",
+            f"{list_numbers(odd[:MOST_LISTED])}",
             sureness="likely",
-            data={"leave_out": _join(settings.leave_out, np.union1d(odd, copied))} if odd.size < len(scan) / 3 else {},
+            data={"leave_out": add_numbers(settings.leave_out, np.union1d(odd, copied))}
+            if odd.size < len(scan) / 3
+            else {},
             figures={"patterns": float(odd.size), "ratio": ratio},
         )
-
-
-def _join(before: str | None, numbers: NDArray[np.int64]) -> str:
-    return ",".join(part for part in (before, list_numbers(numbers)) if part)
 
 
 def find_odd_exposures(scan: Scan) -> tuple[NDArray[np.int64], float]:

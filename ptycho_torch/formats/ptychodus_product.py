@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.errors import ScanFileError
-from ptycho_torch.storage.hdf5 import Hdf5Contents, open_hdf5, write_hdf5
+from ptycho_torch.storage.hdf5 import Hdf5Contents, open_hdf5, store_checked, write_hdf5
 
 PRODUCT_NAME = "product.h5"
 _TEXTS = ("name", "comments", "polarization")
@@ -176,9 +176,15 @@ def write_product(product: Product, path: Path) -> None:
     with write_hdf5(path) as file:
         file.attrs.update(product.attributes)
         for name, array in product.series.items():
-            file[name] = array
-        file["probe_position_indexes"], file["probe"], file["object"] = product.indexes, product.probe, product.object
-        file["probe_position_y_m"], file["probe_position_x_m"] = product.positions_m.T
+            store_checked(file, name, array)
+        for name, array in (
+            ("probe_position_indexes", product.indexes),
+            ("probe", product.probe),
+            ("object", product.object),
+            ("probe_position_y_m", product.positions_m[:, 0]),
+            ("probe_position_x_m", product.positions_m[:, 1]),
+        ):
+            store_checked(file, name, array)
         for name, pixel_m in (("object", product.pixel_m), ("probe", product.probe_pixel_m)):
             file[name].attrs.update({"pixel_height_m": pixel_m[0], "pixel_width_m": pixel_m[1]})
         file["object"].attrs.update({"center_y_m": product.centre_m[0], "center_x_m": product.centre_m[1]})

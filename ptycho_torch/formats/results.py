@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_torch.data.canvas import Canvas
-from ptycho_torch.errors import ScanFileError
+from ptycho_torch.errors import ConfigError, ScanFileError
 from ptycho_torch.formats.arrays import ArrayTable, open_arrays
 from ptycho_torch.formats.kinds import NPY_SIGNATURE, describe, read_start
 from ptycho_torch.formats.npz import read_object
@@ -26,6 +26,7 @@ from ptycho_torch.formats.result import (
     check_result_probe,
     list_errors,
 )
+from ptycho_torch.migrations.results import RESULT
 from ptycho_torch.storage.hdf5_tree import contains, is_hdf5
 from ptycho_torch.storage.npy import read_array
 from ptycho_torch.storage.untrusted import explain_damage, join_names
@@ -117,7 +118,7 @@ def _read_folder(folder: Path) -> ResultFile:
     if positions.is_file():
         with open_arrays(positions) as table:
             refined = check_result_positions(table.read("refined_px"), positions, "refined_px")
-    epochs = _read_json(metrics) if metrics.is_file() else {}
+    epochs = _read_metrics(metrics) if metrics.is_file() else {}
     errors, free_errors = (list_errors(_to_numbers(epochs.get(name))) for name in ("R_by_epoch", "R_free_by_epoch"))
     return ResultFile(
         program="ptycho_torch",
@@ -129,6 +130,13 @@ def _read_folder(folder: Path) -> ResultFile:
         errors=errors,
         free_errors=free_errors,
     )
+
+
+def _read_metrics(path: Path) -> dict[str, Any]:
+    try:
+        return RESULT.upgrade(_read_json(path), path)
+    except ConfigError as error:
+        raise ScanFileError(f"{path}: {error}") from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ptycho_torch.config import Experiment
 from ptycho_torch.errors import BundleError, ConfigError
+from ptycho_torch.migrations.checkpoints import BUNDLE
 from ptycho_torch.models.record import make_record, read_record
 from ptycho_torch.storage.archive import pack_arrays, read_arrays, read_members, write_members
 from ptycho_torch.storage.plain_pickle import dump_mapping, recover_mapping
@@ -112,7 +113,7 @@ def open_bundle(path: Path | str) -> Bundle:
     with explain_damage(file, "bundle", BundleError), file.open("rb") as stream:
         members = read_members(stream, _LARGEST_BYTES)
     try:
-        return _read_members(members)
+        return _read_members(members, file)
     except (BundleError, ConfigError) as error:
         raise BundleError(f"{file}: {error}") from error
 
@@ -126,7 +127,7 @@ def write_bundle(bundle: Bundle, path: Path) -> None:
     """
     with explain_damage(_PARAMS, "mapping of plain values", BundleError):
         params = dump_mapping(bundle.params)
-        record = make_record(bundle.experiment, bundle.patch_px)
+        record = make_record(bundle.experiment, bundle.patch_px) | BUNDLE.mark()
         record |= {"steps": bundle.steps, "params": _to_json(dict(sorted(bundle.params.items())))}
     members = {
         _MANIFEST: dump_mapping(bundle.manifest),
@@ -138,7 +139,7 @@ def write_bundle(bundle: Bundle, path: Path) -> None:
         write_members(members, file)
 
 
-def _read_members(members: Mapping[str, bytes]) -> Bundle:
+def _read_members(members: Mapping[str, bytes], file: Path) -> Bundle:
     for name in (*members, *_MEMBERS):
         if name not in _MEMBERS:
             raise BundleError(f"contains {abbreviate(name)!r}, which is not part of a bundle")
@@ -147,7 +148,7 @@ def _read_members(members: Mapping[str, bytes]) -> Bundle:
     if members[_MANIFEST] != dump_mapping(Bundle.manifest):
         raise BundleError(f"its {_MANIFEST} is not that of version {Bundle.manifest['version']!r}, the supported one")
     record = _read_json(members[_RECORD])
-    experiment, patch_px = read_record(record)
+    experiment, patch_px = read_record(record, file, BUNDLE)
     whole, network = (_read_weights(members, f"{model}/{_WEIGHTS}") for model in (WHOLE, NETWORK))
     bundle = Bundle(whole, _read_params(members, record), experiment, patch_px, record["steps"])
     inner = bundle.models[NETWORK]

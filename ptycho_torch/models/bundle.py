@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 
 from ptycho_torch.errors import BundleError, OutputError, explain_missing_torch
-from ptycho_torch.models.archive import BUNDLE_NAME, NETWORK_PREFIX, Bundle, locate_bundle, write_bundle
+from ptycho_torch.models.archive import BUNDLE_NAME, Bundle, locate_bundle, open_bundle, write_bundle
 
 with explain_missing_torch():
     import torch
 
-    from ptycho_torch.models.checkpoint import TrainedNetwork, assemble, load_network
+    from ptycho_torch.models.checkpoint import TrainedNetwork, assemble, list_weights, load_network
 
 
 def save_bundle(
     network: TrainedNetwork | Path | str, path: Path | str, params: Mapping[str, Any], *, overwrite: bool = False
 ) -> Path:
     """Write a trained network and the flat legacy parameters to one file.
+
+    Settings that may name files, folders, servers or projects have their defaults in it.
 
     Args:
         network: a network, or the checkpoint to load it from.
@@ -42,14 +44,19 @@ def save_bundle(
     if file.exists() and not overwrite:
         raise OutputError(f"{file}: already exists; choose another path")
     trained = network if isinstance(network, TrainedNetwork) else load_network(network)
-    weights = {NETWORK_PREFIX + name: value.cpu().numpy() for name, value in trained.generator.state_dict().items()}
-    weights |= {
-        "probes": trained.probes,
-        "photons": np.array(trained.photons, np.float32),
-        "good": trained.good.astype(np.float32),
-    }
-    write_bundle(Bundle(weights, params, trained.experiment, trained.patch_px, trained.steps), file)
+    weights = {name: value.numpy() for name, value in list_weights(trained).items()}
+    write_bundle(Bundle(weights, params, trained.experiment.without_places(), trained.patch_px, trained.steps), file)
     return file
+
+
+def open_network(path: Path | str) -> TrainedNetwork:
+    """Read a network from a bundle, whose name ends with `.zip`, from the folder of a bundle, or from a checkpoint.
+
+    Raises:
+        ModelFileError: the file does not exist, is damaged, contains code, or does not contain a network.
+    """
+    path = locate_bundle(path)
+    return build_bundled(open_bundle(path), path) if path.suffix == ".zip" else load_network(path)
 
 
 def build_bundled(bundle: Bundle, path: Path | str) -> TrainedNetwork:

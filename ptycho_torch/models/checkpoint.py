@@ -16,10 +16,13 @@ from torch import Tensor
 
 from ptycho_torch.config import Experiment
 from ptycho_torch.errors import CheckpointError, ConfigError
-from ptycho_torch.models.archive import select_network
-from ptycho_torch.models.record import KEY, check_checkpoint, read_record
+from ptycho_torch.models.archive import NETWORK_PREFIX, select_network
+from ptycho_torch.models.record import KEY, check_checkpoint, make_record, read_record
 from ptycho_torch.networks.build import Generator, build_network
-from ptycho_torch.storage.untrusted import explain_damage
+from ptycho_torch.storage.untrusted import explain_damage, summarise_error
+from ptycho_torch.storage.writing import write_atomically
+
+_DEEPEST = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,18 +63,44 @@ def load_network(path: Path | str) -> TrainedNetwork:
         CheckpointError: the file does not exist, is damaged, contains code, or was not written by this package.
     """
     path = Path(path)
-    content = _read(path)
+    content = read_checkpoint(path)
     record, weights = content.get(KEY), content.get("state_dict")
     if not isinstance(record, dict) or not isinstance(weights, dict):
         raise CheckpointError(f"{path}: is not a checkpoint of ptycho_torch; train one with: ptycho-torch train")
     try:
-        found = assemble(*read_record(record), weights, int(content["global_step"]))
+        found = assemble(*read_record(record, path), weights, int(content["global_step"]))
         return replace(found, record=record)
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise CheckpointError(f"{path}: its content does not fit together ({reason})") from error
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
+        raise CheckpointError(f"{path}: its content does not fit together ({summarise_error(error)})") from error
+
+
+def list_weights(trained: TrainedNetwork) -> dict[str, Tensor]:
+    """The tensors of a network by the names that files have for them, on the processor; `assemble` is the reverse."""
+    weights = {NETWORK_PREFIX + name: value.cpu() for name, value in trained.generator.state_dict().items()}
+    return weights | {
+        "probes": torch.from_numpy(np.array(trained.probes)),
+        "photons": torch.tensor(trained.photons, dtype=torch.float32),
+        "good": torch.from_numpy(trained.good.astype(np.float32)),
+    }
+
+
+def write_inference_checkpoint(trained: TrainedNetwork, path: Path) -> None:
+    """Write what a reconstruction needs of a network, atomically: weights, probes and settings that name no place.
+
+    Neither the optimiser, nor the state of the training, nor files, folders, servers or the machine are in it.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    content = {
+        KEY: make_record(trained.experiment.without_places(), trained.patch_px),
+        "state_dict": list_weights(trained),
+        "global_step": trained.steps,
+    }
+    with write_atomically(path) as file:
+        torch.save(content, file)
 
 
 def assemble(experiment: Experiment, patch_px: int, weights: Mapping[str, Tensor], steps: int) -> TrainedNetwork:
@@ -124,7 +153,12 @@ def _rebuild(
     return TrainedNetwork(restore_network(experiment, patch_px, tensors), experiment, patch_px, *values)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read the content of a checkpoint: plain values and tensors in memory; nothing in it is run.
+
+    Raises:
+        CheckpointError: it does not exist, is damaged, or contains anything else.
+    """
     check_checkpoint(path)
     # the restricted reader warns about unusual pickles before it refuses them
     with explain_damage(path, "checkpoint", CheckpointError), warnings.catch_warnings(action="ignore"):
@@ -134,6 +168,28 @@ def _read(path: Path) -> dict[str, Any]:
             raise CheckpointError(
                 f"{path}: contains more than weights and plain values, which could run code; it is not read"
             ) from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: is not a checkpoint of ptycho_torch")
+        if not isinstance(content, dict):
+            raise CheckpointError(f"{path}: is not a checkpoint of ptycho_torch")
+        _check_tensors(content)
     return content
+
+
+def _check_tensors(content: dict[str, Any]) -> None:
+    """Check that each tensor has its values, one after the other, in memory.
+
+    Raises:
+        ValueError: one is sparse, has no values, or repeats a few of them; or values are nested too deeply.
+    """
+    waiting: list[tuple[object, int]] = [(content, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > _DEEPEST:
+            raise ValueError("its values are nested too deeply")
+        if isinstance(value, Mapping):
+            waiting += [(part, depth + 1) for part in value.values()]
+        elif isinstance(value, list | tuple | set):
+            waiting += [(part, depth + 1) for part in value]
+        elif isinstance(value, Tensor):
+            plain = value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized
+            if not plain or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+                raise ValueError("a tensor in it is sparse, quantized or without values")

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ptycho_torch.config import Experiment
 from ptycho_torch.errors import CheckpointError, ConfigError
+from ptycho_torch.migrations.chain import Format
+from ptycho_torch.migrations.checkpoints import CHECKPOINT
+from ptycho_torch.migrations.fields import keep_known
 from ptycho_torch.storage.untrusted import explain_damage
 
-RECORD_VERSION = 1
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+RECORD_VERSION = CHECKPOINT.version
+LAST_NAME = "last.ckpt"
 # the key of the record in a checkpoint
 KEY = "ptycho_torch"
 LARGEST_PATCH_PX = 2**14
@@ -18,7 +28,7 @@ LARGEST_PATCH_PX = 2**14
 
 def make_record(experiment: Experiment, patch_px: int) -> dict[str, Any]:
     """Describe a network by plain values."""
-    return {"version": RECORD_VERSION, "patch_px": patch_px, "experiment": experiment.to_dict()}
+    return {**CHECKPOINT.mark(), "patch_px": patch_px, "experiment": experiment.to_dict()}
 
 
 def check_checkpoint(path: Path) -> None:
@@ -37,16 +47,84 @@ def check_checkpoint(path: Path) -> None:
         raise CheckpointError(f"{path}: is not a checkpoint of ptycho_torch; train one with: ptycho-torch train")
 
 
-def read_record(record: object) -> tuple[Experiment, int]:
-    """Read settings and side of the patterns from an untrusted record.
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, the last one first and the others from the newest to the oldest.
 
     Raises:
-        ConfigError: it is of another version, or a value is missing, unknown or unusable.
+        CheckpointError: the folder cannot be read.
+    """
+    try:
+        found = sorted(folder.glob("*.ckpt"), key=lambda path: (path.name == LAST_NAME, path.stat().st_mtime_ns))
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be read ({error.strerror or error})") from error
+    return [path for path in reversed(found) if path.is_file()]
+
+
+def check_any(folder: Path) -> None:
+    """Check without torch that one of the checkpoints of a training is whole, if it has written any.
+
+    Raises:
+        CheckpointError: all of them are damaged; the message is that about the newest.
+    """
+    problems = []
+    for path in list_checkpoints(folder):
+        try:
+            return check_checkpoint(path)
+        except CheckpointError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
+    return None
+
+
+def find_whole(folder: Path, check: Callable[[Path], T]) -> tuple[Path, T] | None:
+    """Find the newest checkpoint of a training that passes a check; None if the training has written none yet.
+
+    Those that do not pass are named in a warning.
+
+    Args:
+        folder: that of the checkpoints.
+        check: reads a checkpoint; raises CheckpointError if it is damaged.
+
+    Raises:
+        CheckpointError: all of them are damaged; the message is that about the newest.
+    """
+    problems: list[CheckpointError] = []
+    for path in list_checkpoints(folder):
+        try:
+            found = check(path)
+        except CheckpointError as error:
+            problems.append(error)
+            continue
+        for problem in problems:
+            _log.warning("%s; the training goes on from %s, the newest whole checkpoint", problem, path)
+        return path, found
+    if problems:
+        raise problems[0]
+    return None
+
+
+def set_aside(folder: Path, whole: Path | None) -> None:
+    """Rename the last checkpoint of a training to `*.damaged` if another one is resumed from, so that it stays."""
+    last = folder / LAST_NAME
+    if whole not in (None, last) and last.exists():
+        last.replace(last.with_name(f"{LAST_NAME}.damaged"))
+
+
+def read_record(record: object, place: Path | str = "the record", form: Format = CHECKPOINT) -> tuple[Experiment, int]:
+    """Read settings and side of the patterns from an untrusted record of this or an older version.
+
+    Args:
+        record: what is stored.
+        place: the file, for warnings.
+        form: what kind of file it is.
+
+    Raises:
+        ConfigError: it is of a newer version, or a value is missing or unusable.
     """
     if not isinstance(record, dict):
         raise ConfigError("its record is not a mapping")
-    if record.get("version") != RECORD_VERSION:
-        raise ConfigError(f"its version is {repr(record.get('version'))[:60]}; it must be {RECORD_VERSION}")
+    record = form.upgrade(record, place)
     settings, patch_px = record.get("experiment"), record.get("patch_px")
     if not isinstance(settings, dict):
         raise ConfigError("its record contains no settings")
@@ -54,4 +132,4 @@ def read_record(record: object) -> tuple[Experiment, int]:
         raise ConfigError(
             f"its record's patch_px is {repr(patch_px)[:60]}; it must be an integer from 1 to {LARGEST_PATCH_PX}"
         )
-    return Experiment.from_dict(settings), patch_px
+    return Experiment.from_dict(keep_known(settings, place)), patch_px

@@ -10,7 +10,7 @@ import torch
 
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ConfigError, OutputError, PtychoError
-from ptycho_torch.models.record import check_checkpoint
+from ptycho_torch.models.record import LAST_NAME, check_checkpoint
 from ptycho_torch.preflight.machine import find_existing, measure_free_disk, measure_memory
 from ptycho_torch.preflight.plan import Plan
 from ptycho_torch.preflight.report import Finding, Report
@@ -18,7 +18,7 @@ from ptycho_torch.preflight.subject import Shared, Subject
 from ptycho_torch.runtime.run_record import check_run
 from ptycho_torch.runtime.trackers import require_trackers
 from ptycho_torch.storage.writing import check_folder
-from ptycho_torch.training.fit import CHECKPOINT_FOLDER, LAST_NAME
+from ptycho_torch.training.fit import CHECKPOINT_FOLDER
 from ptycho_torch.training.hardware import check_hardware
 
 _GIB = 2**30

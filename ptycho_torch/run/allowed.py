@@ -13,6 +13,7 @@ from ptycho_torch.config.sweep import SweepSettings
 from ptycho_torch.errors import ConfigError
 from ptycho_torch.launch.modal import ModalLauncher
 from ptycho_torch.launch.slurm import SlurmLauncher
+from ptycho_torch.migrations.names import find_present_name
 from ptycho_torch.run.local import LocalLauncher
 
 TARGET = "_target_"
@@ -54,6 +55,9 @@ def check_targets(configuration: dict[str, Any]) -> None:
     for place, node in find_targets(configuration):
         part = place.split(".")[0]
         target = node.get(TARGET)
+        if isinstance(target, str):
+            # a configuration of an older version names the class as it was called then
+            node[TARGET] = target = find_present_name(target)
         if TARGET in node and (not isinstance(target, str) or target not in ALLOWED.get(part, ())):
             choice = ", ".join(ALLOWED.get(part, ())) or "nothing"
             label = f"{place}.{TARGET}" if place else TARGET

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ptycho_torch.errors import ConfigError, OutputError
+from ptycho_torch.migrations.formats import list_versions
+from ptycho_torch.migrations.run_records import RUN_RECORD
 from ptycho_torch.runtime.logs import write_log
 from ptycho_torch.runtime.requirements import DISTRIBUTION, find_requirements
 from ptycho_torch.storage.untrusted import explain_damage
@@ -54,12 +56,14 @@ class RunRecord:
     ) -> None:
         self._path = folder / name
         self._values: dict[str, Any] = {
+            **RUN_RECORD.mark(),
             "command": command,
             "arguments": sys.argv[1:],
             "status": "running",
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "python": platform.python_version(),
             "versions": find_versions(),
+            "formats": list_versions(),
             "git": find_commit(Path(__file__)),
             "environment": describe_environment(),
             "folder": str(Path.cwd()),
@@ -86,12 +90,19 @@ class RunRecord:
 
 
 def read_record(folder: Path, name: str = RECORD_NAME) -> dict[str, Any]:
-    """Read the record of a run.
+    """Read the record of a run, also one of an older version.
 
     Raises:
-        OutputError: there is none, or it is damaged.
+        OutputError: there is none, it is damaged, or it is of a newer version.
     """
     path = folder / name
+    try:
+        return RUN_RECORD.upgrade(_load(path), path)
+    except ConfigError as error:
+        raise OutputError(f"{path}: {error}") from error
+
+
+def _load(path: Path) -> dict[str, Any]:
     with explain_damage(path, "record of a run", OutputError), path.open("rb") as file:
         text = file.read(_LARGEST_BYTES + 1)
         record = json.loads(text) if len(text) <= _LARGEST_BYTES else None
@@ -103,8 +114,9 @@ def read_record(folder: Path, name: str = RECORD_NAME) -> dict[str, Any]:
 def read_results(folder: Path) -> dict[str, Any]:
     """The results in the record of a run; empty if it has not finished, or there is none."""
     try:
-        record = read_record(folder)
-    except OutputError:
+        record = _load(folder / RECORD_NAME)
+        RUN_RECORD.check(record)
+    except (OutputError, ConfigError):
         return {}
     results = record.get("results") if record.get("status") == "finished" else None
     return results if isinstance(results, dict) else {}

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from ptycho_torch.errors import CheckpointError
+from ptycho_torch.errors import CheckpointError, ConfigError
+from ptycho_torch.migrations.saved_states import SAVED_STATE
 from ptycho_torch.runtime.interrupts import Interrupts
 from ptycho_torch.runtime.ranks import ALONE, Ranks
 from ptycho_torch.storage.untrusted import explain_damage
@@ -23,8 +24,7 @@ from ptycho_torch.storage.writing import write_atomically
 _log = logging.getLogger(__name__)
 
 STATE_NAME = "state.ckpt"
-_VERSION = 1
-_KIND = "state of a run"
+_KIND = SAVED_STATE.name
 
 T = TypeVar("T")
 Values = dict[str, Any]
@@ -120,7 +120,7 @@ class SavedState:
         started = time.monotonic()
         content = {
             "kind": _KIND,
-            "version": _VERSION,
+            **SAVED_STATE.mark(),
             "description": self._description,
             "seconds": self.seconds,
             "stages": dict(stages),
@@ -193,9 +193,13 @@ def read_state(path: Path, description: Mapping[str, object]) -> tuple[dict[str,
     content = _load(path)
     if not isinstance(content, dict) or content.get("kind") != _KIND:
         raise CheckpointError(f"{path}: is not the {_KIND} of ptycho_torch")
+    try:
+        content = SAVED_STATE.upgrade(content, path)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}, or start anew with --overwrite") from error
     before, stages = content.get("description"), content.get("stages")
-    if content.get("version") != _VERSION or not isinstance(before, dict) or not isinstance(stages, dict):
-        raise CheckpointError(f"{path}: was saved by another version; start anew with --overwrite")
+    if not isinstance(before, dict) or not isinstance(stages, dict):
+        raise CheckpointError(f"{path}: its content does not fit together; start anew with --overwrite")
     now = _plain(description)
     for name in {**now, **before}:
         if before.get(name) != now.get(name):

@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogg
 
 from ptycho_torch.config import TrackingSettings
 from ptycho_torch.runtime.background_logger import BackgroundLogger, Picture, Tracker
+from ptycho_torch.runtime.mlflow_place import MlflowPlace
 from ptycho_torch.runtime.trackers import TRACKING_VARIABLE, find_mlflow_place
 
 _PICTURE = "reconstruction"
@@ -89,6 +90,7 @@ class MlflowTracker:
     def _prepare(self, database: Path, connect: Callable[[str], Any]) -> None:
         """Create the tables and the experiment; two runs that do so at the same time would both fail."""
         with FileLock(f"{database}.lock"):
+            MlflowPlace.find(self.uri).create_database()
             client = connect(self.uri)
             if client.get_experiment_by_name(self.project) is None:
                 client.create_experiment(self.project, (database.parent / "mlartifacts").as_uri())

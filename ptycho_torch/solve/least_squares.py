@@ -188,6 +188,19 @@ class LeastSquares(Solver):
         return misfit, updates
 
 
+def run_epochs(solver: LeastSquares, numbers: range) -> Epoch:
+    """Run some epochs without a safeguard; returns the last one.
+
+    Raises:
+        DivergenceError: values became non-finite.
+    """
+    for number in numbers:
+        epoch = solver.epoch(number)
+    if not math.isfinite(epoch.objective):
+        raise DivergenceError("least squares diverged; raise RefineSettings.regularisation")
+    return epoch
+
+
 def run_least_squares(
     model: ScanModel, canvas: Tensor, probe: Tensor, settings: RefineSettings
 ) -> tuple[Epoch, Tensor, Tensor]:
@@ -197,8 +210,5 @@ def run_least_squares(
         DivergenceError: values became non-finite.
     """
     solver = LeastSquares(model, canvas, probe, settings)
-    for number in range(settings.epochs):
-        epoch = solver.epoch(number)
-    if not math.isfinite(epoch.objective):
-        raise DivergenceError("least squares diverged; raise RefineSettings.regularisation")
+    epoch = run_epochs(solver, range(settings.epochs))
     return epoch, *solver.state()

@@ -17,6 +17,9 @@ from ptycho_torch.storage.untrusted import check_declared_size, explain_damage, 
 from ptycho_torch.storage.writing import write_atomically
 
 _LONGEST_TEXT_BYTES = 2**20
+_LARGEST_CHUNK_BYTES = 2**30
+# the oldest version of the format whose structures have checksums of their own
+_VERSIONS = ("v110", "v110")
 # by NumPy's letters
 _KINDS = {"c": "complex", "f": "real", "i": "integer", "u": "unsigned", "b": "boolean"}
 
@@ -130,6 +133,13 @@ def open_hdf5(path: Path, error: type[PtychoError]) -> Iterator[Hdf5Contents]:
         yield Hdf5Contents(path, file, error)
 
 
+def store_checked(file: h5py.File, name: str, array: NDArray[Any]) -> None:
+    """Write an array with checksums, by which the library notices that a file was changed."""
+    chunks = array.shape if array.nbytes < _LARGEST_CHUNK_BYTES else True
+    options = {"chunks": chunks, "fletcher32": True} if array.size and array.ndim else {}
+    file.create_dataset(name, data=array, **options)
+
+
 @contextlib.contextmanager
 def write_hdf5(path: Path) -> Iterator[h5py.File]:
     """Open a file for an atomic write.
@@ -140,7 +150,7 @@ def write_hdf5(path: Path) -> Iterator[h5py.File]:
         OutputError: the file cannot be written.
     """
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+    with h5py.File(buffer, "w", libver=_VERSIONS) as file:
         yield file
     with write_atomically(path) as target:
         target.write(buffer.getbuffer())

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ptycho_torch.errors import OutputError
-from ptycho_torch.storage.writing import LOCK_NAME
+from ptycho_torch.storage.writing import LOCK_NAME, make_folder
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     """
     lock = FileLock(folder / LOCK_NAME, blocking=False)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         lock.acquire()
     except Timeout as error:
         raise OutputError(f"{folder}: another run writes to it; wait for its end, or name another folder") from error

@@ -134,6 +134,7 @@ class FileRows:
         target, descriptor = found.reshape(-1).view(np.uint8).data, self._descriptor
         for first, last in itertools.pairwise(starts):
             self._read_into(target[first * size : last * size], int(offsets[first]), descriptor)
+        self._check_stamp(descriptor)
         return found
 
     def _read_into(self, target: memoryview, offset: int, descriptor: int) -> None:
@@ -151,9 +152,12 @@ class FileRows:
         except OSError as error:
             raise ScanFileError(f"{self.path}: cannot be read ({error.strerror or error})") from error
         weakref.finalize(self, os.close, found)
-        if stamp_file(found) != self.stamp:
-            raise ScanFileError(f"{self.path}: has changed since its patterns were found; read it again")
+        self._check_stamp(found)
         return found
+
+    def _check_stamp(self, descriptor: int) -> None:
+        if stamp_file(descriptor) != self.stamp:
+            raise ScanFileError(f"{self.path}: has changed since its patterns were found; read it again")
 
     def take(self, numbers: NDArray[np.int64]) -> FileRows:
         """Some of the rows, in the given order."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import shutil
 import uuid
@@ -31,15 +32,38 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_PART}")
     try:
         with _explain_failure(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             with temporary.open("wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
+            sync_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and those that contain it, also hundreds of them; raises OSError if one cannot be created."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+
+
+def sync_folder(folder: Path) -> None:
+    """Force the names in a folder to the disk, after a file was renamed; not all file systems can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -53,9 +77,19 @@ def _explain_failure(path: Path) -> Iterator[None]:
 
 
 def write_json(values: Any, path: Path) -> None:  # noqa: ANN401 - whatever JSON can contain
-    """Write indented JSON, atomically."""
+    """Write indented JSON, atomically; numbers that are not finite, which JSON cannot contain, become null."""
+    text = json.dumps(_replace_infinite(values), indent=2, ensure_ascii=False, allow_nan=False)
     with write_atomically(path) as file:
-        file.write((json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+        # a name of a file that is not text is written as its bytes
+        file.write(f"{text}\n".encode(errors="backslashreplace"))
+
+
+def _replace_infinite(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        return {key: _replace_infinite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replace_infinite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
@@ -75,6 +109,43 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
         check_writable(folder)
 
 
+@contextlib.contextmanager
+def replace_folder(folder: Path, *, overwrite: bool, known_by: str) -> Iterator[Path]:
+    """Create a folder beside `folder`, which is renamed to it once the block has ended without an error.
+
+    Args:
+        folder: a folder that does not exist, or is empty, unless `overwrite`.
+        overwrite: whether to replace an earlier folder.
+        known_by: the file by which such a folder is known; one without it is not replaced.
+
+    Raises:
+        OutputError: the folder exists, is another kind of folder, or cannot be written.
+    """
+    stem = f".{folder.name}.{uuid.uuid4().hex}"
+    new, old = folder.with_name(stem + _PART), folder.with_name(f"{stem}.old")
+    with _explain_failure(folder):
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"{folder}: is a file; name a folder")
+        if folder.is_dir() and any(folder.iterdir()):
+            if not overwrite:
+                raise OutputError(f"{folder}: already exists; name another folder or add --overwrite")
+            if not (folder / known_by).is_file():
+                raise OutputError(f"{folder}: contains files but no {known_by}; name another folder")
+    check_writable(folder)
+    try:
+        with _explain_failure(folder):
+            new.mkdir(parents=True)
+            yield new
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        for left in (new, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def check_writable(path: Path) -> None:
     """Raise OutputError if a file or folder cannot be created, as far as this is known before it is tried."""
     place = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
@@ -92,7 +163,7 @@ def prepare_folder(folder: Path, *, overwrite: bool) -> None:
     """
     check_folder(folder, overwrite=overwrite)
     with _explain_failure(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         # the record last, so that the folder is known as that of a run until it is empty
         for entry in sorted(folder.iterdir(), key=lambda entry: entry.name == RECORD_NAME):
             if entry.name == LOCK_NAME:

@@ -21,7 +21,8 @@ from ptycho_torch.physics.losses import (
     total_variation,
 )
 from ptycho_torch.training.module import ReconstructionModule
-from ptycho_torch.training.objective import Objective, compare_objects, compare_patterns
+from ptycho_torch.training.objective import Objective, Target, compare_objects, compare_patterns, mix
+from ptycho_torch.training.teacher import load_teacher
 
 M = TypeVar("M", bound=ReconstructionModule)
 
@@ -45,6 +46,10 @@ def build_module(
         main_steps: optimiser steps before fine-tuning.
         kind: class of the module.
         backgrounds: (h, w) mean background of each scan in counts, None for a scan without any.
+
+    Raises:
+        ConfigError: the network does not fit the patterns, or there is no teacher although it is part of the target.
+        ModelFileError: the teacher cannot be read.
     """
     training = experiment.training
     stacked = torch.from_numpy(np.stack(probes))
@@ -55,6 +60,7 @@ def build_module(
         torch.from_numpy(np.stack(good).astype(np.float32)),
         background=_stack_backgrounds(backgrounds, stacked.shape[-1]),
         objective=build_objective(training),
+        teacher=load_teacher(training, stacked.shape[-1]),
         settings=training,
         main_steps=main_steps,
         record=make_record(experiment, stacked.shape[-1]),
@@ -79,6 +85,11 @@ def build_objective(training: TrainingSettings) -> Objective:
         priors.append((PHASE_PENALTIES[training.phase_penalty], training.phase_penalty_weight))
     if training.amplitude_variance_weight:
         priors.append((amplitude_variance, training.amplitude_variance_weight))
-    by_patterns = training.target == "patterns"
-    target = compare_patterns(LOSSES[training.loss]) if by_patterns else compare_objects(level=training.level_labels)
-    return Objective(target, training.unmerged_weight, priors)
+    return Objective(_build_target(training), training.unmerged_weight, priors)
+
+
+def _build_target(training: TrainingSettings) -> Target:
+    patterns, labels = compare_patterns(LOSSES[training.loss]), compare_objects(level=training.level_labels)
+    if training.target == "hybrid":
+        return mix(patterns, labels, training.teacher_weight)
+    return patterns if training.target == "patterns" else labels

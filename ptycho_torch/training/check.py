@@ -10,6 +10,7 @@ from ptycho_torch.runtime.device import find_rank_device
 from ptycho_torch.runtime.ranks import find_ranks
 from ptycho_torch.runtime.trackers import require_trackers
 from ptycho_torch.training.hardware import check_hardware
+from ptycho_torch.training.teacher import load_teacher
 
 
 def check_settings(experiment: Experiment, patch_px: int, device: str) -> torch.device:
@@ -20,6 +21,7 @@ def check_settings(experiment: Experiment, patch_px: int, device: str) -> torch.
 
     Raises:
         ConfigError: it cannot, or the device does not exist.
+        ModelFileError: the teacher cannot be read.
         MissingExtraError: a tracker is not installed.
     """
     require_trackers(experiment.tracking)
@@ -27,4 +29,5 @@ def check_settings(experiment: Experiment, patch_px: int, device: str) -> torch.
     place = find_rank_device(device, experiment.trainer, ranks)
     check_hardware(experiment, place, ranks)
     build_network(experiment, patch_px)
+    load_teacher(experiment.training, patch_px)
     return place

@@ -24,7 +24,7 @@ class Batch(NamedTuple):
         corners_px: (group, pattern, 2) first pixel of each patch, counted from the least row and column in its group.
         shifts_px: (group, pattern, 2) sub-pixel part of the positions.
         scan_index: (group,) number of the group's scan.
-        labels: (group, pattern, h, w) the true object under each pattern; empty unless it is the target.
+        labels: (group, pattern, h, w) the true object under each pattern, or a teacher's; empty unless it is a target.
         patch_share: (group,) factor of this process's means over patches, the same for all groups; empty if it is 1.
         pixel_share: (group,) likewise for means over good pixels.
         together: (group,) number of groups of all processes; empty if they are these.

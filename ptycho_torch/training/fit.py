@@ -21,24 +21,31 @@ from numpy.typing import NDArray
 
 from ptycho_torch.config import Experiment, TrainerSettings
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.models.record import LAST_NAME
 from ptycho_torch.runtime.environments import LightningEnvironment
+from ptycho_torch.runtime.interrupts import Interrupted
 from ptycho_torch.runtime.ranks import ALONE, TIMEOUT, Ranks, explain_loss
 from ptycho_torch.runtime.trackers import choose_trackers
 from ptycho_torch.runtime.tracking import make_trackers
 from ptycho_torch.storage.writing import write_atomically
 from ptycho_torch.training.build import build_module
-from ptycho_torch.training.checkpointing import AtomicCheckpoints, IntervalCheckpoint
+from ptycho_torch.training.checkpointing import (
+    AtomicCheckpoints,
+    EndCheckpoint,
+    IntervalCheckpoint,
+    StoppedError,
+)
 from ptycho_torch.training.datamodule import ScanDataModule
 from ptycho_torch.training.memory import checkpoint_activations, find_batch_size
 from ptycho_torch.training.module import ReconstructionModule
 from ptycho_torch.training.overfitting import OverfittingWatch
 from ptycho_torch.training.pictures import PictureWriter, choose_interval
+from ptycho_torch.training.resuming import check_training_state
 
 _log = logging.getLogger(__name__)
 
 INDEX_NAME = "index_state.npz"
 CHECKPOINT_FOLDER = "checkpoints"
-LAST_NAME = "last.ckpt"
 BEST_NAME = "best-checkpoint.ckpt"
 _LAYER_TYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 # of the steps of a training, without a better validation before it ends
@@ -110,6 +117,8 @@ def fit(
         ConfigError: the network does not fit the patterns.
         DivergenceError: the loss became non-finite.
         RankError: another process was lost.
+        CheckpointError: the checkpoint does not contain the state of this training.
+        Interrupted: a signal ended the training after a step, whose state is in the last checkpoint.
     """
     if resume is not None:
         # a batch size that was searched for is part of the settings by now
@@ -124,6 +133,8 @@ def fit(
     trainer = build_trainer(data, experiment, output_dir, device=device, track=track, bar=bar, ranks=ranks)
     for logger in trainer.loggers[1:]:
         logger.log_hyperparams(experiment.to_dict())
+    if resume is not None:
+        check_training_state(resume, module.generator)
     with explain_loss(ranks):
         run(trainer, module, data, folder, resume=resume)
     stopwatch = next(callback for callback in trainer.callbacks if isinstance(callback, _Stopwatch))  # type: ignore[attr-defined]
@@ -203,7 +214,7 @@ def build_trainer(
         enable_version_counter=False,
     )
     callbacks: list[Callback] = [_Stopwatch(), keeper]
-    if settings.target == "patterns":  # true objects contain no noise
+    if settings.target != "object":  # true objects contain no noise
         callbacks.append(OverfittingWatch(settings.patience, round(_SHARE_WITHOUT_GAIN * data.total_steps)))
     every_epochs = choose_interval(experiment.tracking, data.total_steps / data.steps_per_epoch)
     if every_epochs:
@@ -212,6 +223,7 @@ def build_trainer(
         callbacks.append(IntervalCheckpoint(output_dir / CHECKPOINT_FOLDER / LAST_NAME, chosen))
     if settings.max_minutes:
         callbacks.append(Timer(timedelta(minutes=settings.max_minutes), verbose=False))
+    callbacks.append(EndCheckpoint(output_dir / CHECKPOINT_FOLDER / LAST_NAME, ranks))
     return lightning.Trainer(
         default_root_dir=output_dir,
         # a process that works alone is no part of the job that it may run in
@@ -258,11 +270,18 @@ def run(
 
     Raises:
         DivergenceError: the loss became non-finite.
+        Interrupted: a signal ended the training after a step, whose state is in the folder.
     """
     with warnings.catch_warnings():
         for message in _EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
-        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+        try:
+            trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+        except StoppedError as stop:
+            _log.warning(
+                "training was ended by %s after step %d; --resume goes on from there", stop, trainer.global_step
+            )
+            raise Interrupted(str(stop)) from None
     trainer.save_checkpoint(folder / LAST_NAME, weights_only=False)
 
 

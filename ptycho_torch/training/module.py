@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Callable
 from typing import Any
 
 import lightning
@@ -12,12 +14,18 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from ptycho_torch.config import TrainingSettings
-from ptycho_torch.errors import DivergenceError
+from ptycho_torch.errors import ConfigError, DivergenceError
 from ptycho_torch.networks.build import Generator
 from ptycho_torch.physics.background import subtract_background
 from ptycho_torch.physics.scale import make_network_input
 from ptycho_torch.training.dataset import Batch
 from ptycho_torch.training.objective import Objective
+from ptycho_torch.training.parts import is_exhausted, split_batch, sum_parts
+
+_log = logging.getLogger(__name__)
+
+# steps one after the other without a finite gradient, after which a training is given up
+_MOST_SKIPPED = 10
 
 
 class ReconstructionModule(lightning.LightningModule):
@@ -37,6 +45,7 @@ class ReconstructionModule(lightning.LightningModule):
         good: see above.
         background: see above.
         objective: the loss of the patches of a batch.
+        teacher: the network whose patches are the labels, which checkpoints do not contain; None without one.
         settings: learning rate and schedule.
         main_steps: optimiser steps before fine-tuning.
         record: plain values stored in every checkpoint, from which the module can be built again.
@@ -56,6 +65,7 @@ class ReconstructionModule(lightning.LightningModule):
         *,
         background: Float[Tensor, "scan h w"] | None = None,
         objective: Objective,
+        teacher: Generator | None = None,
         settings: TrainingSettings,
         main_steps: int,
         record: dict[str, Any],
@@ -68,40 +78,155 @@ class ReconstructionModule(lightning.LightningModule):
         self.register_buffer("background", background, persistent=False)
         self.record = record
         self._objective = objective
+        # in a tuple, so that its weights are no part of this module
+        self._teacher = (teacher,)
         self._settings = settings
         self._main_steps = main_steps
+        # a batch is divided into so many parts, since memory was exhausted
+        self._parts = 1
+        self._skipped = 0
+        self._batch: Batch | None = None
+        # the loss with all that its gradient needs, and what Lightning gets of it
+        self._loss: Tensor | None = None
+        self._leaf: Tensor | None = None
 
     def forward(
         self, counts: Float[Tensor, "group pattern h w"], scan_index: Tensor
     ) -> Complex[Tensor, "group pattern h w"]:
         """Predict the object patches of groups of patterns, each pattern by itself."""
+        return self._predict(self.generator, counts, scan_index)
+
+    def _predict(self, network: Generator, counts: Tensor, scan_index: Tensor) -> Tensor:
         groups, size = counts.shape[:2]
         background = None if self.background is None else self.background[scan_index][:, None]
         sample_counts = subtract_background(counts, background)
         amplitude = make_network_input(sample_counts, self.photons[scan_index][:, None, None, None]).flatten(0, 1)
         probes, good = (part[scan_index].repeat_interleave(size, dim=0) for part in (self.probes, self.good))
-        patches: Tensor = self.generator(amplitude, probes, good)
+        patches: Tensor = network(amplitude, probes, good)
         return patches.unflatten(0, (groups, size))
 
+    def add_labels(self, batch: Batch) -> Batch:
+        """Add the teacher's patches to a batch, if there is a teacher."""
+        [teacher] = self._teacher
+        if teacher is None:
+            return batch
+        with torch.no_grad():
+            return batch._replace(labels=self._predict(teacher.to(batch.counts.device), batch.counts, batch.scan_index))
+
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Compute the loss of one batch.
+        """Compute the loss of one batch, in parts from the first time that memory is exhausted.
 
         Raises:
             DivergenceError: it is not finite.
+            ConfigError: not even one group fits into memory.
         """
-        loss = self.compute_loss(batch)
+        loss = self._retry(lambda: self._compute_in_parts(batch), batch)
         if not torch.isfinite(loss):
             raise DivergenceError(
                 f"the training loss is {float(loss.detach())} at step {self.global_step}; use a smaller learning_rate"
             )
         self._log_loss("train_loss", loss, batch, on_step=True)
-        return loss
+        if self._trainer is None:
+            return loss
+        # nobody else holds the graph, so that it can be given up when memory is exhausted
+        self._batch, self._loss, self._leaf = batch, loss, loss.detach().requires_grad_()
+        return self._leaf
+
+    def backward(self, loss: Tensor, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Lightning's own signature
+        """Add the gradient of the last batch to those of the weights, in parts if memory is exhausted.
+
+        Args:
+            loss: what `training_step` returned, scaled.
+            arguments: those of torch.
+            options: likewise.
+
+        Raises:
+            ConfigError: not even one group fits into memory.
+        """
+        assert self._leaf is not None
+        assert self._batch is not None
+        batch = self._batch
+        factor = torch.autograd.grad(loss, self._leaf)[0]
+        # of several processes none can begin again, since the others have got its part of the gradient
+        kept = self.generator.parameters() if self.trainer.world_size == 1 else ()
+        before = [(weight, None if weight.grad is None else weight.grad.clone()) for weight in kept]
+
+        def add_gradient() -> Tensor:
+            found, self._loss = self._loss, None
+            found = self._compute_in_parts(batch) if found is None else found
+            found.backward(factor)
+            return found.detach()
+
+        def restore() -> None:
+            for weight, gradient in before:
+                weight.grad = None if gradient is None else gradient.clone()
+
+        self._retry(add_gradient, batch, restore)
+        self._batch = self._leaf = None
+
+    def _retry(self, compute: Callable[[], Tensor], batch: Batch, restore: Callable[[], None] = lambda: None) -> Tensor:
+        """Compute; each time that memory is exhausted, halve the parts of a batch and compute again."""
+        while True:
+            try:
+                return compute()
+            except (MemoryError, RuntimeError) as error:
+                if not is_exhausted(error):
+                    raise
+            # outside of the handler, whose traceback holds what was computed
+            restore()
+            self._halve(len(batch.counts))
+
+    def _halve(self, groups: int) -> None:
+        together = self._trainer is not None and self.trainer.world_size > 1
+        if self._parts >= groups or together:
+            what = f"{groups} groups do" if together and groups > 1 else "one group does"
+            raise ConfigError(
+                f"memory is exhausted: {what} not fit into that of {self.device}; use a smaller "
+                "TrainingSettings.batch_size, TrainingSettings.group_size or ModelSettings.width"
+            )
+        self._parts = min(2 * self._parts, groups)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        _log.warning(
+            "memory is exhausted by a batch of %d groups: it is computed in %d parts of at most %d groups from now on, "
+            "with the same gradient",
+            groups,
+            self._parts,
+            -(-groups // self._parts),
+        )
+
+    def _compute_in_parts(self, batch: Batch) -> Tensor:
+        if self._parts == 1:
+            return self.compute_loss(batch)
+        pixels = self.good.sum(dim=(1, 2))[batch.scan_index]
+        return sum_parts(self.compute_loss, split_batch(batch, self._parts, pixels))
 
     def validation_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Compute and log the loss of groups that training does not use."""
-        loss = self.compute_loss(batch)
+        loss = self._retry(lambda: self._compute_in_parts(batch), batch)
         self._log_loss("val_loss", loss, batch, on_step=False)
         return loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Skip the step if its gradient is not finite.
+
+        Raises:
+            DivergenceError: so were those of the last steps.
+        """
+        if self.trainer.precision == "16-mixed":
+            return  # its scaler skips such steps, and needs to
+        gradients = [weight.grad for weight in self.generator.parameters() if weight.grad is not None]
+        if torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
+            self._skipped = 0
+            return
+        self._skipped += 1
+        if self._skipped >= _MOST_SKIPPED:
+            raise DivergenceError(
+                f"the gradients of {self._skipped} steps before step {self.global_step} were not finite; "
+                "use a smaller learning_rate"
+            )
+        _log.warning("the gradient is not finite at step %d, which is skipped", self.global_step)
+        optimizer.zero_grad(set_to_none=True)
 
     def _log_loss(self, name: str, loss: Tensor, batch: Batch, *, on_step: bool) -> None:
         size = batch.groups_together
@@ -109,6 +234,7 @@ class ReconstructionModule(lightning.LightningModule):
 
     def compute_loss(self, batch: Batch) -> Tensor:
         """Predict the patches of a batch and compute its loss, which is never done in mixed precision."""
+        batch = self.add_labels(batch)
         patches = self(batch.counts, batch.scan_index).flatten(0, 1)
         with torch.autocast(patches.device.type, enabled=False):
             return self._objective(batch, patches, self.probes, self.good, self.background)

@@ -35,10 +35,10 @@ def compare_patterns(loss: Loss) -> Target:
 
 
 def compare_objects(*, level: bool) -> Target:
-    """Compare the patches with the true object.
+    """Compare the patches with the labels, which are patches of the true object or of a teacher.
 
     Args:
-        level: remove the mean phase of each patch of the true object, which its pattern does not determine.
+        level: remove the mean phase of each label, which its pattern does not determine.
     """
 
     def make_loss(
@@ -49,6 +49,24 @@ def compare_objects(*, level: bool) -> Target:
             labels = labels * find_mean_phase(labels, illumination).conj()
         share = _find_share(batch.patch_share)
         return lambda patches: share * object_mae(patches, labels, illumination)
+
+    return make_loss
+
+
+def mix(first: Target, second: Target, weight: float) -> Target:
+    """Compare with two targets.
+
+    Args:
+        first: the one that gets the rest of the weight.
+        second: the other one.
+        weight: share of the loss that the second one gets.
+    """
+
+    def make_loss(
+        batch: Batch, probes: Tensor, good: Tensor, background: Tensor | None, illumination: Tensor
+    ) -> PatchLoss:
+        losses = [make(batch, probes, good, background, illumination) for make in (first, second)]
+        return lambda patches: (1 - weight) * losses[0](patches) + weight * losses[1](patches)
 
     return make_loss
 

@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 
 from ptycho_torch.formats.npz import load_arrays
+from ptycho_torch.formats.results import METRICS_NAME
+from ptycho_torch.migrations.chain import VERSION, WRITER
+from ptycho_torch.migrations.results import RESULT
 from ptycho_torch.models.checkpoint import load_network
 from ptycho_torch.storage.npy import read_array
 
@@ -82,6 +85,10 @@ def _read_leaves(path: Path) -> dict[str, Any]:
     content = json.loads(path.read_text(encoding="utf-8"))
     if path.name.endswith("run.json") and isinstance(content, dict):
         content = {name: content.get(name) for name in ("command", "status", "settings", "results")}
+    elif path.name == METRICS_NAME and isinstance(content, dict):
+        content = {
+            name: value for name, value in RESULT.upgrade(content, path).items() if name not in (VERSION, WRITER)
+        }
     leaves: dict[str, Any] = {}
 
     def collect(value: Any, place: tuple[str, ...]) -> None:  # noqa: ANN401 - JSON

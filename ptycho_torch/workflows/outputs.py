@@ -13,6 +13,7 @@ from ptycho_torch.evaluate.objects import find_phase_plane
 from ptycho_torch.evaluate.scores import find_illuminated_area, sum_illumination
 from ptycho_torch.formats.npz import write_object
 from ptycho_torch.formats.results import HALF_NAMES
+from ptycho_torch.migrations.results import RESULT
 from ptycho_torch.pictures.figure import save_figure
 from ptycho_torch.solve.scan_model import Solution
 from ptycho_torch.storage.writing import write_atomically, write_json
@@ -43,7 +44,7 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
             np.savez_compressed(file, patches=result.sample, patterns=result.sample_patterns)
     paths |= {"metrics": folder / "metrics.json", "comparison": folder / "comparison.png"}
     mark = {"interrupted": result.interrupted} if result.interrupted else {}
-    write_json(_collect_metrics(result) | mark, paths["metrics"])
+    write_json(RESULT.mark() | _collect_metrics(result) | mark, paths["metrics"])
     save_figure(draw_objects(result), paths["comparison"])
     paths |= {"amplitude": amplitude, "phase": phase, "fit": folder / "fit.png"}
     save_figure(draw_result_fit(result), paths["fit"])

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ptycho_torch.config import Experiment
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import CheckpointError
 from ptycho_torch.models.bundle import save_bundle
 from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
+from ptycho_torch.models.record import find_whole, set_aside
+from ptycho_torch.runtime.interrupts import Interrupted
 from ptycho_torch.runtime.launch import launch
 from ptycho_torch.runtime.progress import Stages
 from ptycho_torch.runtime.ranks import Ranks, describe_scan, find_ranks, is_launched, join_ranks
 from ptycho_torch.runtime.run_record import RunRecord, check_run
 from ptycho_torch.runtime.trackers import require_trackers
 from ptycho_torch.storage.locking import lock_folder
-from ptycho_torch.storage.writing import check_folder, prepare_folder
+from ptycho_torch.storage.writing import check_folder, prepare_folder, remove_left
 from ptycho_torch.training.bootstrap import bootstrap_probes
 from ptycho_torch.training.check import check_settings
 from ptycho_torch.training.datamodule import ScanDataModule
-from ptycho_torch.training.fit import LAST_NAME, TrainingResult, fit
+from ptycho_torch.training.fit import CHECKPOINT_FOLDER, TrainingResult, fit
 from ptycho_torch.training.hardware import check_groups
 
-# function of the network, the folder of the results and the files of the scans that returns the parameters of a bundle
-Params = Callable[[TrainedNetwork, Path, Sequence[Path]], Mapping[str, Any]]
+_log = logging.getLogger(__name__)
+
+# function of the network that returns the parameters of its bundle
+Params = Callable[[TrainedNetwork], Mapping[str, Any]]
 
 
 def train_network(
@@ -62,7 +69,7 @@ def train_network(
         inputs: the scans' files, for the record.
         options: how the run was asked for, as plain values, for the record.
         progress: shows the refinement of each probe; if given, Lightning shows its own bar as well.
-        params: the flat parameters of the bundle, or a function of the network, the folder and the inputs.
+        params: the flat parameters of the bundle, or a function of the network.
 
     Raises:
         ConfigError: a setting or the device is unusable.
@@ -72,22 +79,17 @@ def train_network(
         CheckpointError: there is no run to resume, or it has other settings or scans.
         DivergenceError: the loss became non-finite.
         RankError: a process was lost, or differs from the others.
+        Interrupted: a signal ended the training, which can be resumed.
     """
     experiment = experiment or Experiment()
     folder, ranks = Path(output_dir), find_ranks(experiment.trainer)
-    checkpoint = folder / "checkpoints" / LAST_NAME if resume else None
     place = _check(scans, experiment, device, ranks, track=track)
-    if checkpoint is None:
+    if resume:
+        checkpoint, probes, experiment = _find_start(folder, scans, experiment, ranks)
+    else:
+        checkpoint, probes = None, None
         if ranks.is_first:
             check_folder(folder, overwrite=overwrite)
-        probes = None
-    else:
-        check_run(folder)
-        trained = _load_earlier(checkpoint, scans, experiment)
-        # a batch size that was searched for is kept
-        size = trained.experiment.training.batch_size
-        experiment = replace(experiment, training=replace(experiment.training, batch_size=size))
-        probes = list(trained.probes)
     if not ranks.started:
         asked = {"overwrite": overwrite, "resume": resume, "track": track, "inputs": inputs, "options": options}
         return launch(
@@ -96,18 +98,26 @@ def train_network(
     with join_ranks(ranks, _describe(experiment, scans)), lock_folder(folder) if ranks.is_first else nullcontext():
         record = None
         if ranks.is_first:
-            if checkpoint is None:
+            if resume:
+                remove_left(folder)
+                set_aside(folder / CHECKPOINT_FOLDER, checkpoint)
+            else:
                 prepare_folder(folder, overwrite=overwrite)
             record = RunRecord(folder, "train", experiment.to_dict(), inputs, options=options)
         if probes is None:
             probes = bootstrap_probes(scans, experiment, place, progress, ranks)
         bar = progress is not None
-        result = fit(
-            scans, probes, experiment, folder, device=place, ranks=ranks, resume=checkpoint, track=track, bar=bar
-        )
+        try:
+            result = fit(
+                scans, probes, experiment, folder, device=place, ranks=ranks, resume=checkpoint, track=track, bar=bar
+            )
+        except Interrupted as interruption:
+            if record:
+                record.finish(status="interrupted", signal=interruption.signal_name)
+            raise
         if record:
             trained = load_network(result.last)
-            parameters = params(trained, folder, inputs) if callable(params) else params or {}
+            parameters = params(trained) if callable(params) else params or {}
             save_bundle(trained, folder, parameters, overwrite=True)
             values = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(result).items()}
             record.finish(results=values)
@@ -137,13 +147,30 @@ def _describe(experiment: Experiment, scans: Sequence[Scan]) -> dict[str, object
     return settings | {f"scan {number}": describe_scan(scan) for number, scan in enumerate(scans)}
 
 
-def _load_earlier(checkpoint: Path, scans: Sequence[Scan], experiment: Experiment) -> TrainedNetwork:
-    """Load the network of a run to resume, which must have the same scans and settings."""
-    trained = load_network(checkpoint)
-    asked = replace(experiment.training, epochs=1, steps=None, patience=1, max_minutes=None)
-    if experiment.trainer.find_batch_size:
-        asked = replace(asked, batch_size=trained.experiment.training.batch_size)
-    before = replace(trained.experiment.training, epochs=1, steps=None, patience=1, max_minutes=None)
+class _Start(NamedTuple):
+    """What a training is resumed from: no checkpoint and no probes if it has saved nothing yet."""
+
+    checkpoint: Path | None
+    probes: list[NDArray[np.complex64]] | None
+    experiment: Experiment
+
+
+def _find_start(folder: Path, scans: Sequence[Scan], experiment: Experiment, ranks: Ranks) -> _Start:
+    """Find the newest whole checkpoint of a run, which must have had the same scans and settings."""
+    check_run(folder)
+    found = find_whole(folder / CHECKPOINT_FOLDER, load_network)
+    if found is None:
+        if ranks.is_first:
+            _log.warning("%s: nothing was saved yet; the training starts from its beginning", folder)
+        return _Start(None, None, experiment)
+    checkpoint, trained = found
+    # a batch size that was searched for is kept
+    size = trained.experiment.training.batch_size if experiment.trainer.find_batch_size else None
+    training = replace(experiment.training, batch_size=size or experiment.training.batch_size)
+    asked, before = (
+        replace(settings, epochs=1, steps=None, patience=1, max_minutes=None)
+        for settings in (training, trained.experiment.training)
+    )
     if trained.experiment.model != experiment.model or asked != before:
         raise CheckpointError(
             f"{checkpoint}: was trained with other settings; only epochs, steps, patience and max_minutes may "
@@ -151,4 +178,4 @@ def _load_earlier(checkpoint: Path, scans: Sequence[Scan], experiment: Experimen
         )
     if len(trained.probes) != len(scans) or trained.patch_px != scans[0].patch_px:
         raise CheckpointError(f"{checkpoint}: was trained on other scans")
-    return trained
+    return _Start(checkpoint, list(trained.probes), replace(experiment, training=training))

@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("comparisons", nargs="*", help=f"of {', '.join(COMPARISONS)}; all by default")
     parser.add_argument("--seeds", type=int, default=2)
     chosen = parser.parse_args()
-    header("errors after ramp removal, 1e6 photons")
+    header("errors after removal of shift and ramp, 1e6 photons")
     for name in chosen.comparisons or COMPARISONS:
         COMPARISONS[name](chosen.seeds)
 

@@ -21,7 +21,7 @@ from ptycho_torch.evaluate.objects import complex_error, remove_ramp
 from ptycho_torch.evaluate.scores import find_illuminated_area, sum_illumination
 from ptycho_torch.simulate.objects import ObjectName
 from ptycho_torch.simulate.scan import simulate_scan
-from ptycho_torch.solve import solve
+from ptycho_torch.solve import history, solve
 from ptycho_torch.solve.safeguard import run_safeguarded
 
 DOSES = (1e3, 1e4, 1e5, 1e6, 1e7)
@@ -43,14 +43,16 @@ def run(scan: Scan, settings: RefineSettings) -> tuple[float, list[float], tuple
     """Error of the result, error after each epoch, and remarks."""
     error_of, errors = measure_error(scan), list[float]()
 
-    def recorded(solver: Any, epochs: int, report: Callable[[Any], None], patience: int | None) -> Any:
+    def recorded(
+        solver: Any, epochs: int, report: Callable[[Any], None], patience: int | None, stage: Any, describe: Any
+    ) -> Any:
         def see(misfit: Any) -> None:
             errors.append(error_of(solver.state()[0].numpy()))
             report(misfit)
 
-        return run_safeguarded(solver, epochs, see, patience)
+        return run_safeguarded(solver, epochs, see, patience, stage, describe)
 
-    with patch.object(solve, "run_safeguarded", recorded):
+    with patch.object(history, "run_safeguarded", recorded):
         found = solve.refine(scan, settings)
     return error_of(found.canvas.pixels), errors, found.remarks
 

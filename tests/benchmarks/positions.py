@@ -24,7 +24,7 @@ SETTINGS = RefineSettings(probe_start=1)
 
 def main() -> None:
     """Print the error with true, wrong and refined positions."""
-    header("positions wrong by a normal deviate, known probe, 1e6 photons; error after ramp removal")
+    header("positions wrong by a normal deviate, known probe, 1e6 photons; error after removal of shift and ramp")
     for name, rms_px, seed in product(OBJECTS, (1.0, 2.0, 3.0), (0, 1)):
         scan = add_vacuum(simulate_scan(SimulationSettings(object=name, object_px=160)), 16)
         rng = np.random.default_rng(seed)

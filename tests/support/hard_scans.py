@@ -13,12 +13,13 @@ from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.evaluate.objects import complex_error, remove_ramp
 from ptycho_torch.evaluate.scores import find_illuminated_area, sum_illumination
+from ptycho_torch.evaluate.truth import align_truth
 from ptycho_torch.solve.scan_model import Solution
 from ptycho_torch.solve.solve import refine
 
 
 def measure_error(scan: Scan, found: Solution) -> float:
-    """Complex error after ramp removal over what the scan's own probe illuminates."""
+    """Complex error over what the scan's own probe illuminates, after the removal of shift and ramp."""
     return _compare(scan, found, scan.require_probe())
 
 
@@ -32,8 +33,9 @@ def measure_error_at(scan: Scan, positions_px: NDArray[np.float64], settings: Re
 def _compare(scan: Scan, found: Solution, probe: NDArray[np.complex64]) -> float:
     assert scan.truth is not None
     frame = Frame(scan.positions_px, scan.patch_px)
-    truth, image = frame.cut_from(scan.truth), frame.cut_from(found.canvas)
-    mask = find_illuminated_area(sum_illumination(scan, probe))
+    image = frame.cut_from(found.canvas)
+    # a probe that is refined moves by a fraction of a pixel, and the object with it
+    truth, mask = align_truth(frame.cut_from(scan.truth), image, find_illuminated_area(sum_illumination(scan, probe)))
     return complex_error(remove_ramp(image, truth, mask), truth, mask)
 
 

@@ -178,7 +178,9 @@ class TestSaveTorchBundle:
         assert tree(path) == (Path(__file__).parent / "archive_tree.txt").read_text(encoding="utf-8")
         with zipfile.ZipFile(path) as archive:
             assert {member.compress_type for member in archive.infolist()} == {zipfile.ZIP_STORED}
-        assert json.loads(unpacked(path)["record.json"]) == RECORD
+        written = json.loads(unpacked(path)["record.json"])
+        assert written.pop("written_by")
+        assert written == RECORD | {"version": 2}
         again = save_torch_bundle(checkpoint, tmp_path / "named.zip", dict(reversed(PARAMS.items())))
         assert again == tmp_path / "named.zip"
         assert again.read_bytes() == path.read_bytes()
@@ -419,9 +421,9 @@ WRONG_CONTENT: dict[str, tuple[Change, str]] = {
     "record is a list": (replaced("record.json", b"[]"), "record"),
     "record is deep": (replaced("record.json", b"[" * 100_000), r"record\.json"),
     "record is not text": (replaced("record.json", b"\xff\xfe\x00"), r"record\.json"),
-    "record of another version": (record(version=99), "version is 99"),
-    "record of an unknown setting": (record(experiment={"model": {"colour": "red"}}), "no setting 'colour'"),
-    "record of an unknown section": (record(experiment={"colour": {}}), "section 'colour'"),
+    "record of another version": (record(version=99), "version 99"),
+    "record of an unusable setting": (record(experiment={"model": {"width": "red"}}), "width is 'red'"),
+    "record of an unusable section": (record(experiment={"model": 3}), "section 'model'"),
     "record without settings": (record(experiment=None), "record"),
     "size is a word": (record(patch_px="wide"), "patch_px"),
     "size is true": (record(patch_px=True), "patch_px"),
@@ -789,7 +791,7 @@ class TestPersistenceRegression:
             model=ModelSettings(width=36, amplitude="silu"), training=TrainingSettings(group_size=9)
         )
         trained: Any = SimpleNamespace(experiment=experiment, patch_px=SIDE, photons=(3e5,))
-        params = to_legacy_parameters(trained, tmp_path, [tmp_path / "scan.npz"])
+        params = to_legacy_parameters(trained)
         assert set(params) == LEGACY_KEYS, "flat parameters are missing"
         assert {type(value) for value in params.values()} == {int, float, str, bool, type(None)}
         good = open_bundle(packed(tmp_path / "good.zip", by_hand()))

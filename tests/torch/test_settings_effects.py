@@ -24,6 +24,7 @@ from ptycho_torch.config import (
     ModelSettings,
     PretrainingSettings,
     RefineSettings,
+    RegistrySettings,
     SimulationSettings,
     TrackingSettings,
     TrainerSettings,
@@ -32,11 +33,15 @@ from ptycho_torch.config import (
 from ptycho_torch.config.fields import Settings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import PtychoError
+from ptycho_torch.export.example import Example
 from ptycho_torch.formats import read_one_scan
-from ptycho_torch.models.checkpoint import TrainedNetwork
+from ptycho_torch.models.checkpoint import TrainedNetwork, write_inference_checkpoint
 from ptycho_torch.networks.build import Generator, build_network
+from ptycho_torch.registry.chance import Errors, compare_errors
+from ptycho_torch.registry.health import compare_outputs
 from ptycho_torch.runtime.background_logger import BackgroundLogger
 from ptycho_torch.runtime.device import find_device
+from ptycho_torch.runtime.mlflow_place import MlflowPlace
 from ptycho_torch.runtime.ranks import find_ranks
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.solve.solve import refine
@@ -101,6 +106,7 @@ TRIED: dict[str, Any] = {
     "probe_start": 0.9,
     "max_minutes": 1.0,
     "patience": 1,
+    "teacher": "teacher.ckpt",
     "validation_share": 0.4,
     "width": 12,
     "depth": 1,
@@ -115,6 +121,10 @@ TRIED: dict[str, Any] = {
     "devices": 2,
     "checkpoint_steps": 5,
     "checkpoint_minutes": 0.5,
+    "registry": "other.db",
+    "tolerance": 1e-4,
+    "chance": 1e-3,
+    "least_gain": 0.5,
 }
 # the values of the file here are too large to be logarithms; tests/torch/doctor reads smaller ones
 LOGARITHMS = ("log", "log10")
@@ -167,6 +177,8 @@ BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
     (TrainingSettings, "by_axis"): ({}, {"group_size": 1}),
     (TrainingSettings, "last_rate"): ({}, {"schedule": "constant"}),
     (TrainingSettings, "fine_tune_rate"): ({"fine_tune_epochs": 1}, {}),
+    (TrainingSettings, "teacher"): ({"target": "hybrid"}, {"target": "object"}),
+    (TrainingSettings, "teacher_weight"): ({"target": "hybrid"}, {}),
     (TrainingSettings, "patience"): ({}, {"target": "object"}),
     (TrainingSettings, "level_labels"): ({"target": "object"}, {}),
     (TrainingSettings, "loss"): ({}, {"target": "object"}),
@@ -246,8 +258,25 @@ def answered(settings: ModelSettings, scan: Scan, folder: Path) -> list[Any]:
         return [network(torch.rand(2, 32, 32), torch.rand(1, 1, 32, 32) + 0j).numpy()]
 
 
+def make_network(experiment: Experiment, scan: Scan) -> TrainedNetwork:
+    """A network that was never trained, and does something."""
+    generator = awake(build_network(experiment, 32))
+    return TrainedNetwork(
+        generator, experiment, 32, scan.require_probe()[None], (1e6,), scan.good_pixels[None], steps=0
+    )
+
+
+def write_teacher(path: Path, width: int, scan: Scan) -> Path:
+    write_inference_checkpoint(make_network(Experiment(model=ModelSettings(width=width, depth=1)), scan), path)
+    return path
+
+
 def trained(settings: TrainingSettings, scan: Scan, folder: Path) -> list[Any]:
     """Groups, loss and its gradient, learning rates, and settings of the trainer; no step is taken."""
+    if settings.target == "hybrid":
+        # without a name, the teacher is another network
+        teacher = write_teacher(folder / (settings.teacher or "other.ckpt"), 8 if settings.teacher else 4, scan)
+        settings = dataclasses.replace(settings, teacher=str(teacher))
     experiment = Experiment(training=settings, model=ModelSettings(width=4, depth=1))
     data = ScanDataModule([scan], settings)
     (probe,) = bootstrap_probes([scan], experiment, torch.device("cpu"))
@@ -257,7 +286,7 @@ def trained(settings: TrainingSettings, scan: Scan, folder: Path) -> list[Any]:
     shape = (batch.counts.flatten(0, 1).shape, 2)
     values = 1 + 0.3 * random.standard_normal((*shape[0], 2)).astype(np.float32)
     patches = torch.view_as_complex(torch.from_numpy(values))
-    loss = build_objective(settings)(batch, patches, module.probes, module.good)
+    loss = build_objective(settings)(module.add_labels(batch), patches, module.probes, module.good)
     optimiser = module.configure_optimizers()
     rates = []
     for _ in range(min(data.total_steps, 60)):
@@ -316,11 +345,7 @@ def equipped(settings: TrainerSettings, scan: Scan, folder: Path) -> list[Any]:
 
 
 def inferred(settings: InferenceSettings, scan: Scan, folder: Path) -> list[Any]:
-    experiment = Experiment(model=ModelSettings(width=4, depth=2))
-    assert scan.probe is not None
-    network = TrainedNetwork(
-        awake(build_network(experiment, 32)), experiment, 32, scan.probe[None], (1e6,), scan.good_pixels[None], 0
-    )
+    network = make_network(Experiment(model=ModelSettings(width=4, depth=2)), scan)
     reported: list[tuple[str, int]] = []
 
     def stage(name: str, length: int, unit: str) -> Callable[[int, float | None], None]:
@@ -360,6 +385,17 @@ def tracked(settings: TrackingSettings, scan: Scan, folder: Path) -> list[Any]:
     return [*(str(logger.tracker) for logger in trainer.loggers if isinstance(logger, BackgroundLogger)), *pictures]
 
 
+def registered(settings: RegistrySettings, scan: Scan, folder: Path) -> list[Any]:
+    """Where models are, and what is said of changed outputs, of a small gain and of a gain that chance may give."""
+    place = MlflowPlace.find(settings.registry, settings.wait_s)
+    patches = torch.ones((1, 8, 8), dtype=torch.complex64)
+    example = Example(torch.ones(1, 8, 8), patches[None], torch.ones(1, 8, 8), patches)
+    outputs = compare_outputs(example, patches * 1.0005, settings.tolerance)
+    errors = np.repeat(np.linspace(1, 2, 8)[:, None], 2, axis=1) * np.array([1.0, 0.8])
+    compared = compare_errors([Errors(errors, 0.0)], settings)
+    return [place.uri, place.wait_s, outputs.passed, compared.word, compared.reason]
+
+
 TRACES: dict[type[Settings], Trace] = {
     SimulationSettings: simulated,
     PretrainingSettings: planned,
@@ -370,6 +406,7 @@ TRACES: dict[type[Settings], Trace] = {
     InferenceSettings: inferred,
     DataSettings: read,
     TrackingSettings: tracked,
+    RegistrySettings: registered,
 }
 
 

@@ -189,6 +189,15 @@ PARAMETERS: dict[str, Field[Any]] = {
 }
 
 
+# flat key and default of the parameters that name a file or folder
+_FILES = {
+    field.metadata["key"]: None if field.default in (MISSING, None) else str(field.default)
+    for section in (LegacyInference, LegacyTraining)
+    for field in fields(section)
+    if "key" in field.metadata and section.find_types()[field.name].base is Path
+}
+
+
 def flatten(section: LegacySection) -> dict[str, Any]:
     """The legacy parameters of a section, including those of its model."""
     model = flatten(section.model) if isinstance(section, LegacyTask) else {}
@@ -202,6 +211,11 @@ def use_keys(values: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in values.items()
         if name in PARAMETERS
     }
+
+
+def forget_files(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Flat parameters with the defaults of all that name a file or folder, None where there is no default."""
+    return dict(params) | {key: value for key, value in _FILES.items() if key in params}
 
 
 def update_legacy_dict(cfg: MutableMapping[str, Any], section: LegacySection) -> None:

@@ -8,15 +8,21 @@ cannot be translated.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ptycho_torch.config import Experiment
 from ptycho_torch.config.fields import Settings
-from ptycho_torch.contracts.legacy.parameters import PARAMETERS, LegacyInference, LegacyModel, LegacyTraining, use_keys
+from ptycho_torch.contracts.legacy.parameters import (
+    PARAMETERS,
+    LegacyInference,
+    LegacyModel,
+    LegacyTraining,
+    forget_files,
+    use_keys,
+)
 from ptycho_torch.contracts.ptychodus.configs import DataConfig, InferenceConfig, ModelConfig, TrainingConfig
 from ptycho_torch.contracts.ptychodus.field import convert_fields, make_experiment, restore_fields
 from ptycho_torch.errors import ConfigError, GroupingError
@@ -145,13 +151,10 @@ def to_experiment(config: LegacyTraining, patterns: int, modes: int = 1) -> Expe
     )
 
 
-def to_legacy_parameters(trained: TrainedNetwork, folder: Path, inputs: Sequence[Path]) -> dict[str, Any]:
+def to_legacy_parameters(trained: TrainedNetwork) -> dict[str, Any]:
     """The legacy parameters that describe a training; those without a counterpart here have the legacy default.
 
-    Args:
-        trained: the network.
-        folder: folder of the results.
-        inputs: the files of the scans; several are represented by their folder.
+    So have those that name a file or folder, which a network that is handed on does not tell.
     """
     settings = trained.experiment.training
     by_counts = settings.loss != "amplitude_mae" and settings.target != "object"
@@ -163,8 +166,6 @@ def to_legacy_parameters(trained: TrainedNetwork, folder: Path, inputs: Sequence
         "mae_weight": float(not by_counts),
         "nphotons": fmean(trained.photons),
         "neighbor_count": settings.neighbours or max(settings.group_size - 1, 1),
-        "train_data_file": inputs[0].parent if len(inputs) > 1 else next(iter(inputs), None),
-        "output_dir": folder,
     }
     # n_images is the older name of n_groups
-    return {"n_images": None} | use_keys(assumed | found)
+    return forget_files({"n_images": None} | use_keys(assumed | found))

@@ -5,7 +5,6 @@ Each entry point writes or restores the legacy parameters before it touches data
 
 from __future__ import annotations
 
-import csv
 import functools
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +17,13 @@ from ptycho_torch.contracts.legacy.parameters import (
     LegacyTraining,
     cfg,
     flatten,
+    forget_files,
     restore_unless_failed,
     update_legacy_dict,
 )
 from ptycho_torch.contracts.legacy.translation import to_experiment, to_legacy_parameters
 from ptycho_torch.errors import explain_missing_torch
+from ptycho_torch.migrations.losses import read_losses
 from ptycho_torch.models.archive import locate_bundle, open_bundle
 
 with explain_missing_torch():
@@ -131,7 +132,7 @@ def train_cdi_model_torch(
         to_experiment(config, len(scan), modes),
         device=device,
         track=False,
-        params=flatten(config),
+        params=forget_files(flatten(config)),
     )
     return {
         "history": _read_history(config.output_dir / "logs" / "metrics.csv"),
@@ -148,6 +149,5 @@ def _take_all(config: LegacyTraining) -> LegacyTraining:
 
 
 def _read_history(log: Path) -> dict[str, list[float]]:
-    with log.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {name: [float(row[column]) for row in rows if row.get(column)] for name, column in _HISTORY.items()}
+    losses = read_losses(log)
+    return {name: losses[column] for name, column in _HISTORY.items()}

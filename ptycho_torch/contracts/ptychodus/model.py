@@ -19,12 +19,13 @@ from ptycho_torch.contracts.ptychodus.configs import (
 )
 from ptycho_torch.contracts.ptychodus.field import list_rows, restore_fields
 from ptycho_torch.contracts.ptychodus.scans import PreparedTraining
-from ptycho_torch.contracts.ptychodus.settings import ClientExperiment, translate
+from ptycho_torch.contracts.ptychodus.settings import MODEL_NAME, ClientExperiment, translate
 from ptycho_torch.errors import CheckpointError, ConfigError
-from ptycho_torch.models.checkpoint import TrainedNetwork, load_network
+from ptycho_torch.models.checkpoint import TrainedNetwork, load_network, write_inference_checkpoint
+from ptycho_torch.models.record import LAST_NAME
 from ptycho_torch.training.bootstrap import bootstrap_probes
 from ptycho_torch.training.build import build_module
-from ptycho_torch.training.fit import BEST_NAME, CHECKPOINT_FOLDER, LAST_NAME
+from ptycho_torch.training.fit import BEST_NAME, CHECKPOINT_FOLDER, TrainingResult
 from ptycho_torch.training.module import ReconstructionModule
 
 CLIENT_KEY = "client"
@@ -229,3 +230,10 @@ def _make_config(owner: type[Any], config: Any) -> Any:  # noqa: ANN401 - one of
     if not isinstance(config, Mapping):
         return config
     return owner(**{field.name: config[field.name] for field in dataclasses.fields(owner) if field.name in config})
+
+
+def leave_model(result: TrainingResult, folder: Path) -> Path:
+    """Write the network of the best checkpoint as the model of a workflow directory; returns the file."""
+    path = folder / MODEL_NAME
+    write_inference_checkpoint(load_network(result.best), path)
+    return path

@@ -5,10 +5,9 @@ from __future__ import annotations
 import configparser
 import io
 import logging
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ptycho_torch.config import Experiment
 from ptycho_torch.contracts.ptychodus.configs import SECTIONS, DataConfig, InferenceConfig, ModelConfig, TrainingConfig
@@ -19,9 +18,6 @@ from ptycho_torch.formats.find import find_scans
 from ptycho_torch.formats.ptychodus_folder import DIFFRACTION_NAME, FORMAT, write_workflow_directory
 from ptycho_torch.formats.ptychodus_product import PRODUCT_NAME
 from ptycho_torch.storage.writing import write_atomically
-
-if TYPE_CHECKING:
-    from ptycho_torch.training.fit import TrainingResult
 
 _log = logging.getLogger(__name__)
 
@@ -214,11 +210,3 @@ def write_folder(scan: Scan, folder: Path) -> None:
     """Write a scan with the client's default settings, except for the size of the patterns."""
     write_workflow_directory(scan, folder)
     write_settings(ClientSettings(DataConfig(N=scan.patch_px)), folder / SETTINGS_NAME)
-
-
-def leave_model(result: TrainingResult, folder: Path) -> Path:
-    """Copy the best checkpoint to the model of a workflow directory; returns the copy."""
-    path = folder / MODEL_NAME
-    with result.best.open("rb") as source, write_atomically(path) as target:
-        shutil.copyfileobj(source, target)
-    return path

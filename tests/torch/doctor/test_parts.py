@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ptycho_torch.config import DataSettings
-from ptycho_torch.data.assemble import parse_numbers
 from ptycho_torch.data.conventions import orient
+from ptycho_torch.data.numbers import parse_numbers
 from ptycho_torch.data.placement import turn
 from ptycho_torch.data.recording import PatternStack
 from ptycho_torch.data.scan import Scan

@@ -85,3 +85,14 @@ def test_amplitude_and_phase_are_judged_apart() -> None:
 
 def test_matched_brings_an_image_onto_the_truth() -> None:
     np.testing.assert_allclose(match_factor(TRUTH * (0.3 - 2j), TRUTH, MASK), TRUTH)
+
+
+def test_the_ramp_of_a_displaced_object_is_found(rng: np.random.Generator) -> None:
+    squares = np.ones((6, 6))
+    values = rng.uniform(0.3, 1, (8, 8)) * np.exp(1.5j * rng.uniform(0, 1, (8, 8)))
+    truth: NDArray[np.complex128] = np.kron(values, squares)
+    along_rows = 0.6 * truth + 0.4 * np.roll(truth, 1, 0)
+    moved = 0.6 * along_rows + 0.4 * np.roll(along_rows, 1, 1)
+    # its edges have slopes of their own against those of the truth
+    levelled = remove_ramp(moved * ramp(0.011, -0.023), truth, MASK)
+    assert complex_error(levelled, truth, MASK) <= complex_error(moved, truth, MASK)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -217,3 +220,13 @@ def test_a_folder_in_use_is_refused(small_scan: Scan, tmp_path: Path, capsys: py
     assert sorted(path.name for path in folder.iterdir()) == ["object.npz", "run.json"]
     assert main(["refine", *words, "--epochs=1", "--device=cpu"]) in (0, 3)
     assert not list(folder.glob(".lock"))
+
+
+def test_a_later_process_of_a_finished_run_does_not_wait_for_the_first(tmp_path: Path, small_scan: Scan) -> None:
+    write_scan(small_scan, tmp_path / "scan.npz")
+    words = [f"--data={tmp_path}/scan.npz", "--epochs=1", f"--output_dir={tmp_path}/out", "--device=cpu", "--quiet"]
+    assert main(["refine", *words]) in (0, 3)
+    place = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "run"}
+    environment = {**os.environ, **place, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}
+    command = [sys.executable, "-m", "ptycho_torch", "refine", *words, "--devices=2", "--resume"]
+    assert subprocess.run(command, env=environment, timeout=60, check=False).returncode in (0, 3)

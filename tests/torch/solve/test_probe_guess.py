@@ -48,6 +48,22 @@ def test_a_useless_probe_is_replaced_if_asked(scan: Scan, usual_error: float) ->
     assert measure_error(scan, found) < 1.5 * usual_error
 
 
+def aperture(side: int) -> np.ndarray:
+    """A beam behind a pinhole, with a phase that is flat and an amplitude that is not, (1, h, w)."""
+    rows, columns = np.meshgrid(*[np.arange(side) - side // 2] * 2, indexing="ij")
+    texture = 1 + 0.5 * np.sin(0.9 * rows + 0.4 * columns) + 0.4 * np.cos(0.7 * columns)
+    return (np.clip(8.5 - np.hypot(rows, columns), 0, 1) * texture).astype(np.complex64)[None]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("photons", [1e5, 1e8])
+def test_a_beam_behind_an_aperture_is_found(photons: float) -> None:
+    simulation = replace(SIMULATION, object_px=80, patch_px=32, step_px=5, photons=photons)
+    made = simulate_scan(simulation, aperture(32))
+    error, known = (measure_error(made, refine(scan, SETTINGS)) for scan in (replace(made, probe=None), made))
+    assert error < 1.15 * known
+
+
 def test_a_good_probe_is_not_given_up(scan: Scan, usual_error: float) -> None:
     found = refine(scan, replace(SETTINGS, probe_guess="patterns"))
     assert measure_error(scan, found) < 1.2 * usual_error

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from wandb_files import read_history
 
 import ptycho_torch as pt
 from ptycho_torch.config import Experiment, ModelSettings, TrackingSettings, TrainingSettings
@@ -36,22 +36,6 @@ def run(small_scan: Scan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def read_losses(folder: Path) -> list[float]:
     with (folder / "logs" / "metrics.csv").open(encoding="utf-8") as file:
         return [float(row["train_loss_step"]) for row in csv.DictReader(file) if row["train_loss_step"]]
-
-
-def read_records(content: bytes) -> Iterator[bytes]:
-    """The records of a run file of W&B, which has the format of LevelDB's log after a header of 7 bytes."""
-    position, parts = 7, b""
-    while position + 7 <= len(content):
-        left = 32768 - position % 32768
-        if left < 7:
-            position += left
-            continue
-        length, kind = struct.unpack("<HB", content[position + 4 : position + 7])
-        parts += content[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # a whole record, or the last part of one
-            yield parts
-            parts = b""
 
 
 def find_runs(database: Path, project: str) -> list[Run]:
@@ -83,15 +67,9 @@ def test_mlflow_has_losses_settings_and_pictures(run: Path) -> None:
 
 
 def test_wandb_has_losses_and_pictures_in_files(run: Path) -> None:
-    proto = pytest.importorskip("wandb.proto.wandb_internal_pb2")
     [offline] = (run / "wandb").glob("offline-run-*")
     [path] = offline.glob("*.wandb")
-    logged, exits = [], []
-    for data in read_records(path.read_bytes()):
-        record = proto.Record.FromString(data)
-        values = {item.key or ".".join(item.nested_key): item.value_json for item in record.history.item}
-        logged += [float(values["train_loss_step"])] if "train_loss_step" in values else []
-        exits += [record.exit.exit_code] if record.HasField("exit") else []
+    logged, exits, _ = read_history(path, "train_loss_step")
     assert logged == pytest.approx(read_losses(run), rel=1e-5)
     assert exits == [0]
     assert len(list((offline / "files" / "media" / "images").glob("*.png"))) == 3

@@ -1,0 +1,1 @@
+"""Jobs: command lines of this package in a queue that outlives its workers, on SQLite."""
