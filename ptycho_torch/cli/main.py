@@ -46,7 +46,8 @@ def list_commands() -> tuple[Command, ...]:
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        print(f"{parser.prog} {ptycho_torch.__version__}")
+        with contextlib.suppress(OSError):
+            print(f"{parser.prog} {ptycho_torch.__version__}")
         parser.exit(_flush(parser.prog))
 
 

@@ -36,9 +36,10 @@ class Parser(argparse.ArgumentParser):
 
 def show_error(text: str) -> None:
     """Print a message in one line on standard error, if there is any."""
-    # nothing is left to be told where
+    # without standard error it can be told nowhere
     with contextlib.suppress(OSError, ValueError):
-        print(make_line(text), file=sys.stderr)
+        if sys.stderr is not None:
+            print(make_line(text), file=sys.stderr)
 
 
 class Given(NamedTuple):

@@ -18,6 +18,7 @@ from ptycho_torch.data.conventions import (
 from ptycho_torch.data.conversion import Conversion
 from ptycho_torch.data.geometry import Geometry, electron_wavelength_m, photon_wavelength_m
 from ptycho_torch.data.make_scan import drop_leading, find_good_pixels, finish_scan
+from ptycho_torch.data.numbers import parse_numbers
 from ptycho_torch.data.placement import Scale, measure_step, place_positions
 from ptycho_torch.data.read_counts import read_counts
 from ptycho_torch.data.recording import Recording
@@ -28,7 +29,6 @@ from ptycho_torch.errors import ConfigError, ScanFileError
 
 _log = logging.getLogger(__name__)
 
-_MOST_DIGITS = 12
 _NEAR_FIELD = (
     "the patterns are near-field ones, shadows of the sample (holograms), which the far-field model cannot "
     "reconstruct; near-field ptychography is not supported"
@@ -120,26 +120,6 @@ def _leave_out(found: Survey, patterns: int, settings: DataSettings, name: str) 
         raise ConfigError(f"{name}: DataSettings.leave_out and DataSettings.position_offset leave no pattern")
     _log.info("%s: %d of %d patterns are left out by settings", name, len(found.kept) - len(kept), patterns)
     return replace(found, kept=kept, sums=found.sums[np.isin(found.kept, kept)])
-
-
-def parse_numbers(text: str, patterns: int) -> NDArray[np.int64]:
-    """Parse numbers of patterns, such as `3,17,40-52`.
-
-    Raises:
-        ConfigError: a part is neither a number nor a range, or there is no such pattern.
-    """
-    chosen: list[NDArray[np.int64]] = []
-    for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if not first.isdecimal() or not (last or first).isdecimal() or max(len(first), len(last)) > _MOST_DIGITS:
-            raise ConfigError(
-                f"DataSettings.leave_out is {text[:100]!r}; it must be numbers and ranges as in 3,17,40-52"
-            )
-        low, high = int(first), int(last or first)
-        if low > high or high >= patterns:
-            raise ConfigError(f"DataSettings.leave_out names pattern {high}; the patterns are 0 to {patterns - 1}")
-        chosen.append(np.arange(low, high + 1))
-    return np.concatenate(chosen)
 
 
 def combine(stated: Geometry, settings: DataSettings) -> Geometry:

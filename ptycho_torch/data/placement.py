@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ptycho_torch.config import DataSettings
+from ptycho_torch.data.numbers import add_numbers, parse_numbers
 from ptycho_torch.data.recording import Recording
 from ptycho_torch.errors import ScanFileError
+from ptycho_torch.storage.untrusted import abbreviate
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ class Scale:
         return positions_m / self.pixel_m
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def measure_step(positions: NDArray[np.float64]) -> float:
     """Median distance to the nearest neighbour, in the unit of the positions; 0 for a single position."""
     distinct = np.unique(positions, axis=0)
@@ -74,6 +77,7 @@ def measure_step(positions: NDArray[np.float64]) -> float:
     return float(np.median(np.asarray(distances)[:, 1]))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what overflows is infinite, and refused
 def place_positions(recording: Recording, settings: DataSettings, scale: Scale) -> NDArray[np.float64]:
     """Compute the positions (pattern, 2), row and column in object pixels, in the order of the stored patterns.
 
@@ -89,14 +93,34 @@ def place_positions(recording: Recording, settings: DataSettings, scale: Scale) 
             f"{name}: positions have shape {positions.shape}; they must have shape ({patterns}, 2), "
             "one (row, column) per pattern"
         )
-    if not np.isfinite(positions).all():
+    return turn(_convert(_complete(positions, settings, name), recording, settings, scale), settings)
+
+
+def _complete(positions: NDArray[np.float64], settings: DataSettings, name: str) -> NDArray[np.float64]:
+    """Positions (pattern, 2), with those that are lost in the middle if their patterns are left out anyway."""
+    is_known: NDArray[np.bool_] = np.isfinite(positions).all(axis=1)
+    if is_known.all():
+        return positions
+    lost = find_lost(positions, settings)
+    if lost.size or not is_known.any():
+        first, words = np.flatnonzero(~is_known)[0], add_numbers(settings.leave_out, lost)
         raise ScanFileError(
-            f"{name}: positions contain NaN or infinite values, first that of pattern "
-            f"{int(np.flatnonzero(~np.isfinite(positions).all(axis=1))[0])}"
+            f"{name}: positions contain NaN or infinite values, first that of pattern {first}; to reconstruct without "
+            f"the {lost.size} patterns that have none, add --leave_out {abbreviate(words)}"
         )
-    return turn(_convert(positions, recording, settings, scale), settings)
+    return np.where(is_known[:, None], positions, positions[is_known].mean(axis=0))
 
 
+def find_lost(positions: NDArray[np.float64], settings: DataSettings) -> NDArray[np.int64]:
+    """Numbers of the patterns with a position (pattern, 2) that is not finite and that no setting leaves out."""
+    lost = np.flatnonzero(~np.isfinite(positions).all(axis=1)) - settings.position_offset
+    lost = lost[(lost >= 0) & (lost < len(positions))]
+    if settings.leave_out is not None and lost.size:
+        lost = np.setdiff1d(lost, parse_numbers(settings.leave_out, len(positions)))
+    return lost
+
+
+@np.errstate(over="ignore", invalid="ignore")
 def turn(positions: NDArray[np.float64], settings: DataSettings) -> NDArray[np.float64]:
     """Exchange, flip, rotate and scale positions (pattern, 2), in this order.
 

@@ -12,6 +12,7 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.doctor.diagnosis import Finding
 from ptycho_torch.doctor.stored import StoredValues
 from ptycho_torch.doctor.value_checks import find_bad_pixels, find_pedestal
+from ptycho_torch.formats.find import open_recording
 from ptycho_torch.storage.writing import write_atomically
 
 MASK_NAME, DARK_NAME = "mask.npy", "dark.npy"
@@ -38,18 +39,24 @@ def check_pixels(stored: StoredValues, scan: Scan, folder: Path | None) -> Itera
     )
 
 
-def check_pedestal(stored: StoredValues, scan: Scan, settings: DataSettings, folder: Path | None) -> Iterator[Finding]:
+def check_pedestal(
+    source: Path, stored: StoredValues, scan: Scan, settings: DataSettings, folder: Path | None
+) -> Iterator[Finding]:
     """Find a constant that every value contains, and write it as an image of the detector without light."""
-    pedestal = find_pedestal(stored, scan, settings.gain) if settings.dark is None else 0.0
+    is_counts = scan.stored_as == "counts" and settings.units in ("auto", "counts")
+    pedestal = find_pedestal(stored) if is_counts else 0.0
     if not pedestal:
         return
+    with open_recording(source, settings) as recording:
+        if recording.dark is not None:
+            return
     data = {}
     if folder is not None:
         path = folder / DARK_NAME
         with write_atomically(path) as file:
             np.save(file, np.full(stored.frame, pedestal))
         data = {"dark": str(path)}
-    text = f"no value is below {pedestal:.6g} and dim pixels vary less than photons do: the detector adds that much"
+    text = f"no value is below {pedestal:.6g}, which many pixels reach: the detector adds that much to every value"
     yield Finding("dark image", text, data=data, figures={"value": pedestal})
 
 

@@ -87,7 +87,7 @@ def examine_file(
         found = list(check_values(stored, scan, chosen))
         folder = open_folder() if open_folder else None
         found += check_pixels(stored, scan, folder)
-        found += check_pedestal(stored, scan, _merge(chosen, found), folder)
+        found += check_pedestal(source, stored, scan, _merge(chosen, found), folder)
         findings += found
         scan, chosen = _reread(source, probe, scan, chosen, findings, found)
         if not is_placed:

@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ptycho_torch.config import DataSettings
 from ptycho_torch.data.conventions import is_beam_centred
 from ptycho_torch.data.make_scan import find_good_pixels
-from ptycho_torch.data.placement import measure_step
+from ptycho_torch.data.numbers import add_numbers, list_numbers
+from ptycho_torch.data.placement import find_lost, measure_step
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.data.survey import survey
 from ptycho_torch.doctor.centre import Beam
 from ptycho_torch.doctor.diagnosis import Finding
 from ptycho_torch.doctor.stored import StoredValues, read_stored
+from ptycho_torch.doctor.value_checks import MOST_LISTED
 from ptycho_torch.errors import PtychoError, ScanFileError
 from ptycho_torch.formats.find import open_recording, read_one_scan
 
@@ -34,12 +39,16 @@ def read_anyhow(
     except ScanFileError as error:
         with open_recording(source, settings) as recording:
             has_none = recording.positions is None and recording.raster is None and settings.raster_columns is None
-            step = 0.0 if recording.positions is None else measure_step(recording.positions)
+            positions = None if recording.positions is None else np.asarray(recording.positions, np.float64)
+            lost = np.zeros(0, np.int64) if positions is None else find_lost(positions, settings)
+            step = 0.0 if positions is None or lost.size else measure_step(positions)
             patterns, side = len(recording.patterns), min(recording.patterns.frame)
         if has_none:
             changed = replace(settings, raster_columns=patterns, step_px=1.0)
             missing = Finding(NO_POSITIONS, str(error).removeprefix(f"{source}: ").removeprefix(f"{source.name}: "))
             return read_one_scan(source, changed, probe), changed, [missing]
+        if 0 < lost.size < patterns / 2:
+            return _leave_out(source, settings, probe, lost, patterns)
         counts = _read_as_counts(source, settings, probe)
         if counts is not None:
             return counts
@@ -51,6 +60,18 @@ def read_anyhow(
             "an object pixel is known"
         )
         return read_one_scan(source, changed, probe), changed, [Finding("position unit", text, is_wrong=False)]
+
+
+def _leave_out(
+    source: Path, settings: DataSettings, probe: Path | str | None, lost: NDArray[np.int64], patterns: int
+) -> tuple[Scan, DataSettings, list[Finding]]:
+    """Read a scan without the patterns whose positions are lost."""
+    changed = replace(settings, leave_out=add_numbers(settings.leave_out, lost))
+    first = list_numbers(lost[:MOST_LISTED])
+    text = f"{lost.size} of {patterns} patterns have positions that are NaN or infinite: {first}"
+    cure = {"leave_out": changed.leave_out}
+    found = Finding("lost positions", text, data=cure, figures={"patterns": float(lost.size)})
+    return read_one_scan(source, changed, probe), changed, [found]
 
 
 def _read_as_counts(

@@ -52,7 +52,8 @@ class StoredValues:
         good: (h, w) False on pixels that are known to be bad, whose values are ignored.
         mean, mean_square: (h, w) mean of the finite values, and of their squares.
         totals: (pattern,) sum of the finite values.
-        smallest, largest: extreme finite values.
+        least: (h, w) least finite value of each pixel, infinite where there is none.
+        largest: largest finite value.
         at_largest: how many values are equal to it.
         near_largest: how many others are above 90 % of it.
         not_finite: how many values are NaN or infinite.
@@ -68,7 +69,7 @@ class StoredValues:
     mean: NDArray[np.float64]
     mean_square: NDArray[np.float64]
     totals: NDArray[np.float64]
-    smallest: float
+    least: NDArray[np.float64]
     largest: float
     at_largest: int
     near_largest: int
@@ -90,7 +91,6 @@ class StoredValues:
             "patterns": self.patterns,
             "rows": self.frame[0],
             "columns": self.frame[1],
-            "smallest_value": self.smallest,
             "largest_value": self.largest,
             "values_at_largest": self.at_largest,
             "not_finite_values": self.not_finite,
@@ -110,7 +110,7 @@ class _Tally:
         self.totals = np.zeros(len(stack))
         self.digests = np.zeros((len(stack), _DIGEST_BYTES), np.uint8)
         self.not_finite = self.negative = 0
-        self.smallest = np.inf
+        self.least = np.full(stack.frame, np.inf)
         self.lowest = np.zeros(0)
         self.highest, self.times = np.zeros(0), np.zeros(0, np.int64)
 
@@ -118,11 +118,10 @@ class _Tally:
         """Add patterns (pattern, h, w) with these numbers."""
         finite = np.isfinite(values) & self.good
         self.not_finite += int(np.count_nonzero(~finite & self.good))
-        if finite.any():
-            self.smallest = min(self.smallest, float(values.min(where=finite, initial=values[finite][0])))
         clean = np.where(finite, values, np.zeros((), values.dtype))
         self.negative += int(np.count_nonzero(clean < 0))
         wide = clean.astype(np.float64)
+        self.least = np.minimum(self.least, np.where(finite, wide, np.inf).min(axis=0))
         self.total += wide.sum(axis=0)
         self.squares += np.einsum("phw,phw->hw", wide, wide)
         self.finite_number += finite.sum(axis=0)
@@ -177,7 +176,7 @@ def read_stored(stack: PatternStack, good: NDArray[np.bool_]) -> StoredValues:
         mean=tally.total / number,
         mean_square=tally.squares / number,
         totals=tally.totals,
-        smallest=tally.smallest if np.isfinite(tally.smallest) else 0.0,
+        least=tally.least,
         largest=float(tally.highest[-1]) if len(tally.highest) else 0.0,
         at_largest=int(tally.times[-1]) if len(tally.times) else 0,
         near_largest=int(tally.times[:-1].sum()),

@@ -10,6 +10,7 @@ from scipy.ndimage import median_filter, rank_filter
 from scipy.spatial import cKDTree
 
 from ptycho_torch.config import DataSettings
+from ptycho_torch.data.numbers import add_numbers, list_numbers
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.data.stored_counts import sum_photons
 from ptycho_torch.doctor.diagnosis import Finding
@@ -27,15 +28,8 @@ _LOWEST_SATURATION = 20
 _EXPOSURE_RANGE = (0.7, 1.4)
 _EXPOSURE_SPREADS = 6.0
 _NEAREST = 9
-_MOST_LISTED = 12
-_DIM_SHARE, _LESS_NOISE = 0.25, 0.5
-
-
-def list_numbers(numbers: NDArray[np.int64]) -> str:
-    """Numbers as `3,17,40-52`."""
-    breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
-    runs = np.split(numbers, breaks)
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+MOST_LISTED = 12
+_PEDESTAL_SHARE = 0.05
 
 
 def check_values(stored: StoredValues, scan: Scan, settings: DataSettings) -> Iterator[Finding]:
@@ -93,7 +87,7 @@ def _check_frames(stored: StoredValues, scan: Scan, settings: DataSettings) -> I
     lost = np.setdiff1d(np.arange(stored.patterns), numbers)
     dark = lost[stored.totals[lost] < _DARK_FRAME * np.median(stored.totals)]
     if dark.size and settings.leave_out is None:
-        text = f"{dark.size} of {stored.patterns} patterns are dark and left out: {list_numbers(dark[:_MOST_LISTED])}"
+        text = f"{dark.size} of {stored.patterns} patterns are dark and left out: {list_numbers(dark[:MOST_LISTED])}"
         yield Finding("dark patterns", text, is_wrong=False, figures={"patterns": float(dark.size)})
     copied = np.array(sorted(number for group in stored.copies for number in group[1:]), np.int64)
     copied = np.intersect1d(copied, numbers)
@@ -101,8 +95,8 @@ def _check_frames(stored: StoredValues, scan: Scan, settings: DataSettings) -> I
         yield Finding(
             "copies",
             f"{copied.size} of {stored.patterns} patterns are equal to an earlier one: "
-            f"{list_numbers(copied[:_MOST_LISTED])}",
-            data={"leave_out": _join(settings.leave_out, copied)} if copied.size < len(scan) / 2 else {},
+            f"{list_numbers(copied[:MOST_LISTED])}",
+            data={"leave_out": add_numbers(settings.leave_out, copied)} if copied.size < len(scan) / 2 else {},
             figures={"patterns": float(copied.size)},
         )
     odd, ratio = find_odd_exposures(scan)
@@ -111,15 +105,13 @@ def _check_frames(stored: StoredValues, scan: Scan, settings: DataSettings) -> I
         yield Finding(
             "exposure",
             f"{odd.size} of {stored.patterns} patterns have {ratio:.2g} times the photons of their neighbours: "
-            f"{list_numbers(odd[:_MOST_LISTED])}",
+            f"{list_numbers(odd[:MOST_LISTED])}",
             sureness="likely",
-            data={"leave_out": _join(settings.leave_out, np.union1d(odd, copied))} if odd.size < len(scan) / 3 else {},
+            data={"leave_out": add_numbers(settings.leave_out, np.union1d(odd, copied))}
+            if odd.size < len(scan) / 3
+            else {},
             figures={"patterns": float(odd.size), "ratio": ratio},
         )
-
-
-def _join(before: str | None, numbers: NDArray[np.int64]) -> str:
-    return ",".join(part for part in (before, list_numbers(numbers)) if part)
 
 
 def find_odd_exposures(scan: Scan) -> tuple[NDArray[np.int64], float]:
@@ -136,22 +128,15 @@ def find_odd_exposures(scan: Scan) -> tuple[NDArray[np.int64], float]:
     return odd, float(np.median(ratios[odd])) if odd.size else 1.0
 
 
-def find_pedestal(stored: StoredValues, scan: Scan, gain: float) -> float:
+def find_pedestal(stored: StoredValues) -> float:
     """The value that a detector adds to every pixel, as values without light show it; 0 if they do not.
 
-    Where there is hardly any light, the variance of photons is their mean; a constant that is added has none.
-
-    Args:
-        stored: the values.
-        scan: as it was read from them.
-        gain: value of one photon.
+    Many pixels reach it and none goes below. Where there is always light, least values of pixels differ.
     """
-    if scan.stored_as != "counts" or stored.smallest <= 0:
-        return 0.0
-    mean = stored.mean[stored.good]
-    variance = (stored.mean_square - stored.mean**2)[stored.good]
-    dim = mean <= np.quantile(mean, _DIM_SHARE)
-    return stored.smallest if variance[dim].sum() < _LESS_NOISE * gain * mean[dim].sum() else 0.0
+    least = stored.least[stored.good]
+    lowest = float(least.min(initial=np.inf))
+    reach_it = np.count_nonzero(least == lowest)
+    return lowest if 0 < lowest < np.inf and reach_it > _PEDESTAL_SHARE * least.size else 0.0
 
 
 def find_bad_pixels(stored: StoredValues, scan: Scan) -> tuple[NDArray[np.bool_], ...]:

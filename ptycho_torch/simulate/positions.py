@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ptycho_torch.config import SimulationSettings
 from ptycho_torch.errors import ConfigError
+from ptycho_torch.storage.untrusted import LARGEST_BYTES
 
 PathName = Literal["raster", "spiral"]
 
@@ -19,7 +20,7 @@ def find_extent(settings: SimulationSettings) -> float:
     """How far from the middle of the object, in pixels, patterns fit onto it.
 
     Raises:
-        ConfigError: not even for one step.
+        ConfigError: not even for one step, or the steps are so many that no memory holds their patterns.
     """
     side, patch, step = settings.object_px, settings.patch_px, settings.step_px
     extent = (side - patch) / 2 - 1
@@ -27,6 +28,12 @@ def find_extent(settings: SimulationSettings) -> float:
         raise ConfigError(
             f"SimulationSettings.object_px is {side}; with patterns of {patch} px and steps of {step:g} px "
             f"it must be at least {patch + 2 * math.ceil(step) + 2}"
+        )
+    patterns = (2 * extent / step) ** 2
+    if 4 * patterns * patch**2 > LARGEST_BYTES:
+        raise ConfigError(
+            f"SimulationSettings.step_px is {step:g}; {patterns:.3g} patterns of {patch} px would need "
+            f"{4 * patterns * patch**2 / 2**30:.3g} GiB, the limit is {LARGEST_BYTES / 2**30:.0f} GiB"
         )
     return extent
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ptycho_torch.config import DataSettings
-from ptycho_torch.data.assemble import parse_numbers
 from ptycho_torch.data.conventions import orient
+from ptycho_torch.data.numbers import parse_numbers
 from ptycho_torch.data.placement import turn
 from ptycho_torch.data.recording import PatternStack
 from ptycho_torch.data.scan import Scan
@@ -17,6 +17,7 @@ from ptycho_torch.doctor.centre_of_mass import measure_curl
 from ptycho_torch.doctor.change import ORIENTATIONS, Change, describe_turn
 from ptycho_torch.doctor.stored import Quantum, find_quantum, read_stored
 from ptycho_torch.doctor.trial import choose_middle
+from ptycho_torch.doctor.value_checks import find_pedestal
 from ptycho_torch.errors import ConfigError
 
 WAYS = ((False, False, False), *ORIENTATIONS)
@@ -113,6 +114,12 @@ def test_figures_of_stored_values_are_those_of_all_patterns() -> None:
     assert (found.largest, found.at_largest, found.near_largest, found.negative) == (97, 80, 10, 1)
     np.testing.assert_allclose(found.totals, clean.sum(axis=(1, 2)))
     np.testing.assert_allclose(found.mean, clean.mean(axis=0) * good)
+
+
+@pytest.mark.parametrize(("mean", "added", "expected"), [(0.5, 0, 0), (0.5, 7, 7), (60, 0, 0), (60, 7, 0)])
+def test_a_constant_in_all_values_shows_where_there_is_no_light(mean: float, added: int, expected: int) -> None:
+    values = np.random.default_rng(0).poisson(mean, (100, 32, 32)) + added
+    assert find_pedestal(read_stored(PatternStack(values), np.ones((32, 32), bool))) == expected
 
 
 def test_the_middle_of_a_dense_scan_sees_more_than_one_patch() -> None:
