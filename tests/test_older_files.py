@@ -12,13 +12,13 @@ import pytest
 import torch
 import yaml
 from older_files import CHECKPOINT, call, check_prediction, count_warnings, forget_warnings
-from ptycho_torch.migrations.names import MOVED
 from releases import FIRST, Release, list_releases
 
 import ptycho_torch as pt
 from ptycho_torch.cli.config_file import read_config
 from ptycho_torch.errors import BundleError, CheckpointError, ConfigError, OutputError, ScanFileError
 from ptycho_torch.formats.npz import load_arrays
+from ptycho_torch.migrations.names import MOVED
 from ptycho_torch.models.archive import open_bundle
 from ptycho_torch.models.checkpoint import load_network
 from ptycho_torch.runtime.run_record import read_record
