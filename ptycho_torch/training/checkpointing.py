@@ -95,16 +95,20 @@ class EndCheckpoint(Callback):
     Args:
         path: the checkpoint.
         ranks: the place of this process; all of several end after the same step.
+
+    Attributes:
+        has_started: whether the state of an earlier training was restored, and steps are taken.
     """
 
     def __init__(self, path: Path, ranks: Ranks) -> None:
         self._path, self._ranks = path, ranks
         self._interrupts, self._caught = Interrupts(), contextlib.ExitStack()
         self._saved_step = 0
-        self.signal_name = ""
+        self.has_started = False
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Take note of signals from here on, in place of Lightning."""
+        self.has_started = True
         self._step = self._saved_step = trainer.global_step
         self._caught.enter_context(self._interrupts.catch(self._ranks))
 
@@ -121,10 +125,9 @@ class EndCheckpoint(Callback):
         self._step = trainer.global_step
         received = trainer.strategy.reduce_boolean_decision(bool(self._interrupts.received), all=False)
         if received:
-            self.signal_name = max(self._ranks.gather(self._interrupts.received))
+            signal_name = max(self._ranks.gather(self._interrupts.received))
             trainer.save_checkpoint(self._path, weights_only=False)
-            self._saved_step = trainer.global_step
-            raise StoppedError(self.signal_name)
+            raise StoppedError(signal_name)
 
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException

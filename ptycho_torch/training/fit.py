@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -23,7 +22,6 @@ from ptycho_torch.config import Experiment, TrainerSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.models.record import LAST_NAME
 from ptycho_torch.runtime.environments import LightningEnvironment
-from ptycho_torch.runtime.interrupts import Interrupted
 from ptycho_torch.runtime.ranks import ALONE, TIMEOUT, Ranks, explain_loss
 from ptycho_torch.runtime.trackers import choose_trackers
 from ptycho_torch.runtime.tracking import make_trackers
@@ -33,9 +31,9 @@ from ptycho_torch.training.checkpointing import (
     AtomicCheckpoints,
     EndCheckpoint,
     IntervalCheckpoint,
-    StoppedError,
 )
 from ptycho_torch.training.datamodule import ScanDataModule
+from ptycho_torch.training.loop import run
 from ptycho_torch.training.memory import checkpoint_activations, find_batch_size
 from ptycho_torch.training.module import ReconstructionModule
 from ptycho_torch.training.overfitting import OverfittingWatch
@@ -50,15 +48,6 @@ BEST_NAME = "best-checkpoint.ckpt"
 _LAYER_TYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 # of the steps of a training, without a better validation before it ends
 _SHARE_WITHOUT_GAIN = 0.1
-# where a run deliberately differs from what Lightning recommends
-_EXPECTED_WARNINGS = (
-    ".*does not have many workers.*",
-    ".*Checkpoint directory.*exists and is not empty.*",
-    ".*isinstance.treespec, LeafSpec.*",
-    ".*The dirpath has changed.*",
-    # the batches after a step are known, whether an epoch is complete or not
-    ".*resuming from a checkpoint that ended before the epoch ended.*",
-)
 
 
 @dataclass(frozen=True)
@@ -134,7 +123,7 @@ def fit(
     for logger in trainer.loggers[1:]:
         logger.log_hyperparams(experiment.to_dict())
     if resume is not None:
-        check_training_state(resume, module.generator)
+        check_training_state(resume, module.generator, len(data.val_dataloader()))
     with explain_loss(ranks):
         run(trainer, module, data, folder, resume=resume)
     stopwatch = next(callback for callback in trainer.callbacks if isinstance(callback, _Stopwatch))  # type: ignore[attr-defined]
@@ -256,33 +245,6 @@ def _make_strategy(settings: TrainerSettings, ranks: Ranks) -> Strategy | str:
         return "auto"
     # buffers are the same everywhere: they belong to the scans, or are synchronised with every batch
     return DDPStrategy(forward_sync_buffers=False, gradient_as_bucket_view=True, timeout=TIMEOUT)
-
-
-def run(
-    trainer: lightning.Trainer,
-    module: lightning.LightningModule,
-    data: ScanDataModule,
-    folder: Path,
-    *,
-    resume: Path | None = None,
-) -> None:
-    """Fit, and write the state after the last step to the folder.
-
-    Raises:
-        DivergenceError: the loss became non-finite.
-        Interrupted: a signal ended the training after a step, whose state is in the folder.
-    """
-    with warnings.catch_warnings():
-        for message in _EXPECTED_WARNINGS:
-            warnings.filterwarnings("ignore", message)
-        try:
-            trainer.fit(module, data, ckpt_path=resume, weights_only=True)
-        except StoppedError as stop:
-            _log.warning(
-                "training was ended by %s after step %d; --resume goes on from there", stop, trainer.global_step
-            )
-            raise Interrupted(str(stop)) from None
-    trainer.save_checkpoint(folder / LAST_NAME, weights_only=False)
 
 
 class _Stopwatch(Callback):

@@ -19,12 +19,13 @@ _MOST_VALUES = 100_000
 _LONGEST_TEXT = 10_000
 
 
-def check_training_state(path: Path, network: nn.Module) -> None:
+def check_training_state(path: Path, network: nn.Module, validation_batches: int) -> None:
     """Check all that Lightning restores from a checkpoint beside the network's weights.
 
     Args:
         path: the checkpoint.
         network: the network that is trained.
+        validation_batches: number of losses in a validation.
 
     Raises:
         CheckpointError: a value is missing, of another type or shape, not finite, or contradicts another one.
@@ -36,7 +37,7 @@ def check_training_state(path: Path, network: nn.Module) -> None:
         _check_optimiser(content["optimizer_states"], list(network.parameters()), steps)
         _check_schedule(content["lr_schedulers"], steps)
         _check_loops(content["loops"], steps)
-        _check_callbacks(content["callbacks"])
+        _check_callbacks(content["callbacks"], validation_batches)
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
         reason = summarise_error(error)
         raise CheckpointError(f"{path}: the state of its training cannot be used ({reason})") from error
@@ -104,18 +105,31 @@ def _check_loops(loops: Any, steps: int) -> None:  # noqa: ANN401
             raise ValueError("its loops have completed more in an epoch than in all")
 
 
-def _check_callbacks(callbacks: Any) -> None:  # noqa: ANN401
+def _check_callbacks(callbacks: Any, validation_batches: int) -> None:  # noqa: ANN401
     for name, values in callbacks.items():
         if not isinstance(name, str) or not isinstance(values, dict):
             raise TypeError("its callbacks have no state")
         for value in _walk(values):
             if isinstance(value, Tensor):
-                if value.numel() > 1 or not value.is_floating_point():
-                    raise ValueError("a score of its callbacks is not one number")
+                if not value.is_floating_point() or not torch.isfinite(value).all():
+                    raise ValueError("a score of its callbacks is not finite")
             elif not isinstance(value, str | int | float | None):
                 raise TypeError(f"its callbacks contain a {type(value).__name__}")
         if "best_model_path" in values:
+            _check_scores(values)
             _check_paths(values)
+        if "least" in values:
+            _count(values["rises"])
+            _count(values["step"])
+            if values["least"] is not None and values["least"].shape != (validation_batches,):
+                raise ValueError("the losses of its best validation are not those of the validation batches")
+
+
+def _check_scores(values: Mapping[str, Any]) -> None:
+    scores = [values[name] for name in ("best_model_score", "current_score", "kth_value")]
+    for score in (*scores, *values["best_k_models"].values()):
+        if score is not None and score.shape != ():
+            raise ValueError("a score of its callbacks is not one number")
 
 
 def _check_paths(values: Mapping[str, Any]) -> None:

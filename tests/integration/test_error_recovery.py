@@ -24,6 +24,7 @@ from ptycho_torch.formats.npz import write_scan
 from ptycho_torch.simulate.scan import simulate_scan
 from ptycho_torch.training import fit as fitting
 from ptycho_torch.training.checkpointing import PREVIOUS_NAME
+from ptycho_torch.training.loop import run
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -156,7 +157,7 @@ def train_with_gradients(scan_path: Path, folder: Path, poisoned: dict[int, floa
     weight = next(module.generator.parameters())
     weight.register_hook(lambda gradient: gradient * poisoned.get(module.global_step, 1.0))
     trainer = fitting.build_trainer(data, experiment, folder, device=torch.device("cpu"), track=False, bar=False)
-    fitting.run(trainer, module, data, folder / "checkpoints")
+    run(trainer, module, data, folder / "checkpoints")
 
 
 def test_nan_inf_gradient_recovery(scan_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -23,7 +23,8 @@ from ptycho_torch.runtime.device import find_device
 from ptycho_torch.runtime.logs import quiet_lightning
 from ptycho_torch.storage.writing import write_json
 from ptycho_torch.training.datamodule import ScanDataModule
-from ptycho_torch.training.fit import CHECKPOINT_FOLDER, INDEX_NAME, build_trainer, run
+from ptycho_torch.training.fit import CHECKPOINT_FOLDER, INDEX_NAME, build_trainer
+from ptycho_torch.training.loop import run
 from ptycho_torch.workflows.reconstruction import check_size, reconstruct_scan
 
 _log = logging.getLogger(__name__)

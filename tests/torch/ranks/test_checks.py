@@ -26,7 +26,8 @@ from ptycho_torch.runtime.device import find_rank_device
 from ptycho_torch.runtime.ranks import Ranks, find_ranks
 from ptycho_torch.storage.locking import lock_folder
 from ptycho_torch.training.batches import BatchSampler
-from ptycho_torch.training.fit import build_trainer, fit, prepare, run
+from ptycho_torch.training.fit import build_trainer, fit, prepare
+from ptycho_torch.training.loop import run
 from ptycho_torch.workflows.refinement import refine_scan
 from ptycho_torch.workflows.training import train_network
 
