@@ -58,8 +58,11 @@ class ScanFeatures:
 
     @property
     def error(self) -> float:
-        """A figure that grows as the network's error does: the geometric mean of spread and misfit."""
-        return (self.spread * self.misfit) ** 0.5
+        """A figure that grows as the network's error does: the geometric mean of spread, twice, and misfit.
+
+        The misfit has less weight, since it also grows by what hardly changes the object, such as a background.
+        """
+        return (self.spread**2 * self.misfit) ** (1 / 3)
 
 
 def measure_features(trained: TrainedNetwork, scan: Scan, device: torch.device) -> ScanFeatures:

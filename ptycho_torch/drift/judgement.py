@@ -30,7 +30,7 @@ Word = Literal["as before", "harmless shift", "drift"]
 # standard deviations of their patterns, and the logarithm of the error
 _PRIOR_SCANS = 4
 _PRIOR_FEATURE, _PRIOR_ERROR = 0.25, 0.08
-_CONFIDENCE = 0.9
+_CONFIDENCE = 0.8
 
 
 @dataclass(frozen=True)
