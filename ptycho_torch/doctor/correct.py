@@ -12,7 +12,7 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.doctor.change import Change, list_changes
 from ptycho_torch.doctor.diagnosis import Finding
 from ptycho_torch.doctor.search import Option, Search, find_vertex, is_better, list_rotations, list_scales
-from ptycho_torch.doctor.trial import SETTINGS, Trial, try_scan
+from ptycho_torch.doctor.trial import LONG, SETTINGS, Trial, try_scan
 from ptycho_torch.errors import DataError, DivergenceError
 from ptycho_torch.runtime.ranks import ALONE
 from ptycho_torch.solve.background import refine_background
@@ -60,7 +60,7 @@ def find_corrections(search: Search, settings: DataSettings) -> tuple[DataSettin
 
 def _find_affine(search: Search, settings: DataSettings) -> tuple[DataSettings, Finding | None]:
     """Find a common rotation and scale of the positions by parabolas through short runs."""
-    before, total = search.trial, DataSettings()
+    part, before, total = search.part, search.trial, DataSettings()
     for _ in range(_MOST_ROUNDS):
         found = [
             _improve(search, "position_rotation_deg", list_rotations, _ANGLE_DEG),
@@ -75,7 +75,9 @@ def _find_affine(search: Search, settings: DataSettings) -> tuple[DataSettings, 
         words.append(f"turned by {total.position_rotation_deg:.2f}°")
     if total.position_scale != 1:
         words.append(f"multiplied by {total.position_scale:.4g}")
-    if not words:
+    # what only makes a slow reconstruction faster is no better in the end
+    if not words or not is_better(search.settle(), try_scan(part, epochs=LONG), _WORTH):
+        search.part, search.trial = part, before
         return settings, None
     chosen = Change(total).follow(settings)
     return chosen, Finding(

@@ -110,7 +110,7 @@ def _measure_probe(probe: NDArray[np.complex64]) -> float:
 def _reorder(search: Search, settings: DataSettings, findings: list[Finding]) -> DataSettings:
     """Find by how many places in the file the patterns are away from their positions."""
     options = search.compare(list_offsets())
-    if not options or not is_better(options[0].trial, search.trial):
+    if not options or not is_better(options[0].trial, search.trial) or _left(options[0]) > POSSIBLE:
         return settings
     best = options[0]
     findings.append(_describe(search, settings, best, "order", _OTHER_POSITIONS))
@@ -127,7 +127,7 @@ def _find_change(search: Search, settings: DataSettings, curl: CurlTest | None) 
         if chosen is not None:
             return chosen, _describe_orientation(search, settings, chosen, options, curl)
         options = search.compare(list_offsets())
-        if options and is_better(options[0].trial, search.trial):
+        if options and is_better(options[0].trial, search.trial) and _left(options[0]) < POSSIBLE:
             return options[0], _describe(search, settings, options[0], "order", _OTHER_POSITIONS)
         options = search.compare(list_rotations(_ANGLES_DEG))
         if options and is_better(options[0].trial, search.trial) and _left(options[0]) < POSSIBLE:
@@ -170,7 +170,8 @@ def _left(option: Option) -> float:
 
 def _choose_orientation(search: Search, options: list[Option]) -> Option | None:
     """The orientation that is far better than the others; turned patterns rather than turned positions if equal."""
-    if not options or not is_better(options[0].trial, search.trial):
+    # of readings that are no better than the mean pattern, none is right
+    if not options or not is_better(options[0].trial, search.trial) or _left(options[0]) >= 1:
         return None
     best = options[0]
     rivals = [o for o in options[1:] if _left(best) > BETTER * _left(o) or _left(o) < _left(best) + SAME]
