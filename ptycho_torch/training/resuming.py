@@ -109,7 +109,9 @@ def _check_callbacks(callbacks: Any, validation_batches: int) -> None:  # noqa: 
     for name, values in callbacks.items():
         if not isinstance(name, str) or not isinstance(values, dict):
             raise TypeError("its callbacks have no state")
-        for value in _walk(values):
+        # no score has to be beaten before the first validation
+        unset = "best_k_models" in values and not values["best_k_models"] and _is_infinite(values["kth_value"])
+        for value in _walk({key: part for key, part in values.items() if not (unset and key == "kth_value")}):
             if isinstance(value, Tensor):
                 if not value.is_floating_point() or not torch.isfinite(value).all():
                     raise ValueError("a score of its callbacks is not finite")
@@ -123,6 +125,11 @@ def _check_callbacks(callbacks: Any, validation_batches: int) -> None:  # noqa: 
             _count(values["step"])
             if values["least"] is not None and values["least"].shape != (validation_batches,):
                 raise ValueError("the losses of its best validation are not those of the validation batches")
+
+
+def _is_infinite(score: object) -> bool:
+    """Whether a score is the one that every loss is less than."""
+    return isinstance(score, Tensor) and score.shape == () and bool(torch.isposinf(score))
 
 
 def _check_scores(values: Mapping[str, Any]) -> None:
