@@ -205,6 +205,12 @@ def ranks(session: nox.Session) -> None:
 
 
 @nox.session
+def integration_suite(session: nox.Session) -> None:
+    """Run tests/integration whole, the slow ones included; arguments go to pytest."""
+    session.run("python", "-m", "pytest", "--durations=0", "tests/integration", *session.posargs)
+
+
+@nox.session
 def gpu(session: nox.Session) -> None:
     """Run the hardware tests where there is a GPU, print their figures and keep them in hardware_figures.json."""
     seen = session.run("python", "-c", "import torch; print(torch.cuda.is_available())", silent=True)

@@ -31,14 +31,18 @@ if TYPE_CHECKING:
     from ptycho_torch.config import TrackingSettings as TrackingSettings
     from ptycho_torch.config import TrainerSettings as TrainerSettings
     from ptycho_torch.config import TrainingSettings as TrainingSettings
+    from ptycho_torch.contracts.legacy.workflows import export_network as export_network
     from ptycho_torch.data.canvas import Canvas as Canvas
     from ptycho_torch.data.scan import Scan as Scan
     from ptycho_torch.errors import PtychoError as PtychoError
+    from ptycho_torch.export.read import open_export as open_export
     from ptycho_torch.formats import read_scans as read_scans
     from ptycho_torch.formats.npz import write_object as write_object
     from ptycho_torch.formats.npz import write_scan as write_scan
+    from ptycho_torch.formats.records import collect_scan as collect_scan
     from ptycho_torch.formats.results import read_result as read_result
     from ptycho_torch.simulate.scan import simulate_scan as simulate_scan
+    from ptycho_torch.training.datamodule import ScanDataModule as ScanDataModule
     from ptycho_torch.workflows.evaluation import evaluate_result as evaluate_result
     from ptycho_torch.workflows.reconstruction import reconstruct_scan as reconstruct_scan
     from ptycho_torch.workflows.refinement import refine_scan as refine_scan
@@ -53,11 +57,15 @@ _HOMES = {
     "PtychoError": "errors",
     "RefineSettings": "config",
     "Scan": "data.scan",
+    "ScanDataModule": "training.datamodule",
     "SimulationSettings": "config",
     "TrackingSettings": "config",
     "TrainerSettings": "config",
     "TrainingSettings": "config",
+    "collect_scan": "formats.records",
     "evaluate_result": "workflows.evaluation",
+    "export_network": "contracts.legacy.workflows",
+    "open_export": "export.read",
     "read_result": "formats.results",
     "read_scans": "formats",
     "reconstruct_scan": "workflows.reconstruction",
@@ -69,7 +77,7 @@ _HOMES = {
 }
 sys.meta_path.append(OlderModules())
 __all__ = ["__version__", *_HOMES]
-_NEED_TORCH = ("contracts", "simulate", "workflows")
+_NEED_TORCH = ("contracts", "export", "simulate", "training", "workflows")
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for

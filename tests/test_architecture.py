@@ -44,7 +44,7 @@ LIBRARIES: dict[str, set[str]] = {
     "physics": {"torch", "jaxtyping"},
     "networks": {"torch", "jaxtyping"},
     "data": {"numpy", "scipy"},
-    "formats": {"numpy", "scipy", "PIL"},
+    "formats": {"numpy", "scipy", "PIL", "datasets"},
     "runtime": {"torch", "numpy", "lightning", "filelock", "mlflow", "packaging", "sqlalchemy", "wandb"},
     "solve": {"torch", "numpy"},
     "simulate": {"torch", "numpy", "scipy"},

@@ -152,7 +152,17 @@ def find_command_lines(text: str) -> list[list[str]]:
     """The command lines of `ptycho-torch` in blocks of code, as words."""
     joined = re.sub(r" \\\n\s+", " ", text)
     lines = re.findall(r"^ {4}(ptycho-torch .*)$", joined, re.MULTILINE)
-    return [shlex.split(line, comments=True) for line in lines if "<Tab>" not in line and "$(" not in line]
+    found = [shlex.split(line, comments=True) for line in lines if "<Tab>" not in line and "$(" not in line]
+    return [part for words in found for part in split_job(words)]
+
+
+def split_job(words: list[str]) -> list[list[str]]:
+    """A command line, and that of the job which it adds to a queue."""
+    names = {command.name for command in list_commands()}
+    start = next(
+        (place for place in range(3, len(words)) if words[1:3] == ["jobs", "add"] and words[place] in names), 0
+    )
+    return [words[:start], ["ptycho-torch", *words[start:]]] if start else [words]
 
 
 @pytest.mark.parametrize("source", ["README.md", "docs/package.md", *sorted(find_pages())])

@@ -44,15 +44,12 @@ def run(arguments: argparse.Namespace) -> None:
         raise ConfigError("--run_program has no effect without --check")
     if arguments.output is None:
         raise ConfigError("--output, the folder to write, must be named")
-    from ptycho_torch.contracts.legacy.translation import to_legacy_parameters
+    from ptycho_torch.contracts.legacy.workflows import export_network
     from ptycho_torch.export.card import make_card
-    from ptycho_torch.export.write import export_network
 
     trained, record = _load(arguments.model)
     card = make_card(trained, record)
-    folder = export_network(
-        trained, arguments.output, card=card, params=to_legacy_parameters, overwrite=arguments.overwrite
-    )
+    folder = export_network(trained, arguments.output, card=card, overwrite=arguments.overwrite)
     print(f"{folder}: {card['network']['weights']:,} weights after {trained.steps} steps")
     for path in sorted(folder.iterdir()):
         print(f"  {path.name:20} {path.stat().st_size:>12,} bytes")

@@ -43,6 +43,11 @@ class DataSettings(Settings):
     background: str | None = setting(
         None, help="mean values that do not come from the sample, added to the model: NAME, FILE or FILE:NAME"
     )
+    fluorescence: str | None = setting(
+        None,
+        help="values of a second detector for each pattern (pattern, channel), mapped beside the object: NAME, FILE or "
+        "FILE:NAME",
+    )
     position_unit: Literal["auto", "px", "m", "mm", "um", "nm", "step"] = setting(
         "auto", help="unit of the positions; auto: that of the format, or the one that makes usual steps"
     )

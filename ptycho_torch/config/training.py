@@ -41,6 +41,11 @@ class TrainingSettings(Settings):
     groups_per_epoch: int | None = setting(
         None, at_least=1, help="groups per epoch; by default enough to use each pattern once on average"
     )
+    augment: Literal["none", "flips", "all"] = setting(
+        "none",
+        help="orientations in which groups are learnt, patterns, positions and probe together: as measured, also with "
+        "reversed rows and columns, or also with rows and columns exchanged",
+    )
     least_distance_px: float = setting(
         0.0, unit="px", at_least=0, acts_when=_BY_DISTANCE, help="nearer patterns do not join a group"
     )

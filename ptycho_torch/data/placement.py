@@ -98,7 +98,7 @@ def place_positions(recording: Recording, settings: DataSettings, scale: Scale) 
 
 def _complete(positions: NDArray[np.float64], settings: DataSettings, name: str) -> NDArray[np.float64]:
     """Positions (pattern, 2), with those that are lost in the middle if their patterns are left out anyway."""
-    is_known: NDArray[np.bool_] = np.isfinite(positions).all(axis=1)
+    is_known = np.asarray(np.isfinite(positions).all(axis=1))
     if is_known.all():
         return positions
     lost = find_lost(positions, settings)

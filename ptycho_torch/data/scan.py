@@ -27,6 +27,7 @@ _TYPES = {
     "probe": np.complex64,
     "good_pixels": np.bool_,
     "background": np.float32,
+    "fluorescence": np.float32,
 }
 
 
@@ -67,6 +68,7 @@ class Scan:
         source: what the scan was read from, if results can be written in the same form.
         geometry: wavelength, distance and size of a detector pixel, as far as they are known.
         numbers: (pattern,) number of each pattern in the file, from 0; None if they were not read from one.
+        fluorescence: (pattern, channel) float32 values of a second detector at each position; None if there are none.
     """
 
     counts: NDArray[np.float32]
@@ -81,6 +83,7 @@ class Scan:
     source: ScanSource | None = None
     geometry: Geometry = field(default_factory=Geometry)
     numbers: NDArray[np.int64] | None = None
+    fluorescence: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         """Make every array read-only; raise DataError if one has an unusable shape, size or value."""
@@ -96,6 +99,7 @@ class Scan:
                 object.__setattr__(self, name, array)
         check_shapes(self.name, self.counts, self.positions_px, self.background, self.good_pixels)
         self._check_values()
+        self._check_fluorescence()
         self._check_probe()
         if self.truth is not None:
             self.truth.find_patch_corners(self.positions_px, self.patch_px, self.name)
@@ -176,7 +180,14 @@ class Scan:
         """Take some of the patterns, in the given order, with their positions."""
         numbers = None if self.numbers is None else self.numbers[patterns]
         counts = take_counts(self.counts, patterns)
-        return replace(self, counts=counts, positions_px=self.positions_px[patterns], numbers=numbers)
+        fluorescence = None if self.fluorescence is None else self.fluorescence[patterns]
+        return replace(
+            self,
+            counts=counts,
+            positions_px=self.positions_px[patterns],
+            numbers=numbers,
+            fluorescence=fluorescence,
+        )
 
     def _check_values(self) -> None:
         counts = self.counts
@@ -205,6 +216,14 @@ class Scan:
             raise DataError(f"{self.name}: the background contains negative, NaN or infinite values")
         if self.sample_photons_per_pattern <= 0:
             raise DataError(f"{self.name}: the background has at least as many photons as the patterns")
+
+    def _check_fluorescence(self) -> None:
+        values = self.fluorescence
+        if values is not None and (values.ndim != 2 or len(values) != len(self) or not np.isfinite(values).all()):
+            raise DataError(
+                f"{self.name}: fluorescence has shape {values.shape}, or NaN or infinite values; it must be finite "
+                f"({len(self)}, channel)"
+            )
 
     def _check_probe(self) -> None:
         if self.probe is None:

@@ -14,8 +14,9 @@ from ptycho_torch.config import DataSettings
 from ptycho_torch.data.recording import Recording
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import ScanFileError
-from ptycho_torch.formats import cxi, cxi_writer, dectris, guess, npz, ptychodus_folder, ptyd, stem, tiff
+from ptycho_torch.formats import cxi, cxi_writer, dectris, guess, hugging_face, npz, ptychodus_folder, ptyd, stem, tiff
 from ptycho_torch.formats.arrays import open_arrays
+from ptycho_torch.formats.fluorescence import add_fluorescence
 from ptycho_torch.formats.format import Format, Reader, RecordingReader
 from ptycho_torch.formats.kinds import describe
 from ptycho_torch.formats.probes import read_probe
@@ -33,6 +34,7 @@ FORMATS: tuple[Format, ...] = (
     stem.MERLIN_FORMAT,
     stem.BLOCK_FORMAT,
     stem.EMPAD_FORMAT,
+    hugging_face.FORMAT,
     tiff.FOLDER_FORMAT,
     tiff.FILE_FORMAT,
     guess.MATLAB_FORMAT,
@@ -80,11 +82,15 @@ def read_scans(
         probe = found.get(place.stem) if len(found) > 1 else next(iter(found.values()), None)
         if is_name:
             probe = _read_named_probe(place, str(probes))
-        scans.append(_choose_reader(format, settings)(place, settings, probe=probe))
+        scan = _choose_reader(format, settings)(place, settings, probe=probe)
+        scans.append(add_fluorescence(scan, settings.fluorescence, place) if settings else scan)
     sizes = {scan.patch_px for scan in scans}
     if len(sizes) > 1:
         listing = ", ".join(f"{scan.name} {scan.patch_px} px" for scan in scans)
-        raise ScanFileError(f"{source}: patterns must have the same size in all scans ({listing})")
+        raise ScanFileError(
+            f"{source}: patterns must have the same size in all scans ({listing}); "
+            f"--crop_px {min(sizes)} cuts them to it"
+        )
     return scans
 
 

@@ -178,6 +178,8 @@ def write_scan(scan: Scan, path: Path) -> None:
         arrays["bad_pixels"] = ~scan.good_pixels
     if scan.background is not None:
         arrays["background"] = scan.background
+    if scan.fluorescence is not None:
+        arrays["fluorescence"] = scan.fluorescence
     if scan.pixel_m is not None:
         arrays["pixel_m"] = np.float64(scan.pixel_m)
     with write_atomically(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -49,6 +49,12 @@ class TrainedNetwork:
     steps: int
     record: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def first_probe(self) -> NDArray[np.complex64]:
+        """Probe of the first training scan, without the empty modes that it has beside others with more."""
+        probe = self.probes[0]
+        return probe[np.abs(probe).any(axis=(1, 2))]
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Send settings and weights to another process, which builds the network again."""
         weights = {name: value.numpy() for name, value in self.generator.state_dict().items()}

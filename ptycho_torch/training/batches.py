@@ -8,7 +8,7 @@ part) / (weight of the batch), where the weight is the number of terms that the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,12 +26,14 @@ class Draw(NamedTuple):
         patch_share: factor of the means over patches; 0 for a group that only fills an empty part.
         pixel_share: factor of the means over good pixels.
         together: number of groups in all parts.
+        orientation: how the group is turned, as `physics.orientation` numbers it; None if no group is.
     """
 
     item: int
     patch_share: float
     pixel_share: float
     together: int
+    orientation: int | None = None
 
 
 class BatchSampler(Sampler[list[Draw]]):
@@ -43,6 +45,7 @@ class BatchSampler(Sampler[list[Draw]]):
         batch_size: groups per batch of all processes together.
         ranks: the place of this process; parts differ by one group at most.
         seed: seed of the draw; None for all groups in order.
+        orientations: those to draw from; empty to turn nothing.
         position: called at the beginning of an epoch; returns its number, and how many of its batches were taken
             before the training was interrupted.
     """
@@ -55,11 +58,12 @@ class BatchSampler(Sampler[list[Draw]]):
         ranks: Ranks = ALONE,
         *,
         seed: int | None = None,
+        orientations: Sequence[int] = (),
         position: Callable[[], tuple[int, int]] = lambda: (0, 0),
     ) -> None:
         self._pixels, self._draws = good_pixels, min(draws, len(good_pixels))
         self._batch_size, self._ranks, self._seed = batch_size, ranks, seed
-        self._position = position
+        self._position, self._orientations = position, orientations
 
     def __len__(self) -> int:
         """Batches per epoch, those before an interruption included."""
@@ -68,19 +72,24 @@ class BatchSampler(Sampler[list[Draw]]):
     def __iter__(self) -> Iterator[list[Draw]]:
         """Draw the parts of this process."""
         epoch, taken = self._position()
-        order = np.arange(len(self._pixels))
+        order, turns = np.arange(len(self._pixels)), None
         if self._seed is not None:
-            order = np.random.default_rng((self._seed, epoch)).permutation(order)
+            rng = np.random.default_rng((self._seed, epoch))
+            order = rng.permutation(order)
+            turns = rng.choice(self._orientations, len(order)) if self._orientations else None
         starts = range(0, self._draws, self._batch_size)
         for start in starts[taken:]:
-            yield self._take_part(order[start : min(start + self._batch_size, self._draws)])
+            chosen = slice(start, min(start + self._batch_size, self._draws))
+            yield self._take_part(order[chosen], None if turns is None else turns[chosen])
 
-    def _take_part(self, batch: NDArray[np.int64]) -> list[Draw]:
+    def _take_part(self, batch: NDArray[np.int64], turns: NDArray[np.int64] | None) -> list[Draw]:
         size = self._ranks.size
         part = batch[self._ranks.rank :: size]
+        turned = [None] * len(batch) if turns is None else turns.tolist()
         if not len(part):
             # every process takes part in every step
-            return [Draw(int(batch[0]), 0.0, 0.0, len(batch))]
+            return [Draw(int(batch[0]), 0.0, 0.0, len(batch), turned[0])]
         patches = size * len(part) / len(batch)
         pixels = size * float(self._pixels[part].sum() / self._pixels[batch].sum())
-        return [Draw(item, patches, pixels, len(batch)) for item in part.tolist()]
+        own = zip(part.tolist(), turned[self._ranks.rank :: size], strict=True)
+        return [Draw(item, patches, pixels, len(batch), turn) for item, turn in own]

@@ -40,7 +40,7 @@ def build_module(
 
     Args:
         experiment: all settings; they are stored in the checkpoints.
-        probes: (mode, h, w) probe of each scan, in √photons.
+        probes: (mode, h, w) probe of each scan, in √photons; those with fewer modes than others get empty ones.
         photons: mean photons per pattern of each scan.
         good: (h, w) good detector pixels of each scan.
         main_steps: optimiser steps before fine-tuning.
@@ -52,7 +52,7 @@ def build_module(
         ModelFileError: the teacher cannot be read.
     """
     training = experiment.training
-    stacked = torch.from_numpy(np.stack(probes))
+    stacked = torch.from_numpy(_stack_probes(probes))
     return kind(
         build_network(experiment, stacked.shape[-1]),
         stacked,
@@ -65,6 +65,11 @@ def build_module(
         main_steps=main_steps,
         record=make_record(experiment, stacked.shape[-1]),
     )
+
+
+def _stack_probes(probes: Sequence[NDArray[np.complex64]]) -> NDArray[np.complex64]:
+    most = max(map(len, probes))
+    return np.stack([np.pad(probe, ((0, most - len(probe)), (0, 0), (0, 0))) for probe in probes])
 
 
 def _stack_backgrounds(backgrounds: Sequence[NDArray[np.float32] | None], patch_px: int) -> torch.Tensor | None:

@@ -19,9 +19,11 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.runtime.ranks import ALONE, Ranks
 from ptycho_torch.storage.writing import write_atomically
 from ptycho_torch.training.batches import BatchSampler
-from ptycho_torch.training.dataset import Batch, GroupDataset
+from ptycho_torch.training.dataset import Batch, GroupDataset, collate
 
 _log = logging.getLogger(__name__)
+
+_ORIENTATIONS: dict[str, Sequence[int]] = {"none": (), "flips": range(4), "all": range(8)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +150,7 @@ class ScanDataModule(lightning.LightningDataModule):
             self.batch_size,
             self._ranks,
             seed=self.settings.seed,
+            orientations=_ORIENTATIONS[self.settings.augment],
             position=self._find_position,
         )
         return self._load(self.training, sampler)
@@ -171,6 +174,7 @@ class ScanDataModule(lightning.LightningDataModule):
             groups,
             batch_sampler=sampler,
             num_workers=self._workers,
+            collate_fn=collate,
             persistent_workers=self._workers > 0,
             # a fork of a process with threads may stop for ever
             multiprocessing_context="spawn" if self._workers else None,

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, default_collate
 
 from ptycho_torch.data.canvas import Frame
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.physics.orientation import orient, orient_places
 from ptycho_torch.training.batches import Draw
 
 
@@ -28,6 +29,10 @@ class Batch(NamedTuple):
         patch_share: (group,) factor of this process's means over patches, the same for all groups; empty if it is 1.
         pixel_share: (group,) likewise for means over good pixels.
         together: (group,) number of groups of all processes; empty if they are these.
+        orientation: (group,) how each group is turned, as `physics.orientation` numbers it, and with it the probe;
+            empty if none is.
+        fluorescence: (group, pattern, channel) values of a second detector; empty unless all scans have as many
+            channels.
     """
 
     counts: Tensor
@@ -38,6 +43,15 @@ class Batch(NamedTuple):
     patch_share: Tensor = torch.zeros(0)
     pixel_share: Tensor = torch.zeros(0)
     together: Tensor = torch.zeros(0)
+    orientation: Tensor = torch.zeros(0)
+    fluorescence: Tensor = torch.zeros(0)
+
+    def turn(self, images: Tensor) -> Tensor:
+        """Turn images that belong to the patterns, (group · pattern, ..., h, w), as their groups are turned."""
+        if not self.orientation.numel():
+            return images
+        each = self.orientation.repeat_interleave(len(images) // len(self.orientation))
+        return orient(images, each.reshape(-1, *[1] * (images.ndim - 3)))
 
     @property
     def groups_together(self) -> int:
@@ -70,6 +84,9 @@ class GroupDataset(Dataset[Batch]):
             for scan, frame in zip(scans, frames, strict=True)
             if labelled
         ]
+        values = [scan.fluorescence for scan in scans]
+        channels = {None if each is None else each.shape[1] for each in values}
+        self._fluorescence = [torch.from_numpy(np.array(each)) for each in values if len(channels - {None}) == 1]
         self.tables = groups
         self._groups = [torch.from_numpy(table) for table in groups]
         self._ends = np.cumsum([len(table) for table in groups])
@@ -100,13 +117,34 @@ class GroupDataset(Dataset[Batch]):
             )
         if self._labels:
             batch = batch._replace(labels=self._labels[number][corners[:, 0], corners[:, 1]])
-        return batch
+        if self._fluorescence:
+            batch = batch._replace(fluorescence=self._fluorescence[number][patterns])
+        orientation = draw.orientation if isinstance(draw, Draw) else None
+        return batch if orientation is None else _turn_group(batch, orientation)
+
+
+def _turn_group(group: Batch, orientation: int) -> Batch:
+    """Turn patterns, positions and labels of a group."""
+    chosen = torch.tensor(orientation)
+    corners = orient_places(group.corners_px, chosen)
+    return group._replace(
+        counts=orient(group.counts, chosen),
+        corners_px=corners - corners.amin(dim=0),
+        shifts_px=orient_places(group.shifts_px, chosen),
+        labels=orient(group.labels, chosen) if group.labels.numel() else group.labels,
+        orientation=chosen,
+    )
+
+
+def collate(groups: Sequence[Batch]) -> Batch:
+    """Put groups of any scans together to a batch."""
+    stacked: Batch = default_collate(list(groups))
+    return stacked
 
 
 def stack_groups(groups: Sequence[Batch]) -> Batch:
     """Stack groups that were looked up by their numbers into one batch of one process."""
-    stacked: Batch = default_collate(list(groups))
-    return stacked._replace(patch_share=torch.zeros(0), pixel_share=torch.zeros(0), together=torch.zeros(0))
+    return collate(groups)._replace(patch_share=torch.zeros(0), pixel_share=torch.zeros(0), together=torch.zeros(0))
 
 
 def _view_patches(pixels: NDArray[np.complex64], side: int) -> Tensor:

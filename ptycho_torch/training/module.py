@@ -94,15 +94,17 @@ class ReconstructionModule(lightning.LightningModule):
         self, counts: Float[Tensor, "group pattern h w"], scan_index: Tensor
     ) -> Complex[Tensor, "group pattern h w"]:
         """Predict the object patches of groups of patterns, each pattern by itself."""
-        return self._predict(self.generator, counts, scan_index)
+        return self._predict(self.generator, Batch(counts, torch.zeros(0), torch.zeros(0), scan_index))
 
-    def _predict(self, network: Generator, counts: Tensor, scan_index: Tensor) -> Tensor:
-        groups, size = counts.shape[:2]
-        background = None if self.background is None else self.background[scan_index][:, None]
-        sample_counts = subtract_background(counts, background)
-        amplitude = make_network_input(sample_counts, self.photons[scan_index][:, None, None, None]).flatten(0, 1)
-        probes, good = (part[scan_index].repeat_interleave(size, dim=0) for part in (self.probes, self.good))
-        patches: Tensor = network(amplitude, probes, good)
+    def _predict(self, network: Generator, batch: Batch) -> Tensor:
+        groups, size = batch.counts.shape[:2]
+        background = None if self.background is None else batch.turn(self.background[batch.scan_index])[:, None]
+        sample_counts = subtract_background(batch.counts, background)
+        photons = self.photons[batch.scan_index][:, None, None, None]
+        probes, good = (
+            batch.turn(part[batch.scan_index].repeat_interleave(size, dim=0)) for part in (self.probes, self.good)
+        )
+        patches: Tensor = network(make_network_input(sample_counts, photons).flatten(0, 1), probes, good)
         return patches.unflatten(0, (groups, size))
 
     def add_labels(self, batch: Batch) -> Batch:
@@ -111,7 +113,7 @@ class ReconstructionModule(lightning.LightningModule):
         if teacher is None:
             return batch
         with torch.no_grad():
-            return batch._replace(labels=self._predict(teacher.to(batch.counts.device), batch.counts, batch.scan_index))
+            return batch._replace(labels=self._predict(teacher.to(batch.counts.device), batch))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Compute the loss of one batch, in parts from the first time that memory is exhausted.
@@ -235,7 +237,7 @@ class ReconstructionModule(lightning.LightningModule):
     def compute_loss(self, batch: Batch) -> Tensor:
         """Predict the patches of a batch and compute its loss, which is never done in mixed precision."""
         batch = self.add_labels(batch)
-        patches = self(batch.counts, batch.scan_index).flatten(0, 1)
+        patches = self._predict(self.generator, batch).flatten(0, 1)
         with torch.autocast(patches.device.type, enabled=False):
             return self._objective(batch, patches, self.probes, self.good, self.background)
 

@@ -106,8 +106,9 @@ class Objective:
         illumination = sum_intensities(probes)
         # as a share of each probe's brightest pixel: what is faint must not depend on the other scans of a batch
         illumination = (illumination / illumination.amax(dim=(-2, -1), keepdim=True))[scan]
-        of_patterns = None if background is None else background[scan]
-        target_loss = self._target(batch, probes[scan], good[scan], of_patterns, illumination)
+        illumination = batch.turn(illumination)
+        of_patterns = None if background is None else batch.turn(background[scan])
+        target_loss = self._target(batch, batch.turn(probes[scan]), batch.turn(good[scan]), of_patterns, illumination)
         share = self._unmerged_weight
         loss = (1 - share) * target_loss(_merge_groups(batch, patches, illumination))
         if share:

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptycho_torch.evaluate.figures import save_displacements, save_object
+from ptycho_torch.data.scan import Scan
+from ptycho_torch.evaluate.figures import draw_grey, save_displacements, save_object
+from ptycho_torch.evaluate.fluorescence import map_fluorescence
 from ptycho_torch.evaluate.objects import find_phase_plane
 from ptycho_torch.evaluate.scores import find_illuminated_area, sum_illumination
 from ptycho_torch.formats.npz import write_object
@@ -51,9 +53,27 @@ def write_result(result: Reconstruction | Refinement, folder: Path) -> dict[str,
     paths |= _write_halves(result, folder)
     positions = {"given_px": result.scan.positions_px, "refined_px": scan.positions_px}
     paths |= _write_positions(**positions, folder=folder)
+    paths |= _write_fluorescence(scan, probe, mask, folder)
     if scan.source is not None:
         paths |= scan.source.write_result(folder, canvas, probe, result.solution.errors, **positions)
     return {name: path.name for name, path in paths.items()}
+
+
+def _write_fluorescence(
+    scan: Scan, probe: NDArray[np.complex64], mask: NDArray[np.bool_], folder: Path
+) -> dict[str, Path]:
+    """Write maps of the fluorescence, with a picture of each channel; nothing if the scan has none."""
+    if scan.fluorescence is None:
+        return {}
+    maps = map_fluorescence(scan, probe)
+    paths = {"fluorescence": folder / "fluorescence.npz"}
+    with write_atomically(paths["fluorescence"]) as file:
+        np.savez_compressed(file, maps=maps)
+    for channel, values in enumerate(maps):
+        paths[f"fluorescence_{channel}"] = folder / f"fluorescence_{channel}.png"
+        picture = draw_grey(values, mask, f"fluorescence, channel {channel}", scan.pixel_m)
+        save_figure(picture, paths[f"fluorescence_{channel}"])
+    return paths
 
 
 def _write_halves(result: Reconstruction | Refinement, folder: Path) -> dict[str, Path]:

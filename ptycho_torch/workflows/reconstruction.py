@@ -158,7 +158,7 @@ def reconstruct_scan(
     check_size(trained, scan)
     check_enough(ranks, len(scan), "patterns")
     inference, polish = inference or trained.experiment.inference, polish or trained.experiment.refine
-    given = trained.probes[0] if probe is None else probe
+    given = trained.first_probe if probe is None else probe
     if not is_launched():
         _warn_unused(scan, given, inference, polish, trained.experiment)
     if not ranks.started:
@@ -179,7 +179,7 @@ def describe_inference(
     polish: RefineSettings,
 ) -> dict[str, object]:
     """Describe what a saved state must have in common with the run that goes on from it; see `reconstruct_scan`."""
-    given = trained.probes[0] if probe is None else probe
+    given = trained.first_probe if probe is None else probe
     sections = (inference, polish)
     values = {f"{type(part).__name__}.{name}": value for part in sections for name, value in part.to_dict().items()}
     weights = hash_arrays(*(value.numpy() for value in trained.generator.state_dict().values()))

@@ -13,6 +13,7 @@ repetition is lost or doubled, or if a poisoned job is anything but a dead lette
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import random
@@ -28,6 +29,7 @@ import numpy as np
 
 from ptycho_torch.cli.jobs import check_command_line
 from ptycho_torch.config.jobs import WorkerSettings
+from ptycho_torch.errors import ConfigError
 from ptycho_torch.jobs.queue import Queue
 from ptycho_torch.jobs.worker import Worker
 
@@ -123,22 +125,31 @@ class Trial:
                 moment = time.monotonic() + choice.uniform(0, 2.5)
                 if sum(job.state == "waiting" for job in self.queue.list_jobs()) < WAITING:
                     self.add()
+            elif self.kills == kills:
+                self.end_repetition()
         for worker in self.workers:
             worker.terminate()
             worker.join()
+
+    def end_repetition(self) -> None:
+        """Cancel the next repetition, which would keep the queue from becoming empty."""
+        for job in self.queue.list_jobs("waiting"):
+            # it may be taken at this moment
+            with contextlib.suppress(ConfigError):
+                if job.every_s:
+                    self.queue.cancel(job.number)
 
     def report(self) -> list[str]:
         """Print what has become of the jobs; returns what went wrong."""
         jobs = self.queue.list_jobs()
         problems = [f"job {seed} ran twice at the same time" for seed in sorted(self.twice)]
+        last = max(job.run for job in jobs if job.every_s)
         for job in jobs:
             poisoned = job.number <= POISON
             if poisoned and (job.state != "dead" or "was lost in each of 3 attempts" not in str(job.message)):
                 problems.append(f"the poisoned job {job.number} is {job.state}: {job.message}")
-            if not poisoned and job.state not in ("done", "waiting"):
+            if not poisoned and job.state != ("cancelled" if job.every_s and job.run == last else "done"):
                 problems.append(f"job {job.number} is {job.state}: {job.message}")
-            if not poisoned and job.state == "waiting" and not job.every_s:
-                problems.append(f"job {job.number} is lost")
             path = next((Path(word[9:]) for word in job.words if word.startswith("--output=")), None)
             if job.state == "done" and path:
                 with np.load(path) as stored:
@@ -148,7 +159,7 @@ class Trial:
             problems.append(f"repetitions are lost or doubled: {runs}")
         done = [job for job in jobs if job.state == "done"]
         once = sum(job.attempts == 1 for job in done)
-        lost = sum(job.state not in ("done", "dead") and not job.every_s for job in jobs)
+        lost = sum(job.state in ("waiting", "running") for job in jobs)
         print(f"{self.kills} kills of workers at random moments, and those of {POISON} poisoned jobs")
         print(
             f"done once {once}, again {len(done) - once} (at most {max(job.attempts for job in done)} attempts), ",

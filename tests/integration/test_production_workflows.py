@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +20,7 @@ from ptycho_torch.cli.main import main
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.export.read import check_export
 from ptycho_torch.formats.npz import write_scan
+from ptycho_torch.jobs.queue import Queue
 from ptycho_torch.models.bundle import open_network
 from ptycho_torch.models.checkpoint import TrainedNetwork
 
@@ -132,3 +138,106 @@ def test_model_comparison_workflow(beamline: Path, make_scan: Callable[..., Scan
 def list_aliases(call: Call) -> list[list[str]]:
     """The aliases of all versions, by number."""
     return [version["aliases"] for version in ask(call, "list")["versions"]]
+
+
+NETWORK = ("--group_size=4", "--batch_size=8", "--width=8", "--depth=2", "--bootstrap_epochs=0")
+
+
+@pytest.mark.timeout(900)
+def test_retraining_workflow(beamline: Path, make_scan: Callable[..., Scan], call: Call) -> None:
+    """The optics change: the drift is found, a retraining is queued and run, and the new network is registered."""
+    optics: dict[str, Any] = {"object_px": 96, "probe_diameter_px": 12.0, "step_px": 6.0, "photons": 1e5}
+    for folder, seeds, probe in (
+        ("before", (1, 2), "gaussian"),
+        ("later", (3,), "gaussian"),
+        ("after", (4, 5), "zone_plate"),
+        ("unseen", (6,), "zone_plate"),
+    ):
+        (beamline / folder).mkdir()
+        for seed in seeds:
+            write_scan(make_scan(seed=seed, probe=probe, **optics), beamline / folder / f"{seed}.npz")
+    training = ("--steps=60", *NETWORK, *MACHINE)
+    code, _, complaint = call("train", "--data=before", "--output_dir=first", *training)
+    assert code == 0, complaint
+    ask(call, "register", "lab", "first")
+    assert call("models", "promote", "lab/1")[0] == 0
+
+    network = "--model_path=models:/lab@production"
+    assert call("drift", "fit", network, "--data=before", *MACHINE)[0] == 0
+    retraining = f"train --data after --output_dir retrained {' '.join(training)}"
+    check = ("drift", "check", network, f"--add_job={retraining}", *MACHINE)
+    assert call(*check, "--data=later")[0] == 0
+    assert not (beamline / "jobs.sqlite").exists()
+    code, text, _ = call(*check, "--data=after", "--json")
+    found = json.loads(text)
+    assert (code, found["job"]) == (4, "job 1: added")
+    assert {scan["result"] for scan in found["scans"]} == {"drift"}
+
+    assert call("jobs", "add", "models", "register", "lab", "retrained")[0] == 0
+    code, _, complaint = call("jobs", "run", "--until_empty", "--poll_s=0.1")
+    assert code == 0, complaint
+    assert [job["state"] for job in json.loads(call("jobs", "list", "--json")[1])["jobs"]] == ["done", "done"]
+    assert list_aliases(call) == [["production"], ["candidate"]]
+    code, _, complaint = call("models", "promote", "lab", "--data=unseen", *MACHINE)
+    assert code == 0, complaint
+    assert list_aliases(call) == [["previous"], ["production"]]
+
+    code, _, complaint = call("drift", "check", network, "--data=unseen", *MACHINE)
+    assert (code, "is the reference of another network" in complaint) == (2, True)
+    assert call("drift", "fit", network, "--data=after", "--overwrite", *MACHINE)[0] == 0
+    assert call("drift", "check", network, "--data=unseen", *MACHINE)[0] == 0
+
+
+@pytest.mark.timeout(900)
+def test_scheduled_training_workflow(
+    beamline: Path, scan_file: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training of every day: its worker is killed, another one goes on with it, and the next day is planned."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    words = (
+        "train",
+        f"--data={scan_file}",
+        "--output_dir=day-{run}",
+        "--steps=60",
+        "--checkpoint_steps=4",
+        *NETWORK,
+        *MACHINE,
+    )
+    assert call("jobs", "add", "--at=2026-01-01T22:00", "--every=1d", *words)[:2] == (0, "job 1: added\n")
+    patience = ("--lease_s=2", "--poll_s=0.1", "--grace_s=1")
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "ptycho_torch", "jobs", "run", *patience],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        queue = Queue(beamline / "jobs.sqlite")
+        wait_until(lambda: (beamline / "day-1" / "checkpoints" / "last.ckpt").exists())
+        child = int(str(queue.find(1).process).split()[1])
+        os.kill(child, signal.SIGSTOP)
+    finally:
+        worker.kill()
+        worker.wait()
+    assert json.loads((beamline / "day-1" / "run.json").read_text())["status"] == "running"
+
+    code, _, complaint = call("jobs", "run", "--until_empty", *patience)
+    assert code == 0, complaint
+    job, following = queue.list_jobs()
+    assert (job.state, job.attempts, job.exit_code) == ("done", 2, 0)
+    assert "--resume" in queue.find_log(1).read_text()
+    record = json.loads((beamline / "day-1" / "run.json").read_text())
+    assert record["status"] == "finished"
+    assert open_network(beamline / "day-1" / "wts.h5.zip").steps > 0
+    # planned for 22:00 of the next day that comes, not for all days that have passed
+    assert (following.state, following.run) == ("waiting", 2)
+    assert 0 < following.planned - time.time() <= 86_400
+    assert (following.planned - job.planned) % 86_400 == 0
+    assert call("jobs", "run", "--until_empty", *patience)[0] == 0
+    assert not (beamline / "day-2").exists()
+    assert call("jobs", "cancel", following.number)[:2] == (0, f"job {following.number}: cancelled\n")
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until something has happened; the test has a limit of its time."""
+    while not condition():
+        time.sleep(0.005)

@@ -61,9 +61,9 @@ FAULTS = (
     ),
     Fault(
         "patterns are read as their amplitudes",
-        "data/conventions.py",
-        "    squared = np.square(stored, dtype=np.float64)\n",
-        "    squared = np.array(stored, dtype=np.float64)\n",
+        "data/conversion.py",
+        "            values = np.square(values, dtype=np.float64)\n",
+        "            values = np.array(values, dtype=np.float64)\n",
     ),
     Fault(
         "patterns are transposed when they are read",

@@ -180,7 +180,7 @@ def change_checkpoint(content: bytes, choice: random.Random) -> bytes:
             inner.to_sparse(),
             inner.to("meta"),
         )
-        replacements += (torch.zeros(1).expand(2**33), plain.double(), inner.flatten(), plain.bool())
+        replacements += (torch.zeros(1).expand(2**33), inner.double(), inner.flatten(), inner.bool())
     if isinstance(place, dict) and choice.random() < 0.2:
         del place[key]
     else:

@@ -81,6 +81,7 @@ TRIED: dict[str, Any] = {
     "dark": "low",
     "flat": "low",
     "background": "low",
+    "fluorescence": "emitted",
     "saturation": 3000.0,
     "leave_out": "3,5-6",
     "raster_columns": 4,
@@ -370,10 +371,11 @@ def read(settings: DataSettings, scan: Scan, folder: Path) -> list[Any]:
         "places": random.uniform(0, 9, (12, 2)),
         "gaps": np.arange(1024).reshape(32, 32) == 9,
         "low": random.uniform(0.5, 1, (32, 32)),
+        "emitted": random.uniform(0, 9, (12, 2)),
     }
     np.savez(folder / "scan.npz", **arrays)
     made = read_one_scan(folder / "scan.npz", settings)
-    return [made.counts, made.positions_px, made.good_pixels, made.pixel_m, made.background]
+    return [made.counts, made.positions_px, made.good_pixels, made.pixel_m, made.background, made.fluorescence]
 
 
 def tracked(settings: TrackingSettings, scan: Scan, folder: Path) -> list[Any]:

@@ -27,6 +27,7 @@ from ptycho_torch.migrations.losses import read_losses
 from ptycho_torch.models.archive import locate_bundle, open_bundle
 
 with explain_missing_torch():
+    from ptycho_torch.export import write
     from ptycho_torch.models.bundle import build_bundled
     from ptycho_torch.models.bundle import save_bundle as save_torch_bundle
     from ptycho_torch.models.checkpoint import TrainedNetwork
@@ -66,6 +67,12 @@ load_inference_bundle_torch = load_torch_bundle
 def train_network(*arguments: Any, **options: Any) -> TrainingResult:  # noqa: ANN401 - those of the wrapped function
     """Train; the bundle contains the legacy parameters of the training unless others are given."""
     return training.train_network(*arguments, **{"params": to_legacy_parameters, **options})
+
+
+@functools.wraps(write.export_network)
+def export_network(*arguments: Any, **options: Any) -> Path:  # noqa: ANN401 - those of the wrapped function
+    """Export; the bundle contains the legacy parameters of the training unless others are given."""
+    return write.export_network(*arguments, **{"params": to_legacy_parameters, **options})
 
 
 def run_cdi_example_torch(
