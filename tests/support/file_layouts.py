@@ -20,6 +20,8 @@ _OPEN = ("experiment", "settings", "results", "environment", "versions", "option
 _FOREIGN = ("callbacks", "loops")
 # unknown in an installed package, or without torch
 _MAY_LACK = ("git", "threads")
+# what has no value in one file may have one in another
+_UNSET = "unset"
 Layout = dict[str, str]
 
 
@@ -35,7 +37,11 @@ def describe_folder(folder: Path) -> dict[str, Layout]:
 def find_changes(before: Layout, now: Layout, may_add: str = "") -> list[str]:
     """What differs between two layouts of a format, in words; names of the kind `may_add` may be new."""
     lost = [f"{name} ({kind}) is gone" for name, kind in before.items() if name not in now]
-    other = [f"{name} was {kind} and is {now[name]}" for name, kind in before.items() if now.get(name, kind) != kind]
+    other = [
+        f"{name} was {kind} and is {now[name]}"
+        for name, kind in before.items()
+        if name in now and now[name] != kind and _UNSET not in (kind, now[name])
+    ]
     new = [f"{name} ({kind}) is new" for name, kind in now.items() if name not in before and kind != may_add]
     return lost + other + new
 
@@ -59,8 +65,8 @@ def describe(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
         yield place, f"{str(value.dtype).removeprefix('torch.')} of {value.ndim} axes"
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield place, "number"
-    elif value is not None:
-        yield place, type(value).__name__
+    else:
+        yield place, _UNSET if value is None else type(value).__name__
 
 
 def _read_torch(path: Path) -> Iterator[tuple[str, str]]:
