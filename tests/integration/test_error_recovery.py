@@ -120,6 +120,8 @@ def run_limited(kind: str, extra: int, first: list[str], second: list[str]) -> s
     return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
+@SLOW  # the limit at which a batch does not fit, but a group does, is searched for
+@pytest.mark.timeout(1200)
 def test_oom_recovery(tmp_path: Path) -> None:
     """A batch that does not fit into memory is computed in parts, with the same gradient, and the run says so."""
     scan = tmp_path / "scan.npz"
@@ -128,7 +130,12 @@ def test_oom_recovery(tmp_path: Path) -> None:
     batch = ["--group_size=8", "--batch_size=64", "--warmup_steps=0"]
     assert main([*words, f"--output_dir={tmp_path / 'free'}", *batch]) == 0
     first = [*words, f"--output_dir={tmp_path / 'first'}", "--batch_size=1"]
-    ended = run_limited("memory", 100 * 2**20, first, [*words, f"--output_dir={tmp_path / 'short'}", *batch])
+    again = [*words, f"--output_dir={tmp_path / 'short'}", *batch, "--overwrite"]
+    first += ["--overwrite"]
+    for extra in (80, 110, 150, 210, 290):
+        ended = run_limited("memory", extra * 2**20, first, again)
+        if ended.returncode == 0:
+            break
     assert ended.returncode == 0, ended.stderr
     assert "parts of at most" in ended.stderr
     assert "Traceback" not in ended.stderr
