@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 from collections.abc import Callable
@@ -187,6 +188,8 @@ class ReconstructionModule(lightning.LightningModule):
                 "TrainingSettings.batch_size, TrainingSettings.group_size or ModelSettings.width"
             )
         self._parts = min(2 * self._parts, groups)
+        # what was computed may be held by references in a circle
+        gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         _log.warning(

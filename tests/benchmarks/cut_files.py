@@ -9,13 +9,13 @@ from, in a folder with an older whole one, which must be used and named.
 
 from __future__ import annotations
 
-import dataclasses
 import random
 import shutil
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -129,26 +129,18 @@ def main(count: int) -> None:
         use = ("infer", data, f"--output_dir={folder / 'out'}", *MACHINE)
         last, product = folder / "copy.ckpt", client / PRODUCT_NAME
         shutil.copy(network / "checkpoints" / "last.ckpt", last)
-        for kind, found in (
-            ("checkpoint", try_file(last, read_checkpoint, (*use, f"--checkpoint={last}"), count, choice)),
-            (
-                "bundle",
-                try_file(network / "wts.h5.zip", open_all, (*use, f"--model_path={network}"), count, choice),
-            ),
-            (
-                "product",
-                try_file(
-                    product,
-                    lambda path: dataclasses.asdict(read_product(path)),
-                    ("evaluate", data, f"--result={product}", f"--output_dir={folder / 'out'}", *MACHINE),
-                    count,
-                    choice,
-                ),
-            ),
-            ("checkpoint resumed from", resume_damaged(data, network, min(count, RESUMED), choice)),
-        ):
-            for end, number in sorted(found.items()):
-                print(f"{kind}: {end}: {number}", flush=True)
+        evaluate = ("evaluate", data, f"--result={product}", f"--output_dir={folder / 'out'}", *MACHINE)
+        show("checkpoint", try_file(last, read_checkpoint, (*use, f"--checkpoint={last}"), count, choice))
+        bundle = network / "wts.h5.zip"
+        show("bundle", try_file(bundle, open_all, (*use, f"--model_path={network}"), count, choice))
+        show("product", try_file(product, lambda path: asdict(read_product(path)), evaluate, count, choice))
+        show("checkpoint resumed from", resume_damaged(data, network, min(count, RESUMED), choice))
+
+
+def show(kind: str, found: Counter[str]) -> None:
+    """Print what became of the files of one kind."""
+    for end, number in sorted(found.items()):
+        print(f"{kind}: {end}: {number}", flush=True)
 
 
 if __name__ == "__main__":
