@@ -1,9 +1,10 @@
-"""Measured data: a Siemens star, where PTYCHO_TORCH_DATA names a folder that holds it."""
+"""Data of others: a measured Siemens star and a simulated scan, where PTYCHO_TORCH_DATA names a folder with them."""
 
 from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 
 import ptycho_torch as pt
 
-STAR = Path(os.environ.get("PTYCHO_TORCH_DATA", "")) / "siemens_star.npz"
+FOLDER = Path(os.environ.get("PTYCHO_TORCH_DATA", ""))
+STAR = FOLDER / "siemens_star.npz"
+MOON = FOLDER / "foreign" / "moon_exact.npz"
 SUPPLIED_PROBE_ALONE = 0.3
 
 pytestmark = [
@@ -48,3 +51,13 @@ def test_refining_the_probe_explains_the_patterns(star: pt.Scan) -> None:
     )
     assert fixed["R"] > SUPPLIED_PROBE_ALONE
     assert refined["R"] < 0.5 * fixed["R"]
+
+
+@pytest.mark.skipif(not MOON.is_file(), reason="the folder has no foreign/moon_exact.npz")
+def test_a_bright_scan_of_another_program_needs_no_probe() -> None:
+    scan = pt.read_scans(MOON)[0]
+    known, sought = (
+        pt.refine_scan(each, pt.RefineSettings(), device="cpu") for each in (scan, replace(scan, probe=None))
+    )
+    assert sought.metrics["R_free"] < 3 * known.metrics["R_free"]
+    assert sought.verdict.word == "good"

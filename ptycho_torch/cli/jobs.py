@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--at", metavar="TIME", help="when to run it: 2027-01-31T22:00 (local time), 22:00, or +2h")
     add.add_argument("--every", metavar="DURATION", help="run it again and again: 30m, 12h, 1d, 1w")
     add_settings(add, JobSettings)
+    add.add_argument("--json", action="store_true", help="print the job as JSON")
     add.add_argument(
         "words",
         nargs=argparse.REMAINDER,
@@ -114,7 +115,10 @@ def _add(arguments: argparse.Namespace) -> int:
     job = queue.add(
         words, Path.cwd(), planned=planned, every_s=every_s, attempts=settings.attempts, backoff_s=settings.backoff_s
     )
-    print(f"job {job.number}: added{f', for {_show_time(planned)}' if planned > now else ''}")
+    if arguments.json:
+        print(json.dumps(job.to_dict(), indent=2))
+    else:
+        print(f"job {job.number}: added{f', for {_show_time(planned)}' if planned > now else ''}")
     return 0
 
 

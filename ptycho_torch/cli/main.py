@@ -60,7 +60,8 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
 
     Returns:
         The exit code: 0; 1 if `repeat` found a difference; 2 for an error that the user can correct; 3 if a
-        reconstruction failed; 4 and 5 for what `doctor` found; 130 or 143 if a signal interrupted it.
+        reconstruction or a job failed; 4 and 5 for what `doctor` and `drift` found; 130 or 143 if a signal
+        interrupted it.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -13,7 +13,11 @@ class JobSettings(Settings):
 
     attempts: int = setting(3, at_least=1, at_most=1000, help="attempts before the job becomes a dead letter")
     backoff_s: float = setting(
-        30.0, unit="s", at_least=0, at_most=86_400, help="wait after a failure, doubled with each further one"
+        30.0,
+        unit="s",
+        at_least=0,
+        at_most=86_400,
+        help="wait after a failure, doubled with each further one up to an hour",
     )
 
 

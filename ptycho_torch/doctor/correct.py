@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-import numpy as np
 import torch
 
 from ptycho_torch.config import DataSettings
@@ -26,7 +25,7 @@ _WORTH_EACH, _LEAST_MOVED_PX = 0.75, 0.5
 _WORTH_BACKGROUND, _LEAST_SHARE = 0.8, 0.12
 _ANGLE_DEG, _STRETCH = 3.0, 0.03
 _MOST_EXTENSIONS, _MOST_ROUNDS = 3, 2
-_FARTHEST = 0.95
+_LOST = 4.0
 _BATCHES = 4
 
 Make = Callable[[Iterable[float]], list[tuple[str, Change]]]
@@ -126,20 +125,20 @@ def _find_each(search: Search) -> Finding | None:
     if figures["displacement_px"] < _LEAST_MOVED_PX or not is_better(trial, search.trial, _WORTH_EACH):
         return None
     before = search.trial
-    moved = np.linalg.norm(found.positions_px - search.part.positions_px, axis=1)
-    lost = int(np.count_nonzero(moved > _FARTHEST * settings.position_limit_px))
+    # such a pattern belongs to another place, which the others do not show
+    lost = int((trial.deviance > _LOST * trial.deviance.median()).sum())
     _accept(search, found, trial)
     text = f"the positions are wrong by {figures['displacement_px']:.2g} px rms ({_compare(before, trial)})"
-    if lost:
+    if lost > 1:
         text += (
-            f"; {lost} of {len(moved)} are {settings.position_limit_px:g} px off or more, too far to be corrected: "
-            "check their order, and whether frames are missing"
+            f"; {lost} of {len(trial.deviance)} patterns are explained far worse than the others, wherever they are: "
+            "check the order of the positions, and whether frames are missing"
         )
     return Finding(
         "positions",
         text,
         sureness="likely",
-        refine={} if lost else {"refine_positions": "each"},
+        refine={} if lost > 1 else {"refine_positions": "each"},
         figures={"displacement_px": figures["displacement_px"], "unexplained_after": trial.unexplained},
     )
 

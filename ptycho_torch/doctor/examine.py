@@ -26,6 +26,8 @@ from ptycho_torch.doctor.value_checks import check_values
 
 # of the differences between patterns; sound scans leave at most a third
 MOST_UNEXPLAINED = 0.5
+# with settings that were found
+MOST_UNEXPLAINED_AFTER = 0.25
 _LEAST_VIEWS = 2.0
 _FEWEST_PATTERNS = 9
 
@@ -123,7 +125,7 @@ def _conclude(
     if search is not None and last is not None:
         coverage = measure_coverage(scan, last.probe)
         fit = {"unexplained": last.unexplained, "R_free": last.free_error, "patterns": float(len(search.part))}
-        doubts = list(_find_doubts(fit, coverage.views_per_pixel, scan))
+        doubts = list(_find_doubts(fit, coverage.views_per_pixel, scan, findings))
     return Diagnosis(
         name=scan.name,
         findings=tuple(findings),
@@ -167,8 +169,11 @@ def _too_few(scan: Scan) -> Finding:
     return Finding("patterns", text, sureness="cannot tell")
 
 
-def _find_doubts(fit: dict[str, float], views: float, scan: Scan) -> Iterator[str]:
-    if not fit["unexplained"] <= MOST_UNEXPLAINED and len(scan) >= _FEWEST_PATTERNS:
+def _find_doubts(fit: dict[str, float], views: float, scan: Scan, findings: list[Finding]) -> Iterator[str]:
+    # what is right explains more than what was only better
+    is_changed = any(finding.is_wrong and "unexplained_after" in finding.figures for finding in findings)
+    most = MOST_UNEXPLAINED_AFTER if is_changed else MOST_UNEXPLAINED
+    if not fit["unexplained"] <= most and len(scan) >= _FEWEST_PATTERNS:
         yield (
             f"{min(fit['unexplained'], 9.99):.0%} of the differences between the patterns remain unexplained, whatever "
             "was tried"

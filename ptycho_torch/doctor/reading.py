@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ptycho_torch.config import DataSettings
-from ptycho_torch.data.coverage import measure_diameter
+from ptycho_torch.data.coverage import measure_coverage, measure_diameter
 from ptycho_torch.data.placement import measure_step
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.doctor.centre import POSSIBLE, Beam, find_centre
@@ -24,6 +25,7 @@ from ptycho_torch.doctor.search import (
     is_better,
     list_offsets,
     list_orientations,
+    list_rotations,
     list_scales,
 )
 from ptycho_torch.doctor.trial import LONG, SETTINGS, try_scan
@@ -38,7 +40,8 @@ _AS_READ = (False, False, False)
 _TWIN = (False, True, True)
 _MOST_ROUNDS = 3
 _STEPS = np.geomspace(0.025, 0.45, 19)
-_LARGEST_STEP = 0.7
+_LEAST_VIEWS = 2.0
+_ANGLES_DEG = (-40.0, -30.0, -20.0, -10.0, 10.0, 20.0, 30.0, 40.0)
 _FINE_FACTORS = (0.92, 0.96, 1.0, 1.05, 1.1)
 _MUCH_WORSE = 1.1
 
@@ -87,15 +90,21 @@ def _is_clear(search: Search) -> bool:
     return left < CLEAR or (left < POSSIBLE and search.settle().unexplained < CLEAR)
 
 
-def _overlaps(search: Search) -> bool:
-    """Whether patterns see parts of what their neighbours see; otherwise each is explained by itself."""
-    return measure_step(search.part.positions_px) < _measure_probe(search)
+def _overlaps(search: Search, factor: float = 1.0) -> bool:
+    """Whether patterns see parts of what others see, if positions are multiplied by a factor.
+
+    Otherwise each pattern is explained by itself.
+    """
+    part, probe = search.part, search.trial.probe
+    if part.probe is not None and _measure_probe(part.probe) < _measure_probe(probe):
+        # a bad fit makes the probe wide
+        probe = part.probe
+    scaled = replace(part, positions_px=part.positions_px * factor, truth=None)
+    return measure_coverage(scaled, probe).views_per_pixel >= _LEAST_VIEWS
 
 
-def _measure_probe(search: Search) -> float:
-    """Diameter in pixels of the given probe, or of the one found if that is smaller: a bad fit makes it wide."""
-    probes = [search.trial.probe, *([] if search.part.probe is None else [search.part.probe])]
-    return min(measure_diameter(np.sum(np.abs(probe) ** 2, axis=0)) for probe in probes)
+def _measure_probe(probe: NDArray[np.complex64]) -> float:
+    return measure_diameter(np.sum(np.abs(probe) ** 2, axis=0))
 
 
 def _reorder(search: Search, settings: DataSettings, findings: list[Finding]) -> DataSettings:
@@ -120,12 +129,15 @@ def _find_change(search: Search, settings: DataSettings, curl: CurlTest | None) 
         options = search.compare(list_offsets())
         if options and is_better(options[0].trial, search.trial):
             return options[0], _describe(search, settings, options[0], "order", _OTHER_POSITIONS)
+        options = search.compare(list_rotations(_ANGLES_DEG))
+        if options and is_better(options[0].trial, search.trial) and _left(options[0]) < POSSIBLE:
+            return options[0], _describe(search, settings, options[0], "positions", "the positions are turned")
     step = measure_step(search.part.positions_px)
     if not step:
         return None, None
-    steps = _STEPS * search.part.patch_px
-    steps = steps[steps < _LARGEST_STEP * _measure_probe(search)]
-    options = search.compare(list_scales(each / step for each in steps if abs(np.log(each / step)) > 0.02))
+    tried = _STEPS * search.part.patch_px / step
+    factors = [each for each in tried.tolist() if abs(np.log(each)) > 0.02 and _overlaps(search, each)]
+    options = search.compare(list_scales(factors))
     is_clear = not overlaps or (options and is_better(options[0].trial, search.trial))
     if options and is_clear and _left(options[0]) < _POSSIBLE_SCALE:
         best = _refine_scale(search, options[0])

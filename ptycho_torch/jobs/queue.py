@@ -49,8 +49,8 @@ _HEADER = b"SQLite format 3\0"
 _LONGEST_VALUE = 2**24
 _BUSY_S = 60.0
 _LONGEST_MESSAGE = 2000
-# the wait after a failure grows no further
-_LONGEST_BACKOFF_S = 86_400.0
+# the wait after a failure grows no further, unless the first one is longer
+_LONGEST_BACKOFF_S = 3600.0
 
 
 class Queue:
@@ -205,7 +205,8 @@ class Queue:
         """
         if job.attempts >= job.attempts_allowed:
             return "dead" if self._settle(job, "dead", exit_code, message) else None
-        wait_s = min(job.backoff_s * 2.0 ** min(job.attempts - 1, 64), _LONGEST_BACKOFF_S)
+        longest_s = max(job.backoff_s, _LONGEST_BACKOFF_S)
+        wait_s = min(job.backoff_s * 2.0 ** min(job.attempts - 1, 64), longest_s)
         due = time.time() + wait_s
         return "waiting" if self._return(job, job.attempts, due, exit_code, message) else None
 

@@ -33,13 +33,13 @@ from ptycho_torch.errors import ConfigError
 from ptycho_torch.jobs.queue import Queue
 from ptycho_torch.jobs.worker import Worker
 
-SETTINGS = WorkerSettings(lease_s=1.0, poll_s=0.05, grace_s=0.5)
+SETTINGS = WorkerSettings(lease_s=2.0, poll_s=0.05, grace_s=0.5)
 WORKERS = 2
 POISON = 3
 # so many attempts are not lost by chance
 ATTEMPTS = 60
 WAITING = 3
-SIMULATION = ("--object_px=32", "--patch_px=16", "--probe=gaussian", "--probe_diameter_px=8", "--step_px=8")
+SIMULATION = ("--object_px=64", "--patch_px=16", "--probe=gaussian", "--probe_diameter_px=8", "--step_px=8")
 
 
 def run_worker(path: Path) -> None:

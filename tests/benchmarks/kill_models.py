@@ -3,7 +3,8 @@
 A trial kills one of: the first registering of all, which also creates the database; the registering of a second
 version; a promotion. It succeeds if every version that can be seen is whole and the earlier ones are as they were, the
 version in production is the old or the new one, and the same command then completes the work, leaving nothing else.
-Moments are spread over the processor time of the work; half of them over its last third, in which it writes.
+Every second moment is spread over the processor time of the work, the others follow within a few hundredths of a second
+the first sign of its writing: a file that appears, or a database that changes.
 
     python tests/benchmarks/kill_models.py [TRIALS]
 """
@@ -97,6 +98,26 @@ def kill_after(process: ForkProcess, seconds: float, rest_s: float) -> bool:
     return False
 
 
+def kill_in_writing(process: ForkProcess, folder: Path, rest_s: float) -> bool:
+    """Kill a process a moment after it begins to write; False if it ended before."""
+    before = read_signs(folder)
+    while process.is_alive():
+        if read_signs(folder) != before:
+            time.sleep(rest_s)
+            os.kill(process.pid or 0, signal.SIGKILL)
+            process.join()
+            return process.exitcode == -signal.SIGKILL
+        time.sleep(0.0002)
+    process.join()
+    return False
+
+
+def read_signs(folder: Path) -> set[str]:
+    """What changes when a process writes: folders and files of versions, and journals of databases."""
+    places = [*folder.glob("*-journal"), *folder.glob(".*.part"), *(folder / "mlmodels").glob("*")]
+    return {str(place) for place in [*places, *(folder / "mlmodels").glob("*/*"), *(folder / "mlmodels").glob(".*")]}
+
+
 def look(folder: Path, *, before: int, after: int) -> None:
     """Check what can be seen; runs in a process of its own, so that no connection is inherited."""
     if before == 0 and not (folder / "mlflow.db").exists():
@@ -111,6 +132,11 @@ def look(folder: Path, *, before: int, after: int) -> None:
         current = registry.find_alias("lab", "production")
         assert current is not None
         assert current.number in (1, 2)
+
+
+def count_files(folder: Path) -> int:
+    """Versions whose files are in their place, registered or not."""
+    return len(list((folder / "mlmodels" / "lab").glob("*")))
 
 
 def finish(folder: Path, *, work: Callable[[Path], object], after: int) -> None:
@@ -157,12 +183,15 @@ def main(trials: int) -> int:
             kind = list(WORK)[trial % len(WORK)]
             work, before, after = WORK[kind]
             folder = shutil.copytree(prepared[before], root / f"trial{trial}")
-            moment = moments.uniform(0 if trial % 2 else 0.67, 1) * whole[kind]
-            killed = kill_after(start(work, folder), moment, moments.uniform(0, 0.02))
+            process, rest_s = start(work, folder), moments.uniform(0, 0.02 if trial % 2 else 0.1)
+            if trial % 2:
+                killed = kill_after(process, moments.uniform(0, whole[kind]), rest_s)
+            else:
+                killed = kill_in_writing(process, folder, rest_s)
             counts[f"{kind} {'killed' if killed else 'ended before'}"] += 1
             try:
                 run_apart(partial(look, before=before, after=after), folder)
-                counts["complete"] += killed and bool(list((folder / "mlmodels" / "lab").glob("*"))[before:])
+                counts["killed with files in their place"] += killed and count_files(folder) > before
                 run_apart(partial(finish, work=work, after=after), folder)
             except AssertionError as error:
                 failures += 1

@@ -190,6 +190,7 @@ def test_data_edge_cases(tiny_scan: Scan, integration_tmp_dir: Path) -> None:
         pt.read_scans(integration_tmp_dir / "empty.npz")
 
 
+@pytest.mark.slow
 def test_worker_seeding_reproducibility(make_scan: MakeScan) -> None:
     """The same seed gives the same batches, turned in the same way, whatever prepares them; each epoch gives others."""
     scans = [make_scan(), make_scan(seed=5)]

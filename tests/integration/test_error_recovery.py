@@ -223,6 +223,32 @@ def test_network_failure_recovery(
     assert_same_network(tmp_path / "out", whole)
 
 
+def read_job(queue: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    capsys.readouterr()
+    assert main(["jobs", "show", "1", queue, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_job_retry_logic(
+    scan_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A job that fails is tried again, becomes a dead letter, and succeeds once its input is there."""
+    monkeypatch.chdir(tmp_path)
+    queue, work = "--queue=jobs.sqlite", ["--until_empty", "--poll_s=0.05", "--quiet"]
+    words = ["convert", "scan.npz", "--output=new.npz", "--quiet"]
+    assert main(["jobs", "add", queue, "--attempts=2", "--backoff_s=0", "--", *words]) == 0
+    assert main(["jobs", "run", queue, *work]) == 3
+    job = read_job(queue, capsys)
+    assert (job["state"], job["attempts"]) == ("dead", 2)
+    assert "scan.npz: the file or folder does not exist" in json.dumps(job)
+    shutil.copy(scan_path, "scan.npz")
+    assert main(["jobs", "retry", "1", queue]) == 0
+    assert main(["jobs", "run", queue, *work]) == 0
+    assert read_job(queue, capsys)["state"] == "done"
+    assert Path("new.npz").exists()
+
+
 @pytest.mark.parametrize("extra", [20_000, pytest.param(2_000, marks=SLOW)], ids=["checkpoint", "table"])
 def test_disk_space_exhaustion(scan_path: Path, half: Path, whole: Path, tmp_path: Path, extra: int) -> None:
     """A full disk ends a training in one line; what it had written is whole and is gone on with."""

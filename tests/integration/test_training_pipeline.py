@@ -63,6 +63,7 @@ def test_basic_training_workflow(scan_files: list[Path], integration_tmp_dir: Pa
     assert np.isfinite(pt.read_result(result).pixels).all()
 
 
+@pytest.mark.slow
 def test_training_with_checkpointing(scan_file: Path, integration_tmp_dir: Path, run_command: Run) -> None:
     """A training that is killed and resumed ends with the weights of one that was not, bit for bit."""
     words = ("train", "--data", scan_file, "--steps=40", "--checkpoint_steps=1", *SMALL, *MACHINE)
@@ -91,6 +92,7 @@ def read_losses(folder: Path) -> list[float]:
         return [float(row["train_loss_step"]) for row in csv.DictReader(file) if row["train_loss_step"]]
 
 
+@pytest.mark.slow
 def test_training_with_early_stopping(make_scan: Callable[..., Scan], integration_tmp_dir: Path) -> None:
     """A large network on few noisy patterns fits their noise: training ends, and returns to its best epoch."""
     scan = make_scan(photons=300.0)
@@ -119,6 +121,7 @@ def test_training_with_early_stopping(make_scan: Callable[..., Scan], integratio
     assert kept.steps == (np.argmin(validations) + 1) * result.steps / len(validations)
 
 
+@pytest.mark.slow
 def test_training_with_wandb_logging(scan_file: Path, integration_tmp_dir: Path, run_command: Run) -> None:
     """The real library, offline: the file that `wandb sync` would send has every loss and setting."""
     folder = integration_tmp_dir / "run"

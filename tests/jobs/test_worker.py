@@ -210,6 +210,7 @@ def test_jobs_are_listed_shown_and_tried_again(
         read(capsys, "add", "--attempts=1", "convert", "missing.npz", "--output", "\x1b[2Jscan.npz") == "job 1: added\n"
     )
     assert "for 2" in read(capsys, "add", "--at=+2h", "--every", "1d", "--", *QUICK)
+    assert json.loads(read(capsys, "add", "--json", "--at=+3h", *QUICK))["words"] == [*QUICK]
     assert main(["jobs", "run", "--until_empty", "--quiet"]) == 3
     capsys.readouterr()
     table = read(capsys, "list").splitlines()

@@ -9,14 +9,26 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from mlflow import MlflowClient
-from small_networks import write_network
+from small_networks import make_network, simulate_small, write_network
 
 from ptycho_torch.config import RegistrySettings
-from ptycho_torch.errors import ModelFileError, PtychoError, RegistryError
-from ptycho_torch.registry import Reference, Registry, check_version, load_version, locate_network
+from ptycho_torch.errors import DivergenceError, ModelFileError, PtychoError, RegistryError
+from ptycho_torch.registry import (
+    Comparison,
+    Reference,
+    Registry,
+    Version,
+    check_version,
+    compare_networks,
+    load_version,
+    locate_network,
+    promote,
+)
 from ptycho_torch.registry.manifest import open_version
 
 
@@ -191,6 +203,54 @@ def test_registered_files_tell_nothing_of_the_machine(folder: Path, networks: tu
                 contents += [archive.read(name) for name in archive.namelist()]
         for word in words:
             assert not any(word.encode() in content for content in contents), (path, word)
+
+
+def test_a_figure_that_was_changed_in_the_registry_is_found(folder: Path) -> None:
+    registry = open_registry(folder)
+    version = registry.find("lab/1")
+    with registry.writing() as client:
+        client.set_model_version_tag("lab", "1", "metric.test_R", repr(version.metrics["test_R"] * 0.9))
+    health = check_version(registry, version)
+    assert not health.passed
+    assert health.fault.startswith("figures: test_R is registered as ")
+
+
+def test_code_in_a_checkpoint_is_not_run(folder: Path, tmp_path: Path) -> None:
+    class Harm:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (tmp_path / "harm",)
+
+    torch.save({"ptycho_torch": Harm(), "state_dict": {}}, tmp_path / "last.ckpt")
+    with pytest.raises(ModelFileError, match=r"could run code; it is not read"):
+        open_registry(folder).register("lab", tmp_path / "last.ckpt")
+    assert not (tmp_path / "harm").exists()
+
+
+def test_a_network_whose_outputs_are_not_finite_is_refused(tmp_path: Path) -> None:
+    network = write_network(tmp_path, 5, scale=1e30)
+    with pytest.raises(DivergenceError, match="are not finite; it is not registered"):
+        open_registry(tmp_path).register("lab", network)
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_promotion_during_which_another_one_was_promoted_is_refused(
+    folder: Path, networks: tuple[Path, Path]
+) -> None:
+    registry = open_registry(folder)
+    promote(registry, registry.find("lab/1"))
+    third = registry.register("lab", write_network(folder, 3))
+
+    def compare(first: Version, second: Version) -> Comparison:
+        promote(registry, third, force=True)
+        pair = make_network(1), make_network(1)
+        return compare_networks((str(first), str(second)), pair, [simulate_small()], registry.settings, device="cpu")
+
+    with pytest.raises(RegistryError, match="has put lab/3 into production meanwhile"):
+        promote(registry, registry.find("lab/2"), compare)
+    assert {alias: str(each) for each in registry.list_versions() for alias in each.aliases} == {
+        "previous": "lab/1",
+        "production": "lab/3",
+    }
 
 
 def test_versions_of_other_programs_are_left_alone(folder: Path) -> None:
