@@ -51,6 +51,7 @@ def test_an_old_checkpoint_means_what_was_done_then() -> None:
     assert load_network(Release(FIRST).folder / CHECKPOINT).experiment.refine.held_out == 0
 
 
+@pytest.mark.slow
 def test_a_state_of_a_release_is_resumed(tmp_path: Path) -> None:
     """The state that an interrupted run left behind goes on to its end."""
     folder = Release("0.1.0").copy(tmp_path)
