@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ptycho_torch.physics.propagate import propagate_wrapped
 from ptycho_torch.physics.ramp import make_phase_ramp, measure_phase_slopes, remove_phase_ramp
 
 Image = NDArray[np.complexfloating]
@@ -111,7 +112,7 @@ def _find_slopes(ratio: NDArray[np.complex128]) -> tuple[float, float]:
     The strongest frequency of the array is improved by steps that never lower the correlation: its cosine is at least
     the parabola with the steepest curvature.
     """
-    peak = np.unravel_index(np.argmax(np.abs(np.fft.fft2(ratio))), ratio.shape)
+    peak = np.unravel_index(int(propagate_wrapped(torch.from_numpy(ratio)).abs().argmax()), ratio.shape)
     slopes = np.array([2 * np.pi * np.fft.fftfreq(length)[at] for length, at in zip(ratio.shape, peak, strict=True)])
     weight = np.abs(ratio)
     rows, columns = (

@@ -168,9 +168,9 @@ def _measure_widths(model: ScanModel, mean: Tensor) -> tuple[float, float]:
     total = torch.zeros_like(mean)
     for patterns in model.own.split(_BATCH):
         differences = (model.load_counts(patterns) - mean) * model.fitted(patterns)
-        total += torch.fft.ifft2(differences, norm="ortho").abs().square().sum(0)
+        total += propagate_back_wrapped(torch.complex(differences, torch.zeros_like(differences))).abs().square().sum(0)
     # the noise of the counts is the same at all distances
-    square = torch.fft.fftshift(model.ranks.sum(total)) / len(model.scan) - mean.mean()
+    square = unwrap(model.ranks.sum(total)) / len(model.scan) - mean.mean()
     side = len(mean)
     far = square[: side // 8, : side // 8]
     weight = (square - torch.maximum(far.max(), _NOISE * square.max())).clamp_min(0)
