@@ -96,7 +96,8 @@ def test_a_failed_run_leaves_its_results_and_ends_with_3(
 
 def test_training_leaves_checkpoints_losses_and_the_index(trained: Path) -> None:
     """[WF-5.2]"""
-    assert sorted(path.name for path in (trained / "checkpoints").iterdir()) == ["best-checkpoint.ckpt", "last.ckpt"]
+    files = ["best-checkpoint.ckpt", "last.ckpt", "previous.ckpt"]
+    assert sorted(path.name for path in (trained / "checkpoints").iterdir()) == files
     with (trained / "logs" / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     losses = [float(row["train_loss_step"]) for row in rows if row["train_loss_step"]]

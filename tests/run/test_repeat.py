@@ -83,7 +83,7 @@ def test_other_settings_give_other_results(folder: Path, capsys: pytest.CaptureF
     [
         ({"status": "running"}, "has not finished"),
         ({"command": "unknown"}, "does not say how"),
-        ({"options": None}, "does not say how"),
+        ({"options": None, "arguments": None}, "does not say how"),
         ({"options": {"unknown": 1}}, "'unknown'"),
         ({"settings": {"refine": {"epochs": 0}}}, "epochs"),
         ({"settings": {"refine": {"unknown": 0}}}, "'unknown'"),

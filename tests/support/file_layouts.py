@@ -36,7 +36,13 @@ def describe_folder(folder: Path) -> dict[str, Layout]:
 
 def find_changes(before: Layout, now: Layout, may_add: str = "") -> list[str]:
     """What differs between two layouts of a format, in words; names of the kind `may_add` may be new."""
-    lost = [f"{name} ({kind}) is gone" for name, kind in before.items() if name not in now]
+    # an empty list tells nothing of its parts
+    empty = {name for name, kind in now.items() if kind == "list" and f"{name}[]" not in now}
+    lost = [
+        f"{name} ({kind}) is gone"
+        for name, kind in before.items()
+        if name not in now and not any(name.startswith(f"{place}[]") for place in empty)
+    ]
     other = [
         f"{name} was {kind} and is {now[name]}"
         for name, kind in before.items()

@@ -19,6 +19,7 @@ from ptycho_torch import config
 from ptycho_torch.cli.pretrain import plan_scans
 from ptycho_torch.config import (
     DataSettings,
+    DriftSettings,
     Experiment,
     InferenceSettings,
     ModelSettings,
@@ -32,6 +33,9 @@ from ptycho_torch.config import (
 )
 from ptycho_torch.config.fields import Settings
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.drift.features import FEATURES, ScanFeatures
+from ptycho_torch.drift.judgement import judge as judge_drift
+from ptycho_torch.drift.reference import Reference
 from ptycho_torch.errors import PtychoError
 from ptycho_torch.export.example import Example
 from ptycho_torch.formats import read_one_scan
@@ -133,6 +137,8 @@ _OF_UNET = ("depth", "decoders", "encoder_attention", "bottleneck_attention", "d
 # other settings with which a conditional setting has an effect, and with which it has none
 FAR: Values = {"pixel_m": None, "position_unit": "px", "distance_m": 1.0, "detector_pixel_m": 1e-4}
 BESIDE: dict[tuple[type[Settings], str], tuple[Values, Values]] = {
+    (DriftSettings, "least_effect"): ({"level": 0.3}, {}),
+    (DriftSettings, "level"): ({"least_effect": 0.0}, {}),
     (RefineSettings, "probe_guess"): ({}, {"held_out": 0}),
     (RefineSettings, "refine_background"): ({}, {"held_out": 0}),
     (RefineSettings, "detector_centre"): ({}, {"held_out": 0}),
@@ -398,6 +404,19 @@ def registered(settings: RegistrySettings, scan: Scan, folder: Path) -> list[Any
     return [place.uri, place.wait_s, outputs.passed, compared.word, compared.reason]
 
 
+def drifted(settings: DriftSettings, scan: Scan, folder: Path) -> list[Any]:
+    """What is said of scans of which one feature, and the error, differ more and more from the reference."""
+
+    def make(number: int) -> ScanFeatures:
+        draw = np.random.default_rng(number)
+        values = {name: draw.normal(0.02 * number, 1, 500) for name in FEATURES}
+        return ScanFeatures(f"scan {number}", values, 0.2 + 0.01 * number, 0.1)
+
+    reference = Reference.of("network", 100 * [make(0)])
+    judged = [judge_drift(reference, make(number), settings) for number in range(40)]
+    return [*(found.word for found in judged), *(shift.is_shifted for found in judged for shift in found.shifts)]
+
+
 TRACES: dict[type[Settings], Trace] = {
     SimulationSettings: simulated,
     PretrainingSettings: planned,
@@ -409,6 +428,7 @@ TRACES: dict[type[Settings], Trace] = {
     DataSettings: read,
     TrackingSettings: tracked,
     RegistrySettings: registered,
+    DriftSettings: drifted,
 }
 
 

@@ -16,7 +16,10 @@ from torch_optional import requires_torch
 
 ROOT = Path(__file__).parents[2]
 FIXTURE = ROOT / "tests" / "fixtures" / "pytorch_integration"
-NEED_TORCH = {"evaluate_result", "reconstruct_scan", "refine_scan", "simulate_scan", "train_network"}
+NEED_TORCH = {
+    *("ScanDataModule", "evaluate_result", "export_network", "open_export", "reconstruct_scan", "refine_scan"),
+    *("simulate_scan", "train_network"),
+}
 # with everything below them
 TORCH_FREE = {
     *("cli", "config", "config_params", "contracts.legacy.parameters", "contracts.ptychodus.configs", "data", "errors"),
