@@ -212,6 +212,14 @@ def integration_suite(session: nox.Session) -> None:
 
 
 @nox.session
+def slow(session: nox.Session) -> None:
+    """Run the slow tests of the package, beside the default suite; arguments go to pytest."""
+    session.run(
+        "python", "-m", "pytest", "-m", "slow and not ptychodus", "--ignore=tests/redgreen", "tests", *session.posargs
+    )
+
+
+@nox.session
 def gpu(session: nox.Session) -> None:
     """Run the hardware tests where there is a GPU, print their figures and keep them in hardware_figures.json."""
     seen = session.run("python", "-c", "import torch; print(torch.cuda.is_available())", silent=True)

@@ -42,6 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.data is None:
         raise ConfigError("FILE is missing; it must name a file or a folder of measured data")
     require_torch()
+    from ptycho_torch.formats.find import open_recording
+
+    # a file that cannot be opened is refused at once: what examines it takes seconds to load
+    with open_recording(arguments.data, reading):
+        pass
     from ptycho_torch.doctor import examine_file
     from ptycho_torch.formats import list_scan_files
     from ptycho_torch.runtime.run_record import RunRecord

@@ -106,7 +106,7 @@ def _complete(positions: NDArray[np.float64], settings: DataSettings, name: str)
         first, words = np.flatnonzero(~is_known)[0], add_numbers(settings.leave_out, lost)
         raise ScanFileError(
             f"{name}: positions contain NaN or infinite values, first that of pattern {first}; to reconstruct without "
-            f"the {lost.size} patterns that have none, add --leave_out {abbreviate(words)}"
+            f"such patterns, add --leave_out {abbreviate(words)}"
         )
     return np.where(is_known[:, None], positions, positions[is_known].mean(axis=0))
 

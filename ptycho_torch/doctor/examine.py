@@ -103,8 +103,10 @@ def examine_file(
             chosen, corrections = find_corrections(search, chosen)
             findings += [*read, *corrections]
         else:
-            search.start()
             findings.append(_too_few(scan))
+            if scan.probe is None:
+                return _conclude(scan, chosen, findings, said, stored)
+            search.start()
         if chosen != given:
             scan = read_or_explain(source, chosen, probe, scan, findings)
         last = search.settle()

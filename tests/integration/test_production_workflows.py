@@ -99,6 +99,7 @@ def test_model_lifecycle_workflow(
     assert not (beamline / "damaged").exists()
 
 
+@pytest.mark.slow
 def test_model_comparison_workflow(
     beamline: Path, make_scan: Callable[..., Scan], call: Call, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -145,6 +146,7 @@ def list_aliases(call: Call) -> list[list[str]]:
 NETWORK = ("--group_size=4", "--batch_size=8", "--width=8", "--depth=2", "--bootstrap_epochs=0")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_retraining_workflow(beamline: Path, make_scan: Callable[..., Scan], call: Call) -> None:
     """The optics change: the drift is found, a retraining is queued and run, and the new network is registered."""
@@ -190,6 +192,7 @@ def test_retraining_workflow(beamline: Path, make_scan: Callable[..., Scan], cal
     assert call("drift", "check", network, "--data=unseen", *MACHINE)[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_scheduled_training_workflow(
     beamline: Path, scan_file: Path, call: Call, monkeypatch: pytest.MonkeyPatch
