@@ -7,7 +7,7 @@ NOX := $(VENV)/bin/python -m nox
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test runners integration red green evidence evidence_site site lint types ptychodus ptychodus_short torch_free coverage package changelog hooks clean
+.PHONY: help demo test runners proofs integration red green evidence evidence_site site lint types ptychodus ptychodus_short torch_free coverage package changelog hooks clean
 
 help: ## show this list
 	@grep -hE '^[a-z_]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z_]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ test: $(STAMP) ## the whole default test suite
 
 runners: $(STAMP) ## every console script, run briefly in a process of its own
 	@$(NOX) -s runners
+
+proofs: $(STAMP) ## redgreen's proofs, which replay changes in clones
+	@$(NOX) -s proofs
 
 integration: $(STAMP) ## the train, save, load, infer tests alone, through redgreen
 	@$(NOX) -s integration

@@ -230,6 +230,13 @@ def gpu(session: nox.Session) -> None:
 
 
 @nox.session
+def proofs(session: nox.Session) -> None:
+    """Run the tests of proofs, which replay changes in clones; arguments go to pytest."""
+    files = ("tests/redgreen/test_prove.py", "tests/redgreen/test_prove_tricks.py")
+    session.run("python", "-m", "pytest", "-m", "slow", "--numprocesses=2", *files, *session.posargs)
+
+
+@nox.session
 def pytest_versions(session: nox.Session) -> None:
     """Record pairs under each major version of pytest that redgreen supports; the test makes the environments."""
     session.run("python", "-m", "pytest", "-m", "slow", "tests/redgreen/test_pytest_versions.py", *session.posargs)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from replay_repository import BROKEN, FIXED, TEST, Files, Repository
 
+pytestmark = pytest.mark.slow
+
 HELD = "from product import answer\n\n\ndef test_whole():\n    assert isinstance(answer(), int)\n"
 FAILING: Files = {"product.py": BROKEN, "tests/test_demo.py": TEST}
 OLD_TEST = TEST.replace("42", "41")

@@ -11,6 +11,8 @@ from replay_repository import BROKEN, FIXED, TEST, Files, Repository
 
 from redgreen.replay.disguise import is_named, list_modules
 
+pytestmark = pytest.mark.slow
+
 OTHER = BROKEN + "\n\nSIZE = 1\n"
 HELPER = "def check(value):\n    assert value == 42\n"
 EMPTY = "def check(value):\n    pass\n"
