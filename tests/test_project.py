@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import runpy
 import subprocess
 import tomllib
 from pathlib import Path
@@ -72,3 +73,10 @@ def test_every_package_of_the_harness_is_installed() -> None:
     folders = [path.parent for path in (ROOT / "redgreen").rglob("__init__.py")]
     packages = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
     assert set(declared["tool"]["setuptools"]["packages"]) == packages
+
+
+def test_each_fault_of_the_sabotage_finds_its_place_in_the_package() -> None:
+    faults = runpy.run_path(str(ROOT / "tests" / "sabotage" / "faults.py"))["FAULTS"]
+    assert len(faults) >= 12
+    for fault in faults:
+        assert (ROOT / "ptycho_torch" / fault.file).read_text(encoding="utf-8").count(fault.text) == 1, fault.name

@@ -57,7 +57,8 @@ class Example:
         probe = torch.from_numpy(np.array(trained.probes[:1]))
         good = torch.from_numpy(trained.good[:1].astype(np.float32))
         phases = _ROUGHNESS * torch.randn((_PATTERNS, *probe.shape[-2:]), generator=generator)
-        counts = draw_counts(expect_counts(torch.polar(torch.ones_like(phases), phases), probe), generator) * good
+        patches, probes = torch.polar(torch.ones_like(phases), phases), probe.expand(_PATTERNS, -1, -1, -1)
+        counts = draw_counts(expect_counts(patches, probes), generator) * good
         amplitude = make_network_input(counts, trained.photons[0])
         return cls(amplitude, probe, good, _answer(trained.generator, (amplitude, probe, good)))
 

@@ -22,7 +22,8 @@ def measure_figures(example: Example, patches: Tensor) -> dict[str, float]:
         `test_R`, √(Σ(√λ−s·u)²/Σλ) with the scale s of the network's input u that explains the patterns best, and
         `test_amplitude`.
     """
-    expected = (expect_counts(patches, example.probe) * example.good).sqrt().double()
+    probes = example.probe.expand(len(patches), -1, -1, -1)
+    expected = (expect_counts(patches, probes) * example.good).sqrt().double()
     measured = example.amplitude.double()
     scale = (expected * measured).sum() / measured.square().sum().clamp_min(finfo(measured.dtype).tiny)
     residual = (expected - scale * measured).square().sum() / expected.square().sum()

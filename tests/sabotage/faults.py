@@ -26,8 +26,8 @@ FAULTS = (
     Fault(
         "training climbs the loss",
         "training/module.py",
-        '        self._log_loss("train_loss", loss, batch, on_step=True)\n        return loss\n',
-        '        self._log_loss("train_loss", loss, batch, on_step=True)\n        return -loss\n',
+        "            found.backward(factor)\n",
+        "            found.backward(-factor)\n",
     ),
     Fault(
         "the optimiser takes no steps to speak of",
@@ -43,7 +43,7 @@ FAULTS = (
     ),
     Fault(
         "the checkpoint lacks the state of the optimiser",
-        "training/fit.py",
+        "training/loop.py",
         "trainer.save_checkpoint(folder / LAST_NAME, weights_only=False)",
         "trainer.save_checkpoint(folder / LAST_NAME, weights_only=True)",
     ),
