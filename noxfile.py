@@ -122,7 +122,7 @@ def ptychodus(session: nox.Session) -> None:
 @nox.session(venv_backend="venv", reuse_venv=True)
 def torch_free(session: nox.Session) -> None:
     """Run what must work without torch, in an environment without it; arguments go to pytest."""
-    needed = ("numpy", "scipy", "h5py", "tqdm", "matplotlib")
+    needed = ("numpy", "scipy", "h5py", "tqdm", "matplotlib", "safetensors")
     tools = ("pytest", "pytest-timeout", "beartype", "pyyaml", "filelock")
     _install(session, "complete", *needed, *tools, constraints=("constraints.txt",))
     _install(session, "package-complete", "--no-deps", "--editable", ".", constraints=("constraints.txt",))
