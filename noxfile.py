@@ -87,8 +87,9 @@ def demo(session: nox.Session) -> None:
 
 
 def _install(session: nox.Session, marker: str, *packages: str, constraints: tuple[str, ...]) -> None:
-    """Install packages into a session's own environment, once or after its constraints changed."""
-    digest = hashlib.sha256("".join(Path(name).read_text() for name in constraints).encode()).hexdigest()
+    """Install packages into a session's own environment, once or after these or their constraints changed."""
+    wanted = [*packages, *(Path(name).read_text() for name in constraints)]
+    digest = hashlib.sha256("\n".join(wanted).encode()).hexdigest()
     complete = Path(session.virtualenv.location) / marker
     if complete.is_file() and complete.read_text() == digest:
         return
