@@ -17,6 +17,10 @@ class ConfigError(PtychoError, ValueError):
     """A setting or an option has an unusable value."""
 
 
+class NewerFormatError(ConfigError):
+    """A file was written in a newer version of its format than this package reads."""
+
+
 class DataError(PtychoError, ValueError):
     """Arrays or files do not form a usable scan."""
 

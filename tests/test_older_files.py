@@ -21,6 +21,7 @@ from ptycho_torch.formats.npz import load_arrays
 from ptycho_torch.migrations.names import MOVED
 from ptycho_torch.models.archive import open_bundle
 from ptycho_torch.models.checkpoint import load_network
+from ptycho_torch.models.record import find_whole
 from ptycho_torch.runtime.run_record import read_record
 
 RELEASES = list_releases()
@@ -81,6 +82,19 @@ def test_files_of_a_newer_version_are_refused_by_the_version_that_wrote_them(tmp
         ) as told:
             read()
         assert "\n" not in str(told.value)
+
+
+def test_no_training_goes_on_from_an_older_checkpoint_in_place_of_one_of_a_newer_version(tmp_path: Path) -> None:
+    """The newest checkpoint is whole, and more may follow from it: the older one beside it is no way out."""
+    place = Release("0.1.0").copy(tmp_path) / CHECKPOINT
+    newest = place.with_name("last.ckpt")
+    place.rename(place.with_name("previous.ckpt"))
+    content = torch.load(place.with_name("previous.ckpt"), weights_only=True)
+    content["ptycho_torch"] |= {"version": 99, "written_by": "4.5.6"}
+    torch.save(content, newest)
+    with pytest.raises(CheckpointError, match=r"last\.ckpt: is a checkpoint of version 99") as told:
+        find_whole(place.parent, load_network)
+    assert "damaged" not in str(told.value)
 
 
 def test_an_unknown_setting_of_a_checkpoint_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -71,18 +71,18 @@ class _Tally:
         """Add patterns (pattern, h, w) with these numbers."""
         if self.is_integer:
             measured = np.where(self.masked, np.zeros((), values.dtype), values) if self.has_mask else values
-            if (values.dtype.kind == "u" or measured.min() >= 0) and measured.max() < self.limit:
+            largest = float(measured.max(initial=0))
+            if (values.dtype.kind == "u" or measured.min() >= 0) and largest < self.limit:
                 self.is_kept[part] = True
-                self._add_usable(part, measured)
+                self._add_usable(part, measured, largest)
                 return
         self._add_doubtful(part, values)
 
-    def _add_usable(self, part: slice, values: NDArray[Any]) -> None:
+    def _add_usable(self, part: slice, values: NDArray[Any], largest: float) -> None:
         """Add patterns of which every value can be used, or is zero."""
-        if values.size:
-            self.largest = max(self.largest, float(values.max()))
-            self.is_whole &= self.is_integer or bool((values == np.round(values)).all())
-        over_patterns, over_pixels = _add_up(values)
+        self.largest = max(self.largest, largest)
+        self.is_whole &= self.is_integer or bool((values == np.round(values)).all())
+        over_patterns, over_pixels = _add_up(values, largest)
         self.total += over_patterns
         self.sums[part][self.is_kept[part]] = over_pixels
         if self.squared:
@@ -111,15 +111,14 @@ class _Tally:
         self.saturated += saturated.sum(axis=0)
         self.negative += negative.sum(axis=0)
         usable = np.where(finite & ~saturated & ~negative & ~self.masked, values, np.zeros((), values.dtype))
-        self._add_usable(part, usable)
+        self._add_usable(part, usable, float(usable.max(initial=0)))
 
 
-def _add_up(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Exact sums of patterns (pattern, h, w), that of all patterns (h, w) and that of each (pattern,)."""
+def _add_up(values: NDArray[Any], largest: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Exact sums of patterns (pattern, h, w) without negative values: of all (h, w) and of each (pattern,)."""
     if values.dtype.kind not in "iu":
         return values.sum(axis=0, dtype=np.float64), values.sum(axis=(1, 2), dtype=np.float64)
     patterns, height, columns = values.shape
-    largest = max(int(values.max(initial=0)), -int(values.min(initial=0)))
     if largest * max(patterns, columns) < 2**24:
         # float32 contains whole numbers up to here, and products with ones are several times faster than sums
         exact = values.astype(np.float32)

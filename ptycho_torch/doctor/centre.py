@@ -41,7 +41,7 @@ def find_centre(search: Search, settings: DataSettings, beam: Beam, findings: li
     part = search.part
     if part.probe is None or search.is_guessed:
         return settings
-    _, figures = refine_centre(part, SETTINGS, torch.device("cpu"), ALONE)
+    figures = refine_centre(part, SETTINGS, torch.device("cpu"), ALONE).figures
     moved = np.array([figures["row_px"], figures["column_px"]])
     if np.abs(moved).max() < _LEAST_DISPLACEMENT_PX:
         return settings

@@ -120,17 +120,17 @@ def _left(option: Option) -> float:
 def _find_each(search: Search) -> Finding | None:
     settings = replace(SETTINGS, refine_positions="each", batches=_BATCHES)
     try:
-        found, figures = refine_positions(search.part, settings, torch.device("cpu"), ALONE)
-        trial = search.record("positions refined", try_scan(found))
+        found = refine_positions(search.part, settings, torch.device("cpu"), ALONE)
+        trial = search.record("positions refined", try_scan(found.scan))
     except (DataError, DivergenceError):
         return None
-    if figures["displacement_px"] < _LEAST_MOVED_PX or not is_better(trial, search.trial, _WORTH_EACH):
+    if found.figures["displacement_px"] < _LEAST_MOVED_PX or not is_better(trial, search.trial, _WORTH_EACH):
         return None
     before = search.trial
     # such a pattern belongs to another place, which the others do not show
     lost = int((trial.deviance > _LOST * trial.deviance.median()).sum())
-    _accept(search, found, trial)
-    text = f"the positions are wrong by {figures['displacement_px']:.2g} px rms ({_compare(before, trial)})"
+    _accept(search, found.scan, trial)
+    text = f"the positions are wrong by {found.figures['displacement_px']:.2g} px rms ({_compare(before, trial)})"
     if lost > 1:
         text += (
             f"; {lost} of {len(trial.deviance)} patterns are explained far worse than the others, wherever they are: "
@@ -141,7 +141,7 @@ def _find_each(search: Search) -> Finding | None:
         text,
         sureness="likely",
         refine={} if lost > 1 else {"refine_positions": "each"},
-        figures={"displacement_px": figures["displacement_px"], "unexplained_after": trial.unexplained},
+        figures={"displacement_px": found.figures["displacement_px"], "unexplained_after": trial.unexplained},
     )
 
 
@@ -150,15 +150,15 @@ def _find_background(search: Search) -> Finding | None:
     if search.part.background is not None:
         return None
     try:
-        found, figures = refine_background(search.part, settings, torch.device("cpu"), ALONE)
-        trial = search.record("with a background", try_scan(found))
+        found = refine_background(search.part, settings, torch.device("cpu"), ALONE)
+        trial = search.record("with a background", try_scan(found.scan))
     except (DataError, DivergenceError):
         return None
     if not is_better(trial, search.trial, _WORTH_BACKGROUND):
         return None
-    before, share = search.trial, figures["share"]
+    before, share = search.trial, found.figures["share"]
     text = f"about {share:.0%} of the photons do not come from the sample ({_compare(before, trial)})"
-    _accept(search, found, trial)
+    _accept(search, found.scan, trial)
     if share < _LEAST_SHARE:
         text += "; refine_background: constant would find them"
         return Finding("background", text, sureness="likely", is_wrong=False, figures={"share": share})

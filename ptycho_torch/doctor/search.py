@@ -120,8 +120,8 @@ class Search:
         """
         middle = part.take(choose_middle(part, _GUESS_PATTERNS))
         settings = replace(SETTINGS, batches=_GUESS_BATCHES)
-        found, _ = guess_probe(middle, settings, torch.device("cpu"), ALONE)
-        return replace(part, probe=found.probe)
+        found = guess_probe(middle, settings, torch.device("cpu"), ALONE)
+        return replace(part, probe=found.scan.probe)
 
     def guess_classes(self, orientations: Iterable[tuple[bool, bool, bool]]) -> list[Option]:
         """Try orientations of the patterns, each with a probe found from them; best first."""

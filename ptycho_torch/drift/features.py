@@ -78,7 +78,7 @@ def measure_features(trained: TrainedNetwork, scan: Scan, device: torch.device) 
     """
     if scan.patch_px != trained.patch_px:
         raise DataError(f"{scan.name}: patterns have {scan.patch_px} px; the network was trained on {trained.patch_px}")
-    probe = trained.probes[0]
+    probe = trained.first_probe
     predictor = Predictor(trained.generator, probe, scan.sample_photons_per_pattern, device)
     prediction = predictor.predict(scan, _BATCH)
     figures = evaluate(scan, prediction.canvas, probe, device=device)

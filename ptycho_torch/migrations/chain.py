@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ptycho_torch.errors import ConfigError
+from ptycho_torch.errors import ConfigError, NewerFormatError
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +55,8 @@ class Format:
             place: the file, for the warning.
 
         Raises:
-            ConfigError: it was written in a newer version, or states none that is known.
+            NewerFormatError: it was written in a newer version.
+            ConfigError: it states none that is known.
         """
         found = self.check(values)
         current = dict(values)
@@ -76,7 +77,8 @@ class Format:
         """Find the version of a file.
 
         Raises:
-            ConfigError: it was written in a newer version, or states none that is known.
+            NewerFormatError: it was written in a newer version.
+            ConfigError: it states none that is known.
         """
         found = values.get(VERSION, self.unmarked)
         if type(found) is not int or found < self.unmarked:
@@ -85,7 +87,7 @@ class Format:
                 f"to {self.version}"
             )
         if found > self.version:
-            raise ConfigError(
+            raise NewerFormatError(
                 f"is a {self.name} of version {found}, written by {_describe_writer(values)}; {_DISTRIBUTION} "
                 f"{find_writer()} reads versions up to {self.version}; install the one that wrote it, or a later one"
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ptycho_torch.config import Experiment
-from ptycho_torch.errors import CheckpointError, ConfigError
+from ptycho_torch.errors import CheckpointError, ConfigError, NewerFormatError
 from ptycho_torch.migrations.chain import Format
 from ptycho_torch.migrations.checkpoints import CHECKPOINT
 from ptycho_torch.migrations.fields import keep_known
@@ -87,13 +87,16 @@ def find_whole(folder: Path, check: Callable[[Path], T]) -> tuple[Path, T] | Non
         check: reads a checkpoint; raises CheckpointError if it is damaged.
 
     Raises:
-        CheckpointError: all of them are damaged; the message is that about the newest.
+        CheckpointError: all of them are damaged, and the message is that about the newest; or a newer version of this
+            package has written one, which is not damaged.
     """
     problems: list[CheckpointError] = []
     for path in list_checkpoints(folder):
         try:
             found = check(path)
         except CheckpointError as error:
+            if isinstance(error.__cause__, NewerFormatError):
+                raise
             problems.append(error)
             continue
         for problem in problems:

@@ -140,7 +140,7 @@ def _compare_on(
 ) -> ScanComparison:
     figures, predictions, errors, noises = [], [], [], []
     for network in networks:
-        given = scan.probe if use_probe and scan.probe is not None else network.probes[0]
+        given = scan.probe if use_probe and scan.probe is not None else network.first_probe
         used = calibrate_start_probe(scan, given, len(given))
         inference = network.experiment.inference
         predictor = Predictor(network.generator, used, scan.sample_photons_per_pattern, place, inference.weighting)

@@ -15,6 +15,7 @@ from ptycho_torch.physics.losses import LEAST_COUNTS
 from ptycho_torch.physics.propagate import unwrap, wrap
 from ptycho_torch.runtime.ranks import Ranks
 from ptycho_torch.runtime.saved_state import UNSAVED, Stage
+from ptycho_torch.solve.corrected_scan import CorrectedScan
 from ptycho_torch.solve.least_squares import run_least_squares
 from ptycho_torch.solve.scan_model import ScanModel
 from ptycho_torch.solve.solver import read_tensors
@@ -33,7 +34,7 @@ _BATCH = 64
 @torch.no_grad()
 def refine_background(
     scan: Scan, settings: RefineSettings, device: torch.device, ranks: Ranks, stage: Stage = UNSAVED
-) -> tuple[Scan, dict[str, float]]:
+) -> CorrectedScan:
     """Find the background of a scan, starting from a flat object.
 
     A few epochs of least squares alternate with Newton steps of the Poisson likelihood. The background is a sum of
@@ -47,7 +48,7 @@ def refine_background(
         stage: where rounds are saved, and from which the next one goes on.
 
     Returns:
-        The scan with its background, and figures: mean photons per detector pixel and share of all photons.
+        The scan with its background, the object, and figures: mean photons per detector pixel and share of all photons.
 
     Raises:
         DivergenceError: values became non-finite, or no photon would come from the sample.
@@ -81,7 +82,8 @@ def refine_background(
         stage.reach(partial(dict, reached, share=share, rounds=number + 1))
     found = unwrap(_make_background(model, waves, weights)).cpu().numpy()
     mean = float(found.sum() / scan.good_pixels.sum())
-    return replace(scan, background=found), {"counts": mean, "share": float(found.sum()) / photons}
+    figures = {"counts": mean, "share": float(found.sum()) / photons}
+    return CorrectedScan(replace(scan, background=found), figures, model.to_canvas(canvas))
 
 
 def _make_cosines(side: int, order: int, device: torch.device) -> Tensor:

@@ -15,15 +15,14 @@ from ptycho_torch.config import RefineSettings
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.physics.propagate import propagate_back_wrapped, propagate_wrapped, sum_intensities, unwrap
 from ptycho_torch.runtime.ranks import Ranks
+from ptycho_torch.solve.corrected_scan import CorrectedScan
 from ptycho_torch.solve.scan_model import ScanModel
 
 _BATCH = 64
 
 
 @torch.no_grad()
-def refine_centre(
-    scan: Scan, settings: RefineSettings, device: torch.device, ranks: Ranks
-) -> tuple[Scan, dict[str, float]]:
+def refine_centre(scan: Scan, settings: RefineSettings, device: torch.device, ranks: Ranks) -> CorrectedScan:
     """Find by how many whole pixels the patterns of a scan are displaced on the detector.
 
     It is the displacement at which the probe's far field is most like the mean pattern.
@@ -43,7 +42,8 @@ def refine_centre(
     turns = torch.fft.fftfreq(scan.patch_px, device=device) * (2 * torch.pi)
     phases = row * turns[:, None] + column * turns
     moved = probe * torch.polar(torch.ones_like(phases), phases)
-    return replace(scan, probe=unwrap(moved).cpu().numpy()), {"row_px": float(row), "column_px": float(column)}
+    found = replace(scan, probe=unwrap(moved).cpu().numpy())
+    return CorrectedScan(found, {"row_px": float(row), "column_px": float(column)})
 
 
 def _find_displacement(model: ScanModel, probe: Tensor) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.runtime.ranks import Ranks
 from ptycho_torch.runtime.saved_state import UNSAVED, Stage
+from ptycho_torch.solve.corrected_scan import CorrectedScan
 from ptycho_torch.solve.displacements import find_lost, measure_displacements
 from ptycho_torch.solve.least_squares import run_least_squares
 from ptycho_torch.solve.scan_model import ScanModel
@@ -63,7 +64,7 @@ class Affine:
 @torch.no_grad()
 def refine_positions(
     scan: Scan, settings: RefineSettings, device: torch.device, ranks: Ranks, stage: Stage = UNSAVED
-) -> tuple[Scan, dict[str, float]]:
+) -> CorrectedScan:
     """Refine the positions of a scan, starting from a flat object.
 
     A few epochs of least squares without momentum from earlier ones alternate with a step of the positions. The mean
@@ -126,7 +127,8 @@ def refine_positions(
         "rotation_deg": affine.rotation_deg,
         "shear": affine.shear,
     }
-    return replace(scan, positions_px=refined, truth=cover_truth(scan.truth, refined, scan.patch_px)), figures
+    truth = cover_truth(scan.truth, refined, scan.patch_px)
+    return CorrectedScan(replace(scan, positions_px=refined, truth=truth), figures)
 
 
 def cover_truth(truth: Canvas | None, positions_px: NDArray[np.float64], patch_px: int) -> Canvas | None:

@@ -28,6 +28,7 @@ from ptycho_torch.data.scan import Scan
 from ptycho_torch.errors import DivergenceError
 from ptycho_torch.physics.propagate import propagate_back_wrapped, unwrap, wrap
 from ptycho_torch.runtime.ranks import Ranks
+from ptycho_torch.solve.corrected_scan import CorrectedScan
 from ptycho_torch.solve.least_squares import LeastSquares, run_epochs
 from ptycho_torch.solve.scan_model import ScanModel
 
@@ -45,9 +46,7 @@ _BATCH = 64
 
 
 @torch.no_grad()
-def guess_probe(
-    scan: Scan, settings: RefineSettings, device: torch.device, ranks: Ranks
-) -> tuple[Scan, dict[str, float]]:
+def guess_probe(scan: Scan, settings: RefineSettings, device: torch.device, ranks: Ranks) -> CorrectedScan:
     """Find a probe from the patterns of a scan, whatever probe it has.
 
     Args:
@@ -57,8 +56,8 @@ def guess_probe(
         ranks: the place of this process; all of them must call this.
 
     Returns:
-        The scan with the probe, and figures: defocus z in pixels or diameter and curvature of the start, and how many
-        starts were tried.
+        The scan with the probe, the object of its middle, and figures: defocus z in pixels or diameter and curvature of
+        the start, and how many starts were tried.
 
     Raises:
         DivergenceError: values became non-finite from every start.
@@ -79,7 +78,8 @@ def guess_probe(
             )
         first = last
     best = runs[0]
-    return replace(scan, probe=unwrap(best.probe).cpu().numpy()), {**best.start.figures, "starts": float(number)}
+    found = replace(scan, probe=unwrap(best.probe).cpu().numpy())
+    return CorrectedScan(found, {**best.start.figures, "starts": float(number)}, model.to_canvas(best.canvas))
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +95,7 @@ class _Run:
 
     Attributes:
         start: the probe to start from.
+        canvas: the object so far.
         probe: the wrapped probe (1, h, w) so far, in √photons.
         deviance: that of held-out pixels during the last epoch; R² without held-out pixels.
         end: number of epochs that were run.
@@ -103,7 +104,7 @@ class _Run:
     def __init__(self, model: ScanModel, settings: RefineSettings, start: _Start) -> None:
         power = (model.scan.sample_photons_per_pattern / torch.view_as_real(start.probe).square().sum()).sqrt()
         self.start, self.probe = start, start.probe * power
-        self.deviance, self.end = 0.0, 0
+        self.canvas, self.deviance, self.end = model.start_object(None), 0.0, 0
         self._model, self._settings, self._first_probe = model, settings, self.probe
         self._reached: dict[str, Any] | None = None
 
@@ -119,7 +120,8 @@ class _Run:
             solver.load(self._reached)
         epoch = run_epochs(solver, numbers)
         # a solver keeps tables of all patterns; what is needed to go on is much smaller
-        self._reached, self.probe, self.end = solver.dump(), solver.probe, numbers.stop
+        self._reached, self.end = solver.dump(), numbers.stop
+        self.canvas, self.probe = solver.state()
         self.deviance = float(epoch.misfit.free_deviance.sum()) if model.held_out.per_pattern else epoch.objective
 
 

@@ -18,6 +18,7 @@ from torch.utils.dlpack import from_dlpack
 
 from ptycho_torch.data.canvas import Canvas, Frame
 from ptycho_torch.data.scan import Scan
+from ptycho_torch.errors import DataError
 from ptycho_torch.physics.forward import compute_counts, propagate_patches
 from ptycho_torch.physics.losses import deviate_poisson
 from ptycho_torch.physics.patches import gather, index_patches, scatter
@@ -247,13 +248,19 @@ class ScanModel:
         Modes beyond those given start as weak copies of the first, tilted and made orthogonal to those before.
 
         Raises:
-            DataError: there is no probe to start from.
+            DataError: there is no probe to start from, or its power is too large a number or none.
         """
         given = self.scan.require_probe() if probe is None else probe
         start = torch.from_numpy(np.array(given[:modes], np.complex64)).to(self.device)
         if len(start) < modes:
             start = _with_weak_modes(start, modes)
-        return wrap(calibrate_probe(start, self.scan.sample_photons_per_pattern))
+        calibrated = calibrate_probe(start, self.scan.sample_photons_per_pattern)
+        if not calibrated.abs().max() > 0:
+            largest = float(start.abs().max())
+            raise DataError(
+                f"{self.scan.name}: the probe cannot be scaled to the photons; its largest value is {largest:.3g}"
+            )
+        return wrap(calibrated)
 
     def illumination(self, probe: Tensor, patterns: Tensor) -> Tensor:
         """Photons on each canvas pixel during some patterns, whose positions are rounded to whole pixels."""

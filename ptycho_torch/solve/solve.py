@@ -25,6 +25,7 @@ from ptycho_torch.runtime.saved_state import UNSAVED, Stage, Values
 from ptycho_torch.solve.background import refine_background
 from ptycho_torch.solve.centre import refine_centre
 from ptycho_torch.solve.constraints import keep_ramp, level_phase
+from ptycho_torch.solve.corrected_scan import CorrectedScan
 from ptycho_torch.solve.defaults import find_damping, find_method, find_probe_share
 from ptycho_torch.solve.history import History
 from ptycho_torch.solve.least_squares import LeastSquares
@@ -33,7 +34,7 @@ from ptycho_torch.solve.positions import refine_positions
 from ptycho_torch.solve.probe_guess import guess_probe
 from ptycho_torch.solve.scan_model import Correction, ScanModel, Solution
 from ptycho_torch.solve.solver import Solver
-from ptycho_torch.solve.state import pack_scan, pack_solution, unpack_scan, unpack_solution
+from ptycho_torch.solve.state import pack_corrected, pack_solution, unpack_corrected, unpack_solution
 from ptycho_torch.solve.watch import is_significantly_worse
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ _WARM_UP_SHARE = 1 / 3
 
 # called after each epoch with what is reconstructed, the number of the epoch from 1, and a function that returns it
 Show = Callable[[str, int, Callable[[], Solution]], None]
-Correct = Callable[[Scan, RefineSettings, torch.device, Ranks], tuple[Scan, dict[str, float]]]
+Correct = Callable[[Scan, RefineSettings, torch.device, Ranks], CorrectedScan]
 
 
 def choose_method(
@@ -155,12 +156,13 @@ class _Work:
 
     def start(self, guess: Canvas | None, progress: Progress | None) -> _Found:
         """Reconstruct the scan as it was given, with a probe from its patterns if it has none."""
-        scan, remarks = self.scan, []
+        scan, remarks, start = self.scan, [], guess
         if scan.probe is None:
             remarks.append("no probe was given; it was found from the patterns")
             _log.info(remarks[0])
-            scan, _ = self._prepare("probe", guess_probe, scan)
-        solution, deviance = self._reconstruct(scan, "first", guess, progress)
+            found = self._prepare("probe", guess_probe, scan)
+            scan, start = found.scan, guess or found.start
+        solution, deviance = self._reconstruct(scan, "first", start, progress)
         return self._keep(_Found(solution, deviance, tuple(remarks)))
 
     def correct(self, found: _Found, name: str, correct: Correct) -> _Found:
@@ -168,8 +170,8 @@ class _Work:
         _log.info("refining %s", name)
         found = replace(found, tried=(*found.tried, name))
         try:
-            corrected, figures = self._prepare(name, correct, found.solution.scan or self.scan)
-            tried, deviance = self._reconstruct(corrected, f"with {name}", None, None)
+            corrected = self._prepare(name, correct, found.solution.scan or self.scan)
+            tried, deviance = self._reconstruct(corrected.scan, f"with {name}", corrected.start, None)
         except (DataError, DivergenceError) as error:
             remark = f"{name}: not corrected, as no result was found ({error})"
             _log.info(remark)
@@ -177,7 +179,7 @@ class _Work:
         if tried.interrupted:
             return found.interrupt(Interrupted(tried.interrupted))
         is_kept = is_significantly_worse(found.deviance, deviance)
-        correction = Correction(name, found.solution.free_error, tried.free_error, is_kept, figures)
+        correction = Correction(name, found.solution.free_error, tried.free_error, is_kept, corrected.figures)
         _log.info("%s", correction)
         corrections = (*found.solution.corrections, correction)
         if is_kept:
@@ -210,13 +212,13 @@ class _Work:
             self.stage.finish({**kept, "remarks": list(found.remarks), "tried": list(found.tried)})
         return found
 
-    def _prepare(self, name: str, correct: Correct, scan: Scan) -> tuple[Scan, dict[str, float]]:
-        """Correct a scan; also returns figures."""
+    def _prepare(self, name: str, correct: Correct, scan: Scan) -> CorrectedScan:
+        """Correct a scan."""
         part = self.stage.part(name)
-        found = part.load(lambda values: (unpack_scan(scan, values["scan"]), dict(values["figures"])))
+        found = part.load(partial(unpack_corrected, scan))
         if found is None:
             found = correct(scan, self.settings, self.device, self.ranks)
-            part.finish({"scan": pack_scan(found[0]), "figures": found[1]})
+            part.finish(pack_corrected(found))
         return found
 
     def _reconstruct(

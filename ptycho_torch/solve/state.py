@@ -13,6 +13,7 @@ from torch import Tensor
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
 from ptycho_torch.runtime.saved_state import Values
+from ptycho_torch.solve.corrected_scan import CorrectedScan
 from ptycho_torch.solve.positions import cover_truth
 from ptycho_torch.solve.scan_model import Correction, Solution
 
@@ -57,6 +58,19 @@ def unpack_scan(given: Scan, values: Values) -> Scan:
         return replace(given, probe=probe, background=background)
     truth = cover_truth(given.truth, positions_px, given.patch_px)
     return replace(given, positions_px=positions_px, probe=probe, background=background, truth=truth)
+
+
+def pack_corrected(corrected: CorrectedScan) -> Values:
+    """Pack a scan after a correction."""
+    start = None if corrected.start is None else pack_canvas(corrected.start)
+    return {"scan": pack_scan(corrected.scan), "figures": corrected.figures, "start": start}
+
+
+def unpack_corrected(given: Scan, values: Values) -> CorrectedScan:
+    """What `pack_corrected` packed; the rest is that of the scan that was given."""
+    # states of earlier releases contain no object
+    start = unpack_canvas(values["start"]) if values.get("start") else None
+    return CorrectedScan(unpack_scan(given, values["scan"]), dict(values["figures"]), start)
 
 
 def pack_solution(solution: Solution) -> Values:

@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import io
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -95,7 +94,9 @@ def run(words: list[str]) -> None:
 def print_memory(name: str, path: Path) -> None:
     """Print the largest resident memory of this process so far."""
     scan = read_one_scan(path)
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # that of getrusage includes the process that started this one
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    used = 1024 * int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
     canvases = _CANVASES * 8 * int(np.prod(Frame(scan.positions_px, scan.patch_px).shape_px))
     print(f"  {name}: {used / 1e6:.0f} MB, less {_CANVASES} canvases {(used - canvases) / 1e6:.0f} MB, "
           f"{time.process_time():.0f} s of the processor", flush=True)  # fmt: skip

@@ -35,7 +35,8 @@ PATTERNS = 2**26 // (4 * SIDE**2) + 104
 # resident memory may grow by this from 4,500 patterns to 9,000, whose float32 counts alone take 74 MB more
 MOST_GROWTH_BYTES = 60e6
 MEASURE = """
-import resource, sys
+import sys
+from pathlib import Path
 import torch
 from ptycho_torch.config import RefineSettings
 from ptycho_torch.evaluate.verdict import judge
@@ -50,7 +51,9 @@ with torch.no_grad():
     solver = LeastSquares(model, model.start_object(None), model.start_probe(None, 1), RefineSettings(probe_start=0))
     solver.epoch(0)
     judge(scan, scan.probe, Residual(0.1, 0.1), None)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+# that of getrusage includes the process that started this one
+status = Path("/proc/self/status").read_text()
+print(1024 * int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]))
 """
 
 

@@ -61,6 +61,13 @@ def test_a_beam_behind_an_aperture_is_found() -> None:
     assert error < 1.15 * known
 
 
+def test_the_object_that_is_found_with_a_probe_is_handed_on() -> None:
+    """A smooth probe determines the object slowly: from vacuum, the epochs of a run are too few."""
+    made = simulate_scan(replace(SIMULATION, object="siemens", probe="gaussian", seed=2))
+    error, known = (measure_error(made, refine(scan, SETTINGS)) for scan in (replace(made, probe=None), made))
+    assert error < 0.8 * known
+
+
 def test_a_good_probe_is_not_given_up(scan: Scan, usual_error: float) -> None:
     found = refine(scan, replace(SETTINGS, probe_guess="patterns"))
     assert measure_error(scan, found) < 1.2 * usual_error

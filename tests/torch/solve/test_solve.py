@@ -11,7 +11,7 @@ from numpy_samples import LOPSIDED, compact_probe
 from ptycho_torch.config import RefineSettings, SimulationSettings
 from ptycho_torch.data.canvas import Canvas
 from ptycho_torch.data.scan import Scan
-from ptycho_torch.errors import DivergenceError
+from ptycho_torch.errors import DataError, DivergenceError
 from ptycho_torch.evaluate.objects import complex_error
 from ptycho_torch.evaluate.scores import evaluate, find_illuminated_area, sum_illumination
 from ptycho_torch.simulate.scan import simulate_scan
@@ -177,3 +177,9 @@ def test_the_lit_area_is_a_share_of_the_brightest(lopsided_scan: Scan, solved: S
     assert light.sum() == pytest.approx(lopsided_scan.counts.sum(), rel=1e-3)
     assert find_illuminated_area(light)[np.unravel_index(light.argmax(), light.shape)]
     assert 0.1 < find_illuminated_area(light).mean() < 0.9
+
+
+def test_a_probe_whose_power_overflows_is_refused(lopsided_scan: Scan) -> None:
+    scan = replace(lopsided_scan, probe=lopsided_scan.require_probe() * np.float32(1e25))
+    with pytest.raises(DataError, match=r"cannot be scaled to the photons; its largest value is"):
+        refine(scan, FIXED)
