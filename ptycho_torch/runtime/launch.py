@@ -30,6 +30,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, start_processes
 
 from ptycho_torch import errors
 from ptycho_torch.errors import ConfigError, PtychoError, RankError
+from ptycho_torch.runtime.interrupts import Interrupted
 from ptycho_torch.runtime.logs import quiet_lightning
 from ptycho_torch.runtime.ranks import LAUNCH_VARIABLE, Ranks
 
@@ -42,7 +43,13 @@ T = TypeVar("T")
 _Arrays = dict[str, NDArray[Any]]
 
 
-def launch(ranks: Ranks, function: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401
+def launch(
+    ranks: Ranks,
+    function: Callable[..., T],
+    *arguments: Any,  # noqa: ANN401
+    answers_signals: bool = False,
+    **options: Any,  # noqa: ANN401
+) -> T:
     """Call a function in every process of the machine and return the result of the first one.
 
     Args:
@@ -50,11 +57,12 @@ def launch(ranks: Ranks, function: Callable[..., T], *arguments: Any, **options:
         function: found by its name in the new processes, which import the module of the program: a script needs
             `if __name__ == "__main__":`.
         arguments: its arguments.
-        options: its keyword arguments; `progress` is called in this process. With one named `saving` the function
-            answers the first SIGINT or SIGTERM itself.
+        answers_signals: whether the function answers the first SIGINT or SIGTERM itself.
+        options: its keyword arguments; `progress` is called in this process.
 
     Raises:
         PtychoError: that of the process that failed first.
+        Interrupted: a signal ended the processes.
         RankError: a process ended without a message.
         ConfigError: the arguments cannot be sent to other processes.
     """
@@ -63,19 +71,19 @@ def launch(ranks: Ranks, function: Callable[..., T], *arguments: Any, **options:
     with tempfile.TemporaryDirectory(prefix="ptycho_torch-") as name:
         folder = Path(name)
         with _explain_unsendable():
-            sent = _store((function, arguments, options), folder, "call")
+            sent = _store((function, arguments, options, answers_signals), folder, "call")
         threads = max(1, torch.get_num_threads() // ranks.size)
         level = logging.getLogger("ptycho_torch").getEffectiveLevel()
         started = start_processes(
             _run, (folder, ranks.size, threads, level, sender if progress else None), ranks.size, join=False
         )
-        relay = _Relay(receiver, progress)
+        relay, signals = _Relay(receiver, progress), _Signals(started.processes)
         try:
-            with _forward_first(started.processes) if options.get("saving") else _interrupt_on_sigterm():
+            with signals.forward_first() if answers_signals else _interrupt_on_sigterm():
                 while not started.join(timeout=0.05, grace_period=_GRACE_SECONDS):
                     relay.forward()
         except ProcessExitedException:
-            raise _find_error(folder, started.processes) from None
+            raise _find_error(folder, started.processes, signals.received) from None
         finally:
             for process in started.processes:
                 process.kill()
@@ -92,17 +100,21 @@ def _run(rank: int, folder: Path, size: int, threads: int, level: int, sender: C
     torch.set_num_threads(threads)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("ptycho_torch").setLevel(level if rank == 0 else logging.ERROR)
+    function, arguments, options, answers_signals = _load(folder, "call", None)
+    # after the function's module, which may import it
     quiet_lightning()
-    function, arguments, options = _load(folder, "call", None)
     if rank == 0 and sender is not None:
         options["progress"] = _Remote(sender, 0, itertools.count(1))
-    if options.get("saving"):
+    if answers_signals:
         # a terminal sends its signals to the process that started this one, which forwards them once
         os.setpgrp()
     try:
         result = function(*arguments, **options)
-    except PtychoError as error:
+    except (PtychoError, Interrupted) as error:
         (folder / f"error-{rank}.json").write_text(json.dumps([type(error).__name__, str(error)]), encoding="utf-8")
+        sys.exit(_REFUSED)
+    except KeyboardInterrupt:
+        # before the function could answer the signal
         sys.exit(_REFUSED)
     if rank == 0:
         _store(result, folder, "result")
@@ -121,44 +133,58 @@ def _interrupt_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-@contextmanager
-def _forward_first(processes: Sequence[SpawnProcess]) -> Iterator[None]:
-    """Forward the first request to end to the started processes; a second one has its usual effect."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    usual: dict[int, Any] = {}
+class _Signals:
+    """Requests to end, as they reach this process.
 
-    def forward(number: int, frame: FrameType | None) -> None:
-        release()
-        for process in processes:
+    Attributes:
+        received: name of the first one; empty if there was none.
+    """
+
+    def __init__(self, processes: Sequence[SpawnProcess]) -> None:
+        self.received = ""
+        self._processes = processes
+        self._usual: dict[int, Any] = {}
+
+    @contextmanager
+    def forward_first(self) -> Iterator[None]:
+        """Forward the first request to the started processes; a second one has its usual effect."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._usual[number] = signal.signal(number, self._forward)
+        try:
+            yield
+        finally:
+            self._release()
+
+    def _forward(self, number: int, frame: FrameType | None) -> None:
+        self.received = signal.Signals(number).name
+        self._release()
+        for process in self._processes:
             # the number of one that has ended may be that of another program by now
             if process.pid and process.is_alive():
                 os.kill(process.pid, number)
 
-    def release() -> None:
-        while usual:
-            signal.signal(*usual.popitem())
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        usual[number] = signal.signal(number, forward)
-    try:
-        yield
-    finally:
-        release()
+    def _release(self) -> None:
+        while self._usual:
+            signal.signal(*self._usual.popitem())
 
 
-def _find_error(folder: Path, processes: list[Any]) -> PtychoError:
+def _find_error(folder: Path, processes: list[Any], signal_name: str) -> PtychoError | Interrupted:
     """The error of the process that failed first, as far as this is known: the others lose it, or are ended."""
     ended = {rank: process.exitcode for rank, process in enumerate(processes) if process.exitcode}
-    found: list[PtychoError] = []
+    found: list[PtychoError | Interrupted] = []
     for path in sorted(folder.glob("error-*.json"), key=lambda path: path.stat().st_mtime_ns):
         name, text = json.loads(path.read_text(encoding="utf-8"))
-        found.append(getattr(errors, name, PtychoError)(text))
+        found.append(Interrupted(text) if name == Interrupted.__name__ else getattr(errors, name, PtychoError)(text))
     causes = [error for error in found if not isinstance(error, RankError)]
     if causes:
         return causes[0]
-    for rank, code in ended.items():
+    if signal_name:
+        return Interrupted(signal_name)
+    # a process that loses another one may abort
+    for rank, code in sorted(ended.items(), key=lambda item: item[1] == -signal.SIGABRT):
         if code < 0 and code != -signal.SIGTERM:
             return RankError(
                 f"process {rank} of {len(processes)} was ended by {signal.Signals(-code).name}, and the others after "

@@ -163,7 +163,8 @@ def reconstruct_scan(
         _warn_unused(scan, given, inference, polish, trained.experiment)
     if not ranks.started:
         chosen = {"inference": inference, "polish": polish, "probe": given, "device": device, "trainer": trainer}
-        return launch(ranks, reconstruct_scan, trained, scan, **chosen, progress=progress, saving=saving)
+        chosen |= {"progress": progress, "saving": saving}
+        return launch(ranks, reconstruct_scan, trained, scan, answers_signals=saving is not None, **chosen)
     shared = {"inference": inference, "polish": polish, "network": trained.steps, "scan": describe_scan(scan)}
     interrupts = Interrupts()
     with join_ranks(ranks, shared), interrupts.catch(ranks) if saving else nullcontext():

@@ -98,7 +98,7 @@ def refine_scan(
         replace(settings, method=choose_method(settings, scan)).warn_unused()
     if not ranks.started:
         options = {"device": device, "halves": halves, "trainer": trainer, "progress": progress}
-        return launch(ranks, refine_scan, scan, settings, **options, saving=saving)
+        return launch(ranks, refine_scan, scan, settings, answers_signals=saving is not None, **options, saving=saving)
     interrupts = Interrupts()
     with (
         join_ranks(ranks, {"settings": settings, "halves": halves, "scan": describe_scan(scan)}),

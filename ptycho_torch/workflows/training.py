@@ -92,9 +92,8 @@ def train_network(
             check_folder(folder, overwrite=overwrite)
     if not ranks.started:
         asked = {"overwrite": overwrite, "resume": resume, "track": track, "inputs": inputs, "options": options}
-        return launch(
-            ranks, train_network, scans, folder, experiment, device=device, **asked, progress=progress, params=params
-        )
+        asked |= {"device": device, "progress": progress, "params": params}
+        return launch(ranks, train_network, scans, folder, experiment, answers_signals=True, **asked)
     with join_ranks(ranks, _describe(experiment, scans)), lock_folder(folder) if ranks.is_first else nullcontext():
         record = None
         if ranks.is_first:
