@@ -29,7 +29,7 @@ test: $(STAMP) ## the whole default test suite
 runners: $(STAMP) ## every console script, run briefly in a process of its own
 	@$(NOX) -s runners
 
-proofs: $(STAMP) ## redgreen's proofs, which replay changes in clones
+proofs: $(STAMP) ## redgreen's slow tests, most of which replay changes in clones
 	@$(NOX) -s proofs
 
 integration: $(STAMP) ## the train, save, load, infer tests alone, through redgreen

@@ -54,6 +54,7 @@ def test_refining_the_probe_explains_the_patterns(star: pt.Scan) -> None:
 
 
 @pytest.mark.skipif(not MOON.is_file(), reason="the folder has no foreign/moon_exact.npz")
+@pytest.mark.slow
 def test_a_bright_scan_of_another_program_needs_no_probe() -> None:
     scan = pt.read_scans(MOON)[0]
     known, sought = (

@@ -230,6 +230,7 @@ def test_gc_says_first_what_it_would_do(sandbox: Sandbox) -> None:
     assert count_files(sandbox) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["migrate", "gc"])
 def test_a_kill_at_any_step_loses_nothing_and_the_next_goes_on(recorded: Sandbox, tmp_path: Path, command: str) -> None:
     contents = read_all(recorded)

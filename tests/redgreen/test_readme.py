@@ -38,6 +38,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_the_first_proven_pair_can_be_typed_as_it_stands(tmp_path: Path, environ: dict[str, str]) -> None:
     commands = blocks(section("Your first proven pair"), "sh")
     assert len(commands) == 6

@@ -622,6 +622,7 @@ def test_a_replay_keeps_its_budget(tmp_path: Path) -> None:
     assert (again.code, "1 PROVEN" in again.out) == (0, True), again.out + again.err
 
 
+@pytest.mark.slow
 def test_processes_take_longer_with_the_budget_of_a_later_replay(tmp_path: Path) -> None:
     slow = "import os, time\nfrom product import answer\n\n\ndef test_answer():\n"
     slow += "    time.sleep(8 if 'rg-replay' in os.getcwd() else 0)\n    assert answer() == 42, 'answer'\n"

@@ -51,6 +51,7 @@ def test_every_combination_runs_and_stands_in_the_table() -> None:
     assert record["settings"]["refine"]["seed"] == 1
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_with_the_runs_that_have_not_finished() -> None:
     sweep("refine.seed=0,1,2")
     shutil.rmtree("sweep/1")
@@ -95,6 +96,7 @@ def load() -> optuna.Study:
     return optuna.load_study(study_name="sweep", storage="sqlite:///sweep/study.sqlite")
 
 
+@pytest.mark.slow
 def test_a_search_finds_the_best_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     code, _ = search(RATES, trials=3)
     assert code == 0

@@ -54,7 +54,7 @@ def test_a_sound_file_is_called_sound(arrays: Arrays, tmp_path: Path) -> None:
         ("positions rows reversed", "orientation"),
         ("natural logarithm", "units"),
         ("gain 3", "gain"),
-        ("micrometres", "position scale"),
+        pytest.param("micrometres", "position scale", marks=pytest.mark.slow),
         ("one frame late", "order"),
         ("frozen frames", "copies"),
         ("hot pixels", "bad pixels"),
@@ -114,6 +114,7 @@ def test_a_workflow_directory_is_examined(tmp_path: Path) -> None:
         examine_file(tmp_path / "scan", DataSettings(swap_positions=True))
 
 
+@pytest.mark.slow
 def test_patterns_that_fit_no_positions_are_doubtful(arrays: Arrays, tmp_path: Path) -> None:
     order = np.random.default_rng(0).permutation(len(arrays.scan))
     found = examine_file(replace(arrays, scan=arrays.scan[order]).write(tmp_path / "shuffled.npz"))

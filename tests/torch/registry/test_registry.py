@@ -280,6 +280,7 @@ def register_one(folder: Path, network: Path) -> int:
     return open_registry(folder, wait_s=120.0).register("lab", network).number
 
 
+@pytest.mark.slow
 def test_writers_at_once_take_turns(tmp_path: Path) -> None:
     sources = [write_network(tmp_path, seed) for seed in (11, 12, 13)]
     with multiprocessing.get_context("spawn").Pool(3) as pool:

@@ -55,6 +55,7 @@ def aperture(side: int) -> np.ndarray:
     return (np.clip(8.5 - np.hypot(rows, columns), 0, 1) * texture).astype(np.complex64)[None]
 
 
+@pytest.mark.slow
 def test_a_beam_behind_an_aperture_is_found() -> None:
     made = simulate_scan(replace(SIMULATION, object_px=80, patch_px=32, step_px=5), aperture(32))
     error, known = (measure_error(made, refine(scan, SETTINGS)) for scan in (replace(made, probe=None), made))
@@ -68,6 +69,7 @@ def test_the_object_that_is_found_with_a_probe_is_handed_on() -> None:
     assert error < 0.8 * known
 
 
+@pytest.mark.slow
 def test_a_good_probe_is_not_given_up(scan: Scan, usual_error: float) -> None:
     found = refine(scan, replace(SETTINGS, probe_guess="patterns"))
     assert measure_error(scan, found) < 1.2 * usual_error
