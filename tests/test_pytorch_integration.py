@@ -104,6 +104,12 @@ class TestPyTorchFullWorkflow:
         with np.load(inference / "prediction.npz") as prediction:
             patches, patterns = prediction["patches"], prediction["patterns"]
         np.testing.assert_allclose(patches, learnt[patterns], atol=1e-4)
+        with np.load(inference / "network_object.npz") as stored:
+            canvas, origin = stored["object"].astype(np.complex128), stored["origin_px"]
+        wanted, weight = measured.stitch(learnt, canvas, origin, np.square(np.abs(probe)).sum(axis=0))
+        lit = weight > 0.1 * weight.max()
+        difference = np.linalg.norm((canvas - wanted)[lit]) / np.linalg.norm((wanted - wanted[lit].mean())[lit])
+        assert difference < 0.2, "the network's object is not made of what it makes of the patterns"
 
     @staticmethod
     def _check_objects(measured: Measured, checkpoint: Path, folder: Path) -> None:

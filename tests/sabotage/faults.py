@@ -102,10 +102,10 @@ FAULTS = (
         "    return waves.abs().sum(-3)\n",
     ),
     Fault(
-        "the network is shown patterns of another scale",
+        "patches are predicted from the patterns of others",
         "models/predict.py",
-        "make_network_input(sample_counts, self._photons)",
-        "make_network_input(sample_counts, 2 * self._photons)",
+        "torch.from_numpy(scan.counts[patterns] * scan.good_pixels)",
+        "torch.from_numpy(scan.counts[patterns][::-1].copy() * scan.good_pixels)",
     ),
     Fault(
         "the polish starts from a flat object",

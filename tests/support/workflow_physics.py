@@ -32,11 +32,16 @@ class Measured:
         """Side of the patterns."""
         return self.counts.shape[-1]
 
+    def place(self, origin_px: Real, pattern: int) -> tuple[slice, slice]:
+        """Rows and columns of an object under a pattern."""
+        row, column = split_position(self.positions_px[pattern] - origin_px)[0]
+        row, column = row - self.side // 2, column - self.side // 2
+        return slice(row, row + self.side), slice(column, column + self.side)
+
     def cut(self, canvas: Wave, origin_px: Real, pattern: int) -> tuple[Wave, Real]:
         """The patch of an object under a pattern, and the sub-pixel part of the position."""
-        (row, column), rest = split_position(self.positions_px[pattern] - origin_px)
-        row, column = row - self.side // 2, column - self.side // 2
-        return canvas[row : row + self.side, column : column + self.side], rest
+        rest = split_position(self.positions_px[pattern] - origin_px)[1]
+        return canvas[self.place(origin_px, pattern)], rest
 
     def residual(self, patches: Iterable[tuple[int, Wave, Real]], probe: Wave) -> float:
         """R of (pattern, patch, sub-pixel shift) under a probe (mode, N, N)."""
@@ -69,6 +74,17 @@ class Measured:
         with torch.no_grad():
             patches: NDArray[np.complex64] = network.eval()(amplitude, probes, torch.ones_like(amplitude)).numpy()
         return patches
+
+    def stitch(self, patches: NDArray[Any], canvas: Wave, origin_px: Real, illumination: Real) -> tuple[Wave, Real]:
+        """The mean of patches (pattern, N, N) by their illumination, in phase with a canvas, and its total weight."""
+        weighted: Wave = np.zeros(canvas.shape, np.complex128)
+        total: Real = np.zeros(canvas.shape)
+        for pattern, patch in enumerate(patches):
+            seen, place = self.cut(canvas, origin_px, pattern)[0], self.place(origin_px, pattern)
+            phase = np.vdot(patch * illumination, seen)
+            weighted[place] += illumination * patch * phase / np.abs(phase)
+            total[place] += illumination
+        return weighted / np.maximum(total, np.finfo(float).tiny), total
 
     def is_group(self, members: NDArray[np.int64], among: NDArray[np.int64]) -> bool:
         """Whether a group consists of one pattern and those nearest to it."""
