@@ -17,7 +17,8 @@ from ptycho_torch.models.bundle import save_bundle
 from ptycho_torch.models.checkpoint import TrainedNetwork, list_weights, load_network, write_inference_checkpoint
 from ptycho_torch.models.record import KEY, make_record
 from ptycho_torch.runtime.run_record import hash_file
-from ptycho_torch.storage.writing import replace_folder, write_atomically, write_json
+from ptycho_torch.storage.replacing import replace_folder
+from ptycho_torch.storage.writing import write_atomically, write_json
 
 MANIFEST_VERSION = 1
 

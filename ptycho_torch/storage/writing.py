@@ -31,7 +31,7 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_PART}")
     try:
-        with _explain_failure(path):
+        with explain_failure(path):
             make_folder(path.parent)
             with temporary.open("wb") as file:
                 yield file
@@ -67,7 +67,8 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _explain_failure(path: Path) -> Iterator[None]:
+def explain_failure(path: Path) -> Iterator[None]:
+    """Turn errors of the system inside the block into an OutputError about a file or folder."""
     try:
         yield
     except OutputError:
@@ -98,7 +99,7 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
     Raises:
         OutputError: it is in use and `overwrite` is False, it is not the folder of a run, or it cannot be written.
     """
-    with _explain_failure(folder):
+    with explain_failure(folder):
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"{folder}: is a file; results must be written to a folder")
         if folder.is_dir() and any(entry.name != LOCK_NAME and not _is_left(entry) for entry in folder.iterdir()):
@@ -107,43 +108,6 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
             if not (folder / RECORD_NAME).is_file():
                 raise OutputError(f"{folder}: contains files but no {RECORD_NAME} of a run; name another folder")
         check_writable(folder)
-
-
-@contextlib.contextmanager
-def replace_folder(folder: Path, *, overwrite: bool, known_by: str) -> Iterator[Path]:
-    """Create a folder beside `folder`, which is renamed to it once the block has ended without an error.
-
-    Args:
-        folder: a folder that does not exist, or is empty, unless `overwrite`.
-        overwrite: whether to replace an earlier folder.
-        known_by: the file by which such a folder is known; one without it is not replaced.
-
-    Raises:
-        OutputError: the folder exists, is another kind of folder, or cannot be written.
-    """
-    stem = f".{folder.name}.{uuid.uuid4().hex}"
-    new, old = folder.with_name(stem + _PART), folder.with_name(f"{stem}.old")
-    with _explain_failure(folder):
-        if folder.exists() and not folder.is_dir():
-            raise OutputError(f"{folder}: is a file; name a folder")
-        if folder.is_dir() and any(folder.iterdir()):
-            if not overwrite:
-                raise OutputError(f"{folder}: already exists; name another folder or add --overwrite")
-            if not (folder / known_by).is_file():
-                raise OutputError(f"{folder}: contains files but no {known_by}; name another folder")
-    check_writable(folder)
-    try:
-        with _explain_failure(folder):
-            new.mkdir(parents=True)
-            yield new
-            if folder.exists():
-                folder.rename(old)
-            new.rename(folder)
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        for left in (new, old):
-            shutil.rmtree(left, ignore_errors=True)
 
 
 def check_writable(path: Path) -> None:
@@ -162,7 +126,7 @@ def prepare_folder(folder: Path, *, overwrite: bool) -> None:
         OutputError: see `check_folder`.
     """
     check_folder(folder, overwrite=overwrite)
-    with _explain_failure(folder):
+    with explain_failure(folder):
         make_folder(folder)
         # the record last, so that the folder is known as that of a run until it is empty
         for entry in sorted(folder.iterdir(), key=lambda entry: entry.name == RECORD_NAME):
@@ -183,7 +147,7 @@ def remove_left(folder: Path) -> None:
     Raises:
         OutputError: one of them cannot be removed.
     """
-    with _explain_failure(folder):
+    with explain_failure(folder):
         for entry in folder.iterdir():
             if _is_left(entry):
                 entry.unlink()
