@@ -61,3 +61,13 @@ def test_a_failure_leaves_the_earlier_folder_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     write(tmp_path / "out", "new", overwrite=True)
     assert (tmp_path / "out" / "known").read_text() == "new"
+
+
+def test_the_slower_of_two_replaces_nothing(tmp_path: Path) -> None:
+    slower = replace_folder(tmp_path / "out", overwrite=False, known_by="known")
+    slower.__enter__()
+    write(tmp_path / "out", "faster")
+    with pytest.raises(OutputError, match="already exists"):
+        slower.__exit__(None, None, None)
+    assert (tmp_path / "out" / "known").read_text() == "faster"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -43,9 +43,12 @@ def replace_folder(folder: Path, *, overwrite: bool, known_by: str) -> Iterator[
             held.enter_context(_locked(new))
         try:
             yield new
-            if folder.exists():
-                folder.rename(old)
-            new.rename(folder)
+            with _locked(folder.parent):
+                # another process may have been faster
+                _check(folder, overwrite=overwrite, known_by=known_by)
+                if folder.exists():
+                    folder.rename(old)
+                new.rename(folder)
         finally:
             if old.exists() and not folder.exists():
                 old.rename(folder)
