@@ -87,7 +87,9 @@ def test_a_failed_run_leaves_its_results_and_ends_with_3(
     pt.write_scan(replace(scan, counts=noise, truth=None), tmp_path / "noise.npz")
     out = tmp_path / "out"
     run("refine", "--data", tmp_path / "noise.npz", "--output_dir", out, codes=(3,))
-    assert "verdict: failed because" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "verdict: failed because" in said
+    assert said.splitlines()[-1].startswith(f"next: ptycho-torch doctor {tmp_path / 'noise.npz'}")
     figures = json.loads((out / "metrics.json").read_text())
     assert figures["verdict"].startswith("failed because")
     assert (out / "object.npz").is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from ptycho_torch.cli.command import Command
 from ptycho_torch.cli.shared import print_results, start_record
 from ptycho_torch.config import TrainerSettings
 from ptycho_torch.config.fields import Settings
+from ptycho_torch.runtime.messages import make_line
 
 if TYPE_CHECKING:
     from ptycho_torch.runtime.saved_state import Saving
@@ -116,6 +118,10 @@ def record_result(
     for remark in (*result.solution.corrections, *result.solution.remarks):
         print(f"remark: {remark}")
     print(f"verdict: {result.verdict}")
+    if result.verdict.word != "good":
+        print(
+            f"next: ptycho-torch doctor {make_line(shlex.quote(str(arguments.data)))} tells what may be wrong with it"
+        )
     if result.interrupted:
         _explain_interruption(arguments, "the result is the best that was found so far")
     return _find_exit_code(result)
