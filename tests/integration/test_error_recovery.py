@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from training_options import SHORT
 
 from ptycho_torch.cli.main import main
 from ptycho_torch.config import Experiment, ModelSettings, SimulationSettings, TrainingSettings
@@ -29,20 +30,7 @@ from ptycho_torch.training.loop import run
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 SLOW = pytest.mark.slow
-SETTINGS = (
-    "--device=cpu",
-    "--threads=1",
-    "--quiet",
-    "--width=4",
-    "--depth=1",
-    "--group_size=4",
-    "--batch_size=2",
-    "--bootstrap_epochs=0",
-    "--warmup_steps=0",
-    "--patience=1000",
-    # the same steps whatever their number
-    "--schedule=constant",
-)
+SETTINGS = (*SHORT, "--threads=1", "--warmup_steps=0")
 STEPS = 24
 EVERY = "--checkpoint_steps=1"
 # sets a limit once everything is loaded, then trains

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from training_options import SHORT
 
 from ptycho_torch.cli.main import main
 from ptycho_torch.config import SimulationSettings
@@ -19,18 +20,6 @@ from ptycho_torch.models.checkpoint import load_network
 from ptycho_torch.simulate.scan import simulate_scan
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-SETTINGS = (
-    "--device=cpu",
-    "--quiet",
-    "--width=4",
-    "--depth=1",
-    "--group_size=4",
-    "--batch_size=2",
-    "--bootstrap_epochs=0",
-    "--patience=1000",
-    "--schedule=constant",
-)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +30,7 @@ def test_all_processes_end_after_a_step_that_is_saved(
 ) -> None:
     write_scan(simulate_scan(SimulationSettings(object_px=64, patch_px=16, step_px=5)), tmp_path / "scan.npz")
     folder = tmp_path / "out"
-    words = ["train", f"--data={tmp_path / 'scan.npz'}", f"--output_dir={folder}", *SETTINGS]
+    words = ["train", f"--data={tmp_path / 'scan.npz'}", f"--output_dir={folder}", *SHORT]
     command = [sys.executable, "-m", "ptycho_torch", *words, "--devices=2", "--steps=100000", "--checkpoint_steps=5"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while not (folder / "checkpoints" / "previous.ckpt").exists():
