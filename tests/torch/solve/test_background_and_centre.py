@@ -35,6 +35,14 @@ def test_an_unknown_constant_background_is_found() -> None:
     assert measure_error(known, found) < 1.15 * measure_error(known, refine(known, SETTINGS))
 
 
+def test_the_object_that_is_found_with_a_background_is_handed_on() -> None:
+    known = simulate_scan(replace(SIMULATION, background_counts=0.2 * SIMULATION.photons / SIMULATION.patch_px**2))
+    settings = replace(SETTINGS, epochs=2)
+    found = refine(replace(known, background=None), replace(settings, refine_background="constant"))
+    error, from_vacuum = (measure_error(known, each) for each in (found, refine(known, settings)))
+    assert error < 0.7 * from_vacuum, (error, from_vacuum)
+
+
 def test_an_unknown_smooth_background_is_found(scan: Scan) -> None:
     rows = np.linspace(0, 1, 32)[:, None]
     background = (100 + 300 * rows + np.zeros((32, 32))).astype(np.float32)
